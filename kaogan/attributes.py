@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,7 +74,7 @@ class Schema:
     @cached_property
     def slices(self) -> tuple[slice, ...]:
         ends = np.cumsum((0, *self.sizes))
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(ends))
 
     @property
     def size(self) -> int:
@@ -98,10 +99,10 @@ class Schema:
             codes[known, part.start + labels[known, column]] = 1
         return codes
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Labels (count, K) drawn independently from the priors."""
-        columns = [
-            torch.multinomial(torch.tensor(a.priors, dtype=torch.float64), count, replacement=True, generator=generator)
-            for a in self.attributes
-        ]
+    def sample(self, count: int, generator: torch.Generator, uniform: bool = False) -> Tensor:
+        """Labels (count, K) drawn independently from the priors, or uniformly."""
+        columns = []
+        for attribute in self.attributes:
+            weights = torch.tensor([1.0] * len(attribute.values) if uniform else attribute.priors, dtype=torch.float64)
+            columns.append(torch.multinomial(weights, count, replacement=True, generator=generator))
         return torch.stack(columns, 1) if columns else torch.empty(count, 0, dtype=torch.int64)

@@ -13,6 +13,10 @@ from kaogan.errors import KaoganError
 
 TEMPORARY_SUFFIX = ".partial"
 
+# Reading the mask means setting it for a moment, which threads that write files must not see.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 def explain(error: OSError, path: Path) -> KaoganError:
     """The one-line form of an operating-system error about ``path``."""
@@ -40,7 +44,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
         temporary = None
         _sync_folder(path.parent)
@@ -60,12 +64,6 @@ def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written in ``folder``."""
     for leftover in folder.rglob(f".*{TEMPORARY_SUFFIX}*"):
         leftover.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

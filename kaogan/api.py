@@ -1,0 +1,71 @@
+"""Training from Python; the command line calls the same functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kaogan import recipes
+from kaogan.data import PictureSet, load_pictures
+from kaogan.errors import KaoganError
+from kaogan.recipe import Recipe
+from kaogan.sampling.model import Model, load
+from kaogan.training.loop import Outcome, Progress
+from kaogan.training.loop import train as run_loop
+
+
+def train(
+    recipe: str | os.PathLike[str] | Mapping[str, Any],
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    allow_changes: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    **overrides: Any,
+) -> Model:
+    """Train ``recipe`` (a name, a YAML file or a mapping) and return the model, its ``path`` set.
+
+    ``data`` is a folder or zip of pictures, None for the built-in avatars; ``out`` is the run's folder, by default
+    ``runs/RECIPE``. Keywords set leaves of the recipe: ``batch_size=32``, ``optim={"lr": 1e-4}`` or
+    ``**{"optim.lr": 1e-4}``. The same call again goes on where the run stopped.
+    Raises UsageError for wrong settings, KaoganError for unusable data, a full disk or a training that diverges.
+    """
+    resolved = recipes.load(recipe, overrides)
+    outcome = run(resolved, load_data(resolved, data), out, allow_changes=allow_changes, on_progress=on_progress)
+    if not outcome.finished:
+        raise KaoganError(f"the training was interrupted at {outcome.clock:,} images; the same call again goes on")
+    return load(outcome.path)
+
+
+def run(
+    recipe: Recipe,
+    pictures: PictureSet,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    allow_changes: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    return run_loop(
+        recipe, pictures, Path(out or Path("runs") / recipe.name), allow_changes=allow_changes, on_progress=on_progress
+    )
+
+
+def load_data(
+    recipe: Recipe,
+    data: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> PictureSet:
+    """The pictures and labels that ``recipe`` trains on, decoded once into the cache."""
+    settings = recipe.attributes
+    return load_pictures(
+        None if data is None else os.fspath(data),
+        image_size=recipe.image_size,
+        channels=recipe.channels,
+        attributes=settings.names or None,
+        merge=settings.merge or None,
+        avatar_count=recipe.data.avatars,
+        avatar_seed=recipe.run.seed,
+        progress=progress,
+    )

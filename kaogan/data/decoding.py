@@ -1,0 +1,162 @@
+"""One picture file -> a right RGB or grey picture, or the reason why not."""
+
+from __future__ import annotations
+
+import io
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+# Formats that Pillow decodes inside this process. EPS, which would start Ghostscript, and the rest are never tried.
+_WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "AVIF", "TIFF", "PPM")
+Image.init()
+FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
+
+MAX_PIXELS = 100_000_000  # width x height; checked in the header, before anything is decoded
+MAX_BYTES = 256 * 2**20  # of one picture file, unpacked
+
+# A picture beyond this is decoded alone: a set of them on many cores would fill the memory.
+_LARGE_PIXELS, _LARGE = 16_000_000, threading.Lock()
+
+ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class BrokenPicture(Exception):  # noqa: N818 - it names what it is
+    """This file is not a picture that can be used. ``reason`` is a few words for a list."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def decode(source: bytes | str | Path, image_size: int, channels: int = 3) -> np.ndarray:
+    """A picture as uint8 (S, S, C): short side resized to ``image_size`` with antialiasing, then the centre cropped.
+
+    ``source`` is a path or the bytes of a file; ``channels`` is 3 (RGB) or 1 (grey). Raises BrokenPicture.
+    """
+    picture = read_picture(source, channels, at_least=image_size)
+    try:
+        return np.asarray(fit(picture, image_size)).reshape(image_size, image_size, channels)
+    except (ValueError, OSError, MemoryError) as error:
+        raise BrokenPicture(f"cannot be resized: {_first_line(error)}") from error
+
+
+def read_picture(source: bytes | str | Path, channels: int = 3, at_least: int | None = None) -> Image.Image:
+    """The whole picture, upright, in mode RGB (or L for ``channels=1``), alpha laid over white, 16 bits scaled to 8.
+
+    With ``at_least``, a JPEG may be read at half, a quarter or an eighth of its size, never with a side below three
+    times ``at_least``: what is left to resize still decides the look. Raises BrokenPicture.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 1 or 3, not {channels}")
+    if isinstance(source, bytes):
+        if not source:
+            raise BrokenPicture("zero bytes")
+        return _read(io.BytesIO(source), channels, at_least)
+    try:
+        with Path(source).open("rb") as file:
+            if not file.read(1):
+                raise BrokenPicture("zero bytes")
+            file.seek(0)
+            return _read(file, channels, at_least)
+    except OSError as error:
+        raise BrokenPicture(f"cannot be opened: {error.strerror or error}") from error
+
+
+def fit(picture: Image.Image, image_size: int) -> Image.Image:
+    """Resize the short side to ``image_size`` and crop the centre, in one pass over the pixels that are kept.
+
+    A very long picture therefore never becomes a very large one.
+    """
+    width, height = picture.size
+    if (width, height) == (image_size, image_size):
+        return picture
+    scale = image_size / min(width, height)
+    wide, high = max(image_size, round(width * scale)), max(image_size, round(height * scale))
+    left, top = (wide - image_size) // 2, (high - image_size) // 2
+    x, y = width / wide, height / high
+    box = (left * x, top * y, min(width, (left + image_size) * x), min(height, (top + image_size) * y))
+    return picture.resize((image_size, image_size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
+def _read(file: BinaryIO, channels: int, at_least: int | None) -> Image.Image:
+    """Every exception of a decoder becomes BrokenPicture: what hostile bytes make Pillow raise is nowhere listed."""
+    try:
+        with Image.open(file, formats=FORMATS) as opened:
+            width, height = opened.size
+            if width * height > MAX_PIXELS:
+                raise BrokenPicture(f"too large: {width} x {height} pixels, more than {MAX_PIXELS // 10**6} megapixels")
+            if at_least and opened.format == "JPEG":
+                opened.draft(None, (3 * at_least, 3 * at_least))
+            with _LARGE if opened.size[0] * opened.size[1] > _LARGE_PIXELS else nullcontext():
+                _load_whole(opened)
+                return _upright(_to_mode(opened, channels), opened)
+    except BrokenPicture:
+        raise
+    except UnidentifiedImageError as error:
+        raise BrokenPicture("not a known kind of picture, or broken at its start") from error
+    except Image.DecompressionBombError as error:
+        raise BrokenPicture(f"too large: more than {MAX_PIXELS // 10**6} megapixels") from error
+    except MemoryError as error:
+        raise BrokenPicture("too large for the memory") from error
+    except Exception as error:
+        raise BrokenPicture(f"broken or truncated: {_first_line(error)}") from error
+
+
+def _load_whole(picture: Image.Image) -> None:
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        # Another library may have switched this on for the whole process; a half-grey face is worse than none.
+        raise RuntimeError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is on")
+    picture.load()
+
+
+def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
+    """Any mode of Pillow -> RGB or L, with transparency over white."""
+    target = "RGB" if channels == 3 else "L"
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return _eight_bits(picture).convert(target)
+    if picture.mode in ("RGBa", "La"):
+        picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(white, layer).convert("RGB")
+    elif picture.mode not in ("RGB", "L", "1"):
+        picture = picture.convert("RGB")
+    return picture.convert(target) if picture.mode != target else picture.copy()
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits, 32 bits or floats -> L: the whole range is scaled, where Pillow's own convert would clip."""
+    values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0, neginf=0)
+    low, high = float(values.min()), float(values.max())
+    # Floats are 0 to 1 or 0 to 255 by custom, integers 16 bits; anything else can only be stretched.
+    customs = (1.0, 255.0) if picture.mode == "F" else (65535.0,)
+    bottom, top = next(((0.0, most) for most in customs if low >= 0 and high <= most), (low, high))
+    return Image.fromarray(np.rint((values - bottom) * (255 / ((top - bottom) or 1))).astype(np.uint8))
+
+
+def _upright(picture: Image.Image, opened: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation. An unreadable EXIF block is no reason to lose a whole picture."""
+    try:
+        turn = _TURNS.get(opened.getexif().get(ORIENTATION, 1))
+    except Exception:
+        return picture
+    return picture.transpose(turn) if turn is not None else picture
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,289 @@
+"""Which picture files there are: in a folder, or in a zip that is never extracted."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+import unicodedata
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from kaogan.data.decoding import MAX_BYTES, BrokenPicture
+from kaogan.errors import KaoganError, UsageError
+from kaogan.files import explain
+
+SUFFIXES = frozenset(
+    re.findall(r"\S+", ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .avif .tif .tiff .ppm .pgm .pbm .pnm .apng")
+)
+LABELS = "labels.csv"
+IGNORED = frozenset({"__MACOSX", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini"})  # and every name with a leading dot
+MAX_FILES = 5_000_000
+# What a compressor gains on a real picture is far below this; beyond it, a small archive fills the memory.
+MAX_RATIO, RATIO_FROM = 200, 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture file. ``stamp`` changes with its contents (time in ns, or CRC in a zip)."""
+
+    name: str  # relative, with "/"
+    size: int  # bytes
+    stamp: int
+
+
+@dataclass
+class Listing:
+    """What a source holds: pictures in natural order, the labels.csv files, and what was passed over and why."""
+
+    entries: list[Entry] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def sort(self) -> None:
+        self.entries.sort(key=lambda entry: natural(entry.name))
+        self.skipped.sort(key=lambda item: natural(item[0]))
+
+
+class Source(Protocol):
+    """A folder or a zip."""
+
+    path: Path
+    listing: Listing
+    stamp: str  # what, beside the entries, tells that the source changed
+
+    def read(self, index: int) -> bytes | Path:
+        """Entry number ``index``: its bytes, or its path. Safe to call from several threads. Raises BrokenPicture."""
+        ...
+
+    def read_labels(self, name: str) -> bytes: ...
+
+
+def natural(name: str) -> tuple[tuple[object, ...], str]:
+    """A sort key in which picture 9 comes before picture 10."""
+    parts: list[object] = []
+    for position, part in enumerate(re.split(r"([0-9]+)", name.casefold())):
+        digits = part.lstrip("0")
+        parts.append((len(digits), digits) if position % 2 else part)
+    return tuple(parts), name
+
+
+def shown(name: str) -> str:
+    """A name that can be printed on one line: no control characters, no bytes that are not text."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in name)
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """A folder or zip by its path. Raises UsageError when it is neither, KaoganError when it cannot be read."""
+    try:
+        path = path.expanduser()
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"no such folder or zip of pictures: {shown(str(path))}; check the path") from error
+    except (ValueError, RuntimeError) as error:  # a zero character; "~" of nobody
+        raise UsageError(f"not a path: {shown(str(path))}") from error
+    except OSError as error:
+        raise explain(error, path) from error
+    if stat.S_ISDIR(mode):
+        yield Folder(path)
+    elif stat.S_ISREG(mode) and _is_zip(path):
+        with Zip(path) as archive:
+            yield archive
+    else:
+        raise _not_a_set(path)
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise explain(error, path) from error
+    return start[:2] == b"PK" or path.suffix.lower() == ".zip"
+
+
+def _not_a_set(path: Path) -> UsageError:
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return UsageError(f"{path} is one picture; give the folder it is in ({path.parent}) or a zip of pictures")
+    if suffix in (".tar", ".gz", ".tgz", ".xz", ".bz2", ".zst", ".7z", ".rar"):
+        return UsageError(f"{path} is not a zip; unpack it and give the folder, or pack it again as a zip")
+    if path.name == LABELS:
+        return UsageError(f"{path} is the list of labels; give the folder it is in ({path.parent})")
+    return UsageError(f"{path} is neither a folder nor a zip of pictures; give one of these")
+
+
+def _kind(name: str) -> str | None:
+    """None for a file that may be a picture, else why it is not one."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return None if suffix in SUFFIXES or not suffix else f"not a picture file ({suffix})"
+
+
+def _ignored(part: str) -> bool:
+    return part.startswith(".") or part in IGNORED
+
+
+class Folder:
+    """A folder, flat or nested. Links are followed to files inside the folder only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stamp = "folder"
+        self.listing = Listing()
+        try:
+            self._root = path.resolve(strict=True)
+            self._walk(self._root, "")
+        except OSError as error:
+            raise explain(error, path) from error
+        self.listing.sort()
+
+    def _walk(self, folder: Path, prefix: str) -> None:
+        """Depth first with an explicit stack: a deep tree is no recursion error."""
+        waiting = [(folder, prefix)]
+        while waiting:
+            folder, prefix = waiting.pop()
+            try:
+                with os.scandir(folder) as found:
+                    items = [item for item in found if not _ignored(item.name)]
+            except OSError as error:
+                if not prefix:
+                    raise
+                self.listing.skipped.append((prefix, f"folder cannot be read: {error.strerror or error}"))
+                continue
+            for item in items:
+                if item.is_dir(follow_symlinks=False):
+                    waiting.append((Path(item.path), f"{prefix}{item.name}/"))
+                else:
+                    self._add(item, prefix + item.name)
+
+    def _add(self, item: os.DirEntry[str], name: str) -> None:
+        if reason := self._refused(item, name):
+            self.listing.skipped.append((name, reason))
+        elif item.name == LABELS:
+            self.listing.labels.append(name)
+        else:
+            status = item.stat()
+            self.listing.entries.append(Entry(name, status.st_size, status.st_mtime_ns))
+            if len(self.listing.entries) > MAX_FILES:
+                raise KaoganError(f"{self.path} holds more than {MAX_FILES:,} files; give a smaller set")
+
+    def _refused(self, item: os.DirEntry[str], name: str) -> str | None:
+        try:
+            if item.is_symlink():
+                target = Path(item.path).resolve(strict=True)
+                if not target.is_relative_to(self._root):
+                    return "link that leads out of the folder"
+                if target.is_dir():
+                    return "link to a folder"
+            if not item.is_file():
+                return "not a regular file"
+            if item.name != LABELS and (reason := _kind(name)):
+                return reason
+            if item.stat().st_size > MAX_BYTES:
+                return f"too large: more than {MAX_BYTES // 2**20} MB"
+        except (OSError, RuntimeError) as error:
+            return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
+        return None
+
+    def read(self, index: int) -> Path:
+        return self._root / self.listing.entries[index].name
+
+    def read_labels(self, name: str) -> bytes:
+        try:
+            return (self._root / name).read_bytes()
+        except OSError as error:
+            raise explain(error, self.path / name) from error
+
+
+class Zip:
+    """A zip. Members are read into memory, one at a time and within limits; nothing is written from their names."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.listing = Listing()
+        self._lock = threading.Lock()
+        try:
+            status = path.stat()
+            self._archive = zipfile.ZipFile(path)
+        except OSError as error:
+            raise explain(error, path) from error
+        except Exception as error:  # a hostile central directory raises more than BadZipFile
+            raise KaoganError(f"{path} is not a whole zip ({error}); download or pack it again") from error
+        self.stamp = f"zip/{status.st_size}/{status.st_mtime_ns}"
+        self._members: list[zipfile.ZipInfo] = []
+        self._labels: dict[str, zipfile.ZipInfo] = {}
+        members = self._archive.infolist()
+        if len(members) > MAX_FILES:
+            raise KaoganError(f"{path} holds more than {MAX_FILES:,} files; give a smaller set")
+        for member in members:
+            self._add(member)
+        self._members.sort(key=lambda member: natural(_name(member)))
+        self.listing.entries = [Entry(_name(m), m.file_size, m.CRC) for m in self._members]
+        self.listing.sort()
+
+    def __enter__(self) -> Zip:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+    def _add(self, member: zipfile.ZipInfo) -> None:
+        name = _name(member)
+        parts = name.split("/")
+        if member.is_dir() or any(_ignored(part) and part not in (".", "..") for part in parts):
+            return
+        if reason := _refused_member(member, name, parts):
+            self.listing.skipped.append((name, reason))
+        elif parts[-1] == LABELS:
+            self.listing.labels.append(name)
+            self._labels[name] = member
+        else:
+            self._members.append(member)
+
+    def read(self, index: int) -> bytes:
+        member = self._members[index]
+        try:
+            # One lock: the members share one open file. Decoding, the slow part, happens outside.
+            with self._lock, self._archive.open(member) as file:
+                data = file.read(MAX_BYTES + 1)
+        except Exception as error:  # hostile bytes raise zlib.error, struct.error, NotImplementedError ...
+            raise BrokenPicture(f"cannot be unpacked: {str(error)[:120] or type(error).__name__}") from error
+        if len(data) > MAX_BYTES:
+            raise BrokenPicture(f"too large: more than {MAX_BYTES // 2**20} MB")
+        return data
+
+    def read_labels(self, name: str) -> bytes:
+        try:
+            with self._archive.open(self._labels[name]) as file:
+                return file.read(MAX_BYTES)
+        except Exception as error:
+            raise KaoganError(f"{name} in {self.path} cannot be unpacked ({error}); pack the zip again") from error
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    name = member.filename.replace("\\", "/")  # some Windows tools write backslashes
+    return name.removeprefix("./")
+
+
+def _refused_member(member: zipfile.ZipInfo, name: str, parts: list[str]) -> str | None:
+    """Why a member is passed over. Its name is only ever shown, but one that climbs out tells of ill will."""
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in parts:
+        return "its path leads out of the zip"
+    if member.flag_bits & 0x1:
+        return "encrypted"
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind and kind != stat.S_IFREG:
+        return "not a regular file"
+    if parts[-1] != LABELS and (reason := _kind(name)):
+        return reason
+    if member.file_size > MAX_BYTES:
+        return f"too large: unpacks to more than {MAX_BYTES // 2**20} MB"
+    if member.file_size > RATIO_FROM and member.file_size > MAX_RATIO * member.compress_size:
+        return f"too large: unpacks to more than {MAX_RATIO} times its size"
+    return None

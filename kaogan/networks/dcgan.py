@@ -1,0 +1,191 @@
+"""DCGAN and its kin: DCGAN, ACGAN, SAGAN, BaMSGAN, StarsFace's DCGAN, WGAN and WGANP, all by settings.
+
+Radford et al. 2016; systems A, B, G and S. A stack of stages, each doubling (generator) or halving
+(discriminator) the map.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from kaogan.networks.base import Init, Judgement, Norm, Settings, condition, doublings, judge, picture
+from kaogan.networks.layers import ResidualBlock, SelfAttention, initialise, norm_layers, normalise_spectra
+
+Upsample = Literal["transpose", "nearest", "bilinear", "shuffle"]
+MapSize = Annotated[int, Field(ge=4, le=1024)]
+
+
+class _Shared(Settings):
+    family: Literal["dcgan"] = Field("dcgan", description="the family of networks")
+    width: int = Field(64, ge=1, le=4096, description="channels of the map next to the picture; deeper maps double")
+    max_width: int | None = Field(None, ge=1, le=8192, description="no map has more channels than this")
+    kernel: int = Field(4, ge=3, le=9, description="kernel of the strided convolutions")
+    bias: bool = Field(False, description="biases in the hidden convolutions")
+    final_bias: bool = Field(False, description="a bias in the last convolution")
+    norm: Norm = Field("batch", description="normalisation of the hidden maps; layer = over C, H and W")
+    norm_eps: float = Field(1e-5, gt=0, le=1, description="epsilon of the normalisation")
+    spectral: bool = Field(False, description="spectral norm on every convolution but the last")
+    attention: tuple[MapSize, ...] = Field(
+        (), description="map sizes after which self-attention stands; sizes the network does not pass are skipped"
+    )
+    init: Init = Field("dcgan", description="initial weights: dcgan N(0, 0.02), pytorch or glorot")
+
+    @field_validator("attention")
+    @classmethod
+    def _powers_of_two(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        for size in sizes:
+            if size & (size - 1):
+                raise ValueError(f"map sizes are powers of two, {size} is not")
+        return sizes
+
+    def widths(self, stages: int) -> list[int]:
+        """Channels of the hidden maps, from the picture inwards."""
+        return [min(self.width << i, self.max_width or self.width << i) for i in range(stages)]
+
+
+class DCGANGeneratorSettings(_Shared):
+    """The generator; the defaults are those of the PyTorch example's DCGAN."""
+
+    upsample: Upsample = Field("transpose", description="how a map doubles; all but transpose use 3×3 convolutions")
+    activation: Literal["relu", "leaky"] = Field("relu", description="activation of the hidden maps")
+    slope: float = Field(0.2, ge=0, lt=1, description="negative slope when the activation is leaky")
+    tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (system A's colouriser)")
+
+
+class DCGANDiscriminatorSettings(_Shared):
+    """The discriminator; the defaults are those of the PyTorch example's DCGAN."""
+
+    first_norm: bool = Field(False, description="normalise after the first convolution too")
+    slope: float = Field(0.2, ge=0, lt=1, description="negative slope of the leaky ReLUs")
+    attribute_head: Literal["linear", "bottleneck", "split"] = Field(
+        "linear", description="linear: one layer; bottleneck: system A's; split: one small network an attribute"
+    )
+
+
+class DCGANGenerator(nn.Module):
+    """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1]. Raises UsageError for an S not 8, 16, 32, ..."""
+
+    def __init__(
+        self, settings: DCGANGeneratorSettings, *, latent_size: int, attribute_size: int, image_size: int, channels: int
+    ):
+        super().__init__()
+        s, self.attribute_size = settings, attribute_size
+        size, stages = doublings("dcgan", image_size)
+        widths = s.widths(stages)[::-1]
+        body: list[nn.Module] = [nn.ConvTranspose2d(latent_size + attribute_size, widths[0], size, bias=s.bias)]
+
+        def finish(width: int) -> None:
+            body.extend(norm_layers(s.norm, width, size, s.norm_eps))
+            body.append(nn.ReLU(inplace=True) if s.activation == "relu" else nn.LeakyReLU(s.slope, inplace=True))
+            if size in s.attention:
+                body.append(SelfAttention(width))
+
+        finish(widths[0])
+        for before, after in itertools.pairwise(widths):
+            body += doubler(s.upsample, before, after, s.kernel, s.bias)
+            size *= 2
+            finish(after)
+        if s.tail_blocks:
+            width = max(s.width // 2, 1)
+            body += doubler(s.upsample, widths[-1], width, s.kernel, bias=True)
+            size *= 2
+            finish(width)
+            body += [
+                ResidualBlock(width, width, size, norm=s.norm, eps=s.norm_eps, slope=0, bias=False)
+                for _ in range(s.tail_blocks)
+            ]
+            last: list[nn.Module] = [nn.Conv2d(width, channels, 1, bias=s.final_bias)]
+        else:
+            last = doubler(s.upsample, widths[-1], channels, s.kernel, s.final_bias)
+        self.body = nn.Sequential(*body)
+        self.last = nn.Sequential(*last)
+        initialise(self, s.init)
+        if s.spectral:
+            normalise_spectra(self.body)
+
+    def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
+        return picture(self.last(self.body(condition(latents, attributes, self.attribute_size)[:, :, None, None])))
+
+
+class DCGANDiscriminator(nn.Module):
+    """images (N, C, S, S) in [-1, 1] -> Judgement. Raises UsageError for an S that is not 8, 16, 32, ..."""
+
+    def __init__(
+        self, settings: DCGANDiscriminatorSettings, *, attribute_sizes: Sequence[int], image_size: int, channels: int
+    ):
+        super().__init__()
+        s = settings
+        _, stages = doublings("dcgan", image_size)
+        trunk: list[nn.Module] = []
+        before, size = channels, image_size
+        for stage, width in enumerate(s.widths(stages)):
+            trunk.append(nn.Conv2d(before, width, s.kernel, 2, (s.kernel - 1) // 2, bias=s.bias))
+            size //= 2
+            if stage or s.first_norm:
+                trunk += norm_layers(s.norm, width, size, s.norm_eps)
+            trunk.append(nn.LeakyReLU(s.slope, inplace=True))
+            if size in s.attention:
+                trunk.append(SelfAttention(width))
+            before = width
+        self.trunk = nn.Sequential(*trunk)
+        self.score = nn.Conv2d(before, 1, size, bias=s.final_bias)
+        self.attributes = attribute_head(s, before, size, attribute_sizes) if attribute_sizes else None
+        initialise(self, s.init)
+        if s.spectral:
+            normalise_spectra(self.trunk)
+
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
+        features = self.trunk(images)
+        return judge(self.score(features), None if self.attributes is None else self.attributes(features))
+
+
+def doubler(kind: Upsample, before: int, after: int, kernel: int, bias: bool) -> list[nn.Module]:
+    """Layers from (N, before, H, W) to (N, after, 2H, 2W)."""
+    if kind == "transpose":
+        return [nn.ConvTranspose2d(before, after, kernel, 2, (kernel - 1) // 2, kernel % 2, bias=bias)]
+    if kind == "shuffle":
+        return [nn.Conv2d(before, 4 * after, 3, padding=1, bias=bias), nn.PixelShuffle(2)]
+    return [nn.Upsample(scale_factor=2, mode=kind), nn.Conv2d(before, after, 3, padding=1, bias=bias)]
+
+
+def attribute_head(
+    settings: DCGANDiscriminatorSettings, channels: int, size: int, attribute_sizes: Sequence[int]
+) -> nn.Module:
+    """From the last map (N, channels, size, size) to logits (N, A).
+
+    ``bottleneck`` is ``ACGAN.py`` of system A, ``split`` its ``ACGAN_split``, both without the sigmoid or softmax,
+    which belongs to the objective.
+    """
+    if settings.attribute_head == "linear":
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, sum(attribute_sizes)))
+    split = settings.attribute_head == "split"
+    width = channels if split else max(channels // 2, 1)
+    # Batch norm whatever the trunk has: the head is not under any gradient penalty.
+    layers = [nn.Conv2d(channels, width, size), nn.BatchNorm2d(width), nn.LeakyReLU(settings.slope, inplace=True)]
+    logits = Split(width, attribute_sizes, settings.slope) if split else nn.Linear(width, sum(attribute_sizes))
+    return nn.Sequential(*layers, nn.Flatten(), logits)
+
+
+class Split(nn.Module):
+    """One small network for each attribute, (N, C) -> (N, A); as in system A's ``ACGAN_split``."""
+
+    def __init__(self, features: int, attribute_sizes: Sequence[int], slope: float, hidden: int = 128):
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(features, hidden),
+                nn.BatchNorm1d(hidden),
+                nn.LeakyReLU(slope, inplace=True),
+                nn.Linear(hidden, count),
+            )
+            for count in attribute_sizes
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([head(x) for head in self.heads], 1)

@@ -1,0 +1,127 @@
+"""Layers that several families use. Maps are (N, C, H, W); all keep a channels-last layout as they find it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from kaogan.networks.base import Init, Norm
+
+
+class SelfAttention(nn.Module):
+    """Self-attention over positions, y = x + γ·V·Aᵀ, A = softmax(QᵀK) row by row, γ = 0 at first. (N, C, H, W) -> same.
+
+    Zhang et al. 2019 (SAGAN) as in BaMSGAN: 1×1 convolutions with bias, queries and keys of C/8 channels, no scaling.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        inner = max(channels // 8, 1)
+        self.query = nn.Conv2d(channels, inner, 1)
+        self.key = nn.Conv2d(channels, inner, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Not F.scaled_dot_product_attention: its fused CPU kernel has no second derivative, which gradient penalties
+        # need, and with a bf16 map of 32×32 it measured a quarter slower than this.
+        query, key, value = (layer(x).flatten(2) for layer in (self.query, self.key, self.value))
+        weights = torch.bmm(query.transpose(1, 2), key).softmax(2)  # (N, queries, keys)
+        # (N, queries, C) is the memory order of a channels-last map, so the way back is only a view.
+        out = torch.bmm(weights.to(value.dtype), value.transpose(1, 2)).transpose(1, 2).unflatten(2, x.shape[2:])
+        return x + self.gamma.to(out.dtype) * out
+
+
+class LayerNorm(nn.Module):
+    """nn.LayerNorm([C, H, W]), parameters of that shape too, without leaving the channels-last layout."""
+
+    def __init__(self, channels: int, size: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels, size, size))
+        self.bias = nn.Parameter(torch.zeros(channels, size, size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_contiguous(memory_format=torch.channels_last):
+            # Reordering the parameters is cheaper than reordering a batch.
+            weight, bias = self.weight.permute(1, 2, 0), self.bias.permute(1, 2, 0)
+            return F.layer_norm(x.permute(0, 2, 3, 1), weight.shape, weight, bias, self.eps).permute(0, 3, 1, 2)
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+def norm_layers(kind: Norm, channels: int, size: int, eps: float) -> list[nn.Module]:
+    """The normalisation of a map (N, channels, size, size) as a list of no or one module."""
+    if kind == "batch":
+        return [nn.BatchNorm2d(channels, eps=eps)]
+    if kind == "instance":
+        # One group a channel is instance norm with an affine map, and unlike InstanceNorm2d knows channels-last.
+        return [nn.GroupNorm(channels, channels, eps=eps)]
+    return [LayerNorm(channels, size, eps)] if kind == "layer" else []
+
+
+class ResidualBlock(nn.Module):
+    """y = skip(x) + f(x), f = conv3×3, norm, leaky ReLU, conv3×3, norm; ``closing`` adds a leaky ReLU after the sum.
+
+    (N, before, H, W) -> (N, after, H, W); the skip is a 1×1 convolution where the width changes. A ``slope`` of 0 is a
+    ReLU. GANime's generators use it open, its discriminators closed; system A's colouriser with slope 0 and no biases.
+    """
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        size: int,
+        *,
+        norm: Norm,
+        eps: float,
+        slope: float,
+        bias: bool = True,
+        closing: bool = False,
+    ):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, after, 3, padding=1, bias=bias),
+            *norm_layers(norm, after, size, eps),
+            nn.LeakyReLU(slope, inplace=True),
+            nn.Conv2d(after, after, 3, padding=1, bias=bias),
+            *norm_layers(norm, after, size, eps),
+        )
+        self.skip = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
+        self.closing = nn.LeakyReLU(slope, inplace=True) if closing else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.closing(self.skip(x) + self.body(x))
+
+
+def initialise(module: nn.Module, how: Init) -> None:
+    """Draw the weights anew, in place, from torch's global generator.
+
+    ``dcgan``: convolutions and Linear ~ N(0, 0.02), batch norm ~ N(1, 0.02) (Radford et al. 2016 and GANime);
+    ``glorot``: uniform, biases 0 (Keras); ``pytorch``: leave what the constructors drew.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            if how == "dcgan":
+                nn.init.normal_(part.weight, 0, 0.02)
+            elif how == "glorot":
+                nn.init.xavier_uniform_(part.weight)
+            # The published DCGAN initialisation leaves the biases of convolutions as PyTorch draws them.
+            if part.bias is not None and (how == "glorot" or (how == "dcgan" and isinstance(part, nn.Linear))):
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.BatchNorm2d | nn.BatchNorm1d) and how == "dcgan":
+            nn.init.normal_(part.weight, 1, 0.02)
+            nn.init.zeros_(part.bias)
+
+
+def normalise_spectra(module: nn.Module) -> None:
+    """Put spectral norm (Miyato et al. 2018) on every convolution in ``module`` but those of attention.
+
+    Call it after ``initialise``, which looks for plain weights.
+    """
+    for part in list(module.children()):
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            spectral_norm(part)
+        elif not isinstance(part, SelfAttention):
+            normalise_spectra(part)

@@ -1,0 +1,18 @@
+"""What the players minimise: pairs of small functions of scores, penalties, and attribute classification."""
+
+from kaogan.objectives.adversarial import OBJECTIVES, Objective, discriminator_loss, generator_loss, negatives_loss
+from kaogan.objectives.classification import attribute_accuracy, attribute_loss
+from kaogan.objectives.penalties import clip_weights, gradient_penalty, zero_centred
+
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "attribute_accuracy",
+    "attribute_loss",
+    "clip_weights",
+    "discriminator_loss",
+    "generator_loss",
+    "gradient_penalty",
+    "negatives_loss",
+    "zero_centred",
+]

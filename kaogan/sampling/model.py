@@ -1,0 +1,362 @@
+"""The unit of sharing: a folder of config.json, model.safetensors, README.md and preview.png, and the way back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kaogan.attributes import Attribute, Schema
+from kaogan.errors import KaoganError, UsageError, nearest
+from kaogan.files import atomic, explain, write_text
+from kaogan.images import Pictures, grid, to_uint8
+from kaogan.networks import GeneratorSettings, build_generator
+from kaogan.randomness import draw_latents, torch_generator
+from kaogan.recipe import Latent
+from kaogan.sampling.card import FORMAT, card, make_config
+from kaogan.training.hardware import choose_device
+
+__all__ = ["Asked", "Model", "card", "load", "make_config"]
+
+CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
+CONFIG_LIMIT = 2**20  # bytes
+PREVIEW_PICTURES = 64
+
+# What can be asked of an attribute: one value, one a picture, a mixture of weights, or None: drawn from the priors.
+Asked = str | Sequence[str] | Mapping[str, float] | None
+Progress = Callable[[int, int], None]  # pictures done, pictures in all
+
+
+class Model:
+    """A generator with all that is needed to draw from it.
+
+    ``generator`` is taken over: float32, in evaluation mode, channels last, on ``device``. ``config`` is as
+    ``make_config`` builds it. ``path`` is the folder that the model came from, if any.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        attributes: Schema,
+        config: dict[str, Any],
+        path: Path | None = None,
+        device: str | torch.device = "cpu",
+    ):
+        self.device = torch.device(device)
+        self.generator = generator.to(self.device, torch.float32, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.attributes, self.config, self.path = attributes, config, path
+        # The size of a chunk depends on nothing but the model, or the pictures of a seed would not be the same ones in
+        # every call: a convolution over 3 pictures and one over 32 may round differently.
+        self.chunk = max(1, min(32, 32 * 128**2 // self.image_size**2))
+
+    @property
+    def latent_size(self) -> int:
+        return int(self.config["latent"]["size"])
+
+    @property
+    def image_size(self) -> int:
+        return int(self.config["image_size"])
+
+    @property
+    def channels(self) -> int:
+        return int(self.config["channels"])
+
+    def sample(
+        self,
+        count: int = 1,
+        *,
+        seed: int = 0,
+        truncation: float = 1.0,
+        progress: Progress | None = None,
+        **attributes: Asked,
+    ) -> Pictures:
+        """``count`` pictures, uint8 (count, H, W, C). Picture i depends on the seed and i, not on the count.
+
+        Truncation, >= 0, scales the latents; what can be asked of attributes: see ``codes``. Raises UsageError.
+        """
+        chunks = self.iter_samples(count, seed=seed, truncation=truncation, **attributes)
+        pictures = np.empty((count, self.image_size, self.image_size, self.channels), np.uint8)
+        done = 0
+        for some in chunks:
+            pictures[done : done + len(some)] = some
+            done += len(some)
+            if progress:
+                progress(done, count)
+        return pictures
+
+    def iter_samples(
+        self, count: int, *, seed: int = 0, truncation: float = 1.0, **attributes: Asked
+    ) -> Iterator[Pictures]:
+        """The pictures of ``sample``, at most ``chunk`` at a time, made as they are asked for."""
+        self._check_asked(count, attributes)  # here, not at the first chunk: the caller should hear of it at once
+
+        def chunks() -> Iterator[Pictures]:
+            for start in range(0, count, self.chunk):
+                here = min(self.chunk, count - start)
+                asked = {name: _part(value, start, here) for name, value in attributes.items()}
+                codes = self.codes(here, seed, start, **asked) if self.attributes else None
+                yield self.generate(self.latents(here, seed, truncation, start), codes)
+
+        return chunks()
+
+    def latents(self, count: int, seed: int = 0, truncation: float = 1.0, start: int = 0) -> Tensor:
+        """Latents (count, Z) of the pictures ``start``, start + 1, ...; each a function of the seed and its number.
+
+        Raises UsageError unless truncation is a number >= 0.
+        """
+        if not 0 <= truncation < float("inf"):
+            raise UsageError(f"truncation must be a number that is 0 or more, not {truncation}")
+        law = self.config["latent"]["law"]
+        drawn = [
+            draw_latents(1, self.latent_size, law, torch_generator(seed, "sample/latent", number))
+            for number in range(start, start + count)
+        ]
+        return torch.cat(drawn) * truncation if drawn else torch.empty(0, self.latent_size)
+
+    def codes(self, count: int, seed: int = 0, start: int = 0, **attributes: Asked) -> Tensor:
+        """Codes (count, A) of the pictures ``start``, start + 1, ...
+
+        An attribute is a value (``"pink"``), a list of them, one a picture, a mixture ``{"pink": 0.5, "blue": 0.5}``
+        taken as it is, or None or unnamed: drawn from the priors, picture by picture. Raises UsageError for an unknown
+        attribute or value and for a list of another length than ``count``.
+        """
+        self._check_asked(count, attributes)
+        parts = []
+        for attribute in self.attributes.attributes:
+            value = attributes.get(attribute.name)
+            if value is None:
+                value = [
+                    attribute.values[_draw(attribute, torch_generator(seed, f"sample/{attribute.name}", number))]
+                    for number in range(start, start + count)
+                ]
+            part = torch.zeros(count, len(attribute.values))
+            if isinstance(value, Mapping):
+                for name, weight in value.items():
+                    part[:, attribute.index(name)] = float(weight)
+            elif isinstance(value, str):
+                part[:, attribute.index(value)] = 1
+            else:
+                part[range(count), [attribute.index(name) for name in value]] = 1
+            parts.append(part)
+        return torch.cat(parts, 1) if parts else torch.empty(count, 0)
+
+    def generate(self, latents: Tensor, codes: Tensor | None = None) -> Pictures:
+        """Latents (N, Z) and, for a model with attributes, codes (N, A) -> uint8 (N, H, W, C)."""
+        expected = (len(latents), self.attributes.size)
+        if latents.shape[1:] != (self.latent_size,):
+            raise ValueError(f"latents of shape (N, {self.latent_size}) are needed, not {tuple(latents.shape)}")
+        if self.attributes and (codes is None or codes.shape != expected):
+            raise ValueError(
+                f"codes of shape {expected} are needed, not {None if codes is None else tuple(codes.shape)}"
+            )
+        pictures = np.empty((len(latents), self.image_size, self.image_size, self.channels), np.uint8)
+        with torch.inference_mode(), self._exact():
+            for start in range(0, len(latents), self.chunk):
+                z = self._padded(latents[start : start + self.chunk])
+                c = self._padded(codes[start : start + self.chunk]) if self.attributes and codes is not None else None
+                here = min(self.chunk, len(latents) - start)
+                pictures[start : start + here] = to_uint8(self.generator(z, c)[:here])
+        return pictures
+
+    def save(
+        self, folder: str | os.PathLike[str], card_text: str | None = None, preview: Pictures | np.ndarray | None = None
+    ) -> Path:
+        """Write the model to ``folder``; the configuration last, so that a folder which has one is whole.
+
+        ``preview`` is one picture (H, W, C) or several (N, H, W, C); without it some are drawn. Raises KaoganError.
+        """
+        folder = Path(folder)
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.generator.state_dict().items()}
+        try:
+            with atomic(folder / WEIGHTS) as temporary:
+                save_file(weights, temporary, {"format": "pt"})
+        except SafetensorError as error:
+            raise KaoganError(f"could not write {folder / WEIGHTS}: {error}; is there space on the disk?") from error
+        if preview is None:
+            preview = self.sample(PREVIEW_PICTURES)
+        sheet = grid(preview, 8) if preview.ndim == 4 else preview
+        with atomic(folder / PREVIEW) as temporary:
+            Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(temporary, "PNG")
+        write_text(folder / CARD, card(self.config) if card_text is None else card_text)
+        write_text(folder / CONFIG, json.dumps(self.config, indent=2, ensure_ascii=False) + "\n")
+        return folder
+
+    def _check_asked(self, count: int, attributes: Mapping[str, Asked]) -> None:
+        if count < 0:
+            raise UsageError(f"the number of pictures must be 0 or more, not {count}")
+        for name, value in attributes.items():
+            attribute = self.attributes[name]
+            if value is None:
+                continue
+            for each in [value] if isinstance(value, str) else value:
+                attribute.index(each)
+            if isinstance(value, Mapping) and not all(math.isfinite(weight) for weight in value.values()):
+                raise UsageError(f"the weights of '{name}' must be finite numbers, not {dict(value)}")
+            if not isinstance(value, str | Mapping) and len(value) != count:
+                raise UsageError(f"{len(value)} values of '{name}' for {count} pictures: give one for each picture")
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        """Rows (n, X) -> (chunk, X) on the device, the last row repeated."""
+        missing = self.chunk - len(rows)
+        if missing:
+            rows = torch.cat([rows, rows[-1:].expand(missing, -1)])
+        return rows.to(self.device, torch.float32)
+
+    def _exact(self) -> contextlib.AbstractContextManager[None]:
+        """Float32 as it is written, and no algorithm chosen by a stopwatch."""
+        if self.device.type != "cuda":
+            return contextlib.nullcontext()
+        return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
+    """The model in a model folder, or in the ``model`` folder of a run. Nothing in it is ever unpickled.
+
+    Raises KaoganError, one line that names the file and the remedy, when it is absent, incomplete or damaged.
+    """
+    folder = find_model(Path(path))
+    config = read_config(folder / CONFIG)
+    schema = Schema.from_json(config["attributes"])
+    settings: Any = TypeAdapter(GeneratorSettings).validate_python(config["generator"])
+    shape = {
+        "latent_size": config["latent"]["size"],
+        "attribute_size": schema.size,
+        "image_size": config["image_size"],
+        "channels": config["channels"],
+    }
+    weights = folder / WEIGHTS
+    try:
+        # A network without memory is enough to compare shapes, so a wrong file is refused before anything is allocated.
+        with torch.device("meta"):
+            expected = build_generator(settings, **shape).state_dict()
+        tensors = _read_weights(weights, expected)
+        with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away; the caller's randomness is not
+            generator = build_generator(settings, **shape)
+    except UsageError as error:
+        raise KaoganError(f"{folder / CONFIG}: {error}") from error
+    generator.load_state_dict(tensors)
+    return Model(generator, schema, config, folder, choose_device(str(device)))
+
+
+def find_model(path: Path) -> Path:
+    """The model folder that ``path`` means. Raises KaoganError that says what is missing."""
+    if path.is_file():
+        if path.name in (CONFIG, WEIGHTS):
+            raise UsageError(f"{path} is a part of a model; name its folder {path.parent}")
+        foreign = path.suffix.lower() in (".pth", ".pt", ".ckpt", ".pkl", ".h5", ".tar")
+        hint = "weights of other programs have to be imported first" if foreign else "name a model folder or a run"
+        raise UsageError(f"{path} is a file, not a model folder; {hint}")
+    if not path.is_dir():
+        raise UsageError(f"no such folder {path}; name a model folder or a run")
+    for folder in (path, path / "model"):
+        missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+        if not missing:
+            return folder
+        if len(missing) == 1:
+            raise KaoganError(f"{folder} is not a whole model: {missing[0]} is missing; copy or train it again")
+    if any((path / name).exists() for name in ("recipe.yaml", "checkpoints", "stats.jsonl")):
+        raise KaoganError(f"the run {path} has no model yet; train it further with the same command")
+    raise UsageError(f"{path} is not a model folder: {CONFIG} and {WEIGHTS} are missing")
+
+
+class _Attribute(BaseModel):
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    values: Annotated[list[str], Field(min_length=1, max_length=65536)]
+    priors: list[Annotated[float, Field(ge=0, le=1)]]
+
+    @model_validator(mode="after")
+    def _priors_fit(self) -> _Attribute:
+        if len(self.priors) != len(self.values) or abs(sum(self.priors) - 1) > 1e-3:
+            raise ValueError("priors must be one number for each value, 1 in all")
+        return self
+
+
+class _Config(BaseModel):
+    """What loading relies on; everything else in the file is information and free."""
+
+    model_config = ConfigDict(extra="allow")
+    generator: GeneratorSettings
+    latent: Latent
+    image_size: Annotated[int, Field(ge=4, le=4096)]
+    channels: Annotated[int, Field(ge=1, le=3)]
+    attributes: list[_Attribute] = []
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The checked configuration. Raises KaoganError."""
+    try:
+        if path.stat().st_size > CONFIG_LIMIT:
+            raise KaoganError(f"{path} is larger than {CONFIG_LIMIT // 2**20} MB: not the configuration of a model")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise explain(error, path) from error
+    except (ValueError, RecursionError) as error:
+        raise KaoganError(f"{path} is not JSON ({error}); copy or train the model again") from error
+    version = config.get("format") if isinstance(config, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise KaoganError(f"{path} is not the configuration of a kaogan model: it has no 'format'")
+    if version > FORMAT:
+        written = str(config.get("kaogan", "unknown version"))[:40]
+        raise KaoganError(
+            f"{path} was written by a newer kaogan ({written}, format {version}); upgrade kaogan to read it"
+        )
+    try:
+        _Config.model_validate(config)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"]) or "config"
+        raise KaoganError(f"{path}: '{key}': {problem['msg']}; copy or train the model again") from error
+    config.setdefault("attributes", [])
+    return config
+
+
+def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, exactly those of ``expected``, all finite. Raises KaoganError."""
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _compare(path, found, {name: tuple(value.shape) for name, value in expected.items()})
+            tensors = {name: file.get_tensor(name) for name in found}
+    except SafetensorError as error:
+        raise KaoganError(f"{path} is damaged or cut short ({error}); copy or train the model again") from error
+    except OSError as error:
+        raise explain(error, path) from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise KaoganError(f"{path}: '{name}' holds numbers that are not finite; use an earlier model of the run")
+    return tensors
+
+
+def _compare(path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
+    problems = [f"'{name}' is missing" for name in expected if name not in found]
+    problems += [f"'{name}' is not of this network{nearest(name, expected)}" for name in found if name not in expected]
+    problems += [
+        f"'{name}' has the shape {found[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise KaoganError(f"{path} does not fit its {CONFIG}: {'; '.join(problems[:3])}{more}; copy the model again")
+
+
+def _part(value: Asked, start: int, count: int) -> Asked:
+    """What is asked of the pictures ``start`` to ``start + count``: lists have an entry for each."""
+    return value if value is None or isinstance(value, str | Mapping) else value[start : start + count]
+
+
+def _draw(attribute: Attribute, generator: torch.Generator) -> int:
+    priors = torch.tensor(attribute.priors, dtype=torch.float64)
+    return int(torch.multinomial(priors, 1, generator=generator))

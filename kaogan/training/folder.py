@@ -1,0 +1,142 @@
+"""A run's folder: self-contained, owned by one process at a time.
+
+recipe.yaml  data.json  log.txt  stats.jsonl  tensorboard/       what was asked for, and what happened
+real.png  grids/000050000.png ...  loss.png  attributes.png  progress.gif  progress.mp4
+checkpoints/checkpoint-0000050000.safetensors                    everything needed to go on
+model/                                                           what one shares
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kaogan import recipes
+from kaogan.errors import KaoganError, UsageError
+from kaogan.files import explain, sweep, write_text
+from kaogan.recipe import Recipe
+from kaogan.training import checkpoint
+
+# Changing these between two sittings changes neither the weights nor the clock of what is already trained.
+FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.grid_every",
+        "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit")  # fmt: skip
+
+
+class RunFolder:
+    """Opens (and makes) the folder and locks it. Raises KaoganError when it can't be written or is in use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if path.exists() and not path.is_dir():
+                raise UsageError(f"{path} is a file; --out must name a folder")
+            if path.is_dir() and any(path.iterdir()) and not self.recipe_path.exists() and not self._only_ours():
+                raise UsageError(f"{path} is not empty and holds no run; choose another folder with --out")
+            for folder in (path, self.checkpoints, self.grids):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path / ".lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise KaoganError(f"{path} is in use by another kaogan; wait for it or choose another --out") from None
+        except OSError as error:
+            raise explain(error, path) from None
+        sweep(path)
+        self.log = logging.getLogger(f"kaogan.run.{os.getpid()}.{id(self)}")
+        self.log.setLevel(logging.INFO)
+        self.log.propagate = False
+        try:
+            self._handler = logging.FileHandler(path / "log.txt", encoding="utf-8")
+        except OSError as error:
+            self._lock.release()
+            raise explain(error, path / "log.txt") from None
+        self._handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+        self.log.addHandler(self._handler)
+
+    @property
+    def recipe_path(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def grids(self) -> Path:
+        return self.path / "grids"
+
+    @property
+    def stats(self) -> Path:
+        return self.path / "stats.jsonl"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    def grid_at(self, clock: int) -> Path:
+        return self.grids / f"{clock:09d}.png"
+
+    def close(self) -> None:
+        self.log.removeHandler(self._handler)
+        self._handler.close()
+        self._lock.release()
+
+    def settle(self, recipe: Recipe, data: dict[str, Any], allow_changes: bool) -> None:
+        """Compare with the settings of the sitting before and write those of this one.
+
+        Raises UsageError with the keys that differ, unless ``allow_changes``.
+        """
+        changes = self._changes(recipe, data)
+        if changes and checkpoint.find(self.checkpoints):
+            listed = "; ".join(f"{key} was {old!r}, now {new!r}" for key, old, new in changes)
+            if not allow_changes:
+                raise UsageError(
+                    f"{self.path} was trained with other settings: {listed}. "
+                    "Use another --out, or --allow-changes to go on with the new ones"
+                )
+            self.log.info("settings changed: %s", listed)
+        write_text(self.recipe_path, recipes.dump(recipe))
+        write_text(self.path / "data.json", json.dumps(data, indent=2, ensure_ascii=False))
+
+    def _changes(self, recipe: Recipe, data: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        if not self.recipe_path.exists():
+            return []
+        try:
+            before = recipes.load(self.recipe_path)
+            changes = recipes.diff(before, recipe, ignore=FREE)
+            data_before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        except (UsageError, OSError, ValueError) as error:
+            raise KaoganError(f"cannot read the settings of the run in {self.path} ({error})") from None
+        keys = ("fingerprint", "attributes")
+        changes += [
+            (f"data {key}", data_before.get(key), data[key]) for key in keys if data_before.get(key) != data[key]
+        ]
+        return changes
+
+    def append_stats(self, line: dict[str, Any]) -> None:
+        try:
+            with self.stats.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise explain(error, self.stats) from None
+
+    def rewind_stats(self, clock: int) -> None:
+        """Drop the lines after ``clock`` (and a half-written one): they will be made again."""
+        if not self.stats.exists():
+            return
+        kept = []
+        for line in self.stats.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                if json.loads(line)["clock"] <= clock:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                continue
+        write_text(self.stats, "".join(kept))
+
+    def _only_ours(self) -> bool:
+        """A run that was stopped before its recipe was written."""
+        return all(p.name in (".lock", "log.txt", "checkpoints", "grids") for p in self.path.iterdir())

@@ -1,0 +1,196 @@
+"""The training loop: one function to read from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaogan.data import PictureSet
+from kaogan.errors import KaoganError, UsageError
+from kaogan.recipe import Recipe
+from kaogan.training import checkpoint
+from kaogan.training.batches import Batches
+from kaogan.training.folder import RunFolder
+from kaogan.training.hardware import choose_device, choose_precision, describe
+from kaogan.training.players import Players, build_players, collect, finite, restore, set_learning_rates
+from kaogan.training.souvenirs import Souvenirs
+from kaogan.training.step import Steps
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the caller may show: images shown of how many, means since the last line, images per second."""
+
+    clock: int
+    total: int
+    stats: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    clock: int
+    finished: bool
+    seconds: float
+    """Of this sitting."""
+    path: Path
+
+
+def train(
+    recipe: Recipe,
+    pictures: PictureSet,
+    out: Path,
+    *,
+    allow_changes: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Train ``recipe`` on ``pictures`` in the folder ``out``, going on from its newest good checkpoint.
+
+    Raises UsageError for settings that don't fit the data or the run, KaoganError when the disk or the training fails;
+    the last good checkpoint is always kept. Ctrl-C and SIGTERM leave a checkpoint and return.
+    """
+    settings, run = recipe.training, recipe.run
+    if len(pictures.images) < settings.batch_size:
+        raise UsageError(
+            f"{pictures.source} has {len(pictures.images)} usable pictures, fewer than one batch of "
+            f"{settings.batch_size}; add pictures or lower --batch-size"
+        )
+    device = choose_device(run.device)
+    precision = choose_precision(run.precision, device)
+    players = build_players(recipe, pictures.schema, device, precision)
+    batches = Batches(pictures, settings.batch_size, run.seed, recipe.data.flip)
+    steps = Steps(recipe, pictures.schema, players, batches, device, precision)
+    folder = RunFolder(out)
+    try:
+        folder.settle(recipe, describe_data(pictures), allow_changes)
+        resume(players, folder)
+        first, began, seconds_before = players.clock, time.monotonic(), players.seconds
+        souvenirs = Souvenirs(folder, recipe, pictures, players, device)
+        souvenirs.begin(precision, describe(device))
+        tick, tick_began = players.clock, began
+
+        with interruptible() as interrupted:
+            while True:
+                clock = players.clock
+                players.seconds = seconds_before + time.monotonic() - began
+                last = clock >= settings.images or bool(interrupted)
+                fresh = clock > first or clock == 0  # a resumed run has already written what is due where it starts
+
+                if clock > tick and (last or due(run.stats_every, clock, tick)):
+                    now = time.monotonic()
+                    stats = {**steps.meters.take(), "images_per_second": (clock - tick) / (now - tick_began)}
+                    check(stats, run.loss_limit, folder)
+                    souvenirs.line(clock, stats)
+                    on_progress(Progress(clock, settings.images, stats))
+                    tick, tick_began = clock, now
+                if fresh and (due(run.grid_every, clock, clock - settings.batch_size) or last):
+                    souvenirs.grid(clock)
+                if fresh and ((due(run.checkpoint_every, clock, clock - settings.batch_size) and clock) or last):
+                    save(players, folder, recipe)
+                    souvenirs.model()
+                if last:
+                    break
+
+                set_learning_rates(players, recipe)
+                batch = batches.at(clock)
+                critic_only = (clock // settings.batch_size + 1) % settings.n_critic != 0
+                reuse = settings.reuse_fakes and not critic_only
+                fakes = steps.discriminator(batch, reuse=reuse)
+                if not critic_only:
+                    steps.generator(batch, fakes if reuse else None)
+                players.clock = clock + settings.batch_size
+                if not critic_only:
+                    players.average.update(players.clock, settings.batch_size * settings.n_critic)
+
+        seconds = time.monotonic() - began
+        finished = players.clock >= settings.images
+        souvenirs.end(finished, seconds)
+        return Outcome(players.clock, finished, seconds, folder.path)
+    finally:
+        folder.close()
+
+
+def due(every: int, clock: int, before: int) -> bool:
+    """Whether a multiple of ``every`` lies in (before, clock]."""
+    return clock // every != before // every
+
+
+def check(stats: dict[str, float], limit: float, folder: RunFolder) -> None:
+    """Stop a run that has left the rails before it overwrites a good checkpoint."""
+    for name in ("loss_d", "loss_g"):
+        value = stats.get(name, 0.0)
+        if math.isfinite(value) and abs(value) <= limit:
+            continue
+        what = "is not a number" if math.isnan(value) else f"ran away to {value:.3g}"
+        raise _derailed(f"{name} {what}", folder)
+
+
+def save(players: Players, folder: RunFolder, recipe: Recipe) -> None:
+    if not finite(players):
+        raise _derailed("a weight is not a number", folder)
+    checkpoint.save(folder.checkpoints, *collect(players))
+    checkpoint.rotate(folder.checkpoints, recipe.run.keep_last, recipe.run.keep_every)
+
+
+def resume(players: Players, folder: RunFolder) -> None:
+    """Go on from the newest checkpoint; fall back on the one before if it is damaged."""
+    paths = checkpoint.find(folder.checkpoints)
+    failures = []
+    for path in reversed(paths):
+        try:
+            restore(players, *checkpoint.load(path))
+        except (KaoganError, ValueError, KeyError) as error:
+            failures.append(f"{path.name}: {error}")
+            folder.log.info("cannot use %s: %s", path.name, error)
+            continue
+        folder.rewind_stats(players.clock)
+        folder.log.info("resumed at %d images from %s", players.clock, path.name)
+        return
+    if failures:
+        raise KaoganError(f"no checkpoint in {folder.path} can be used ({failures[0]}); move it away to start anew")
+
+
+def describe_data(pictures: PictureSet) -> dict[str, object]:
+    return {
+        "source": pictures.source,
+        "count": len(pictures.images),
+        "fingerprint": pictures.fingerprint,
+        "attributes": pictures.schema.to_json(),
+        "skipped": len(pictures.skipped),
+    }
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM in a list instead of dying of them; a second Ctrl-C is obeyed at once."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def note(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _derailed(what: str, folder: RunFolder) -> KaoganError:
+    kept = checkpoint.find(folder.checkpoints)
+    where = f"the last good checkpoint is {kept[-1].name}" if kept else "no checkpoint had been written yet"
+    message = (
+        f"training stopped in {folder.path}: {what}; {where}. Try a lower learning rate (--optim.lr), "
+        "--precision fp32, or a penalty (--penalties.r1.weight 1)"
+    )
+    folder.log.info(message)
+    return KaoganError(message)

@@ -1,0 +1,156 @@
+"""The two players, their optimisers and everything else that training changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kaogan.attributes import Schema
+from kaogan.networks import build_discriminator, build_generator
+from kaogan.randomness import seed_for
+from kaogan.recipe import Optim, PlayerOptim, Recipe
+from kaogan.training.ema import MovingAverage
+from kaogan.training.memory import Memory
+
+
+@dataclass
+class Players:
+    """What a checkpoint holds. ``clock`` counts the real images shown to the discriminator."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: MovingAverage
+    generator_optim: torch.optim.Optimizer
+    discriminator_optim: torch.optim.Optimizer
+    generator_scaler: torch.amp.GradScaler
+    discriminator_scaler: torch.amp.GradScaler
+    memory: Memory
+    clock: int = 0
+    seconds: float = field(default=0.0)
+    """Time spent training, over all sittings."""
+
+
+def build_players(recipe: Recipe, schema: Schema, device: torch.device, precision: str) -> Players:
+    """Fresh players, their initial weights drawn from the recipe's seed and nothing else."""
+    size = {"image_size": recipe.image_size, "channels": recipe.channels}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(recipe.run.seed, "init/generator"))
+        generator = build_generator(
+            recipe.generator, latent_size=recipe.latent.size, attribute_size=schema.size, **size
+        )
+        torch.manual_seed(seed_for(recipe.run.seed, "init/discriminator"))
+        discriminator = build_discriminator(recipe.discriminator, attribute_sizes=schema.sizes, **size)
+    layout = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
+    generator = generator.to(device).to(memory_format=layout).train()
+    discriminator = discriminator.to(device).to(memory_format=layout).train()
+    scaled = precision == "fp16"
+    return Players(
+        generator,
+        discriminator,
+        MovingAverage(generator, recipe.training.ema_halflife, recipe.training.ema_rampup),
+        build_optimiser(generator, recipe.optim, recipe.optim.generator),
+        build_optimiser(discriminator, recipe.optim, recipe.optim.discriminator),
+        torch.amp.GradScaler(device.type, enabled=scaled),
+        torch.amp.GradScaler(device.type, enabled=scaled),
+        Memory(recipe.extras.memory.capacity),
+    )
+
+
+def build_optimiser(module: nn.Module, optim: Optim, own: PlayerOptim) -> torch.optim.Optimizer:
+    """An optimiser with the fastest implementation that the device has."""
+    parameters = list(module.parameters())
+    common: dict[str, Any] = {
+        "lr": own.lr or optim.lr,
+        "weight_decay": optim.weight_decay if own.weight_decay is None else own.weight_decay,
+    }
+    betas = own.betas or optim.betas
+    fused = parameters[0].device.type in ("cpu", "cuda", "mps")
+    if optim.name == "adam":
+        return torch.optim.Adam(parameters, betas=betas, eps=optim.eps, fused=fused, **common)
+    if optim.name == "adamw":
+        return torch.optim.AdamW(parameters, betas=betas, eps=optim.eps, fused=fused, **common)
+    if optim.name == "rmsprop":
+        return torch.optim.RMSprop(
+            parameters, foreach=True, alpha=optim.alpha, eps=optim.eps, momentum=optim.momentum, **common
+        )
+    return torch.optim.SGD(parameters, momentum=optim.momentum, fused=fused, **common)
+
+
+def set_learning_rates(players: Players, recipe: Recipe) -> None:
+    """The schedule is a function of the clock, not a state."""
+    factor = recipe.optim.schedule.factor(players.clock)
+    for optimiser, own in (
+        (players.generator_optim, recipe.optim.generator),
+        (players.discriminator_optim, recipe.optim.discriminator),
+    ):
+        for group in optimiser.param_groups:
+            group["lr"] = (own.lr or recipe.optim.lr) * factor
+
+
+def collect(players: Players) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The players as flat named tensors and plain numbers, for a checkpoint."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in (("generator", players.generator), ("discriminator", players.discriminator)):
+        tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
+    tensors |= {f"average/{key}": value for key, value in players.average.module.named_parameters()}
+    for name, module, optimiser in _optimisers(players):
+        for key, parameter in module.named_parameters():
+            for slot, value in optimiser.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    tensors[f"{name}_optim/{key}/{slot}"] = value
+    tensors |= {f"memory/{key}": value for key, value in players.memory.state().items()}
+    numbers = {
+        "clock": players.clock,
+        "seconds": players.seconds,
+        "generator_scaler": players.generator_scaler.state_dict(),
+        "discriminator_scaler": players.discriminator_scaler.state_dict(),
+    }
+    return tensors, numbers
+
+
+@torch.no_grad()
+def restore(players: Players, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """The inverse of ``collect``. Raises ValueError (with what differs) when the tensors are of other networks."""
+    for name, module in (("generator", players.generator), ("discriminator", players.discriminator)):
+        own = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
+        expected = module.state_dict()
+        wrong = sorted(own.keys() ^ expected.keys()) or [k for k in own if own[k].shape != expected[k].shape]
+        if wrong:
+            raise ValueError(f"{name} has other weights ({wrong[0]} and {len(wrong) - 1} more)")
+        module.load_state_dict(own)
+    for key, value in players.average.module.named_parameters():
+        value.copy_(tensors[f"average/{key}"])
+    for name, module, optimiser in _optimisers(players):
+        optimiser.state.clear()
+        for key, parameter in module.named_parameters():
+            prefix = f"{name}_optim/{key}/"
+            for slot in [k for k in tensors if k.startswith(prefix)]:
+                saved = tensors[slot]
+                if saved.shape == parameter.shape:  # as the optimiser made it: in the layout of its weight
+                    saved = torch.empty_like(parameter, dtype=saved.dtype).copy_(saved)
+                optimiser.state[parameter][slot.removeprefix(prefix)] = saved
+    players.memory.load_state({k.removeprefix("memory/"): v for k, v in tensors.items() if k.startswith("memory/")})
+    players.clock, players.seconds = int(numbers["clock"]), float(numbers["seconds"])
+    players.generator_scaler.load_state_dict(numbers["generator_scaler"])
+    players.discriminator_scaler.load_state_dict(numbers["discriminator_scaler"])
+
+
+@torch.no_grad()
+def finite(players: Players) -> bool:
+    """Whether every weight is a number: what is not must never replace a good checkpoint."""
+    for module in (players.generator, players.discriminator):
+        norms = torch._foreach_norm(list(module.parameters()))
+        if not math.isfinite(float(torch.stack(norms).sum())):
+            return False
+    return True
+
+
+def _optimisers(players: Players) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:
+    return [
+        ("generator", players.generator, players.generator_optim),
+        ("discriminator", players.discriminator, players.discriminator_optim),
+    ]

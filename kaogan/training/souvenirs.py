@@ -1,0 +1,133 @@
+"""What a run leaves behind besides its checkpoints: log, stats, TensorBoard, grids, plots, films, the model folder."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from kaogan import recipes
+from kaogan.data import PictureSet
+from kaogan.files import atomic
+from kaogan.images import grid, to_uint8
+from kaogan.networks import count_parameters
+from kaogan.randomness import draw_latents, numpy_generator, torch_generator
+from kaogan.recipe import Recipe
+from kaogan.sampling.model import Model, card, make_config
+from kaogan.training import report
+from kaogan.training.ema import CALIBRATION_BATCH, CALIBRATION_BATCHES
+from kaogan.training.folder import RunFolder
+from kaogan.training.players import Players
+from kaogan.version import __version__
+
+
+class Souvenirs:
+    """Everything that a person looks at. Nothing here changes the course of the training."""
+
+    def __init__(
+        self, folder: RunFolder, recipe: Recipe, pictures: PictureSet, players: Players, device: torch.device
+    ) -> None:
+        self.folder, self.recipe, self.pictures, self.players, self.device = folder, recipe, pictures, players, device
+        seed, count = recipe.run.seed, recipe.run.grid_pictures
+        schema = pictures.schema
+        self.latents = draw_latents(count, recipe.latent.size, recipe.latent.law, torch_generator(seed, "grid/latents"))
+        self.codes = schema.encode(schema.sample(count, torch_generator(seed, "grid/labels"))) if schema else None
+        calibration = schema.sample(
+            CALIBRATION_BATCH * CALIBRATION_BATCHES,
+            torch_generator(seed, "calibrate/labels"),
+            uniform=recipe.attributes.uniform,
+        )
+        self.calibration_codes = schema.encode(calibration) if schema else None
+        self.columns = max(1, round(count**0.5))
+        self.machine = ""
+
+    def begin(self, precision: str, machine: str) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        log, players, pictures = self.folder.log, self.players, self.pictures
+        self.machine = machine
+        self.board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=players.clock)
+        log.info("kaogan %s, torch %s, python %s", __version__, torch.__version__, platform.python_version())
+        log.info("machine: %s, %s, %d threads, %s", machine, self.device, torch.get_num_threads(), precision)
+        log.info("data: %s, %d pictures, %d skipped", pictures.source, len(pictures.images), len(pictures.skipped))
+        for name, reason in pictures.skipped:
+            log.info("skipped %s: %s", name, reason)
+        for note in pictures.notes:
+            log.info("%s", note)
+        log.info(
+            "parameters: generator %s, discriminator %s",
+            f"{count_parameters(players.generator):,}",
+            f"{count_parameters(players.discriminator):,}",
+        )
+        for key, value in recipes.flatten(self.recipe.to_dict()).items():
+            log.info("setting %s = %s", key, value)
+        real = numpy_generator(self.recipe.run.seed, "grid/real").permutation(len(pictures.images))
+        self._picture(pictures.images[np.sort(real[: len(self.latents)])], self.folder.path / "real.png")
+
+    def line(self, clock: int, stats: dict[str, float]) -> None:
+        self.folder.append_stats({"clock": clock, "seconds": round(self.players.seconds, 3), **stats})
+        for name, value in stats.items():
+            self.board.add_scalar(name, value, clock)
+
+    def grid(self, clock: int) -> None:
+        pictures = self._generate()
+        self._picture(pictures, self.folder.grid_at(clock))
+        self.board.add_image("samples", grid(pictures, self.columns), clock, dataformats="HWC")
+
+    def model(self) -> None:
+        """The model folder and the plots, as of now."""
+        generator = self.players.average.snapshot(self.recipe, self.calibration_codes)
+        config = make_config(
+            self.recipe,
+            self.pictures.schema,
+            clock=self.players.clock,
+            data={
+                "name": self.pictures.source,
+                "count": len(self.pictures.images),
+                "fingerprint": self.pictures.fingerprint,
+            },
+            minutes=self.players.seconds / 60,
+            machine=self.machine,
+        )
+        model = Model(generator, self.pictures.schema, config)
+        preview = grid(self._generate()[: min(64, len(self.latents))], min(8, self.columns))
+        model.save(self.folder.model, card(config), preview)
+        self._plots()
+        self.folder.log.info("saved at %d images, %.0f s", self.players.clock, self.players.seconds)
+
+    def end(self, finished: bool, seconds: float) -> None:
+        frames = sorted(self.folder.grids.glob("*.png"))
+        note = report.film(frames, self.folder.path / "progress.gif", self.folder.path / "progress.mp4")
+        if note:
+            self.folder.log.info("%s", note)
+        self.board.close()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        word = "finished" if finished else "interrupted"
+        self.folder.log.info("%s at %d images after %.1f s, %s", word, self.players.clock, seconds, now)
+
+    def _plots(self) -> None:
+        stats: list[dict[str, Any]] = report.read_stats(self.folder.stats)
+        if not stats:
+            return
+        title = f"{self.recipe.name} on {self.pictures.source}"
+        report.loss_plot(stats, self.folder.path / "loss.png", title)
+        report.attribute_plot(stats, self.folder.path / "attributes.png", title)
+
+    @torch.no_grad()
+    def _generate(self) -> np.ndarray:
+        generator = self.players.average.snapshot(self.recipe, self.calibration_codes)
+        parts = []
+        for start in range(0, len(self.latents), CALIBRATION_BATCH):
+            part = slice(start, start + CALIBRATION_BATCH)
+            codes = None if self.codes is None else self.codes[part].to(self.device)
+            parts.append(to_uint8(generator(self.latents[part].to(self.device), codes)))
+        return np.concatenate(parts)
+
+    def _picture(self, pictures: np.ndarray, path: Any) -> None:
+        sheet = grid(pictures, self.columns)
+        with atomic(path) as temporary:
+            Image.fromarray(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet).save(temporary)

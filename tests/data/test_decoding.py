@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, features
+
+from kaogan.data import BrokenPicture, decode, read_picture
+from kaogan.data import decoding as module
+from tests.data.conftest import encoded, noise, picture
+
+RED = (200, 30, 40)
+
+
+def close(actual: np.ndarray, colour: object, tolerance: int = 3) -> bool:
+    return bool(np.abs(actual.astype(int) - np.asarray(colour)).max() <= tolerance)
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("JPEG", {"quality": 95, "subsampling": 0}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("BMP", {}),
+        ("GIF", {}),
+        ("TIFF", {}),
+        ("PPM", {}),
+        ("AVIF", {"quality": 95}),
+    ],
+)
+def test_formats(form: str, options: dict[str, object]) -> None:
+    if form == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    result = decode(encoded(picture(RED, (16, 16)), form, **options), 8)
+    assert result.shape == (8, 8, 3) and result.dtype == np.uint8
+    assert close(result, RED)
+
+
+def alpha_layers() -> dict[str, tuple[bytes, tuple[int, int, int]]]:
+    half = tuple(round(c * 128 / 255 + 255 * 127 / 255) for c in RED)
+    palette = Image.new("P", (9, 9), 1)
+    palette.putpalette([0, 0, 0, *RED, 9, 9, 9])
+    one_bit = Image.new("1", (9, 9), 1)
+    la = Image.new("LA", (9, 9), (60, 128))
+    grey_half = round(60 * 128 / 255 + 127)
+    keyed = Image.new("RGB", (9, 9), RED)
+    return {
+        "alpha over white": (encoded(Image.new("RGBA", (9, 9), (*RED, 128))), half),
+        "invisible is white": (encoded(Image.new("RGBA", (9, 9), (*RED, 0))), (255, 255, 255)),
+        "webp with alpha": (encoded(Image.new("RGBA", (9, 9), (*RED, 128)), "WEBP", lossless=True), half),
+        "grey with alpha": (encoded(la), (grey_half,) * 3),
+        "palette": (encoded(palette), RED),
+        "palette, one colour clear": (encoded(palette, transparency=1), (255, 255, 255)),
+        "palette, other colour clear": (encoded(palette, transparency=2), RED),
+        "palette, alpha each": (encoded(palette, transparency=bytes([255, 128, 255])), half),
+        "gif with a clear colour": (encoded(palette, "GIF", transparency=1), (255, 255, 255)),
+        "rgb with a clear colour": (encoded(keyed, transparency=RED), (255, 255, 255)),
+        "grey": (encoded(Image.new("L", (9, 9), 77)), (77, 77, 77)),
+        "one bit": (encoded(one_bit), (255, 255, 255)),
+        "grey jpeg": (encoded(Image.new("L", (9, 9), 77), "JPEG", quality=95), (77, 77, 77)),
+    }
+
+
+@pytest.mark.parametrize("case", list(alpha_layers()))
+def test_modes(case: str) -> None:
+    data, expected = alpha_layers()[case]
+    assert close(decode(data, 9), expected, 2)
+
+
+@pytest.mark.parametrize("mode", ["PA", "La", "RGBa", "YCbCr", "HSV"])
+def test_modes_that_no_file_keeps(mode: str) -> None:
+    """Modes that a decoder may hand over, converted directly."""
+    if mode == "PA":
+        image = Image.new("P", (4, 4), 1)
+        image.putpalette([0, 0, 0, *RED])
+        image = image.convert("PA")
+        image.putalpha(0)
+        expected = (255, 255, 255)
+    elif mode in ("La", "RGBa"):
+        image = Image.new(mode[:-1] + "A", (4, 4), (100, 128) if mode == "La" else (100, 100, 100, 128)).convert(mode)
+        expected = (177, 177, 177)
+    else:
+        image, expected = Image.new("RGB", (4, 4), RED).convert(mode), RED
+    assert close(np.asarray(module._to_mode(image, 3)), expected, 4)
+
+
+def test_cmyk_jpeg() -> None:
+    cmyk = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    assert close(decode(encoded(cmyk, "JPEG", quality=95), 16), (255, 0, 0), 4)
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    for form in ("PNG", "TIFF"):
+        result = decode(encoded(Image.fromarray(ramp), form), 64, channels=1)[..., 0]
+        np.testing.assert_allclose(result, ramp / 257, atol=0.51)
+
+
+def test_colour_with_sixteen_bits() -> None:
+    """Pillow writes no such PNG, OpenCV does."""
+    import cv2
+
+    colour = np.full((8, 8, 3), (40 * 257, 30 * 257, 200 * 257), np.uint16)  # BGR
+    data = cv2.imencode(".png", colour)[1].tobytes()
+    assert close(decode(data, 8), RED, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((0.0, 0.5, 1.0), (0, 128, 255)), ((0.0, 100.0, 255.0), (0, 100, 255)), ((-10.0, 0.0, 10.0), (0, 128, 255))],
+)
+def test_float_tiff(values: tuple[float, ...], expected: tuple[int, ...]) -> None:
+    image = Image.fromarray(np.repeat(np.array([values], np.float32), 3, 0))
+    assert close(decode(encoded(image, "TIFF"), 3, channels=1)[0, :, 0], expected, 1)
+
+
+def test_integers_of_32_bits() -> None:
+    image = Image.fromarray(np.array([[0, 32768, 65535]] * 3, np.int32))
+    assert close(decode(encoded(image, "TIFF"), 3, channels=1)[0, :, 0], (0, 128, 255), 1)
+    flat = Image.fromarray(np.full((3, 3), 400.0, np.float32))
+    assert decode(encoded(flat, "TIFF"), 3).shape == (3, 3, 3)  # no division by a range of zero
+
+
+def test_only_the_first_frame() -> None:
+    frames = [Image.new("RGB", (8, 8), c) for c in (RED, (0, 0, 255))]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert close(decode(data, 8), RED)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_exif_orientation(orientation: int, form: str) -> None:
+    """A picture with a red top left and a blue top right corner, stored turned, comes out upright."""
+    upright = np.full((32, 32, 3), 255, np.uint8)
+    upright[:16, :16], upright[:16, 16:] = (255, 0, 0), (0, 0, 255)
+    # The EXIF standard: which side of the stored picture is the upright picture's first row and first column.
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 95, "subsampling": 0} if form == "JPEG" else {"lossless": True} if form == "WEBP" else {}
+    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), form, exif=exif, **options)
+    result = decode(data, 32)
+    assert close(result[4, 4], (255, 0, 0), 10) and close(result[4, 28], (0, 0, 255), 10)
+    assert close(result[28, 4], 255, 10)
+
+
+def test_a_broken_exif_block_loses_nothing() -> None:
+    data = encoded(picture(RED), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff junk")
+    assert close(decode(data, 8), RED, 4)
+
+
+def test_antialiased() -> None:
+    """A checkerboard of single pixels becomes its mean, not one of its colours."""
+    board = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
+    assert close(decode(encoded(Image.fromarray(board)), 8), 127, 4)
+
+
+@pytest.mark.parametrize("size", [(40, 20), (20, 40), (41, 20), (7, 5), (8, 9), (300, 8), (9, 300)])
+def test_resize_then_crop_the_centre(size: tuple[int, int]) -> None:
+    """Against the obvious two steps."""
+    image = noise(size)
+    scale = 8 / min(size)
+    whole = image.resize((max(8, round(size[0] * scale)), max(8, round(size[1] * scale))), Image.Resampling.LANCZOS)
+    left, top = (whole.width - 8) // 2, (whole.height - 8) // 2
+    expected = np.asarray(whole.crop((left, top, left + 8, top + 8)))
+    assert close(decode(encoded(image), 8), expected, 4)
+
+
+def test_a_picture_of_the_right_size_is_untouched() -> None:
+    image = noise((24, 24))
+    np.testing.assert_array_equal(decode(encoded(image), 24), np.asarray(image))
+
+
+def test_reduced_jpeg_looks_like_the_whole_one() -> None:
+    data = encoded(noise((1600, 1200)), "JPEG", quality=92)
+    assert read_picture(data, at_least=32).size < (1600, 1200)
+    whole = decode(encoded(Image.open(io.BytesIO(data)).copy()), 32)
+    assert np.abs(decode(data, 32).astype(int) - whole).mean() < 1.5
+
+
+def test_grey() -> None:
+    result = decode(encoded(picture(RED)), 8, channels=1)
+    assert result.shape == (8, 8, 1)
+    assert close(result, round(0.299 * 200 + 0.587 * 30 + 0.114 * 40), 1)
+
+
+def test_read_picture_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(noise((1000, 700)), "JPEG"))
+    image = read_picture(path)
+    assert image.size == (1000, 700) and image.mode == "RGB"
+
+
+JPEG, PNG, WEBP = (encoded(noise((64, 64)), form) for form in ("JPEG", "PNG", "WEBP"))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "zero bytes"),
+        (b"just text", "not a known kind"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a known kind"),
+        (JPEG[: len(JPEG) // 2], "truncated"),
+        (PNG[: len(PNG) // 2], "truncated"),
+        (WEBP[: len(WEBP) // 2], "broken or truncated|not a known kind"),
+        (encoded(noise((64, 64)), "BMP")[:3000], "truncated"),
+        (encoded(noise((64, 64)), "GIF")[:900], "truncated"),
+        (JPEG[:3], "not a known kind"),
+        (PNG[:40] + b"\0" * 40 + PNG[80:], "broken"),
+    ],
+)
+def test_broken(data: bytes, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(BrokenPicture, match=reason):
+        decode(data, 8)
+    path = tmp_path / "x.png"
+    path.write_bytes(data)
+    with pytest.raises(BrokenPicture, match=reason):
+        decode(path, 8)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.png", tmp_path):
+        with pytest.raises(BrokenPicture, match="cannot be opened"):
+            decode(path, 8)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(module, "_load_whole", lambda _: pytest.fail("decoded"))
+    with pytest.raises(BrokenPicture, match="too large: 40 x 30"):
+        decode(encoded(picture(size=(40, 30))), 8)
+
+
+def test_a_real_bomb() -> None:
+    """A PNG header that promises 60,000 x 60,000 pixels."""
+    data = bytearray(encoded(picture()))
+    data[16:24] = (60_000).to_bytes(4, "big") * 2
+    import zlib
+
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
+    with pytest.raises(BrokenPicture, match="too large"):
+        decode(bytes(data), 8)
+
+
+def test_a_very_long_picture_stays_small() -> None:
+    """Resizing all of 1 x 60,000 so that the short side is 64 would need 64 x 3,840,000 pixels."""
+    assert decode(encoded(picture(size=(60_000, 1))), 64).shape == (64, 64, 3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([JPEG, PNG, WEBP]), st.data())
+def test_hostile_bytes_raise_nothing_but_broken_picture(data: bytes, draw: st.DataObject) -> None:
+    mutable = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 8))):
+        mutable[draw.draw(st.integers(0, len(mutable) - 1))] = draw.draw(st.integers(0, 255))
+    try:
+        assert decode(bytes(mutable), 8).shape == (8, 8, 3)
+    except BrokenPicture as broken:
+        assert broken.reason and "\n" not in broken.reason
