@@ -1,0 +1,1 @@
+"""Speed and memory of kaogan against plain PyTorch: ``python -m benchmarks``."""
