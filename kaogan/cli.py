@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,17 +46,35 @@ def main() -> None:
         code = 0
     except Exception as error:  # typer's own errors; anything else is a bug and keeps its traceback
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            code = _fail(f"{error.format_message()} (see 'kaogan --help')", error.exit_code)
+            code = _explain(error)
         elif type(error).__name__ == "Abort":
             code = _fail("interrupted", 130)
+        elif _is_out_of_memory(error):
+            code = _fail("out of memory; ask for less: a smaller --batch-size, --image-size or --count", 1)
         else:
             raise
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> int:
-    errors.print(f"[bold red]kaogan:[/] {escape(message)}", soft_wrap=True)
+    errors.print(f"[bold red]kaogan:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
     return code
+
+
+def _explain(error: Any) -> int:
+    """One of typer's errors in the words of all the others; none for a bare ``kaogan``, which has printed its help."""
+    message = error.format_message().strip().rstrip(".")
+    if not message:
+        return int(error.exit_code)
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "kaogan"
+    return _fail(f"{message[0].lower()}{message[1:]} (see '{command} --help')", error.exit_code)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # PyTorch has a type of its own for accelerators and plain words for the CPU.
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    )
 
 
 def _version(show: bool) -> None:
@@ -109,10 +128,13 @@ def train(
     """Train a generator. [dim]--SECTION.KEY VALUE[/] sets any key of the recipe: [dim]--optim.lr 1e-4[/]."""
     from kaogan import recipes
     from kaogan.cli_train import run_dry, run_training
+    from kaogan.recipe import Recipe
 
+    recipe, words = sort_words(context, recipe)
+    refuse_misspelt(context, words, {*Recipe.model_fields, *recipes.SHORTHANDS})
     if (recipe is None) == (recipe_file is None):
         raise UsageError("name one recipe, or give one's own with --recipe FILE.yaml; 'kaogan recipes list' has them")
-    overrides = parse_overrides(context.args)
+    overrides = parse_overrides(words)
     for key, value in {"images": images, "image_size": image_size, "batch_size": batch_size, "seed": seed,
                        "device": device, "precision": precision}.items():  # fmt: skip
         if value is not None:
@@ -124,30 +146,47 @@ def train(
         raise typer.Exit(run_training(console, resolved, data, out, allow_changes))
 
 
-def parse_overrides(words: list[str]) -> dict[str, Any]:
+def parse_overrides(words: dict[str, str]) -> dict[str, Any]:
     """``--optim.lr 1e-4 --data.flip=true`` -> {"optim.lr": ..., "data.flip": True}; values are YAML, or a,b,c lists."""
     from kaogan import recipes
 
     overrides: dict[str, Any] = {}
-    for key, value in _pairs(words):
+    for key, value in words.items():
         plain = "," in value and value.strip()[:1] not in "[{\"'"
         overrides[key.replace("-", "_")] = recipes.parse_yaml(f"[{value}]" if plain else value, f"--{key}")
     return overrides
 
 
-def _pairs(words: list[str]) -> Iterator[tuple[str, str]]:
-    """``--key value`` and ``--key=value``. Raises UsageError for anything else."""
-    left = iter(words)
+def sort_words(context: typer.Context, first: str | None) -> tuple[str | None, dict[str, str]]:
+    """The one plain word and the ``--key value`` or ``--key=value`` pairs of a call, in whatever order they stand.
+
+    ``first`` is what typer took for the plain word. Raises UsageError for a second one and for a key without a value.
+    """
+    plain: list[str] = []
+    pairs: dict[str, str] = {}
+    left = iter(([] if first is None else [first]) + context.args)
     for word in left:
         key, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not key:
-            raise UsageError(f"unexpected word '{word}'; what is not in --help is spelt --NAME VALUE")
-        if not equals:
-            try:
-                value = next(left)
-            except StopIteration:
-                raise UsageError(f"--{key} needs a value") from None
-        yield key, value
+            plain.append(word)
+            continue
+        try:
+            pairs[key] = value if equals else next(left)
+        except StopIteration:
+            refuse_misspelt(context, [key])
+            raise UsageError(f"--{key} needs a value") from None
+    if len(plain) > 1:
+        raise UsageError(f"unexpected word '{plain[1]}'; what is not in --help is spelt --NAME VALUE")
+    return (plain[0] if plain else None), pairs
+
+
+def refuse_misspelt(context: typer.Context, keys: Iterable[str], known: Container[str] = ()) -> None:
+    """Raise UsageError for a key that is none of ``known`` but looks like one of the options in --help."""
+    options = [word for parameter in context.command.params for word in parameter.opts if word.startswith("--")]
+    for key in keys:
+        near = difflib.get_close_matches(f"--{key}", options, n=1, cutoff=0.8)
+        if near and key.split(".")[0].replace("-", "_") not in known:
+            raise UsageError(f"unknown option --{key} (did you mean '{near[0]}'?)")
 
 
 # sample
@@ -159,7 +198,7 @@ def _pairs(words: list[str]) -> Iterator[tuple[str, str]]:
 )
 def sample(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")],
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="PATH", help="A picture, or a folder. (samples.png)")] = None,
     count: Annotated[int, typer.Option(metavar="N", help="How many faces.")] = 64,
     seed: Annotated[int, typer.Option(metavar="K", help="Same seed, same faces.")] = 0,
@@ -180,6 +219,10 @@ def sample(
     from kaogan.sampling.model import load
     from kaogan.sampling.modes import write_mode, write_samples
 
+    model, words = sort_words(context, model)
+    if model is None:
+        refuse_misspelt(context, words)
+        raise UsageError("name the folder of a run or of a model, as in: kaogan sample runs/dcgan")
     loaded = load(model, device)
     if list_attributes:
         for attribute in loaded.attributes.attributes:
@@ -187,7 +230,8 @@ def sample(
         if not loaded.attributes:
             console.print("none: this model was trained without attributes")
         return
-    asked = parse_attributes(context.args)
+    refuse_misspelt(context, words, loaded.attributes.names)
+    asked = parse_attributes(words)
     if mode:
         path = write_mode(
             loaded,
@@ -210,10 +254,10 @@ def sample(
     console.print(escape(f"{len(paths)} pictures in {out}" if separate else str(paths[0])), soft_wrap=True)
 
 
-def parse_attributes(words: list[str]) -> dict[str, Any]:
+def parse_attributes(words: dict[str, str]) -> dict[str, Any]:
     """``--hair pink --eyes red:0.5,blue:0.5`` -> {"hair": "pink", "eyes": {"red": 0.5, "blue": 0.5}}."""
     asked: dict[str, Any] = {}
-    for name, value in _pairs(words):
+    for name, value in words.items():
         if ":" not in value:
             asked[name] = value
             continue
@@ -231,7 +275,7 @@ def parse_attributes(words: list[str]) -> dict[str, Any]:
 def avatars(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     count: Annotated[int, typer.Option(metavar="N", help="How many faces.")] = 1000,
-    size: Annotated[int, typer.Option(metavar="S", help="Side of the pictures, px.")] = 64,
+    size: Annotated[int, typer.Option(metavar="S", min=1, max=4096, help="Side of the pictures, px.")] = 64,
     seed: Annotated[int, typer.Option(metavar="K", help="Same seed, same faces.")] = 0,
 ) -> None:
     """Write the built-in labelled faces as files with a labels.csv."""
@@ -284,7 +328,7 @@ def recipes_diff(
 
     from kaogan import recipes
 
-    table = Table("key", first, second, box=None, padding=(0, 2, 0, 0))
+    table = Table("key", escape(first), escape(second), box=None, padding=(0, 2, 0, 0))
     differences = recipes.diff(recipes.load(first), recipes.load(second), ignore=("name", "summary", "source"))
     for key, a, b in differences:
         table.add_row(key, *("–" if value is None else escape(str(value)) for value in (a, b)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from kaogan.networks import DiscriminatorSettings, GeneratorSettings
 
@@ -18,11 +18,19 @@ Weight = Annotated[float, Field(ge=0)]
 Images = Annotated[int, Field(ge=1)]
 # A single value stands for a range without width, and a single name for a list of one.
 Range = Annotated[tuple[float, float], BeforeValidator(lambda v: (v, v) if isinstance(v, int | float) else v)]
-Names = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+Text = Annotated[str, BeforeValidator(lambda v: str(v) if type(v) is int else v)]  # years look like numbers to YAML
+Names = Annotated[tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str | int) else v)]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("input should be a number or a word")
+        return value
 
 
 class Latent(Section):
@@ -124,7 +132,7 @@ class Attributes(Section):
     generator_weight: Weight = Field(1.0, description="weight of classification in the generator's loss")
     on_fakes: bool = Field(False, description="also train the classifier on generated pictures")
     uniform: bool = Field(False, description="draw attributes for fakes uniformly instead of from the data's priors")
-    merge: dict[str, dict[str, tuple[str, ...]]] = Field(
+    merge: dict[str, dict[Text, Names]] = Field(
         default_factory=dict, description="new classes made of old ones: {year: {early: ['2000', '2001'], ...}}"
     )
 

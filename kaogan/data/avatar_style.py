@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
-from xml.sax.saxutils import quoteattr
+
+from dicebear import Avatar, Style
 
 # In the order of kaogan.attributes.HAIR and EYES (a test holds them together; importing them would import torch).
 HAIR_COLOURS = {
@@ -54,6 +55,9 @@ HAIRS = tuple(
 )
 EYE_SHAPES = ("wide", "calm", "keen", "gentle")
 
+_ALWAYS = ("hair", "head", "mouth", "nose", "eyebrows", "eyes")
+_OWN_COLOURS = ("blush", "hairLine", "eyesLight", "eyesDark", "lash")
+
 _VIEW = "166 124 672 672"  # x y width height of the canvas of 980 x 980: the face fills the frame
 # Centre, half width and half height of the near and the far eye, in the frame of lorelei's eyes.
 _NEAR, _FAR = (104, 62, 60, 68), (292, 58, 47, 64)
@@ -77,51 +81,24 @@ def svg(parts: Mapping[str, str], hair: str, eyes: str) -> str:
         "eyesDark": _mixed(eye_colour, "#120a1e", 0.45),
         "lash": "#241a24",
     }
-    drawn = _canvas() % _Filling({f"colour {name}": value for name, value in colours.items()}, parts)
-    background = f'<rect width="980" height="980" fill="{parts["background"]}"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{_VIEW}" fill="none">{background}{drawn}</svg>'
-
-
-class _Filling(dict[str, str]):
-    """What stands in the gaps of a template: colours, and parts, which have gaps of their own."""
-
-    def __init__(self, colours: Mapping[str, str], parts: Mapping[str, str]) -> None:
-        super().__init__(colours)
-        self._parts = parts
-
-    def __missing__(self, gap: str) -> str:
-        part = gap.removeprefix("part ")
-        variant = self._parts.get(part)
-        return _template(part, variant) % self if variant else ""
-
-
-@cache
-def _template(part: str, variant: str) -> str:
-    return "".join(map(_markup, _style()["components"][part]["variants"][variant]["elements"]))
+    options: dict[str, Any] = {"seed": "", "backgroundColor": [parts["background"]]}
+    options |= {f"{name}Color": [value] for name, value in colours.items()}
+    options |= {f"{name}Variant": [parts[name]] for name in _ALWAYS}
+    if parts["earrings"]:
+        options |= {"earringsVariant": [parts["earrings"]], "earringsProbability": 100}
+    # Only a picture's frame is not an option: lorelei leaves wide margins.
+    return Avatar(_style(), options).to_string().replace('viewBox="0 0 980 980"', f'viewBox="{_VIEW}"', 1)
 
 
 @lru_cache(maxsize=1)
-def _canvas() -> str:
-    return "".join(map(_markup, _style()["canvas"]["elements"]))
-
-
-def _markup(element: Mapping[str, Any]) -> str:
-    """An element of a DiceBear definition as SVG, with gaps ``%(colour hair)s`` and ``%(part head)s``."""
-    attributes = "".join(
-        f' {name}="%(colour {value["name"]})s"' if isinstance(value, dict) else f" {name}={quoteattr(value)}"
-        for name, value in element.get("attributes", {}).items()
-    )
-    if element["type"] == "component":
-        return f"<g{attributes}>%(part {element['name']})s</g>"
-    inside = "".join(map(_markup, element.get("children", ())))
-    return f"<{element['name']}{attributes}>{inside}</{element['name']}>"
-
-
-@lru_cache(maxsize=1)
-def _style() -> dict[str, Any]:
+def _style() -> Style:
     """The definition of lorelei with our eyes, a blush and an outline for the hair."""
     definition: dict[str, Any] = json.loads(files("dicebear_styles").joinpath("lorelei.json").read_text("utf-8"))
     components = definition["components"]
+    for name in components.keys() - {*_ALWAYS}:
+        components[name]["probability"] = 0  # beards, glasses and the like hide what the labels say
+    for name in _OWN_COLOURS:
+        definition["colors"][name] = {"values": ["#000000"]}
     components["eyes"]["variants"] = {shape: {"elements": _eyes(shape)} for shape in EYE_SHAPES}
     for variant in components["hair"]["variants"].values():
         for element in variant["elements"]:
@@ -131,7 +108,7 @@ def _style() -> dict[str, Any]:
     for variant in components["head"]["variants"].values():
         at = next(i for i, element in enumerate(variant["elements"]) if element["name"] == "eyes")
         variant["elements"][at:at] = [_ellipse(230, 392, 46, 20, "blush"), _ellipse(462, 384, 28, 18, "blush")]
-    return definition
+    return Style(definition)
 
 
 def _eyes(shape: str) -> list[dict[str, Any]]:

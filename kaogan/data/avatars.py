@@ -30,7 +30,7 @@ from kaogan.files import atomic, explain, write_text
 HAIR_NAMES = tuple(style.HAIR_COLOURS)
 EYE_NAMES = tuple(style.EYE_COLOURS)
 # What a drawn picture depends on beside (index, size, seed); the picture cache asks.
-VERSION = f"1/{version('dicebear-styles')}/{version('resvg-py')}"
+VERSION = "/".join(("2", *map(version, ("dicebear-core", "dicebear-styles", "resvg-py"))))
 _MARK = ".kaogan-avatars"
 _PARALLEL_FROM = 200  # below, starting helpers costs more than it saves
 

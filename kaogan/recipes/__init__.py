@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -66,7 +67,8 @@ def load(recipe: str | os.PathLike[str] | Mapping[str, Any], overrides: Mapping[
     elif isinstance(recipe, os.PathLike) or str(recipe).endswith((".yaml", ".yml")):
         tree, where = _read(Path(recipe)), str(recipe)
         if isinstance(tree, dict):
-            tree.setdefault("name", Path(recipe).stem.lower())
+            plain = re.sub(r"[^a-z0-9._-]+", "-", Path(recipe).stem.lower()).strip("._-")[:64]
+            tree.setdefault("name", plain or "custom")
     else:
         tree, where = parse_yaml(text(str(recipe)), str(recipe)), str(recipe)
     if not isinstance(tree, dict):
@@ -163,8 +165,9 @@ def _explain(error: ValidationError, where: str) -> str:
             model = _model_at(location[:-1])
         key = ".".join(location)
         if problem["type"] == "extra_forbidden":
-            known = list(model.model_fields) if model else []
-            lines.append(f"unknown key '{key}'{nearest(location[-1], known)}")
+            lines.append(f"unknown key '{key}'{_hint(location, list(model.model_fields) if model else [])}")
+        elif problem["type"] in ("model_type", "model_attributes_type"):
+            lines.append(f"'{key}' is a group of settings, not a value; set its keys, as in --{key}.KEY VALUE")
         elif problem["type"] == "missing":
             lines.append(f"'{key}' is missing")
         elif problem["type"].startswith("union_tag"):
@@ -177,6 +180,16 @@ def _explain(error: ValidationError, where: str) -> str:
             shown = f", not {given!r}" if not isinstance(given, Mapping | BaseModel) else ""
             lines.append(f"'{key}': {message[0].lower()}{message[1:]}{shown}")
     return f"{where}: " + "; ".join(lines)
+
+
+def _hint(location: list[str], known: list[str]) -> str:
+    """The key of this name in another section, if there is one, else the nearest in this section."""
+    default = flatten(load("dcgan").to_dict())
+    same = [key for key in default if key.split(".")[-1] == location[-1]]
+    same = [key for key in same if key.count(".") == min(k.count(".") for k in same)]
+    if 0 < len(same) <= 2:
+        return " (did you mean '" + "' or '".join(same) + "'?)"
+    return nearest(location[-1], [*known, *SHORTHANDS] if len(location) == 1 else known)
 
 
 def _families(section: str) -> dict[str, type[BaseModel]]:

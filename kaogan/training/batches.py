@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kaogan.data import PictureSet
+from kaogan.errors import UsageError
 from kaogan.images import to_float
 from kaogan.randomness import numpy_generator
 
@@ -21,9 +22,17 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Epochs without end, each a new permutation; a batch may cross from one epoch into the next."""
+    """Epochs without end, each a new permutation; a batch may cross from one epoch into the next.
+
+    Raises UsageError when the pictures do not fill one batch.
+    """
 
     def __init__(self, pictures: PictureSet, batch_size: int, seed: int, flip: bool = False) -> None:
+        if len(pictures.images) < batch_size:
+            raise UsageError(
+                f"{pictures.source} has {len(pictures.images)} usable pictures, fewer than one batch of "
+                f"{batch_size}; add pictures or lower --batch-size"
+            )
         self.pictures, self.batch_size, self.seed, self.flip = pictures, batch_size, seed, flip
         self._epoch = -1
         self._order = np.empty(0, np.int64)

@@ -8,9 +8,11 @@ model/                                                           what one shares
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from kaogan import recipes
 from kaogan.errors import KaoganError, UsageError
-from kaogan.files import explain, sweep, write_text
+from kaogan.files import TEMPORARY_SUFFIX, explain, sweep, write_text
 from kaogan.recipe import Recipe
 from kaogan.training import checkpoint
 
@@ -41,19 +43,15 @@ class RunFolder:
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path / ".lock")
             self._lock.acquire(timeout=0)
+            sweep(path)
+            self._handler = _LogFile(path / "log.txt", encoding="utf-8")
         except Timeout:
             raise KaoganError(f"{path} is in use by another kaogan; wait for it or choose another --out") from None
         except OSError as error:
             raise explain(error, path) from None
-        sweep(path)
         self.log = logging.getLogger(f"kaogan.run.{os.getpid()}.{id(self)}")
         self.log.setLevel(logging.INFO)
         self.log.propagate = False
-        try:
-            self._handler = logging.FileHandler(path / "log.txt", encoding="utf-8")
-        except OSError as error:
-            self._lock.release()
-            raise explain(error, path / "log.txt") from None
         self._handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
         self.log.addHandler(self._handler)
 
@@ -82,7 +80,8 @@ class RunFolder:
 
     def close(self) -> None:
         self.log.removeHandler(self._handler)
-        self._handler.close()
+        with contextlib.suppress(OSError):  # a full disk, of which has been told
+            self._handler.close()
         self._lock.release()
 
     def settle(self, recipe: Recipe, data: dict[str, Any], allow_changes: bool) -> None:
@@ -90,8 +89,9 @@ class RunFolder:
 
         Raises UsageError with the keys that differ, unless ``allow_changes``.
         """
-        changes = self._changes(recipe, data)
-        if changes and checkpoint.find(self.checkpoints):
+        # Before the first checkpoint there is nothing yet that other settings could spoil.
+        changes = self._changes(recipe, data) if checkpoint.find(self.checkpoints) else []
+        if changes:
             listed = "; ".join(f"{key} was {old!r}, now {new!r}" for key, old, new in changes)
             if not allow_changes:
                 raise UsageError(
@@ -99,12 +99,10 @@ class RunFolder:
                     "Use another --out, or --allow-changes to go on with the new ones"
                 )
             self.log.info("settings changed: %s", listed)
-        write_text(self.recipe_path, recipes.dump(recipe))
         write_text(self.path / "data.json", json.dumps(data, indent=2, ensure_ascii=False))
+        write_text(self.recipe_path, recipes.dump(recipe))
 
     def _changes(self, recipe: Recipe, data: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-        if not self.recipe_path.exists():
-            return []
         try:
             before = recipes.load(self.recipe_path)
             changes = recipes.diff(before, recipe, ignore=FREE)
@@ -139,4 +137,13 @@ class RunFolder:
 
     def _only_ours(self) -> bool:
         """A run that was stopped before its recipe was written."""
-        return all(p.name in (".lock", "log.txt", "checkpoints", "grids") for p in self.path.iterdir())
+        ours = (".lock", "log.txt", "checkpoints", "grids", "data.json")
+        return all(p.name in ours or TEMPORARY_SUFFIX in p.name for p in self.path.iterdir())
+
+
+class _LogFile(logging.FileHandler):
+    """A log whose errors stop the run with one line, not with a traceback at each further line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        error = sys.exc_info()[1]
+        raise explain(error, Path(self.baseFilename)) if isinstance(error, OSError) else KaoganError(str(error))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 
 import psutil
 import torch
 
-from kaogan.errors import UsageError
+from kaogan.errors import UsageError, nearest
 
 
 def choose_device(name: str) -> torch.device:
@@ -17,6 +18,8 @@ def choose_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", name):
+        raise UsageError(f"unknown device '{name}'{nearest(name, ('auto', 'cpu', 'cuda', 'mps'))}")
     device = torch.device(name)
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
         raise UsageError(f"no device '{name}' on this machine; use --device cpu or leave it out")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaogan.data import PictureSet
-from kaogan.errors import KaoganError, UsageError
+from kaogan.errors import KaoganError
+from kaogan.files import explain
 from kaogan.recipe import Recipe
 from kaogan.training import checkpoint
 from kaogan.training.batches import Batches
@@ -55,11 +56,6 @@ def train(
     the last good checkpoint is always kept. Ctrl-C and SIGTERM leave a checkpoint and return.
     """
     settings, run = recipe.training, recipe.run
-    if len(pictures.images) < settings.batch_size:
-        raise UsageError(
-            f"{pictures.source} has {len(pictures.images)} usable pictures, fewer than one batch of "
-            f"{settings.batch_size}; add pictures or lower --batch-size"
-        )
     device = choose_device(run.device)
     precision = choose_precision(run.precision, device)
     players = build_players(recipe, pictures.schema, device, precision)
@@ -79,7 +75,8 @@ def train(
                 clock = players.clock
                 players.seconds = seconds_before + time.monotonic() - began
                 last = clock >= settings.images or bool(interrupted)
-                fresh = clock > first or clock == 0  # a resumed run has already written what is due where it starts
+                fresh = clock > first or clock == 0  # what is due where a resumed run starts is mostly there already
+                saving = last or (clock > 0 and due(run.checkpoint_every, clock, clock - settings.batch_size))
 
                 if clock > tick and (last or due(run.stats_every, clock, tick)):
                     now = time.monotonic()
@@ -88,10 +85,14 @@ def train(
                     souvenirs.line(clock, stats)
                     on_progress(Progress(clock, settings.images, stats))
                     tick, tick_began = clock, now
-                if fresh and (due(run.grid_every, clock, clock - settings.batch_size) or last):
-                    souvenirs.grid(clock)
-                if fresh and ((due(run.checkpoint_every, clock, clock - settings.batch_size) and clock) or last):
+                if saving and fresh:
+                    check(steps.meters.means(), run.loss_limit, folder)
                     save(players, folder, recipe)
+                if (last or due(run.grid_every, clock, clock - settings.batch_size)) and (
+                    fresh or not folder.grid_at(clock).exists()
+                ):
+                    souvenirs.grid(clock)
+                if saving and (fresh or not souvenirs.has_model(clock)):
                     souvenirs.model()
                 if last:
                     break
@@ -111,6 +112,8 @@ def train(
         finished = players.clock >= settings.images
         souvenirs.end(finished, seconds)
         return Outcome(players.clock, finished, seconds, folder.path)
+    except OSError as error:
+        raise explain(error, Path(error.filename) if isinstance(error.filename, str) else out) from error
     finally:
         folder.close()
 
@@ -139,20 +142,23 @@ def save(players: Players, folder: RunFolder, recipe: Recipe) -> None:
 
 def resume(players: Players, folder: RunFolder) -> None:
     """Go on from the newest checkpoint; fall back on the one before if it is damaged."""
-    paths = checkpoint.find(folder.checkpoints)
-    failures = []
-    for path in reversed(paths):
+    failures: dict[Path, str] = {}
+    for path in reversed(checkpoint.find(folder.checkpoints)):
         try:
             restore(players, *checkpoint.load(path))
         except (KaoganError, ValueError, KeyError) as error:
-            failures.append(f"{path.name}: {error}")
+            failures[path] = str(error) if isinstance(error, KaoganError) else f"{path.name}: {error}"
             folder.log.info("cannot use %s: %s", path.name, error)
             continue
-        folder.rewind_stats(players.clock)
+        for unusable in failures:  # not to be counted among the last ones that are kept
+            unusable.rename(unusable.with_name(f"{unusable.name}.unusable"))
         folder.log.info("resumed at %d images from %s", players.clock, path.name)
-        return
-    if failures:
-        raise KaoganError(f"no checkpoint in {folder.path} can be used ({failures[0]}); move it away to start anew")
+        break
+    else:
+        if failures:
+            first = next(iter(failures.values()))
+            raise KaoganError(f"no checkpoint in {folder.path} can be used ({first}); move it away to start anew")
+    folder.rewind_stats(players.clock)
 
 
 def describe_data(pictures: PictureSet) -> dict[str, object]:
@@ -188,9 +194,10 @@ def interruptible() -> Iterator[list[int]]:
 def _derailed(what: str, folder: RunFolder) -> KaoganError:
     kept = checkpoint.find(folder.checkpoints)
     where = f"the last good checkpoint is {kept[-1].name}" if kept else "no checkpoint had been written yet"
+    go_on = "--allow-changes and " if kept else ""
     message = (
-        f"training stopped in {folder.path}: {what}; {where}. Try a lower learning rate (--optim.lr), "
-        "--precision fp32, or a penalty (--penalties.r1.weight 1)"
+        f"training stopped in {folder.path}: {what}; {where}. Try again with {go_on}a lower learning rate "
+        "(--optim.lr), --precision fp32, or a penalty (--penalties.r1.weight 1)"
     )
     folder.log.info(message)
     return KaoganError(message)

@@ -51,6 +51,8 @@ class Memory:
     def load_state(self, state: dict[str, Tensor]) -> None:
         self.offered, self._pictures = int(state["offered"]), None
         if "pictures" in state:
-            pictures = state["pictures"].numpy()
+            pictures = state["pictures"].numpy()[: self.capacity]
             self._pictures = np.empty((self.capacity, *pictures.shape[1:]), np.uint8)
             self._pictures[: len(pictures)] = pictures
+            if len(pictures) < len(self):  # the capacity has grown since: fill it up first
+                self.offered = len(pictures)

@@ -15,9 +15,13 @@ class Meters:
         self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._counts[name] = self._counts.get(name, 0) + 1
 
+    def means(self) -> dict[str, float]:
+        """The means since the last ``take``, by name."""
+        return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+
     def take(self) -> dict[str, float]:
-        """The means since the last time, by name."""
-        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        """The means, and begin anew."""
+        means = self.means()
         self._sums.clear()
         self._counts.clear()
         return means

@@ -128,11 +128,13 @@ def restore(players: Players, tensors: dict[str, Tensor], numbers: dict[str, Any
         optimiser.state.clear()
         for key, parameter in module.named_parameters():
             prefix = f"{name}_optim/{key}/"
-            for slot in [k for k in tensors if k.startswith(prefix)]:
-                saved = tensors[slot]
+            slots = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            if slots.keys() != _slots(optimiser):
+                continue  # of another optimiser, whose memories mean nothing to this one
+            for slot, saved in slots.items():
                 if saved.shape == parameter.shape:  # as the optimiser made it: in the layout of its weight
                     saved = torch.empty_like(parameter, dtype=saved.dtype).copy_(saved)
-                optimiser.state[parameter][slot.removeprefix(prefix)] = saved
+                optimiser.state[parameter][slot] = saved
     players.memory.load_state({k.removeprefix("memory/"): v for k, v in tensors.items() if k.startswith("memory/")})
     players.clock, players.seconds = int(numbers["clock"]), float(numbers["seconds"])
     players.generator_scaler.load_state_dict(numbers["generator_scaler"])
@@ -147,6 +149,14 @@ def finite(players: Players) -> bool:
         if not math.isfinite(float(torch.stack(norms).sum())):
             return False
     return True
+
+
+def _slots(optimiser: torch.optim.Optimizer) -> set[str]:
+    """What an optimiser remembers of each weight that has moved."""
+    if isinstance(optimiser, torch.optim.Adam | torch.optim.AdamW):
+        return {"step", "exp_avg", "exp_avg_sq"}
+    momentum = {"momentum_buffer"} if optimiser.defaults["momentum"] else set()
+    return momentum | ({"step", "square_avg"} if isinstance(optimiser, torch.optim.RMSprop) else set())
 
 
 def _optimisers(players: Players) -> list[tuple[str, nn.Module, torch.optim.Optimizer]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import platform
 from datetime import UTC, datetime
 from typing import Any
@@ -77,6 +79,12 @@ class Souvenirs:
         pictures = self._generate()
         self._picture(pictures, self.folder.grid_at(clock))
         self.board.add_image("samples", grid(pictures, self.columns), clock, dataformats="HWC")
+
+    def has_model(self, clock: int) -> bool:
+        """Whether the model folder is that of ``clock``: a kill may fall between a checkpoint and its model."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            return bool(json.loads((self.folder.model / "config.json").read_text(encoding="utf-8"))["clock"] == clock)
+        return False
 
     def model(self) -> None:
         """The model folder and the plots, as of now."""

@@ -1,0 +1,105 @@
+"""One step of both players, without what is around it, kaogan against the plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from typing import Any
+
+import torch
+
+from benchmarks import reference
+from benchmarks.timing import Timing, interleaved
+from kaogan import api, recipes
+from kaogan.recipe import Recipe
+from kaogan.training.batches import Batch, Batches
+from kaogan.training.hardware import choose_precision
+from kaogan.training.players import build_players
+from kaogan.training.step import Steps
+
+CPU = torch.device("cpu")
+BATCH = 64
+
+
+class Ours:
+    """kaogan's steps on pictures in memory, the way ``training.loop`` takes them."""
+
+    def __init__(self, recipe: Recipe, precision: str | None = None) -> None:
+        pictures = api.load_data(recipe)
+        precision = precision or choose_precision("auto", CPU)
+        self.recipe = recipe
+        self.players = build_players(recipe, pictures.schema, CPU, precision)
+        batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed)
+        self.steps = Steps(recipe, pictures.schema, self.players, batches, CPU, precision)
+        self.batches: Iterator[Batch] = cycle([batches.at(i * recipe.training.batch_size) for i in range(4)])
+
+    def discriminator(self) -> None:
+        self.steps.discriminator(next(self.batches))
+        self.players.clock += self.recipe.training.batch_size
+
+    def generator(self) -> None:
+        self.steps.generator(next(self.batches))
+
+    def both(self) -> None:
+        batch, reuse = next(self.batches), self.recipe.training.reuse_fakes
+        fakes = self.steps.discriminator(batch, reuse=reuse)
+        self.steps.generator(batch, fakes if reuse else None)
+        self.players.clock += self.recipe.training.batch_size
+
+
+def load(name: str, **overrides: Any) -> Recipe:
+    return recipes.load(name, {"batch_size": BATCH, "data.avatars": 512, **overrides})
+
+
+def dcgan(repeats: int, seconds: float) -> Timing:
+    ours = Ours(load("dcgan"))
+    generator, discriminator = reference.Generator(), reference.Discriminator()
+    reference.copy_weights(ours.players.generator, generator)
+    reference.copy_weights(ours.players.discriminator, discriminator)
+    theirs = reference.DCGANLoop(generator, discriminator)
+    reals = plain(ours)
+    return interleaved(
+        {"reference": lambda: theirs.step(next(reals), torch.randn(BATCH, 100)), "kaogan": ours.both}, repeats, seconds
+    )
+
+
+def wgan_gp(repeats: int, seconds: float, width: int = 64) -> Timing:
+    """A step of the critic and its share, a fifth, of a step of the generator."""
+    ours = Ours(load("wgan-gp", **{"discriminator.width": width}))
+    generator, critic = reference.Generator(width=128, bias=True), reference.Critic(width)
+    reference.copy_weights(ours.players.generator, generator)
+    reference.copy_weights(ours.players.discriminator, critic)
+    theirs = reference.WGANGPLoop(generator, critic)
+    reals = plain(ours)
+    timing = interleaved(
+        {
+            "reference critic": lambda: theirs.critic_step(next(reals), torch.randn(BATCH, 100), torch.rand(BATCH)),
+            "kaogan critic": ours.discriminator,
+            "reference generator": lambda: theirs.generator_step(torch.randn(BATCH, 100)),
+            "kaogan generator": ours.generator,
+        },
+        repeats,
+        seconds,
+    )
+    n_critic = ours.recipe.training.n_critic
+    both = {who: timing.seconds[f"{who} critic"] + timing.seconds[f"{who} generator"] / n_critic for who in PAIR}
+    return Timing(both, timing.repeats, timing.busy)
+
+
+def other(name: str) -> Callable[[int, float], Timing]:
+    """Another recipe against itself in float32 and the default layout, as information."""
+
+    def measure(repeats: int, seconds: float) -> Timing:
+        plain_ours = Ours(load(name, **{"run.channels_last": False}), "fp32")
+        plain_ours.batches = cycle([Batch(b.images.contiguous(), b.labels) for b, _ in zip(plain_ours.batches, "1234")])
+        return interleaved({"reference": plain_ours.both, "kaogan": Ours(load(name)).both}, repeats, seconds)
+
+    return measure
+
+
+PAIR = ("reference", "kaogan")
+
+
+def plain(ours: Ours) -> Iterator[torch.Tensor]:
+    """The same pictures in the default layout, for ever."""
+    return cycle([batch.images.contiguous() for batch, _ in zip(ours.batches, "1234", strict=False)])

@@ -1,0 +1,100 @@
+"""Make docs/gallery again: pictures and facts of every run in docs/gallery/runs.yaml.
+
+python docs/gallery.py --train      run the trainings one after another (they resume), then make the pages
+python docs/gallery.py              only make the pages, from the runs there are
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+import yaml
+from PIL import Image
+
+import kaogan
+from kaogan import recipes
+from kaogan.files import atomic, write_text
+from kaogan.images import grid
+from kaogan.sampling.modes import attribute_map, attribute_strip
+
+ROOT = Path(__file__).resolve().parent.parent
+GALLERY = ROOT / "docs" / "gallery"
+SETTINGS = yaml.safe_load((GALLERY / "runs.yaml").read_text())
+COLUMNS, ROWS = 14, 6
+
+
+def main(
+    train: Annotated[bool, typer.Option("--train", help="Run the trainings first.")] = False,
+    runs: Annotated[Path, typer.Option(help="Where the runs are.")] = ROOT / "runs" / "gallery",
+) -> None:
+    entries = []
+    for name, command in SETTINGS["runs"].items():
+        words = [SETTINGS["data"].get(word, word) for word in command.split()]
+        if train:
+            subprocess.run([sys.executable, "-m", "kaogan", *words, "--out", str(runs / name)], cwd=ROOT, check=True)
+        if not (runs / name / "model" / "config.json").exists():
+            print(f"{name}: no model in {runs / name}, left out")
+            continue
+        entries.append(entry(name, " ".join(words), runs / name))
+        print(f"{name}: done")
+    write_text(GALLERY / "README.md", INTRODUCTION + "\n".join(entries))
+
+
+INTRODUCTION = """# Gallery
+
+Every 64-pixel recipe of the five source systems, trained by one command each on a CPU with two cores: first latents of
+seed 0, nothing picked by hand, weights averaged along the training (EMA). The runs are in `runs.yaml`;
+`make gallery` makes this page again from them. These are short trainings (a published one shows 3 to 6 million
+pictures): at 150,000 images shown faces are clear, at 30,000 they are on their way, and the slow methods, whose
+generator moves once in five critic steps, are at the very beginning.
+"""
+
+
+def entry(name: str, command: str, run: Path) -> str:
+    """Write the pictures of one run and return its section."""
+    model = kaogan.load(run, "cpu")
+    pictures = model.sample(COLUMNS * ROWS)
+    save(grid(pictures, COLUMNS), f"{name}.webp")
+    lines = [
+        f"## {name}",
+        "",
+        recipes.load(command.split()[1]).summary.capitalize() + ".",
+        "",
+        f"![{name}]({name}.webp)",
+    ]
+    if model.attributes:
+        several = len(model.attributes.attributes) > 1
+        only = model.attributes.attributes[0].name
+        save(attribute_map(model) if several else attribute_strip(model, only), f"{name}-attributes.webp")
+        lines += ["", f"One latent along the attributes:\n\n![{name}, attributes]({name}-attributes.webp)"]
+    config = json.loads((run / "model" / "config.json").read_text())
+    facts = f"{config['clock']:,} images shown, {config['minutes']:.0f} minutes, {config['machine']}"
+    lines += ["", f"`kaogan {command}`", "", f"{facts}; {threads(run)}. Generator {size(model)}.", ""]
+    return "\n".join(lines)
+
+
+def threads(run: Path) -> str:
+    """How many threads the sittings had, from the log."""
+    log = (run / "log.txt").read_text(encoding="utf-8")
+    found = sorted({part.split(" threads")[0].rsplit(" ", 1)[-1] for part in log.splitlines() if " threads, " in part})
+    return f"{' and '.join(found)} thread{'s' if found != ['1'] else ''}"
+
+
+def size(model: kaogan.Model) -> str:
+    count = sum(p.numel() for p in model.generator.parameters())
+    return f"{count / 1e6:.1f} M parameters" if count >= 1e6 else f"{count / 1e3:.0f} k parameters"
+
+
+def save(picture: np.ndarray, name: str) -> None:
+    with atomic(GALLERY / name) as temporary:
+        Image.fromarray(picture).save(temporary, quality=88, method=6)
+
+
+if __name__ == "__main__":
+    typer.run(main)
