@@ -12,8 +12,10 @@ from kaogan.data import PictureSet, load_pictures
 from kaogan.errors import KaoganError
 from kaogan.recipe import Recipe
 from kaogan.sampling.model import Model, load
+from kaogan.training.hardware import choose_device
 from kaogan.training.loop import Outcome, Progress
 from kaogan.training.loop import train as run_loop
+from kaogan.training.players import check_networks
 
 
 def train(
@@ -57,7 +59,12 @@ def load_data(
     data: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> PictureSet:
-    """The pictures and labels that ``recipe`` trains on, decoded once into the cache."""
+    """The pictures and labels that ``recipe`` trains on, decoded once into the cache.
+
+    Raises UsageError when it cannot be trained here at all, before anything is read.
+    """
+    choose_device(recipe.run.device)
+    check_networks(recipe)
     settings = recipe.attributes
     return load_pictures(
         None if data is None else os.fspath(data),

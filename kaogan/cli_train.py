@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -27,21 +28,29 @@ LEFT_BEHIND = {
     "stats.jsonl": "numbers; also in tensorboard/",
 }
 
+LOSSES = "loss D {loss_d:.3g}  G {loss_g:.3g}"
+SCORES = "D(x) {real_score:.2f}  D(G(z)) {fake_score:.2f}"
+SPEED = "{images_per_second:.0f} images/s"
+# What is told of a step in how many columns at most, the fullest first.
+NUMBERS = {72: (LOSSES, SCORES, SPEED), 43: (LOSSES, SPEED), 14: (SPEED,), 0: ()}
+BAR = 12
+
 
 def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path | None, allow_changes: bool) -> int:
     """Train with a progress bar, then say where everything is. Returns the exit code."""
     pictures = read_data(console, recipe, data)
-    numbers = ("loss D {loss_d:.3g}  G {loss_g:.3g}", "D(x) {real_score:.2f}  D(G(z)) {fake_score:.2f}")
+    plain = not console.is_terminal
+    taken = len(f"{recipe.name} {recipe.training.images}/{recipe.training.images}  0:00:00 left 0:00:00 ") + BAR
+    numbers = next(told for width, told in NUMBERS.items() if plain or width <= max(0, console.width - taken))
     columns = (
         TextColumn("[bold]{task.description}[/]"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=BAR),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
+        TextColumn("{task.fields[numbers]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    plain = not console.is_terminal
     shown = time.monotonic()
     with Progress(*columns, console=console, disable=plain) as bar:
         task = bar.add_task(recipe.name, total=recipe.training.images, numbers="")
@@ -49,7 +58,6 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
         def on_progress(step: Step) -> None:
             nonlocal shown
             text = "  ".join(part.format(**step.stats) for part in numbers if _has(step.stats, part))
-            text += f"  {step.stats['images_per_second']:.0f} images/s"
             bar.update(task, completed=min(step.clock, step.total), numbers=text)
             if plain and (time.monotonic() - shown > 15 or step.clock >= step.total):
                 left = max(0, step.total - step.clock) / step.stats["images_per_second"]
@@ -63,12 +71,14 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
     if not outcome.seconds or outcome.clock == 0:
         return 0
     console.print(
-        f"Trained to {outcome.clock:,} images ({_minutes(outcome.seconds)} in this sitting). In {outcome.path}:"
+        f"Trained to {outcome.clock:,} images ({_minutes(outcome.seconds)} in this sitting). "
+        f"In {escape(str(outcome.path))}:",
+        soft_wrap=True,
     )
     for name, meaning in LEFT_BEHIND.items():
         if (outcome.path / name).exists():
             console.print(f"  {name:<15} {meaning}")
-    console.print(f"Next:  kaogan sample {escape(str(outcome.path))} --out samples.png", soft_wrap=True)
+    console.print(f"Next:  kaogan sample {escape(shlex.quote(str(outcome.path)))} --out samples.png", soft_wrap=True)
     return 0
 
 

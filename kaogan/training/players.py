@@ -34,6 +34,14 @@ class Players:
     """Time spent training, over all sittings."""
 
 
+def check_networks(recipe: Recipe) -> None:
+    """Raise UsageError when the networks cannot make the recipe's pictures: at once, before any data is read."""
+    size = {"image_size": recipe.image_size, "channels": recipe.channels}
+    with torch.device("meta"):
+        build_generator(recipe.generator, latent_size=recipe.latent.size, attribute_size=0, **size)
+        build_discriminator(recipe.discriminator, attribute_sizes=(), **size)
+
+
 def build_players(recipe: Recipe, schema: Schema, device: torch.device, precision: str) -> Players:
     """Fresh players, their initial weights drawn from the recipe's seed and nothing else."""
     size = {"image_size": recipe.image_size, "channels": recipe.channels}

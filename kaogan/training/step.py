@@ -31,8 +31,9 @@ from kaogan.training.players import Players
 
 @dataclass
 class Fakes:
-    """Generated pictures, as the discriminator sees them, and the attributes that were asked for."""
+    """Generated pictures, as they are and as the discriminator sees them, and the attributes that were asked for."""
 
+    images: Tensor
     seen: Tensor
     labels: Tensor
     codes: Tensor | None
@@ -81,7 +82,7 @@ class Steps:
         if recipe.penalties.clip:
             clip_weights(players.discriminator.parameters(), recipe.penalties.clip)
 
-        self._remember(fakes.seen)
+        self._remember(fakes.images)
         meters.add("loss_d", loss)
         for name, scores in (("real_score", real_verdict.scores), ("fake_score", fake_verdict.scores)):
             meters.add(name, (scores.sigmoid() if self.objective.logistic else scores).mean())
@@ -196,7 +197,7 @@ class Steps:
         labels = self.schema.sample(count, random, uniform=recipe.attributes.uniform)
         codes = self.schema.encode(labels).to(self.device) if self.schema else None
         images = self.players.generator(latents, codes)
-        return Fakes(self._seen(images, f"fake/{purpose}"), labels.to(self.device), codes)
+        return Fakes(images, self._seen(images, f"fake/{purpose}"), labels.to(self.device), codes)
 
     def _judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
         """The discriminator's verdict, its scores in float32."""
