@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from collections.abc import Container, Iterable
@@ -35,8 +36,11 @@ errors = Console(stderr=True, highlight=False)
 
 def main() -> None:
     """The entry point: a user's mistake is one line and an exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that this terminal cannot spell is no reason to stop
+            stream.reconfigure(errors="replace")
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="kaogan", standalone_mode=False)
     except KaoganError as error:
         code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -303,7 +307,7 @@ def recipes_list() -> None:
     for name in recipes.names():
         recipe = recipes.load(name)
         table.add_row(f"[bold]{name}[/]", escape(recipe.summary))
-    console.print(table)
+    _print_table(table)
 
 
 @recipes_app.command("show")
@@ -332,4 +336,12 @@ def recipes_diff(
     differences = recipes.diff(recipes.load(first), recipes.load(second), ignore=("name", "summary", "source"))
     for key, a, b in differences:
         table.add_row(key, *("–" if value is None else escape(str(value)) for value in (a, b)))
-    console.print(table if differences else "no difference")
+    if differences:
+        _print_table(table)
+    else:
+        console.print("no difference")
+
+
+def _print_table(table: Any) -> None:
+    """Fitted into a terminal; one line a row for a pipe."""
+    (console if console.is_terminal else Console(highlight=False, width=10_000)).print(table)
