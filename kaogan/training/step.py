@@ -242,6 +242,7 @@ class Steps:
         loss: Tensor, module: torch.nn.Module, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
     ) -> None:
         module.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
+        # Only these gradients: those at the pictures, where penalties are taken, would be thrown away.
+        scaler.scale(loss).backward(inputs=list(module.parameters()))
         scaler.step(optimiser)
         scaler.update()
