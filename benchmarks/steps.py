@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from kaogan.training.step import Steps
 
 CPU = torch.device("cpu")
 BATCH = 64
+BATCHES = 4  # kept in memory
+PAIR = ("reference", "kaogan")
 
 
 class Ours:
@@ -31,7 +33,7 @@ class Ours:
         self.players = build_players(recipe, pictures.schema, CPU, precision)
         batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed)
         self.steps = Steps(recipe, pictures.schema, self.players, batches, CPU, precision)
-        self.batches: Iterator[Batch] = cycle([batches.at(i * recipe.training.batch_size) for i in range(4)])
+        self.batches: Iterator[Batch] = cycle([batches.at(i * recipe.training.batch_size) for i in range(BATCHES)])
 
     def discriminator(self) -> None:
         self.steps.discriminator(next(self.batches))
@@ -91,15 +93,14 @@ def other(name: str) -> Callable[[int, float], Timing]:
 
     def measure(repeats: int, seconds: float) -> Timing:
         plain_ours = Ours(load(name, **{"run.channels_last": False}), "fp32")
-        plain_ours.batches = cycle([Batch(b.images.contiguous(), b.labels) for b, _ in zip(plain_ours.batches, "1234")])
+        plain_ours.batches = cycle(
+            [Batch(batch.images.contiguous(), batch.labels) for batch in islice(plain_ours.batches, BATCHES)]
+        )
         return interleaved({"reference": plain_ours.both, "kaogan": Ours(load(name)).both}, repeats, seconds)
 
     return measure
 
 
-PAIR = ("reference", "kaogan")
-
-
 def plain(ours: Ours) -> Iterator[torch.Tensor]:
     """The same pictures in the default layout, for ever."""
-    return cycle([batch.images.contiguous() for batch, _ in zip(ours.batches, "1234", strict=False)])
+    return cycle([batch.images.contiguous() for batch in islice(ours.batches, BATCHES)])

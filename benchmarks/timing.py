@@ -45,9 +45,7 @@ class Timing:
     """The share of the machine that other processes used meanwhile."""
 
 
-def interleaved(
-    candidates: dict[str, Callable[[], object]], repeats: int, seconds: float, warm_up: int = 2
-) -> Timing:
+def interleaved(candidates: dict[str, Callable[[], object]], repeats: int, seconds: float, warm_up: int = 2) -> Timing:
     """Median times of the candidates, each called once a round: ``repeats`` rounds, fewer when ``seconds`` are over
     (but at least three)."""
     for work in candidates.values():

@@ -11,14 +11,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.markup import escape
 
 from kaogan.errors import KaoganError, UsageError
 from kaogan.version import __version__
 
+
+class _Verbs(typer.core.TyperGroup):
+    """Makes Ctrl-C an error like any other, before typer makes it an exit without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            error = KaoganError("interrupted")
+            error.exit_code = 130
+            raise error from None
+
+
 app = typer.Typer(
     name="kaogan",
+    cls=_Verbs,
     help="From a folder of pictures to a trained, shareable generator of anime faces.",
     epilog="Start with:  kaogan train dcgan        Sources, settings and pictures: the README and docs/.",
     no_args_is_help=True,
@@ -151,11 +166,15 @@ def train(
 
 
 def parse_overrides(words: dict[str, str]) -> dict[str, Any]:
-    """``--optim.lr 1e-4 --data.flip=true`` -> {"optim.lr": ..., "data.flip": True}; values are YAML, or a,b,c lists."""
+    """``--optim.lr 1e-4 --data.flip=true`` -> {"optim.lr": ..., "data.flip": True}; values are YAML, or a,b,c lists,
+    but for the words that only describe."""
     from kaogan import recipes
 
     overrides: dict[str, Any] = {}
     for key, value in words.items():
+        if key in ("name", "summary", "source"):
+            overrides[key] = value
+            continue
         plain = "," in value and value.strip()[:1] not in "[{\"'"
         overrides[key.replace("-", "_")] = recipes.parse_yaml(f"[{value}]" if plain else value, f"--{key}")
     return overrides

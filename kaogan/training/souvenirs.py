@@ -118,7 +118,8 @@ class Souvenirs:
         self.folder.log.info("%s at %d images after %.1f s, %s", word, self.players.clock, seconds, now)
 
     def _plots(self) -> None:
-        stats: list[dict[str, Any]] = report.read_stats(self.folder.stats)
+        # A checkpoint may come before the first line.
+        stats: list[dict[str, Any]] = report.read_stats(self.folder.stats) if self.folder.stats.exists() else []
         if not stats:
             return
         title = f"{self.recipe.name} on {self.pictures.source}"

@@ -59,7 +59,7 @@ def without_effect(module: nn.Module) -> set[int]:
     return {
         id(layer.bias)
         for layer, after in pairs
-        if isinstance(after, nn.BatchNorm2d | nn.GroupNorm) and getattr(layer, "bias", None) is not None
+        if "Norm" in type(after).__name__ and getattr(layer, "bias", None) is not None
     }
 
 
