@@ -1,0 +1,80 @@
+"""A tiny set and tiny players: what a test of one step needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from kaogan.attributes import Attribute, Schema
+from kaogan.data import PictureSet
+from kaogan.recipe import Recipe
+from kaogan.training.batches import Batches
+from kaogan.training.players import Players, build_players, set_learning_rates
+from kaogan.training.step import Steps
+
+HAIR, EYES = ("pink", "blue", "red"), ("aqua", "black")
+
+
+def make_pictures(count: int = 24, size: int = 16, channels: int = 3, labelled: bool = False) -> PictureSet:
+    """Noise with a bright and a dark half, so that there are edges; every fifth label unknown."""
+    random = np.random.default_rng(count * size)
+    images = random.integers(0, 60, (count, size, size, channels), np.uint8)
+    images[:, : size // 2] += 180
+    labels, schema = np.empty((count, 0), np.int64), Schema()
+    if labelled:
+        labels = np.stack([random.integers(0, len(HAIR), count), random.integers(0, len(EYES), count)], 1)
+        labels[::5] = -1
+        schema = Schema((Attribute("hair", HAIR, (0.5, 0.25, 0.25)), Attribute("eyes", EYES, (0.75, 0.25))))
+    names = tuple(f"{number}.png" for number in range(count))
+    return PictureSet(images, labels, schema, names, (), (), "a test", f"{count}-{size}-{channels}-{labelled}")
+
+
+@dataclass
+class Bench:
+    """Players on the bench: ``step`` is what the loop does, without a folder."""
+
+    recipe: Recipe
+    pictures: PictureSet
+    players: Players
+    batches: Batches
+    steps: Steps
+
+    def step(self, count: int = 1) -> dict[str, float]:
+        """``count`` rounds of both players; the means of what they measured."""
+        size, players = self.recipe.training.batch_size, self.players
+        for _ in range(count):
+            set_learning_rates(players, self.recipe)
+            batch = self.batches.at(players.clock)
+            reuse = self.recipe.training.reuse_fakes
+            fakes = self.steps.discriminator(batch, reuse=reuse)
+            self.steps.generator(batch, fakes if reuse else None)
+            players.clock += size
+        return self.steps.meters.take()
+
+    def weights(self, player: str = "") -> torch.Tensor:
+        modules = [
+            m
+            for n, m in (("generator", self.players.generator), ("discriminator", self.players.discriminator))
+            if player in n
+        ]
+        return torch.cat([p.detach().flatten() for m in modules for p in m.parameters()])
+
+
+@pytest.fixture
+def bench() -> Callable[..., Bench]:
+    def build(recipe: Recipe, pictures: PictureSet | None = None, precision: str = "fp32") -> Bench:
+        pictures = pictures or make_pictures(
+            size=recipe.image_size, channels=recipe.channels, labelled=bool(recipe.attributes.names)
+        )
+        device = torch.device("cpu")
+        players = build_players(recipe, pictures.schema, device, precision)
+        batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.flip)
+        return Bench(
+            recipe, pictures, players, batches, Steps(recipe, pictures.schema, players, batches, device, precision)
+        )
+
+    return build

@@ -1,0 +1,472 @@
+"""One step of each player: every combination trains, every setting acts, and only where it should."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from kaogan import recipes
+from kaogan.images import to_float
+from kaogan.objectives import OBJECTIVES
+from kaogan.recipe import Recipe
+from kaogan.training.players import finite, set_learning_rates
+from tests.training.conftest import Bench, make_pictures
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "dcgan": {"generator": {"width": 4}, "discriminator": {"width": 4}},
+    "residual": {"generator": {"width": 4, "blocks": 1, "start": 4}, "discriminator": {"width": 4, "blocks": 1}},
+    "kernel5": {"generator": {"width": 4, "max_width": 8}, "discriminator": {"width": 4, "max_width": 8}},
+    "shuffle256": {"generator": {"width": 64}, "discriminator": {"width": 16}},
+}
+SOON = {"start": 8, "lead": 8, "every": 8}
+ATTRIBUTES = {"names": ["hair", "eyes"]}
+EXTRAS: list[dict[str, Any]] = [
+    {"extras.blur.ratio": 0.25},
+    {"extras.blur": {"ratio": 0.5, "variant": "source"}},
+    {"extras.memory": {"fraction": 0.5, **SOON}},
+    {"extras.noise": {"amount": 0.2}},
+    {"extras.noise": {"amount": 0.2, "end": 16}},
+    {"extras.pull": {"weight": 2.0, "power": 1}},
+    {"extras.pull": {"weight": 2.0, "power": 2}},
+    {"penalties.gradient_penalty.weight": 10.0},
+    {"penalties.r1.weight": 1.0},
+    {"penalties.r2.weight": 1.0},
+    {"penalties.clip": 0.05},
+    {"objective": {"real_label": [0.8, 1.0], "fake_label": [0.0, 0.2], "generator_label": 0.9, "flip": 0.1}},
+    {"data.flip": True, "latent.law": "uniform"},
+    {"attributes": {**ATTRIBUTES}},
+    {"attributes": {**ATTRIBUTES, "loss": "sigmoid"}},
+    {"attributes": {**ATTRIBUTES, "on_fakes": True, "uniform": True}},
+    {"training.reuse_fakes": True, "attributes": ATTRIBUTES},
+    {"training.reuse_fakes": True, "extras.noise.amount": 0.1, "extras.pull.weight": 1.0},
+    {"channels": 1, "penalties.r1.every": 2, "penalties.r1.weight": 0.5},
+    {"extras.blur.ratio": 0.1, "extras.memory": {"fraction": 0.1, **SOON}, "penalties.gradient_penalty.weight": 1.0,
+     "penalties.r1.weight": 0.1, "penalties.r2.weight": 0.1, "extras.noise.amount": 0.1, "extras.pull.weight": 1.0,
+     "attributes": {**ATTRIBUTES, "on_fakes": True}, "objective.flip": 0.1},
+    {"run.channels_last": False, "training.ema_halflife": 0},
+]  # fmt: skip
+OPTIMISERS = ("adam", "adamw", "rmsprop", "sgd")
+LAWS = ("constant", "linear", "cosine", "exponential")
+
+
+def tiny(generator: str = "dcgan", discriminator: str = "dcgan", **overrides: Any) -> Recipe:
+    base = {
+        "image_size": 32 if "shuffle256" in (generator, discriminator) else 16,
+        "generator": {"family": generator, **NETWORKS[generator]["generator"]},
+        "discriminator": {"family": discriminator, **NETWORKS[discriminator]["discriminator"]},
+        "latent": {"size": 8},
+        "training": {"batch_size": 8},
+    }
+    return recipes.load(base, overrides)
+
+
+# Every pair of families meets, and each family meets every objective; extras, optimisers and schedules take turns.
+PAIRS = [
+    (generator, list(NETWORKS)[(g + o) % 4], objective, number)
+    for number, ((g, generator), (o, objective)) in enumerate(
+        itertools.product(enumerate(NETWORKS), enumerate(OBJECTIVES))
+    )
+]
+
+
+@pytest.mark.parametrize(("generator", "discriminator", "objective", "number"), PAIRS)
+def test_any_network_with_any_objective_and_any_extra(
+    bench: Callable[..., Bench], generator: str, discriminator: str, objective: str, number: int
+) -> None:
+    recipe = tiny(
+        generator,
+        discriminator,
+        **EXTRAS[number % len(EXTRAS)]
+        | {"objective.name": objective, "optim.name": OPTIMISERS[number % 4]}
+        | {"optim.schedule": {"law": LAWS[number // 4 % 4], "images": 100, "final": 0.5}},
+    )
+    trains(bench(recipe))
+
+
+@pytest.mark.parametrize("extra", range(len(EXTRAS)))
+def test_every_extra_with_every_optimiser_and_schedule(bench: Callable[..., Bench], extra: int) -> None:
+    objective = list(OBJECTIVES)[(extra + 3) % len(OBJECTIVES)]
+    settings = {"optim.name": OPTIMISERS[(extra + 1) % 4], "optim.momentum": 0.5, "optim.weight_decay": 1e-3,
+                "optim.schedule.law": LAWS[(extra + extra // 4) % 4], "optim.schedule.final": 0.1}  # fmt: skip
+    trains(bench(tiny(**(EXTRAS[extra] | settings | {"objective.name": objective}))))
+
+
+def trains(bench: Bench, steps: int = 2) -> None:
+    before = {player: bench.weights(player) for player in ("generator", "discriminator")}
+    stats = bench.step(steps)
+    assert {"loss_d", "loss_g", "real_score", "fake_score", "adversarial_d", "adversarial_g"} <= stats.keys()
+    assert all(torch.isfinite(torch.tensor(value)) for value in stats.values()), stats
+    assert finite(bench.players)
+    for player, weights in before.items():
+        assert not torch.equal(weights, bench.weights(player)), f"the {player} does not move"
+    assert bench.players.clock == 8 * steps
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precisions_train_with_everything_on(bench: Callable[..., Bench], precision: str) -> None:
+    # Until its loss scale has come down, fp16 rightly skips steps whose gradients overflow.
+    trains(bench(tiny(**EXTRAS[19]), precision=precision), 2 if precision == "bf16" else 12)
+
+
+# Every setting acts
+
+
+ACTS: list[dict[str, Any]] = [
+    {"latent.law": "uniform"},
+    {"objective.name": "hinge"},
+    {"objective.discriminator_weight": 0.5},
+    {"objective.real_label": 0.9},
+    {"objective.fake_label": 0.1},
+    {"objective.generator_label": 0.9},
+    {"objective.real_label": [0.8, 1.0]},
+    {"objective.flip": 0.4},
+    {"penalties.gradient_penalty.weight": 1.0},
+    {"penalties.r1.weight": 1.0},
+    {"penalties.r2.weight": 1.0},
+    {"penalties.clip": 0.01},
+    *({"extras.blur": {"ratio": 0.5, **changed}} for changed in ({}, {"low": 20, "high": 900}, {"dilation": 1},
+      {"kernel": 3}, {"variant": "source"}, {"weight": 0.5})),
+    {"extras.blur.ratio": 0.25},
+    *({"extras.memory": {"fraction": 0.5, **SOON, **changed}} for changed in ({}, {"weight": 0.5})),
+    {"extras.noise.amount": 0.1},
+    {"extras.noise": {"amount": 0.1, "end": 40}},
+    {"extras.pull.weight": 1.0},
+    {"extras.pull": {"weight": 1.0, "power": 2}},
+    *({"attributes": {**ATTRIBUTES, **changed}} for changed in ({}, {"loss": "sigmoid"}, {"discriminator_weight": 2.0},
+      {"generator_weight": 2.0}, {"on_fakes": True}, {"uniform": True})),
+    {"optim.lr": 1e-3},
+    {"optim.betas": [0.0, 0.9]},
+    {"optim.eps": 1e-3},
+    {"optim.weight_decay": 0.1},
+    {"optim.name": "adamw", "optim.weight_decay": 0.1},
+    {"optim.name": "rmsprop"},
+    {"optim.name": "rmsprop", "optim.alpha": 0.5},
+    {"optim.name": "rmsprop", "optim.momentum": 0.5},
+    {"optim.name": "sgd"},
+    {"optim.name": "sgd", "optim.momentum": 0.5},
+    {"optim.schedule": {"law": "linear", "images": 30}},
+    {"optim.schedule": {"law": "cosine", "images": 30}},
+    {"optim.schedule": {"law": "exponential", "images": 30, "final": 0.1}},
+    {"optim.schedule": {"law": "linear", "images": 30, "final": 0.1}},
+    {"optim.generator.lr": 1e-3},
+    {"optim.discriminator.lr": 1e-3},
+    {"optim.generator.betas": [0.0, 0.9]},
+    {"optim.discriminator.weight_decay": 0.1},
+    {"training.reuse_fakes": True},
+    {"training.batch_size": 6},
+    {"data.flip": True},
+    {"run.seed": 1},
+]  # fmt: skip
+
+
+def test_every_setting_acts(bench: Callable[..., Bench]) -> None:
+    """Each of these ends at weights of its own: none is ignored, none is mistaken for another."""
+    ends: dict[bytes, dict[str, Any]] = {}
+    for settings in [{}, *ACTS]:
+        trained = bench(tiny(**settings))
+        trained.step(3)
+        end = trained.weights().numpy().tobytes()
+        assert end not in ends, f"{settings} is no different from {ends[end]}"
+        ends[end] = settings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"extras.noise": {"amount": 0.0, "end": 100}},
+        {"extras.blur": {"ratio": 0.0, "weight": 5.0}},
+        {"extras.memory": {"fraction": 0.0, **SOON}},
+        {"extras.memory": {"fraction": 0.5, "start": 1000, "lead": 1000}},
+        {"extras.pull": {"weight": 0.0, "power": 2}},
+        {"penalties.gradient_penalty": {"weight": 0.0, "every": 1}},
+        {"objective.name": "softplus"},
+        {"run.stats_every": 8},
+        {"run.loss_limit": 5.0},
+        {"training.ema_halflife": 3.0},
+    ],
+)
+def test_what_is_off_does_nothing(bench: Callable[..., Bench], settings: dict[str, Any]) -> None:
+    plain, other = bench(tiny()), bench(tiny(**settings))
+    stats, other_stats = plain.step(3), other.step(3)
+    assert torch.equal(plain.weights(), other.weights())
+    assert stats.keys() == other_stats.keys()
+
+
+def test_steps_are_a_function_of_the_recipe(bench: Callable[..., Bench]) -> None:
+    recipe = tiny(**EXTRAS[19])
+    first = bench(recipe)
+    first.step(2)
+    torch.manual_seed(123)  # global randomness is nobody's
+    second = bench(recipe)
+    torch.rand(7)
+    second.step(2)
+    assert torch.equal(first.weights(), second.weights())
+
+
+# The further fakes
+
+
+def test_the_memory_remembers_from_its_lead_and_is_used_from_its_start(bench: Callable[..., Bench]) -> None:
+    settings = {"fraction": 0.5, "start": 40, "lead": 16, "every": 16, "capacity": 100}
+    trained = bench(tiny(**{"extras.memory": settings}))
+    sizes, used = {}, []
+    for clock in range(0, 80, 8):
+        used += [clock] if "memory" in trained.step() else []
+        sizes[clock] = len(trained.players.memory)
+    # Remembering is due at 0, 16, 32, ...; 0 and 16 lie before 40 - 16. Half a batch of 8 each.
+    assert sizes == {0: 0, 8: 0, 16: 0, 24: 0, 32: 4, 40: 4, 48: 8, 56: 8, 64: 12, 72: 12}
+    assert used == [40, 48, 56, 64, 72]
+
+
+def test_what_is_remembered_are_the_fakes_without_noise(bench: Callable[..., Bench]) -> None:
+    settings = {"extras.memory": {"fraction": 1.0, **SOON}, "extras.noise.amount": 0.9, "training.reuse_fakes": True}
+    trained = bench(tiny(**settings))
+    trained.step()
+    made = trained.steps._generate
+    kept = {}
+
+    def spy(purpose: str, count: int) -> Any:
+        kept[purpose] = made(purpose, count)
+        return kept[purpose]
+
+    trained.steps._generate = spy  # type: ignore[method-assign]
+    trained.steps.discriminator(trained.batches.at(8))
+    newest = to_float(trained.players.memory._pictures[8:16])  # type: ignore[index]
+    assert float((newest - kept["discriminator"].images).abs().max()) <= 1 / 255 + 1e-6
+
+
+@pytest.mark.parametrize(("ratio", "count"), [(0.5, 4), (0.3, 2), (0.01, 1), (1.0, 8)])
+def test_blur_shows_its_share_of_real_pictures(bench: Callable[..., Bench], ratio: float, count: int) -> None:
+    trained = bench(tiny(**{"extras.blur.ratio": ratio, "extras.blur.weight": 3.0}))
+    blurred = trained.steps._blurred(8)
+    assert blurred is not None and blurred.shape == (count, 3, 16, 16) and float(blurred.abs().max()) <= 1
+    originals = to_float(trained.batches.extra("blur", 0, count))
+    assert not torch.equal(blurred, originals) and float((blurred - originals).abs().mean()) < 0.5
+    with torch.no_grad():
+        term = trained.steps._further_fakes(torch.zeros(8))
+        expected = 3 * torch.nn.functional.softplus(trained.players.discriminator(blurred).scores).mean()
+    assert float(term) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_noise_by_hand(bench: Callable[..., Bench]) -> None:
+    trained = bench(tiny(**{"extras.noise": {"amount": 0.5, "end": 100}}))
+    images = torch.full((8, 3, 16, 16), 0.5)
+    for clock, amount in ((0, 0.5), (50, 0.25), (100, 0.0), (1000, 0.0)):
+        trained.players.clock = clock
+        seen = trained.steps._seen(images, "real")
+        noise = seen - (1 - amount) * images
+        assert float(noise.std()) == pytest.approx(amount, abs=0.02) and abs(float(noise.mean())) < 0.02
+        assert torch.equal(seen, trained.steps._seen(images, "real"))
+        assert not amount or not torch.equal(seen, trained.steps._seen(images, "fake"))
+    assert trained.steps._seen(images, "real") is images
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_pull_by_hand(bench: Callable[..., Bench], power: int) -> None:
+    trained = bench(tiny(**{"extras.pull": {"weight": 3.0, "power": power}}))
+    batch = trained.batches.at(0)
+    fakes = trained.steps._generate("generator", 8)
+    expected = 3 * ((fakes.images - batch.images).abs() ** power).mean()
+    trained.steps.generator(batch)
+    stats = trained.steps.meters.take()
+    assert stats["pull"] == pytest.approx(float(expected), rel=1e-3)
+    assert stats["loss_g"] == pytest.approx(stats["adversarial_g"] + stats["pull"], rel=1e-5)
+
+
+# Penalties
+
+
+@pytest.mark.parametrize(("key", "meter"), [("gradient_penalty", "penalty"), ("r1", "r1"), ("r2", "r2")])
+def test_lazy_penalties_come_every_nth_step_n_times_as_strong(
+    bench: Callable[..., Bench], key: str, meter: str
+) -> None:
+    strength = {}
+    for every in (1, 3):
+        trained = bench(tiny(**{f"penalties.{key}": {"weight": 2.0, "every": every}}))
+        present = []
+        for number in range(7):
+            stats = trained.step()
+            present += [number] if meter in stats else []
+            strength.setdefault(every, stats.get(meter))
+        assert present == list(range(0, 7, every))
+    assert strength[3] == pytest.approx(3 * strength[1], rel=1e-5)
+
+
+def test_penalties_are_weighed(bench: Callable[..., Bench]) -> None:
+    stats = [bench(tiny(**{"penalties.r1.weight": weight})).step() for weight in (1.0, 4.0)]
+    assert stats[1]["r1"] == pytest.approx(4 * stats[0]["r1"], rel=1e-5)
+    assert stats[0]["loss_d"] == pytest.approx(stats[0]["adversarial_d"] + stats[0]["r1"], rel=1e-5)
+
+
+def test_clipped_weights_stay_within(bench: Callable[..., Bench]) -> None:
+    trained = bench(tiny(**{"penalties.clip": 0.01, "optim.lr": 0.1}))
+    trained.step(2)
+    assert float(trained.weights("discriminator").abs().max()) == pytest.approx(0.01)
+    assert float(trained.weights("generator").abs().max()) > 0.01, "the generator is not clipped"
+
+
+# Labels
+
+
+def test_label_ranges(bench: Callable[..., Bench]) -> None:
+    objective = {"real_label": [0.7, 0.9], "fake_label": [0.1, 0.3], "generator_label": 0.95}
+    trained = bench(tiny(objective=objective))
+    targets = trained.steps._targets
+    for side, (low, high) in (("real", (0.7, 0.9)), ("fake", (0.1, 0.3))):
+        labels = targets(side, (low, high), 2000)
+        assert isinstance(labels, torch.Tensor) and labels.shape == (2000,)
+        assert low <= float(labels.min()) < low + 0.01 and high - 0.01 < float(labels.max()) <= high
+    assert targets("generator", (0.95, 0.95), 8) == 0.95, "one number when all are alike"
+    assert not torch.equal(targets("real", (0.1, 0.3), 8), targets("fake", (0.1, 0.3), 8))  # type: ignore[arg-type]
+
+
+def test_flipped_labels(bench: Callable[..., Bench]) -> None:
+    trained = bench(tiny(**{"objective.flip": 0.2}))
+    labels = trained.steps._targets("real", (0.9, 0.9), 5000)
+    assert isinstance(labels, torch.Tensor)
+    assert float((labels < 0.5).float().mean()) == pytest.approx(0.2, abs=0.02)
+    assert torch.allclose(labels.unique(), torch.tensor([0.1, 0.9]))
+    assert trained.steps._targets("generator", (1.0, 1.0), 8) == 1.0, "never the generator's"
+
+
+# Attributes
+
+
+def test_attribute_meters(bench: Callable[..., Bench]) -> None:
+    names = {f"{kind}/{name}" for kind in ("attributes_d", "attributes_g") for name in ("hair", "eyes")}
+    fakes = {f"attributes_fake/{name}" for name in ("hair", "eyes")}
+    assert names | {"accuracy"} <= bench(tiny(attributes=ATTRIBUTES)).step().keys()
+    assert not fakes & bench(tiny(attributes=ATTRIBUTES)).step().keys()
+    stats = bench(tiny(attributes={**ATTRIBUTES, "on_fakes": True, "discriminator_weight": 3.0})).step()
+    assert fakes <= stats.keys() and 0 <= stats["accuracy"] <= 1
+    parts = [(stats[f"{kind}/hair"] + stats[f"{kind}/eyes"]) / 2 for kind in ("attributes_d", "attributes_fake")]
+    assert stats["loss_d"] == pytest.approx(stats["adversarial_d"] + 3 * sum(parts), rel=1e-4)
+
+
+def test_fakes_ask_for_attributes_by_the_priors_or_uniformly(bench: Callable[..., Bench]) -> None:
+    for uniform, share in ((False, 0.75), (True, 0.5)):
+        trained = bench(tiny(attributes={**ATTRIBUTES, "uniform": uniform}))
+        labels = []
+        for clock in range(0, 800, 8):
+            trained.players.clock = clock
+            with torch.no_grad():
+                fakes = trained.steps._generate("generator", 8)
+            labels.append(fakes.labels)
+            assert fakes.codes is not None and torch.equal(fakes.codes, trained.pictures.schema.encode(fakes.labels))
+        assert float((torch.cat(labels)[:, 1] == 0).float().mean()) == pytest.approx(share, abs=0.06)
+
+
+def test_unknown_labels_teach_nothing(bench: Callable[..., Bench]) -> None:
+    pictures = make_pictures(labelled=True)
+    pictures.labels[:] = -1
+    stats = bench(tiny(attributes=ATTRIBUTES), pictures).step()
+    assert stats["attributes_d/hair"] == 0 and stats["accuracy"] == 0 and stats["attributes_g/hair"] > 0
+
+
+# Who learns when
+
+
+@pytest.mark.parametrize("extra", [{}, EXTRAS[19], {"training.reuse_fakes": True}, {"objective.name": "relativistic"}])
+def test_each_step_computes_its_own_gradients_only(bench: Callable[..., Bench], extra: dict[str, Any]) -> None:
+    trained = bench(tiny(**extra))
+    computed = {"generator": 0, "discriminator": 0}
+
+    def count(player: str) -> Callable[[torch.Tensor], None]:
+        def hook(gradient: torch.Tensor) -> None:
+            computed[player] += 1
+
+        return hook
+
+    for player in computed:
+        for parameter in getattr(trained.players, player).parameters():
+            parameter.register_hook(count(player))
+    batch = trained.batches.at(0)
+    before = {player: trained.weights(player) for player in computed}
+    fakes = trained.steps.discriminator(batch, reuse=trained.recipe.training.reuse_fakes)
+    assert computed["generator"] == 0 and computed["discriminator"] > 0
+    assert torch.equal(trained.weights("generator"), before["generator"])
+    assert all(p.grad is None for p in trained.players.generator.parameters())
+    before["discriminator"], seen = trained.weights("discriminator"), computed["discriminator"]
+    gradients = [None if p.grad is None else p.grad.clone() for p in trained.players.discriminator.parameters()]
+    trained.steps.generator(batch, fakes if trained.recipe.training.reuse_fakes else None)
+    assert computed["generator"] > 0 and computed["discriminator"] == seen
+    assert torch.equal(trained.weights("discriminator"), before["discriminator"])
+    for parameter, gradient in zip(trained.players.discriminator.parameters(), gradients, strict=True):
+        assert parameter.requires_grad and (gradient is None or torch.equal(parameter.grad, gradient))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
+def test_the_players_pull_the_scores_their_own_way(bench: Callable[..., Bench], objective: str) -> None:
+    """A step of D widens the gap between real and fake scores; one of G raises the scores of its fakes."""
+    settings = {"objective.name": objective, "optim.name": "sgd", "optim.lr": 1e-3, "discriminator.norm": "none"}
+    trained = bench(tiny(**settings, **{"generator.norm": "layer"}))
+    batch = trained.batches.at(0)
+
+    def scores(images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return trained.players.discriminator(images).scores.mean()
+
+    with torch.no_grad():
+        fakes = trained.steps._generate("discriminator", 8).images
+    gap = scores(batch.images) - scores(fakes)
+    trained.steps.discriminator(batch)
+    assert scores(batch.images) - scores(fakes) > gap
+    with torch.no_grad():
+        before = scores(trained.steps._generate("generator", 8).images)
+    trained.steps.generator(batch)
+    with torch.no_grad():
+        assert scores(trained.steps._generate("generator", 8).images) > before
+
+
+def test_fakes_are_used_again_when_asked_for(bench: Callable[..., Bench]) -> None:
+    for reuse, calls in ((False, 2), (True, 1)):
+        trained = bench(tiny(**{"training.reuse_fakes": reuse}))
+        made = []
+        trained.players.generator.register_forward_hook(lambda *_, made=made: made.append(1))
+        trained.step()
+        assert len(made) == calls
+
+
+def test_latents_differ_between_players_and_steps(bench: Callable[..., Bench]) -> None:
+    trained = bench(tiny(**{"latent.law": "uniform"}))
+    drawn: list[torch.Tensor] = []
+    trained.players.generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0].clone()))
+    trained.step(3)
+    assert len(drawn) == 6 and len({float(latents[0, 0]) for latents in drawn}) == 6
+    assert all(float(latents.abs().max()) <= 1 for latents in drawn)
+
+
+# Learning rates
+
+
+def test_learning_rates_are_separate_and_follow_the_clock(bench: Callable[..., Bench]) -> None:
+    settings = {"lr": 0.5, "discriminator": {"lr": 0.25}, "schedule": {"law": "linear", "images": 100, "final": 0.2}}
+    trained = bench(tiny(optim=settings))
+    for clock, factor in ((0, 1.0), (50, 0.6), (200, 0.2), (25, 0.8)):
+        trained.players.clock = clock
+        set_learning_rates(trained.players, trained.recipe)
+        assert trained.players.generator_optim.param_groups[0]["lr"] == pytest.approx(0.5 * factor)
+        assert trained.players.discriminator_optim.param_groups[0]["lr"] == pytest.approx(0.25 * factor)
+
+
+def test_each_optimiser_has_its_settings(bench: Callable[..., Bench]) -> None:
+    common = {"eps": 1e-3, "weight_decay": 0.25, "betas": [0.25, 0.75], "alpha": 0.5, "momentum": 0.125,
+              "discriminator": {"betas": [0.5, 0.6], "weight_decay": 0.0}}  # fmt: skip
+    expected: dict[str, tuple[type, dict[str, Any]]] = {
+        "adam": (torch.optim.Adam, {"eps": 1e-3, "betas": (0.25, 0.75)}),
+        "adamw": (torch.optim.AdamW, {"eps": 1e-3, "betas": (0.25, 0.75)}),
+        "rmsprop": (torch.optim.RMSprop, {"eps": 1e-3, "alpha": 0.5, "momentum": 0.125}),
+        "sgd": (torch.optim.SGD, {"momentum": 0.125}),
+    }
+    for name, (kind, values) in expected.items():
+        players = bench(tiny(optim={"name": name, **common})).players
+        assert type(players.generator_optim) is kind
+        group = players.generator_optim.param_groups[0]
+        assert {key: group[key] for key in values} == values and group["weight_decay"] == 0.25
+        assert players.discriminator_optim.param_groups[0]["weight_decay"] == 0.0
+        if "betas" in values:
+            assert players.discriminator_optim.param_groups[0]["betas"] == (0.5, 0.6)
