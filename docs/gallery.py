@@ -33,24 +33,27 @@ def main(
     train: Annotated[bool, typer.Option("--train", help="Run the trainings first.")] = False,
     runs: Annotated[Path, typer.Option(help="Where the runs are.")] = ROOT / "runs" / "gallery",
 ) -> None:
-    entries = []
+    entries, missing = [], []
     for name, command in SETTINGS["runs"].items():
         words = [SETTINGS["data"].get(word, word) for word in command.split()]
         if train:
             subprocess.run([sys.executable, "-m", "kaogan", *words, "--out", str(runs / name)], cwd=ROOT, check=True)
         if not (runs / name / "model" / "config.json").exists():
             print(f"{name}: no model in {runs / name}, left out")
+            missing.append(f"`{name}`")
             continue
         entries.append(entry(name, " ".join(words), runs / name))
         print(f"{name}: done")
-    write_text(GALLERY / "README.md", INTRODUCTION + "\n".join(entries))
+    left_out = f"\nNot trained here yet: {', '.join(missing)}.\n" if missing else ""
+    write_text(GALLERY / "README.md", INTRODUCTION + left_out + "\n" + "\n".join(entries))
 
 
 INTRODUCTION = """# Gallery
 
-Every 64-pixel recipe of the five source systems, trained by one command each on a CPU with two cores: first latents of
-seed 0, nothing picked by hand, weights averaged along the training (EMA). The runs are in `runs.yaml`;
-`make gallery` makes this page again from them. These are short trainings (a published one shows 3 to 6 million
+64-pixel recipes of the five source systems, trained by one command each on a CPU with two cores: the first latents of
+seed 0, nothing picked by hand, weights averaged along the training (EMA). The commands are in `runs.yaml`;
+`python docs/gallery.py --train` runs them and `make gallery` makes this page from the runs. The minutes were measured on a
+machine that was busy with other work at the time. These are short trainings (a published one shows 3 to 6 million
 pictures): at 150,000 images shown faces are clear, at 30,000 they are on their way, and the slow methods, whose
 generator moves once in five critic steps, are at the very beginning.
 """
