@@ -40,7 +40,7 @@ def test_commands_name_recipes_and_settings_that_exist() -> None:
         overrides = {}
         for flag, value in itertools.pairwise(words):
             if re.fullmatch(r"--[a-z]+(\.[a-z0-9_]+)+", flag):
-                overrides |= cli.parse_overrides([flag, value.strip("'")])
+                overrides |= cli.parse_overrides({flag.removeprefix("--"): value.strip("'")})
         recipes.load(name, overrides)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from kaogan.networks.base import Init, Judgement, Norm, Settings, condition, doublings, judge, picture
 from kaogan.networks.layers import ResidualBlock, SelfAttention, initialise, norm_layers, normalise_spectra
+from kaogan.networks.small_maps import Conv2d, ConvTranspose2d
 
 Upsample = Literal["transpose", "nearest", "bilinear", "shuffle"]
 MapSize = Annotated[int, Field(ge=4, le=1024)]
@@ -78,7 +79,7 @@ class DCGANGenerator(nn.Module):
         s, self.attribute_size = settings, attribute_size
         size, stages = doublings("dcgan", image_size)
         widths = s.widths(stages)[::-1]
-        body: list[nn.Module] = [nn.ConvTranspose2d(latent_size + attribute_size, widths[0], size, bias=s.bias)]
+        body: list[nn.Module] = [ConvTranspose2d(latent_size + attribute_size, widths[0], size, bias=s.bias)]
 
         def finish(width: int) -> None:
             body.extend(norm_layers(s.norm, width, size, s.norm_eps))
@@ -125,7 +126,7 @@ class DCGANDiscriminator(nn.Module):
         trunk: list[nn.Module] = []
         before, size = channels, image_size
         for stage, width in enumerate(s.widths(stages)):
-            trunk.append(nn.Conv2d(before, width, s.kernel, 2, (s.kernel - 1) // 2, bias=s.bias))
+            trunk.append(Conv2d(before, width, s.kernel, 2, (s.kernel - 1) // 2, bias=s.bias))
             size //= 2
             if stage or s.first_norm:
                 trunk += norm_layers(s.norm, width, size, s.norm_eps)
@@ -134,7 +135,7 @@ class DCGANDiscriminator(nn.Module):
                 trunk.append(SelfAttention(width))
             before = width
         self.trunk = nn.Sequential(*trunk)
-        self.score = nn.Conv2d(before, 1, size, bias=s.final_bias)
+        self.score = Conv2d(before, 1, size, bias=s.final_bias)
         self.attributes = attribute_head(s, before, size, attribute_sizes) if attribute_sizes else None
         initialise(self, s.init)
         if s.spectral:
@@ -148,7 +149,7 @@ class DCGANDiscriminator(nn.Module):
 def doubler(kind: Upsample, before: int, after: int, kernel: int, bias: bool) -> list[nn.Module]:
     """Layers from (N, before, H, W) to (N, after, 2H, 2W)."""
     if kind == "transpose":
-        return [nn.ConvTranspose2d(before, after, kernel, 2, (kernel - 1) // 2, kernel % 2, bias=bias)]
+        return [ConvTranspose2d(before, after, kernel, 2, (kernel - 1) // 2, kernel % 2, bias=bias)]
     if kind == "shuffle":
         return [nn.Conv2d(before, 4 * after, 3, padding=1, bias=bias), nn.PixelShuffle(2)]
     return [nn.Upsample(scale_factor=2, mode=kind), nn.Conv2d(before, after, 3, padding=1, bias=bias)]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.networks.base import Init, Norm
+from kaogan.networks.instance_norm import InstanceNorm
 
 
 class Attend(torch.autograd.Function):
@@ -97,8 +98,7 @@ def norm_layers(kind: Norm, channels: int, size: int, eps: float) -> list[nn.Mod
     if kind == "batch":
         return [nn.BatchNorm2d(channels, eps=eps)]
     if kind == "instance":
-        # One group a channel is instance norm with an affine map, and unlike InstanceNorm2d knows channels-last.
-        return [nn.GroupNorm(channels, channels, eps=eps)]
+        return [InstanceNorm(channels, eps)]
     return [LayerNorm(channels, size, eps)] if kind == "layer" else []
 
 

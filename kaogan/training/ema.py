@@ -10,7 +10,7 @@ from torch import nn
 from kaogan.randomness import draw_latents, torch_generator
 from kaogan.recipe import Recipe
 
-CALIBRATION_BATCHES = 8
+CALIBRATION_BATCHES = 4
 CALIBRATION_BATCH = 64
 
 

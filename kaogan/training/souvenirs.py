@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
 
 from kaogan import recipes
 from kaogan.data import PictureSet
@@ -46,10 +47,9 @@ class Souvenirs:
         self.calibration_codes = schema.encode(calibration) if schema else None
         self.columns = max(1, round(count**0.5))
         self.machine = ""
+        self._sampled: tuple[int, np.ndarray] | None = None
 
     def begin(self, precision: str, machine: str) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         log, players, pictures = self.folder.log, self.players, self.pictures
         self.machine = machine
         self.board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=players.clock)
@@ -88,7 +88,7 @@ class Souvenirs:
 
     def model(self) -> None:
         """The model folder and the plots, as of now."""
-        generator = self.players.average.snapshot(self.recipe, self.calibration_codes)
+        pictures, generator = self._generate(), self.players.average.module  # ready to sample, too
         config = make_config(
             self.recipe,
             self.pictures.schema,
@@ -102,7 +102,7 @@ class Souvenirs:
             machine=self.machine,
         )
         model = Model(generator, self.pictures.schema, config)
-        preview = grid(self._generate()[: min(64, len(self.latents))], min(8, self.columns))
+        preview = grid(pictures[: min(64, len(self.latents))], min(8, self.columns))
         model.save(self.folder.model, card(config), preview)
         self._plots()
         self.folder.log.info("saved at %d images, %.0f s", self.players.clock, self.players.seconds)
@@ -126,8 +126,14 @@ class Souvenirs:
         report.loss_plot(stats, self.folder.path / "loss.png", title)
         report.attribute_plot(stats, self.folder.path / "attributes.png", title)
 
-    @torch.no_grad()
     def _generate(self) -> np.ndarray:
+        """The averaged generator's pictures of the fixed latents: measured and made once for a grid and a model."""
+        if self._sampled is None or self._sampled[0] != self.players.clock:
+            self._sampled = self.players.clock, self._sample()
+        return self._sampled[1]
+
+    @torch.no_grad()
+    def _sample(self) -> np.ndarray:
         generator = self.players.average.snapshot(self.recipe, self.calibration_codes)
         parts = []
         for start in range(0, len(self.latents), CALIBRATION_BATCH):
