@@ -44,6 +44,8 @@ def main(
             continue
         entries.append(entry(name, " ".join(words), runs / name))
         print(f"{name}: done")
+    if not entries:
+        sys.exit(f"no run in {runs}: nothing to show; run the trainings with --train")
     left_out = f"\nNot trained here yet: {', '.join(missing)}.\n" if missing else ""
     write_text(GALLERY / "README.md", INTRODUCTION + left_out + "\n" + "\n".join(entries))
 
@@ -53,9 +55,8 @@ INTRODUCTION = """# Gallery
 64-pixel recipes of the five source systems, trained by one command each on a CPU with two cores: the first latents of
 seed 0, nothing picked by hand, weights averaged along the training (EMA). The commands are in `runs.yaml`;
 `python docs/gallery.py --train` runs them and `make gallery` makes this page from the runs. The minutes were measured
-on a machine that was busy with other work at the time. These are short trainings (a published one shows 3 to 6 million
-pictures): at 150,000 images shown faces are clear, at 30,000 they are on their way, and the slow methods, whose
-generator moves once in five critic steps, are at the very beginning.
+on a machine that was busy with other work at the time. These are short trainings: a published one shows 3 to 6 million
+pictures.
 """
 
 

@@ -37,7 +37,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last, so that writers which look at it (Pillow, imageio) still know the format.
+        # The suffix stays last, so that writers which look at it (Pillow, PyAV) still know the format.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}{TEMPORARY_SUFFIX}", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
