@@ -79,7 +79,7 @@ class Blur(Section):
     ratio: Fraction = Field(0.0, description="blurred real pictures shown as fakes, as a share of the batch; 0 is off")
     low: Weight = Field(200.0, description="lower Canny threshold (t1)")
     high: Weight = Field(500.0, description="upper Canny threshold (t2)")
-    dilation: int = Field(5, ge=1, le=63, description="side of the square that widens the edges into a band, px")
+    dilation: int = Field(3, ge=1, le=63, description="side of the square that widens the edges into a band, px")
     kernel: int = Field(5, ge=1, le=63, description="side of the Gaussian kernel, px, odd")
     variant: Literal["honest", "source"] = Field(
         "honest", description="'source' darkens the edges as BaMSGAN's code does"

@@ -15,7 +15,7 @@ def blur_edges(
     *,
     low: float = 200,
     high: float = 500,
-    dilation: int = 5,
+    dilation: int = 3,
     kernel: int = 5,
     variant: Variant = "honest",
 ) -> np.ndarray:
