@@ -21,7 +21,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from kaogan import cli, cli_train, recipes
+from kaogan import cli, recipes
+from kaogan.cli import train_report
+from kaogan.cli.recipes import list_
+from kaogan.cli.shared import parse_overrides
 from kaogan.data.avatars import write_set
 from kaogan.training import checkpoint
 from kaogan.training.loop import Outcome, Progress
@@ -29,7 +32,7 @@ from kaogan.training.loop import Outcome, Progress
 TINY = ["--image-size", "16", "--batch-size", "8", "--images", "16", "--data.avatars", "24", "--latent.size", "8",
         "--generator.width", "4", "--discriminator.width", "4", "--run.grid_pictures", "4", "--device", "cpu",
         "--precision", "fp32"]  # fmt: skip
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(cli.__file__).parents[2]
 
 
 class Said(NamedTuple):
@@ -271,7 +274,7 @@ def test_dry_run_prints_what_it_would_cost_and_writes_nothing(run: Run, tmp_path
     assert said.code == 0 and list(tmp_path.iterdir()) == []
     printed = said.out[said.out.index("name: acgan") : said.out.index("\ndata  ")]
     assert recipes.load(recipes.parse_yaml(printed, "printed")) == recipes.load(
-        "acgan", cli.parse_overrides(dict(zip([w[2:] for w in TINY[::2]], TINY[1::2], strict=True)))
+        "acgan", parse_overrides(dict(zip([w[2:] for w in TINY[::2]], TINY[1::2], strict=True)))
     )
     assert "hair (12), eyes (10)" in said.out
     for line in (
@@ -308,12 +311,12 @@ def test_what_interrupts_the_reading_of_data(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli_train.api, "load_data", fail)
+    monkeypatch.setattr(train_report.api, "load_data", fail)
     refused(run("train", "dcgan", *TINY), code, words)
 
 
 def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_train.api, "load_data", lambda *_: 1 / 0)
+    monkeypatch.setattr(train_report.api, "load_data", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["kaogan", "train", "dcgan", *TINY])
     with pytest.raises(ZeroDivisionError):
         cli.main()
@@ -337,11 +340,11 @@ def test_the_bar_fits_the_terminal(width: int, name: str, monkeypatch: pytest.Mo
         on_progress(Progress(150_000, 300_000, stats))
         return Outcome(150_000, False, 3.0, tmp_path)
 
-    monkeypatch.setattr(cli_train, "read_data", lambda *_: Pictures)
-    monkeypatch.setattr(cli_train.api, "run", fake)
+    monkeypatch.setattr(train_report, "read_data", lambda *_: Pictures)
+    monkeypatch.setattr(train_report.api, "run", fake)
     with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
         console = Console(file=file, force_terminal=True, width=width, highlight=False)
-        assert cli_train.run_training(console, recipes.load(name, {"images": 300_000}), None, None, False) == 130
+        assert train_report.run_training(console, recipes.load(name, {"images": 300_000}), None, None, False) == 130
         file.seek(0)
         screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.read())
     lines = [line.rstrip() for line in re.split(r"[\r\n]", screen) if line.strip()]
@@ -484,7 +487,7 @@ def test_recipes_list_is_one_line_each(run: Run) -> None:
 def test_recipes_list_wraps_between_words_in_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
         monkeypatch.setattr(cli, "console", Console(file=file, force_terminal=True, width=80, highlight=False))
-        cli.recipes_list()
+        list_()
         file.seek(0)
         lines = re.sub(r"\x1b\[[0-9;]*m", "", file.read()).splitlines()
     words = {word for name in recipes.names() for word in f"{name} {recipes.load(name).summary}".split()}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kaogan import cli, recipes
+from kaogan import recipes
+from kaogan.cli.shared import parse_overrides
 from kaogan.networks import PUBLISHED, build_discriminator, build_generator, count_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +41,7 @@ def test_commands_name_recipes_and_settings_that_exist() -> None:
         overrides = {}
         for flag, value in itertools.pairwise(words):
             if re.fullmatch(r"--[a-z]+(\.[a-z0-9_]+)+", flag):
-                overrides |= cli.parse_overrides({flag.removeprefix("--"): value.strip("'")})
+                overrides |= parse_overrides({flag.removeprefix("--"): value.strip("'")})
         recipes.load(name, overrides)
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kaogan import recipes
-from kaogan.cli import parse_overrides
+from kaogan.cli.shared import parse_overrides
 from kaogan.errors import KaoganError, UsageError
 from kaogan.recipe import Recipe, Schedule
 

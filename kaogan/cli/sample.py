@@ -1,0 +1,69 @@
+"""``kaogan sample``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from kaogan.cli.shared import console, parse_attributes, progress_bar, refuse_misspelt, sort_words
+from kaogan.errors import UsageError
+
+EPILOG = "--hair pink, --eyes aqua: any attribute by name; --hair pink:0.5,blue:0.5 mixes."
+
+
+def sample(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="PATH", help="A picture, or a folder. (samples.png)")] = None,
+    count: Annotated[int, typer.Option(metavar="N", help="How many faces.")] = 64,
+    seed: Annotated[int, typer.Option(metavar="K", help="Same seed, same faces.")] = 0,
+    rows: Annotated[int | None, typer.Option(metavar="R", help="Rows of the grid. (as many as columns)")] = None,
+    separate: Annotated[bool, typer.Option("--separate", help="One file for each face.")] = False,
+    truncation: Annotated[float, typer.Option(metavar="T", help="Below 1: more usual faces; above: wilder.")] = 1.0,
+    format: Annotated[str, typer.Option(metavar="F", help="png, jpg or webp, where PATH does not say.")] = "png",
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="M", help="fix_noise: one face in all colours; fix: one combination; change_hair, ..."),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = "auto",
+    list_attributes: Annotated[bool, typer.Option("--list-attributes", help="What can be asked for.")] = False,
+) -> None:
+    """Draw faces from a trained model."""
+    from kaogan.sampling.model import load
+    from kaogan.sampling.modes import write_mode, write_samples
+
+    model, words = sort_words(context, model)
+    if model is None:
+        refuse_misspelt(context, words)
+        raise UsageError("name the folder of a run or of a model, as in: kaogan sample runs/dcgan")
+    loaded = load(model, device)
+    if list_attributes:
+        for attribute in loaded.attributes.attributes:
+            console.print(f"[bold]--{escape(attribute.name)}[/]  {escape(', '.join(attribute.values))}", soft_wrap=True)
+        if not loaded.attributes:
+            console.print("none: this model was trained without attributes")
+        return
+    refuse_misspelt(context, words, loaded.attributes.names)
+    asked = parse_attributes(words)
+    if mode:
+        path = write_mode(
+            loaded,
+            mode,
+            out or Path(f"{mode}.{format}"),
+            seed=seed,
+            truncation=truncation,
+            format=format,
+            attributes=asked,
+        )
+        console.print(escape(str(path)), soft_wrap=True)
+        return
+    out = out or Path("samples" if separate else f"samples.{format}")
+    with progress_bar("sampling", count) as update:
+        paths = write_samples(
+            loaded, out, count=count, seed=seed, rows=rows, separate=separate, truncation=truncation, format=format,
+            attributes=asked, progress=update,
+        )  # fmt: skip
+    console.print(escape(f"{len(paths)} pictures in {out}" if separate else str(paths[0])), soft_wrap=True)

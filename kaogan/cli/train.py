@@ -1,0 +1,60 @@
+"""``kaogan train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kaogan.cli.shared import console, parse_overrides, refuse_misspelt, sort_words
+from kaogan.errors import UsageError
+
+EPILOG = "The same command again resumes exactly where it stopped. 'kaogan recipes show NAME' prints every key."
+
+
+def train(
+    context: typer.Context,
+    recipe: Annotated[str | None, typer.Argument(help="A published recipe, e.g. dcgan, bamsgan, acgan.")] = None,
+    recipe_file: Annotated[
+        Path | None, typer.Option("--recipe", metavar="FILE.yaml", help="A recipe of one's own, instead of a name.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="A folder or zip of pictures, with labels.csv if there is one. Without it: avatars."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder. (runs/RECIPE)")] = None,
+    images: Annotated[int | None, typer.Option(metavar="N", help="Length of the run in real images shown.")] = None,
+    image_size: Annotated[int | None, typer.Option(metavar="S", help="Side of the pictures, px.")] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="B", help="Pictures in a batch.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="K", help="Every random draw follows from it.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="P", help="auto, fp32, bf16 or fp16.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe, sizes, memory and time; train nothing.")
+    ] = False,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Resume although the settings have changed.")
+    ] = False,
+) -> None:
+    """Train a generator. [dim]--SECTION.KEY VALUE[/] sets any key of the recipe: [dim]--optim.lr 1e-4[/]."""
+    from kaogan import recipes
+    from kaogan.cli.train_report import run_dry, run_training
+    from kaogan.recipe import Recipe
+
+    recipe, words = sort_words(context, recipe)
+    refuse_misspelt(context, words, {*Recipe.model_fields, *recipes.SHORTHANDS})
+    if (recipe is None) == (recipe_file is None):
+        raise UsageError("name one recipe, or give one's own with --recipe FILE.yaml; 'kaogan recipes list' has them")
+    overrides = parse_overrides(words)
+    for key, value in {"images": images, "image_size": image_size, "batch_size": batch_size, "seed": seed,
+                       "device": device, "precision": precision}.items():  # fmt: skip
+        if value is not None:
+            overrides[key] = value
+    resolved = recipes.load(recipe_file or recipe or "", overrides)
+    if dry_run:
+        run_dry(console, resolved, data)
+    else:
+        raise typer.Exit(run_training(console, resolved, data, out, allow_changes))
