@@ -1,12 +1,11 @@
-"""Make docs/gallery again: pictures and facts of every run in docs/gallery/runs.yaml.
+"""Make docs/gallery again: models, pictures and facts of every run in docs/gallery/runs.yaml.
 
 python docs/gallery.py --train      run the trainings one after another (they resume), then make the pages
-python docs/gallery.py              only make the pages, from the runs there are
+python docs/gallery.py              only make the pages: from the runs there are, else from docs/gallery/models
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ from kaogan.sampling.modes import attribute_map, attribute_strip
 
 ROOT = Path(__file__).resolve().parent.parent
 GALLERY = ROOT / "docs" / "gallery"
+MODELS = GALLERY / "models"
 SETTINGS = yaml.safe_load((GALLERY / "runs.yaml").read_text())
 COLUMNS, ROWS = 14, 6
 
@@ -38,11 +38,13 @@ def main(
         words = [SETTINGS["data"].get(word, word) for word in command.split()]
         if train:
             subprocess.run([sys.executable, "-m", "kaogan", *words, "--out", str(runs / name)], cwd=ROOT, check=True)
-        if not (runs / name / "model" / "config.json").exists():
+        if (runs / name / "model" / "config.json").exists():
+            keep(runs / name, MODELS / name)
+        if not (MODELS / name / "config.json").exists():
             print(f"{name}: no model in {runs / name}, left out")
             missing.append(f"`{name}`")
             continue
-        entries.append(entry(name, " ".join(words), runs / name))
+        entries.append(entry(name, " ".join(words)))
         print(f"{name}: done")
     if not entries:
         sys.exit(f"no run in {runs}: nothing to show; run the trainings with --train")
@@ -53,16 +55,24 @@ def main(
 INTRODUCTION = """# Gallery
 
 64-pixel recipes of the five source systems, trained by one command each on a CPU with two cores: the first latents of
-seed 0, nothing picked by hand, weights averaged along the training (EMA). The commands are in `runs.yaml`;
-`python docs/gallery.py --train` runs them and `make gallery` makes this page from the runs. The minutes were measured
-on a machine that was busy with other work at the time. These are short trainings: a published one shows 3 to 6 million
+seed 0, nothing picked by hand, weights averaged along the training (EMA). The models are here, in half precision:
+`kaogan sample docs/gallery/models/acgan --hair pink --eyes aqua` works in a fresh clone. The commands are in
+`runs.yaml`; `python docs/gallery.py --train` runs them and `make gallery` makes this page. The minutes were measured on
+a machine that was busy with other work at the time. These are short trainings: a published one shows 3 to 6 million
 pictures.
 """
 
 
-def entry(name: str, command: str, run: Path) -> str:
-    """Write the pictures of one run and return its section."""
+def keep(run: Path, folder: Path) -> None:
+    """The model of a run, small enough for the repository."""
     model = kaogan.load(run, "cpu")
+    model.config["machine"] += f"; {threads(run)}"
+    model.save(folder, preview=model.sample(16), half=True)
+
+
+def entry(name: str, command: str) -> str:
+    """Write the pictures of one model and return its section."""
+    model = kaogan.load(MODELS / name, "cpu")
     pictures = model.sample(COLUMNS * ROWS)
     save(grid(pictures, COLUMNS), f"{name}.webp")
     lines = [
@@ -77,9 +87,8 @@ def entry(name: str, command: str, run: Path) -> str:
         only = model.attributes.attributes[0].name
         save(attribute_map(model) if several else attribute_strip(model, only), f"{name}-attributes.webp")
         lines += ["", f"One latent along the attributes:\n\n![{name}, attributes]({name}-attributes.webp)"]
-    config = json.loads((run / "model" / "config.json").read_text())
-    facts = f"{config['clock']:,} images shown, {config['minutes']:.0f} minutes, {config['machine']}"
-    lines += ["", f"`kaogan {command}`", "", f"{facts}; {threads(run)}. Generator {size(model)}.", ""]
+    facts = f"{model.config['clock']:,} images shown, {model.config['minutes']:.0f} minutes, {model.config['machine']}"
+    lines += ["", f"`kaogan {command}`", "", f"{facts}. Generator {size(model)}.", ""]
     return "\n".join(lines)
 
 

@@ -171,14 +171,22 @@ class Model:
         return pictures
 
     def save(
-        self, folder: str | os.PathLike[str], card_text: str | None = None, preview: Pictures | np.ndarray | None = None
+        self,
+        folder: str | os.PathLike[str],
+        card_text: str | None = None,
+        preview: Pictures | np.ndarray | None = None,
+        *,
+        half: bool = False,
     ) -> Path:
         """Write the model to ``folder``; the configuration last, so that a folder which has one is whole.
 
-        ``preview`` is one picture (H, W, C) or several (N, H, W, C); without it some are drawn. Raises KaoganError.
+        ``preview`` is one picture (H, W, C) or several (N, H, W, C); without it some are drawn. ``half`` stores the
+        weights as float16, half as large, for sharing; pictures then differ by a few of 255 steps. Raises KaoganError.
         """
         folder = Path(folder)
         weights = {name: value.detach().cpu().contiguous() for name, value in self.generator.state_dict().items()}
+        if half:
+            weights = {name: _halved(value) for name, value in weights.items()}
         try:
             with atomic(folder / WEIGHTS) as temporary:
                 save_file(weights, temporary, {"format": "pt"})
@@ -350,6 +358,12 @@ def _compare(path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise KaoganError(f"{path} does not fit its {CONFIG}: {'; '.join(problems[:3])}{more}; copy the model again")
+
+
+def _halved(weight: Tensor) -> Tensor:
+    """float16, but for what it cannot hold: counters, and numbers beyond its range."""
+    fits = weight.dtype == torch.float32 and bool((weight.abs() <= torch.finfo(torch.float16).max).all())
+    return weight.half() if fits else weight
 
 
 def _part(value: Asked, start: int, count: int) -> Asked:

@@ -55,6 +55,20 @@ def test_the_network_always_sees_chunks_of_one_size(model):
     assert seen == [[32, 32]] * 3
 
 
+def test_half_the_size_and_nearly_the_same_pictures(model, tmp_path):
+    next(model.generator.parameters()).data.flatten()[0] = 1e6  # float16 ends at 65504
+    whole, half = model.save(tmp_path / "whole"), model.save(tmp_path / "half", half=True)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (whole, half)]
+    weights = [load_file(folder / "model.safetensors") for folder in (whole, half)]
+    for name, weight in weights[0].items():
+        assert torch.isfinite(weights[1][name].float()).all()
+        assert torch.allclose(weights[1][name].float(), weight.float(), rtol=1e-3, atol=1e-6)
+    assert sum(w.dtype == torch.float16 for w in weights[1].values()) >= len(weights[0]) // 2
+    assert sizes[1] < 0.9 * sizes[0]
+    a, b = (load(folder, "cpu").sample(4).astype(int) for folder in (whole, half))
+    assert 0 < np.abs(a - b).max() <= 6
+
+
 def test_large_pictures_come_in_smaller_chunks(plain):
     assert plain.chunk == 32
     plain_512 = type(plain)(plain.generator, Schema(), {**plain.config, "image_size": 512})
