@@ -315,6 +315,12 @@ def test_what_interrupts_the_reading_of_data(
     refused(run("train", "dcgan", *TINY), code, words)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_data_is_read(run: Run, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_report.api, "load_data", lambda *_: signal.raise_signal(number))
+    refused(run("train", "dcgan", *TINY), 130, "interrupted")
+
+
 def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_report.api, "load_data", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["kaogan", "train", "dcgan", *TINY])

@@ -49,6 +49,15 @@ def test_dump_and_load_are_inverse(name: str, tmp_path: Path) -> None:
     assert recipes.diff(recipe, recipes.load(path)) == []
 
 
+def test_one_map_size_stands_for_a_list_of_one() -> None:
+    recipe = recipes.load(
+        "dcgan", {"generator.attention": 16, "discriminator.attention": parse_overrides({"a": "8"})["a"]}
+    )
+    assert (recipe.generator.attention, recipe.discriminator.attention) == ((16,), (8,))
+    with pytest.raises(UsageError, match="attention"):
+        recipes.load("dcgan", {"generator.attention": "16x"})
+
+
 def changed(value: Any, key: str) -> Any:
     """Another valid value of the same leaf."""
     special = {

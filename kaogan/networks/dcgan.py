@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor, nn
 
 from kaogan.networks.base import Init, Judgement, Norm, Settings, condition, doublings, judge, picture
@@ -20,6 +20,8 @@ from kaogan.networks.small_maps import Conv2d, ConvTranspose2d
 
 Upsample = Literal["transpose", "nearest", "bilinear", "shuffle"]
 MapSize = Annotated[int, Field(ge=4, le=1024)]
+# A single size stands for a list of one.
+MapSizes = Annotated[tuple[MapSize, ...], BeforeValidator(lambda v: (v,) if isinstance(v, int) else v)]
 
 
 class _Shared(Settings):
@@ -32,7 +34,7 @@ class _Shared(Settings):
     norm: Norm = Field("batch", description="normalisation of the hidden maps; layer = over C, H and W")
     norm_eps: float = Field(1e-5, gt=0, le=1, description="epsilon of the normalisation")
     spectral: bool = Field(False, description="spectral norm on every convolution but the last")
-    attention: tuple[MapSize, ...] = Field(
+    attention: MapSizes = Field(
         (), description="map sizes after which self-attention stands; sizes the network does not pass are skipped"
     )
     init: Init = Field("dcgan", description="initial weights: dcgan N(0, 0.02), pytorch or glorot")
