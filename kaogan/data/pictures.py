@@ -121,7 +121,7 @@ def _labels(
         if merge:
             raise UsageError(f"cannot merge values of '{next(iter(merge))}': no attributes are asked for")
         return np.empty((len(names), 0), np.int64), Schema(), []
-    table = _table(source, names, others)
+    table = table_of(source, names, others)
     labels, schema, notes = labelling.choose(table, attributes, merge)
     if not schema:
         notes.append(f"no labels found in {source.path}")
@@ -129,7 +129,8 @@ def _labels(
     return labels, schema, notes
 
 
-def _table(source: Source, names: Sequence[str], others: Sequence[str]) -> labelling.Table:
+def table_of(source: Source, names: Sequence[str], others: Sequence[str]) -> labelling.Table:
+    """The columns of the labels.csv in ``source``, else the sub-folder of each picture. Raises KaoganError."""
     found = source.listing.labels
     if not found:
         return labelling.class_table(names, str(source.path))
