@@ -1,0 +1,71 @@
+"""Density and coverage (Naeem et al. 2020): k = 5, a picture on the edge of a ball is outside (<).
+
+Density counts in how many real balls a generated picture lies, over k: about 1 for a perfect generator, more for one
+that keeps to the crowded places. Coverage is the share of real pictures whose ball holds a generated one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kaogan.metrics.checks import Estimate
+from kaogan.metrics.intervals import NORMAL, halves
+from kaogan.metrics.manifold import (
+    PROBES,
+    REPLICATES,
+    Manifold,
+    balls_around,
+    manifold_variance,
+    margin,
+    pair_of,
+)
+from kaogan.metrics.neighbours import Points, blocks
+from kaogan.randomness import numpy_generator
+
+K = 5
+
+
+def density_coverage(generated: np.ndarray, real: np.ndarray, k: int = K) -> tuple[float, float]:
+    """Features (N, D), (M, D) -> (density >= 0, coverage in 0..1). Raises TooFew unless there are more than k reals."""
+    fake_points, real_points = pair_of(generated, real)
+    manifold = Manifold(real_points, k)
+    density = balls_around(fake_points, manifold, inclusive=False).mean() / k
+    return float(density), float(_hit(fake_points, manifold).mean())
+
+
+def with_intervals(generated: np.ndarray, real: np.ndarray, k: int = K, seed: int = 0) -> tuple[Estimate, Estimate]:
+    """The same with intervals that join the chance of the probes and that of the balls (half-samples)."""
+    fake_points, real_points = pair_of(generated, real)
+    manifold = Manifold(real_points, k)
+    counts = balls_around(fake_points, manifold, inclusive=False) / k
+    from_balls = manifold_variance(fake_points, manifold, False, "density", seed)[1] / k**2
+    own = float(counts.var(ddof=1)) / len(counts) if len(counts) > 1 else 0.0
+    density = Estimate.around(float(counts.mean()), margin(own, from_balls, NORMAL), 0.0)
+
+    covered = float(_hit(fake_points, manifold).mean())
+    smoothed = (covered * len(real_points) + 1) / (len(real_points) + 2)
+    own = smoothed * (1 - smoothed) / len(real_points)
+    coverage = Estimate.around(covered, margin(own, _coverage_variance(fake_points, manifold, seed), NORMAL), 0.0, 1.0)
+    return density, coverage
+
+
+def _hit(fakes: Points, manifold: Manifold) -> np.ndarray:
+    """Whether each real ball holds a generated picture, (M,)."""
+    closest = np.empty(len(manifold.points))
+    for where, distances in blocks(manifold.points, fakes):
+        closest[where] = distances.min(1)
+    return closest < manifold.radii
+
+
+def _coverage_variance(fakes: Points, manifold: Manifold, seed: int) -> float:
+    """The variance of coverage that comes from the generated pictures, over halves of them; the balls stay."""
+    reals = manifold.points
+    chosen = np.sort(numpy_generator(seed, "metrics/probes/coverage").permutation(len(reals))[:PROBES])
+    probes, radii = Points(reals.features[chosen], reals.centre), manifold.radii[chosen]
+    masks = list(halves(len(fakes), REPLICATES, "coverage", seed))
+    hits = np.zeros(len(masks))
+    for where, distances in blocks(probes, fakes):
+        inside = distances < radii[where, None]
+        for number, mask in enumerate(masks):
+            hits[number] += np.count_nonzero((inside & mask).any(1))
+    return float((hits / len(probes)).var(ddof=1))

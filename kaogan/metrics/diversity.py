@@ -1,0 +1,67 @@
+"""How different are pictures of one condition from one another?
+
+The mean distance between pairs of generated pictures with the same value of an attribute, over that between real ones:
+1 is the variety of the real pictures, 0 one and the same face each time. Without attributes, all pictures are one
+condition.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kaogan.metrics.checks import Estimate, TooFew, checked, same_width
+from kaogan.metrics.intervals import NORMAL
+from kaogan.randomness import numpy_generator
+
+LEAST_PAIRS = 10
+
+
+def pair_distances(features: np.ndarray, conditions: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
+    """Distances within disjoint random pairs of each condition >= 0; independent, so their mean has a plain error."""
+    random = numpy_generator(seed, "metrics/diversity")
+    found: dict[int, np.ndarray] = {}
+    for condition in np.unique(conditions[conditions >= 0]):
+        rows = random.permutation(np.flatnonzero(conditions == condition))
+        pairs = rows[: len(rows) // 2 * 2].reshape(-1, 2)
+        parts = [
+            np.linalg.norm(checked(features[some[:, 0]], 1) - checked(features[some[:, 1]], 1), axis=1)
+            for some in np.array_split(pairs, -(-len(pairs) // 8192))
+        ] if len(pairs) else []  # fmt: skip
+        if len(pairs) >= LEAST_PAIRS:
+            found[int(condition)] = np.concatenate(parts)
+    return found
+
+
+def diversity(
+    generated: np.ndarray,
+    generated_conditions: np.ndarray,
+    real: np.ndarray,
+    real_conditions: np.ndarray,
+    seed: int = 0,
+) -> tuple[Estimate, dict[int, Estimate]]:
+    """The mean over conditions, and each condition's ratio; features (N, D), conditions int (N,), -1 unknown.
+
+    Intervals by the delta method for a ratio of two independent means. Raises TooFew when no condition has ten pairs
+    on both sides.
+    """
+    same_width(generated, real)
+    fakes, reals = (
+        pair_distances(generated, generated_conditions, seed),
+        pair_distances(real, real_conditions, seed + 1),
+    )
+    each: dict[int, Estimate] = {}
+    variances = []
+    for condition in sorted(fakes.keys() & reals.keys()):
+        a, b = fakes[condition], reals[condition]
+        if not b.mean():
+            continue
+        ratio = float(a.mean() / b.mean())
+        variance = (a.var(ddof=1) / len(a) + ratio**2 * b.var(ddof=1) / len(b)) / b.mean() ** 2
+        each[condition] = Estimate.around(ratio, NORMAL * math.sqrt(variance), 0.0)
+        variances.append(float(variance))
+    if not each:
+        raise TooFew(f"fewer than {2 * LEAST_PAIRS} pictures of each condition on one side")
+    mean = float(np.mean([estimate.value for estimate in each.values()]))
+    return Estimate.around(mean, NORMAL * math.sqrt(sum(variances)) / len(variances), 0.0), each
