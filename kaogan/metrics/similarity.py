@@ -43,7 +43,7 @@ def _blurred(values: np.ndarray) -> np.ndarray:
     taps /= taps.sum()
     for axis in (0, 1):
         kept = values.shape[axis] - 2 * RADIUS
-        values = sum(tap * np.take(values, range(start, start + kept), axis) for start, tap in enumerate(taps))  # type: ignore[assignment]
+        values = sum(tap * np.take(values, range(start, start + kept), axis) for start, tap in enumerate(taps))
     return values
 
 
