@@ -120,12 +120,13 @@ def test_grey_pictures_count_as_colour(pictures: np.ndarray) -> None:
 def photo_network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torchvision.models.MobileNetV2]:
     """Torchvision's network with statistics like those of a trained one."""
     torch.manual_seed(0)
-    network = torchvision.models.mobilenet_v2().eval()
+    network = torchvision.models.mobilenet_v2()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
+            module.momentum = 1.0
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    network.train()(torch.rand(8, 3, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3) * 4 - 2)
+    network.eval()
     path = tmp_path_factory.mktemp("weights") / "mobilenet.pth"
     torch.save(network.state_dict(), path)
     return path, network
