@@ -38,6 +38,14 @@ from kaogan.networks.shuffle256 import (
     Shuffle256Generator,
     Shuffle256GeneratorSettings,
 )
+from kaogan.networks.style import (
+    StyleGAN2Discriminator,
+    StyleGAN2DiscriminatorSettings,
+    StyleGAN2Generator,
+    StyleGAN2GeneratorSettings,
+    StyleGAN3Generator,
+    StyleGAN3GeneratorSettings,
+)
 
 __all__ = [
     "PUBLISHED",
@@ -50,14 +58,20 @@ __all__ = [
 ]
 
 GeneratorSettings = Annotated[
-    DCGANGeneratorSettings | ResidualGeneratorSettings | Kernel5GeneratorSettings | Shuffle256GeneratorSettings,
+    DCGANGeneratorSettings
+    | ResidualGeneratorSettings
+    | Kernel5GeneratorSettings
+    | Shuffle256GeneratorSettings
+    | StyleGAN2GeneratorSettings
+    | StyleGAN3GeneratorSettings,
     Field(discriminator="family"),
 ]
 DiscriminatorSettings = Annotated[
     DCGANDiscriminatorSettings
     | ResidualDiscriminatorSettings
     | Kernel5DiscriminatorSettings
-    | Shuffle256DiscriminatorSettings,
+    | Shuffle256DiscriminatorSettings
+    | StyleGAN2DiscriminatorSettings,
     Field(discriminator="family"),
 ]
 
@@ -66,12 +80,15 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "residual": ResidualGenerator,
     "kernel5": Kernel5Generator,
     "shuffle256": Shuffle256Generator,
+    "stylegan2": StyleGAN2Generator,
+    "stylegan3": StyleGAN3Generator,
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DCGANDiscriminator,
     "residual": ResidualDiscriminator,
     "kernel5": Kernel5Discriminator,
     "shuffle256": Shuffle256Discriminator,
+    "stylegan2": StyleGAN2Discriminator,
 }
 
 

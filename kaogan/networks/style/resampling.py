@@ -1,0 +1,244 @@
+"""Resampling: up-sample, filter, down-sample, as few depthwise convolutions at the lowest possible rate.
+
+A signal raised to ``up`` times its rate is kept as its ``up`` *phases*: phase r holds the samples r, r + up, ... Each is
+a short convolution of the original with every up-th tap, so no inserted zero is ever multiplied, and what works point by
+point needs no other order. Everything is made of ordinary convolutions, which can be differentiated any number of
+times. Maps are (N, C, H, W), fastest in channels-last layout; outside of a map all is zero. Filters are (L,) for both
+axes or (L, L). The slow obvious form of every function is in the tests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Padding = Sequence[int]  # x0, x1, y0, y1 at the raised rate; negative numbers crop
+
+
+def upfirdn(
+    x: Tensor, taps: Tensor | None, up: int = 1, down: int = 1, padding: Padding = (0, 0, 0, 0), gain: float = 1.0,
+    flip: bool = False,
+) -> Tensor:  # fmt: skip
+    """Insert up - 1 zeros after each sample, pad, convolve with ``taps`` ("valid"), keep every down-th sample.
+
+    ``flip`` correlates instead. Lengths: floor((up n + p0 + p1 - L)/down) + 1. The response is multiplied by ``gain``.
+    """
+    if taps is None:
+        taps = x.new_ones(1, 1)
+    taps = taps if flip else taps.flip(list(range(taps.dim())))
+    if up == 1:
+        return _filter_down(x, taps, down, padding, gain)
+    length = [up * n + sum(p) - taps.shape[-1] + 1 for n, p in _axes(x, padding)]
+    rows = raise_rate(x, taps, up, (padding[2], padding[0]), length, gain)
+    whole = interleave(rows, length)
+    return whole[:, :, ::down, ::down] if down > 1 else whole
+
+
+def upsample(x: Tensor, taps: Tensor, up: int = 2) -> Tensor:
+    """(N, C, H, W) -> (N, C, up H, up W), gain up²."""
+    length = taps.shape[-1]
+    p0, p1 = (length + up - 1) // 2, (length - up) // 2
+    return upfirdn(x, taps, up=up, padding=(p0, p1, p0, p1), gain=up**2)
+
+
+def downsample(x: Tensor, taps: Tensor, down: int = 2) -> Tensor:
+    """(N, C, H, W) -> (N, C, H/down, W/down)."""
+    length = taps.shape[-1]
+    p0, p1 = (length - down + 1) // 2, (length - down) // 2
+    return upfirdn(x, taps, down=down, padding=(p0, p1, p0, p1))
+
+
+def filter_same(x: Tensor, taps: Tensor) -> Tensor:
+    """(N, C, H, W) -> the same, filtered."""
+    length = taps.shape[-1]
+    return upfirdn(x, taps, padding=(length // 2, (length - 1) // 2) * 2)
+
+
+def filtered_leaky_relu(
+    x: Tensor, up_taps: Tensor | None, down_taps: Tensor | None, *, up: int, down: int, padding: int, size: int,
+    gain: float, slope: float, clamp: float | None,
+) -> Tensor:  # fmt: skip
+    """The alias-free non-linearity (Karras et al. 2021): up-FIR, leaky ReLU, x gain, clamp, FIR-down.
+
+    (N, C, n, n) -> (N, C, size, size). ``padding`` is p0 at the raised rate; ``up`` is a multiple of ``down``.
+    """
+    if up_taps is None or down_taps is None:
+        return _activate(x * gain if gain != 1 else x, slope, clamp)
+    length = (size - 1) * down + down_taps.shape[-1]
+    # A leaky ReLU passes a positive factor on, so its gain costs nothing in the taps.
+    phases = raise_rate(x, up_taps.flip(0), up, (padding, padding), (length, length), up * up * gain)
+    phases = [[_activate(phase, slope, clamp) for phase in row] for row in phases]
+    return interleave(lower_rate(phases, down_taps.flip(list(range(down_taps.dim()))), down, size), (size, size))
+
+
+def raise_rate(
+    x: Tensor, taps: Tensor, up: int, start: Sequence[int], length: Sequence[int], gain: float
+) -> list[list[Tensor]]:
+    """The phases [row][column] of x at ``up`` times its rate, correlated with ``taps``; ``start`` zeros (y, x) come
+    before the first sample, ``length`` samples (y, x) are wanted."""
+    if taps.dim() == 1:
+        taps = taps * math.sqrt(gain)
+        columns = _phases(x, taps[None, :], up, start[1], length[1], 3)
+        parts = [_phases(column, taps[:, None], up, start[0], length[0], 2) for column in columns]
+        return [list(row) for row in zip(*parts, strict=True)]
+    (low_y, high_y, rows), (low_x, high_x, columns) = (
+        _reach(taps.shape[0], up, p, n) for p, n in zip(start, length, strict=True)
+    )
+    x, pads = _pad(x, (-low_y, high_y - x.shape[2]), (-low_x, high_x - x.shape[3]))
+    taps = taps * gain
+    return [
+        [
+            _depthwise(x, _place(_place(taps[ty::up, tx::up], dy, ky, 0), dx, kx, 1), pads)
+            for tx, dx, kx in columns
+        ]
+        for ty, dy, ky in rows
+    ]  # fmt: skip
+
+
+def lower_rate(phases: list[list[Tensor]], taps: Tensor, down: int, size: int) -> list[list[Tensor]]:
+    """Phases correlated with ``taps``, every down-th sample kept: the phases of the (N, C, size, size) that is left."""
+    up = len(phases)
+    if taps.dim() == 1:
+        columns = [_merge([row[c] for row in phases], taps[:, None], down, size, 2) for c in range(up)]
+        count = up // down
+        return [_merge([columns[c][q] for c in range(up)], taps[None, :], down, size, 3) for q in range(count)]
+    out: list[list[Tensor]] = []
+    for qy in range(up // down):
+        out.append([])
+        for qx in range(up // down):
+            terms = []
+            for ry, row in enumerate(phases):
+                for rx, phase in enumerate(row):
+                    kernel = _slow_taps(taps, up, down, qy, ry, phase.shape[2], size, 0)
+                    kernel = _slow_taps(kernel, up, down, qx, rx, phase.shape[3], size, 1)
+                    terms.append(_depthwise(phase, kernel))
+            out[-1].append(_total(terms))
+    return out
+
+
+def interleave(phases: list[list[Tensor]], length: Sequence[int]) -> Tensor:
+    """Phases [row][column] -> the map that they are, (N, C, *length)."""
+    up = len(phases)
+    if up == 1:
+        return phases[0][0]
+    first = phases[0][0]
+    (count, channels), (height, width) = first.shape[:2], first.shape[2:]
+    rows = [torch.stack([_grow(phase, height, width).permute(0, 2, 3, 1) for phase in row], 3) for row in phases]
+    whole = torch.stack(rows, 2)  # (N, H, up, W, up, C)
+    whole = whole.reshape(count, up * height, up * width, channels)
+    return whole[:, : length[0], : length[1]].permute(0, 3, 1, 2)
+
+
+def crop_before(n: int, taps: int, up: int, padding: int, length: int) -> int:
+    """How many samples at each end of a signal of length n do not reach the ``length`` raised samples; 0 or more."""
+    low, high, _ = _reach(taps, up, padding, length)
+    return max(0, min(low, n - high))
+
+
+def _reach(taps: int, up: int, start: int, length: int) -> tuple[int, int, list[tuple[int, int, int]]]:
+    """Which samples [low, high) of a signal its raised ``length`` samples are made of and, for each phase, its first
+    tap, where that is placed in the phase's kernel, and how long the kernel is so that all phases read [low, high)."""
+    first, ends, counts = [], [], []
+    for r in range(up):
+        tap = (start - r) % up
+        begin = (r + tap - start) // up
+        count = -(-(length - r) // up)
+        first.append((tap, begin))
+        counts.append(count)
+        ends.append(begin + count + -(-(taps - tap) // up) - 1)
+    low, high = min(begin for _, begin in first), max(ends)
+    kernels = [
+        (tap, begin - low, high - low - count + 1) for (tap, begin), count in zip(first, counts, strict=True)
+    ]  # fmt: skip
+    return low, high, kernels
+
+
+def _phases(x: Tensor, taps: Tensor, up: int, start: int, length: int, axis: int) -> list[Tensor]:
+    """Phases along one axis; ``taps`` is (1, L) or (L, 1)."""
+    along = axis - 2
+    low, high, kernels = _reach(taps.shape[along], up, start, length)
+    edge = (-low, high - x.shape[axis])
+    x, pads = _pad(x, edge if along == 0 else (0, 0), edge if along == 1 else (0, 0))
+    every = [taps[tap::up] if along == 0 else taps[:, tap::up] for tap, _, _ in kernels]
+    return [_depthwise(x, _place(t, d, k, along), pads) for t, (_, d, k) in zip(every, kernels, strict=True)]
+
+
+def _merge(phases: list[Tensor], taps: Tensor, down: int, size: int, axis: int) -> list[Tensor]:
+    """Phases along one axis -> the up/down phases of what is left of them at the lower rate."""
+    up, along = len(phases), axis - 2
+    return [
+        _total(
+            [
+                _depthwise(phase, _slow_taps(taps, up, down, q, r, phase.shape[axis], size, along))
+                for r, phase in enumerate(phases)
+            ]
+        )
+        for q in range(up // down)
+    ]  # fmt: skip
+
+
+def _slow_taps(taps: Tensor, up: int, down: int, q: int, r: int, have: int, size: int, axis: int) -> Tensor:
+    """The taps by which phase r (of up, ``have`` samples) enters phase q of the result: s = r - down q + up a >= 0."""
+    wanted = -(-(size - q) // (up // down))
+    skip = max(0, -((r - down * q) // up))
+    every = slice(r - down * q + up * skip, None, up)
+    return _place(taps[every] if axis == 0 else taps[:, every], skip, have - wanted + 1, axis)
+
+
+def _place(taps: Tensor, before: int, length: int, axis: int) -> Tensor:
+    """Taps with zeros around them along one axis, ``length`` in all."""
+    edges = (before, length - before - taps.shape[axis])
+    return F.pad(taps, (0, 0, *edges) if axis == 0 else edges) if any(edges) else taps
+
+
+def _pad(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+    """Zeros around a map (negative: a crop), left to the convolution where both ends get the same: (map, padding)."""
+    if rows[0] == rows[1] >= 0 and columns[0] == columns[1] >= 0:
+        return x, (rows[0], columns[0])
+    return F.pad(x, (*columns, *rows)), (0, 0)
+
+
+def _filter_down(x: Tensor, taps: Tensor, down: int, padding: Padding, gain: float) -> Tensor:
+    if taps.dim() == 2:
+        x, pads = _pad(x, (padding[2], padding[3]), (padding[0], padding[1]))
+        return _depthwise(x, taps * gain if gain != 1 else taps, pads, (down, down))
+    taps = taps * math.sqrt(gain) if gain != 1 else taps
+    x, pads = _pad(x, (0, 0), (padding[0], padding[1]))
+    x = _depthwise(x, taps[None, :], pads, (1, down))
+    x, pads = _pad(x, (padding[2], padding[3]), (0, 0))
+    return _depthwise(x, taps[:, None], pads, (down, 1))
+
+
+def _depthwise(
+    x: Tensor, kernel: Tensor, padding: tuple[int, int] = (0, 0), stride: tuple[int, int] = (1, 1)
+) -> Tensor:
+    """The same correlation (kh, kw) on every channel."""
+    channels = x.shape[1]
+    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+    return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
+
+
+def _activate(x: Tensor, slope: float, clamp: float | None) -> Tensor:
+    if slope != 1:
+        x = F.leaky_relu(x, slope, inplace=True)
+    return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+def _grow(x: Tensor, height: int, width: int) -> Tensor:
+    missing = (height - x.shape[2], width - x.shape[3])
+    return F.pad(x, (0, missing[1], 0, missing[0])) if any(missing) else x
+
+
+def _total(terms: list[Tensor]) -> Tensor:
+    first, *rest = terms
+    for term in rest:
+        first = first.add_(term)  # no convolution needs its own result for its derivative
+    return first
+
+
+def _axes(x: Tensor, padding: Padding) -> list[tuple[int, tuple[int, int]]]:
+    return [(x.shape[2], (padding[2], padding[3])), (x.shape[3], (padding[0], padding[1]))]
