@@ -14,7 +14,7 @@ from kaogan.cli.shared import parse_overrides
 from kaogan.errors import KaoganError, UsageError
 from kaogan.recipe import Recipe, Schedule
 
-FAMILIES = ("dcgan", "residual", "kernel5", "shuffle256")
+FAMILIES = ("dcgan", "residual", "kernel5", "shuffle256", "stylegan2", "r3gan")
 
 
 def spelt(value: Any) -> str:

@@ -25,6 +25,12 @@ from kaogan.networks.kernel5 import (
     Kernel5Generator,
     Kernel5GeneratorSettings,
 )
+from kaogan.networks.r3gan import (
+    R3GANDiscriminator,
+    R3GANDiscriminatorSettings,
+    R3GANGenerator,
+    R3GANGeneratorSettings,
+)
 from kaogan.networks.residual import (
     PUBLISHED,
     ResidualDiscriminator,
@@ -63,7 +69,8 @@ GeneratorSettings = Annotated[
     | Kernel5GeneratorSettings
     | Shuffle256GeneratorSettings
     | StyleGAN2GeneratorSettings
-    | StyleGAN3GeneratorSettings,
+    | StyleGAN3GeneratorSettings
+    | R3GANGeneratorSettings,
     Field(discriminator="family"),
 ]
 DiscriminatorSettings = Annotated[
@@ -71,7 +78,8 @@ DiscriminatorSettings = Annotated[
     | ResidualDiscriminatorSettings
     | Kernel5DiscriminatorSettings
     | Shuffle256DiscriminatorSettings
-    | StyleGAN2DiscriminatorSettings,
+    | StyleGAN2DiscriminatorSettings
+    | R3GANDiscriminatorSettings,
     Field(discriminator="family"),
 ]
 
@@ -82,6 +90,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "shuffle256": Shuffle256Generator,
     "stylegan2": StyleGAN2Generator,
     "stylegan3": StyleGAN3Generator,
+    "r3gan": R3GANGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DCGANDiscriminator,
@@ -89,6 +98,7 @@ DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "kernel5": Kernel5Discriminator,
     "shuffle256": Shuffle256Discriminator,
     "stylegan2": StyleGAN2Discriminator,
+    "r3gan": R3GANDiscriminator,
 }
 
 

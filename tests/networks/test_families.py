@@ -37,7 +37,20 @@ GENERATOR_CASES = {
     "residual deep": {"family": "residual", "width": 8, "start": 8, "blocks": 1, "stage_blocks": 2, "narrow": "block"},
     "kernel5": {"family": "kernel5", "width": 4, "max_width": 16},
     "shuffle256": {"family": "shuffle256", "width": 64},
+    "stylegan2": {"family": "stylegan2", "w_dim": 16, "num_layers": 2, "channel_base": 128, "channel_max": 8},
+    "stylegan2 resnet": {
+        "family": "stylegan2", "w_dim": 16, "num_layers": 2, "channel_base": 128, "channel_max": 8,
+        "architecture": "resnet", "conv_clamp": None},
+    "stylegan3-t": {
+        "family": "stylegan3", "w_dim": 16, "channel_base": 128, "channel_max": 8, "num_layers": 4, "num_critical": 1},
+    "stylegan3-r": {
+        "family": "stylegan3", "w_dim": 16, "channel_base": 128, "channel_max": 8, "num_layers": 4,
+        "conv_kernel": 1, "use_radial_filters": True},
+    "r3gan": {"family": "r3gan", "channel_base": 256, "channel_max": 16, "blocks": 1, "embedding": 4},
 }  # fmt: skip
+
+# As published, their pictures are cut off where they are shown, not squashed.
+UNSQUASHED = ("stylegan2", "stylegan3", "r3gan")
 
 DISCRIMINATOR_CASES = {
     "dcgan": {"family": "dcgan", "width": 4},
@@ -53,6 +66,15 @@ DISCRIMINATOR_CASES = {
     "kernel5 input": {"family": "kernel5", "width": 4, "max_width": 16, "input_activation": True},
     "shuffle256": {"family": "shuffle256", "width": 16},
     "shuffle256 layer": {"family": "shuffle256", "width": 16, "norm": "layer"},
+    # Without the standard deviation of the batch, which would make pictures depend on each other.
+    "stylegan2": {
+        "family": "stylegan2", "channel_base": 128, "channel_max": 8, "attribute_head": "classifier",
+        "mbstd_num_channels": 0},
+    "stylegan2 skip": {
+        "family": "stylegan2", "channel_base": 128, "channel_max": 8, "attribute_head": "classifier",
+        "mbstd_num_channels": 0, "architecture": "skip", "conv_clamp": None},
+    "r3gan": {
+        "family": "r3gan", "channel_base": 256, "channel_max": 16, "blocks": 1, "attribute_head": "classifier"},
 }  # fmt: skip
 
 every_generator = pytest.mark.parametrize("case", GENERATOR_CASES)
@@ -65,24 +87,27 @@ def _seeded():
 
 
 def generator(case: str, size: int = 32, channels: int = 3, attribute_size: int = CODE) -> nn.Module:
-    """A small generator with attention at work (its γ starts at 0, which would hide the rest of it)."""
+    """A small generator with every part at work."""
     settings = TypeAdapter(GeneratorSettings).validate_python(GENERATOR_CASES[case])
     network = build_generator(
         settings, latent_size=LATENT, attribute_size=attribute_size, image_size=size, channels=channels
     )
-    return open_attention(network)
+    return wake(network)
 
 
 def discriminator(case: str, size: int = 32, channels: int = 3, attribute_sizes=SIZES) -> nn.Module:
     settings = TypeAdapter(DiscriminatorSettings).validate_python(DISCRIMINATOR_CASES[case])
     network = build_discriminator(settings, attribute_sizes=attribute_sizes, image_size=size, channels=channels)
-    return open_attention(network)
+    return wake(network)
 
 
-def open_attention(network: nn.Module) -> nn.Module:
+def wake(network: nn.Module) -> nn.Module:
+    """Give numbers to what starts at 0 and hides the rest: attention's γ, the last convolutions of R3GAN's blocks."""
     for name, parameter in network.named_parameters():
         if name.endswith("gamma"):
             nn.init.constant_(parameter, 0.5)
+        if name.endswith("contract.weight"):
+            nn.init.normal_(parameter, 0, 0.1)
     return network
 
 
@@ -114,7 +139,7 @@ def test_generator_shape_and_range(case, size, channels, conditional):
         images = network(latents, codes) if conditional else network(latents)
     assert images.shape == (2, channels, size, size)
     assert images.dtype == torch.float32
-    assert images.abs().max() <= 1
+    assert GENERATOR_CASES[case]["family"] in UNSQUASHED or images.abs().max() <= 1
     assert not torch.equal(images[0], images[1])
 
 
@@ -147,7 +172,10 @@ def test_scores_are_unbounded_logits(case):
     """Nothing squashes the score: scaling the last layer scales it."""
     network = discriminator(case).eval()
     images = pictures()
-    head = network.score if hasattr(network, "score") else network.heads.score
+    head = {"stylegan2": lambda: network.b4.out, "r3gan": lambda: network.score}.get(
+        DISCRIMINATOR_CASES[case]["family"],
+        lambda: network.score if hasattr(network, "score") else network.heads.score,
+    )()
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.mul_(1e6)
@@ -341,6 +369,9 @@ def test_the_seed_decides_the_weights(case):
         ("kernel5", 36, "8, 10, 12, 14, 16, 20"),
         ("shuffle256", 16, "32, 64, 128, 256"),
         ("shuffle256", 512, "32, 64, 128, 256"),
+        ("stylegan2", 48, "8, 16, 32, 64, 128, 256, 512, 1024"),
+        ("stylegan3-t", 8, "16, 32, 64, 128, 256, 512, 1024"),
+        ("r3gan", 100, "8, 16, 32, 64, 128, 256, 512, 1024"),
     ],
 )
 def test_impossible_generator_sizes(case, size, possible):
@@ -348,7 +379,8 @@ def test_impossible_generator_sizes(case, size, possible):
         generator(case, size)
 
 
-@pytest.mark.parametrize(("case", "size"), [("dcgan", 48), ("residual", 100), ("kernel5", 36), ("shuffle256", 16)])
+@pytest.mark.parametrize(("case", "size"), [("dcgan", 48), ("residual", 100), ("kernel5", 36), ("shuffle256", 16),
+                                            ("stylegan2", 48)])  # fmt: skip
 def test_impossible_discriminator_sizes(case, size):
     with pytest.raises(UsageError, match=f"'{DISCRIMINATOR_CASES[case]['family']}'.* {size} px.*32, .*64"):
         discriminator(case, size)
@@ -388,6 +420,8 @@ def test_settings(union, cases, registry):
         ({"family": "residual", "upsample": "bilinear", "narrow": "upsample"}, "cannot narrow"),
         ({"family": "residual", "blocks": 2, "widen_at": [2]}, "from 0 to 1"),
         ({"family": "shuffle256", "width": 100}, "multiple of 64"),
+        ({"family": "stylegan3", "num_critical": 14}, "less than num_layers"),
+        ({"family": "stylegan3", "first_stopband": 1.0}, "must exceed first_cutoff"),
     ],
 )
 def test_impossible_settings(settings, complaint):

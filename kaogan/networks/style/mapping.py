@@ -23,20 +23,20 @@ class Mapping(nn.Module):
         self.z_dim, self.c_dim, self.num_layers, self.w_avg_beta = z_dim, c_dim, num_layers, w_avg_beta
         if c_dim:
             self.embed = Linear(c_dim, w_dim)
-        width = z_dim + (w_dim if c_dim else 0)
         for index in range(num_layers):
+            width = w_dim if index else z_dim + (w_dim if c_dim else 0)
             self.add_module(f"fc{index}", Linear(width, w_dim, activation="lrelu", lr_multiplier=lr_multiplier))
-            width = w_dim
         if w_avg_beta is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
     def forward(self, latents: Tensor | None, codes: Tensor | None, update_emas: bool = False) -> Tensor:
-        parts = [normalise_second_moment(latents.float())] if self.z_dim and latents is not None else []
+        dtype = next(self.parameters()).dtype
+        parts = [normalise_second_moment(latents.to(dtype))] if self.z_dim and latents is not None else []
         if self.c_dim:
             if codes is None:
                 raise ValueError(f"this network is conditional: it needs codes of shape (N, {self.c_dim})")
             parts.append(normalise_second_moment(self.embed(codes)))
-        w = torch.cat([part.to(parts[0].dtype) for part in parts], 1)
+        w = torch.cat(parts, 1)
         for index in range(self.num_layers):
             w = self.get_submodule(f"fc{index}")(w)
         if update_emas and self.w_avg_beta is not None:
