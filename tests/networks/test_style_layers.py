@@ -1,4 +1,4 @@
-"""Resampling and modulated layers against their slow obvious twins: insert zeros, convolve, slice; one kernel a picture."""
+"""Resampling and modulated layers against slow obvious twins: insert zeros, convolve, slice; a kernel a picture."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from kaogan.networks.style import (
     StyleGAN2GeneratorSettings,
     StyleGAN3Generator,
     StyleGAN3GeneratorSettings,
+    stylegan2,
+    stylegan3,
 )
 from kaogan.networks.style import discriminator as judges
-from kaogan.networks.style import stylegan2, stylegan3
 from kaogan.networks.style.filters import prepare_filter
 from kaogan.networks.style.layers import Conv2d, Linear, demodulation, resampled_conv2d
 from kaogan.networks.style.resampling import (

@@ -60,6 +60,8 @@ class Conv2d(nn.Module):
     """
 
     resample_filter: Tensor
+    weight: Tensor
+    bias: Tensor | None
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, bias: bool = True, activation: Activation = "linear",
@@ -118,7 +120,7 @@ def resampled_conv2d(
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
-    """The factors (N, O) that give every modulated kernel of ``weight`` (O, I, k, k) and ``styles`` (N, I) unit norm."""
+    """The factors (N, O) that give every kernel of ``weight`` (O, I, k, k) under ``styles`` (N, I) unit norm."""
     with full_precision(weight):
         return (styles.square() @ weight.square().sum((2, 3)).t() + 1e-8).rsqrt()
 

@@ -68,7 +68,7 @@ def load_published(
         raise KaoganError(f"{path} holds no StyleGAN2 or StyleGAN3 that kaogan knows ({problem})") from None
     _take(published.network, tensors, path)
     if not keep_transform and isinstance(published.network, StyleGAN3Generator):
-        published.network.synthesis.input.transform.copy_(torch.eye(3))
+        published.network.synthesis.input.transform = torch.eye(3)
     return published
 
 
@@ -86,8 +86,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
         raise KaoganError(f"{path} is damaged or no safetensors file ({error})") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError):
         raise KaoganError(
-            f"{path} is not a plain file of tensors: kaogan never runs what a pickle contains. Save the state_dict() of "
-            "G_ema as safetensors where the original program is installed; docs/style.md shows how"
+            f"{path} is not a plain file of tensors: kaogan never runs what a pickle contains. Save the state_dict() "
+            "of G_ema as safetensors where the original program is installed; docs/style.md shows how"
         ) from None
     if not isinstance(content, Mapping):
         raise KaoganError(f"{path} holds no dictionary of tensors")
@@ -170,7 +170,7 @@ def _discriminator(shapes: Shapes, given: dict[str, Any]) -> Published:
     size, last = max(sizes), shapes["b4.fc.weight"][0]
     widths = {r: shapes[f"b{r}.conv0.weight"][0] for r in sizes} | {4: last}
     architecture = "orig"
-    if "b8.fromrgb.weight" in shapes and size > 8 or "b4.fromrgb.weight" in shapes:
+    if ("b8.fromrgb.weight" in shapes and size > 8) or "b4.fromrgb.weight" in shapes:
         architecture = "skip"
     elif "b8.skip.weight" in shapes:
         architecture = "resnet"

@@ -1,10 +1,10 @@
 """Resampling: up-sample, filter, down-sample, as few depthwise convolutions at the lowest possible rate.
 
-A signal raised to ``up`` times its rate is kept as its ``up`` *phases*: phase r holds the samples r, r + up, ... Each is
-a short convolution of the original with every up-th tap, so no inserted zero is ever multiplied, and what works point by
-point needs no other order. Everything is made of ordinary convolutions, which can be differentiated any number of
-times. Maps are (N, C, H, W), fastest in channels-last layout; outside of a map all is zero. Filters are (L,) for both
-axes or (L, L). The slow obvious form of every function is in the tests.
+A signal raised to ``up`` times its rate is kept as its ``up`` *phases*: phase r holds the samples r, r + up, ... Each
+is a short convolution of the original with every up-th tap, so no inserted zero is ever multiplied, and what works
+point by point needs no other order. Everything is made of ordinary convolutions, which can be differentiated any number
+of times. Maps are (N, C, H, W), fastest in channels-last layout; outside of a map all is zero. Filters are (L,) for
+both axes or (L, L). The slow obvious form of every function is in the tests.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def raise_rate(
     before the first sample, ``length`` samples (y, x) are wanted."""
     if taps.dim() == 1:
         taps = taps * math.sqrt(gain)
-        columns = _phases(x, taps[None, :], up, start[1], length[1], 3)
-        parts = [_phases(column, taps[:, None], up, start[0], length[0], 2) for column in columns]
+        across = _phases(x, taps[None, :], up, start[1], length[1], 3)
+        parts = [_phases(column, taps[:, None], up, start[0], length[0], 2) for column in across]
         return [list(row) for row in zip(*parts, strict=True)]
     (low_y, high_y, rows), (low_x, high_x, columns) = (
         _reach(taps.shape[0], up, p, n) for p, n in zip(start, length, strict=True)

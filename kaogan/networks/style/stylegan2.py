@@ -45,6 +45,8 @@ class StyleGAN2GeneratorSettings(Settings):
 class StyleGAN2Generator(StyleGenerator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S). Raises UsageError for an S that is not 8, 16, ... 1024."""
 
+    synthesis: Synthesis
+
     def __init__(
         self, settings: StyleGAN2GeneratorSettings, *, latent_size: int, attribute_size: int, image_size: int,
         channels: int,

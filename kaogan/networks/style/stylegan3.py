@@ -1,4 +1,4 @@
-"""StyleGAN3's alias-free generator (Karras et al. 2021), configurations T and R, parameter for parameter as published."""
+"""StyleGAN3's alias-free generator (Karras et al. 2021), T and R, parameter for parameter as published."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kaogan.networks.style.resampling import crop_before, filtered_leaky_relu
 
 
 class StyleGAN3GeneratorSettings(Settings):
-    """The generator; the defaults are configuration T. R: conv_kernel 1, use_radial_filters true, twice the channels."""
+    """The generator; the defaults are T. R has conv_kernel 1, use_radial_filters and twice the channels."""
 
     family: Literal["stylegan3"] = Field("stylegan3", description="the family of networks")
     w_dim: int = Field(512, ge=1, le=8192, description="length of a style w")
@@ -80,6 +80,8 @@ def schedule(s: StyleGAN3GeneratorSettings, image_size: int, channels: int) -> l
 
 class StyleGAN3Generator(StyleGenerator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S). Raises UsageError for an S that is not 16, 32, ... 1024."""
+
+    synthesis: Synthesis
 
     def __init__(
         self, settings: StyleGAN3GeneratorSettings, *, latent_size: int, attribute_size: int, image_size: int,
@@ -204,7 +206,8 @@ class Layer(nn.Module):
             power = torch.linalg.vector_norm(x.detach(), dtype=torch.float32).square() / x.numel()
             self.magnitude_ema.copy_(power.lerp(self.magnitude_ema, self.beta))
         magnitude = self.magnitude_ema.rsqrt()
-        styles, weight = self.affine(w), self.weight
+        styles: Tensor = self.affine(w)
+        weight: Tensor = self.weight
         factors = None
         if self.torgb:
             styles = styles / math.sqrt(weight[0].numel())
