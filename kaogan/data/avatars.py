@@ -43,6 +43,11 @@ def labels_of(index: int, seed: int = 0) -> tuple[int, int]:
     return divmod(pair, len(EYE_NAMES))
 
 
+def hair_style_of(index: int, seed: int = 0) -> str:
+    """One of avatar_style.HAIRS."""
+    return style.HAIRS[_hash(seed, index, "hair") % len(style.HAIRS)]
+
+
 def draw(index: int, size: int, seed: int = 0) -> np.ndarray:
     """Avatar ``index`` as uint8 (size, size, 3)."""
     hair, eyes = labels_of(index, seed)
@@ -54,7 +59,6 @@ def draw_with(index: int, size: int, seed: int, hair: str, eyes: str) -> np.ndar
     parts = {
         "background": style.BACKGROUNDS,
         "skin": style.SKINS,
-        "hair": style.HAIRS,
         "head": style.HEADS,
         "mouth": style.MOUTHS,
         "nose": style.NOSES,
@@ -63,6 +67,7 @@ def draw_with(index: int, size: int, seed: int, hair: str, eyes: str) -> np.ndar
         "earrings": (*style.EARRINGS, "", "", "", ""),
     }
     chosen = {part: choices[_hash(seed, index, part) % len(choices)] for part, choices in parts.items()}
+    chosen["hair"] = hair_style_of(index, seed)
     data = resvg_py.svg_to_bytes(
         svg_string=style.svg(chosen, hair, eyes), width=size, height=size, skip_system_fonts=True
     )
