@@ -149,8 +149,8 @@ def test_the_built_in_tagger_tells_faces_from_what_is_none(built_in, faces):
     cut = faces.reshape(-1, 8, 8, 8, 8, 3).swapaxes(2, 3).reshape(-1, 64, 8, 8, 3)
     tiles = cut[:, rng.permutation(64)].reshape(-1, 8, 8, 8, 8, 3).swapaxes(2, 3).reshape(-1, 64, 64, 3)
     assert (built_in.predict(faces).face > 0.5).mean() > 0.95
-    for pictures in (flat, noise(24), tiles):
-        assert (built_in.predict(pictures).face < 0.5).mean() > 0.8
+    for pictures in (flat, tiles):
+        assert (built_in.predict(pictures).face < 0.5).mean() > 0.9
 
 
 def test_the_built_in_tagger_calls_whole_faces_better_than_broken_ones(built_in, faces):
