@@ -1,0 +1,113 @@
+"""``kaogan faces`` and ``kaogan faces train``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+from rich.markup import escape
+
+from kaogan.cli.shared import console, progress_bar
+from kaogan.errors import UsageError
+
+
+class _FindFirst(typer.core.TyperGroup):
+    """``kaogan faces PICTURES`` is short for ``kaogan faces find PICTURES``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "-h", "--help"):
+            args = ["find", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_FindFirst,
+    help="Find anime faces in pictures: [bold]kaogan faces PICTURES...[/] lists, draws and cuts them out.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def find(
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="PICTURES...", help="Picture files, folders or zips of pictures.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write crops/ and boxes.csv there; without it, the boxes are listed."),
+    ] = None,
+    draw: Annotated[bool, typer.Option("--draw", help="Write drawn/ as well: the pictures with their boxes.")] = False,
+    margin: Annotated[float, typer.Option(metavar="M", help="What is added round a face, of its side.")] = 0.25,
+    square: Annotated[bool, typer.Option(help="Square crops, moved or filled at the edge; or cut off there.")] = True,
+    upright: Annotated[bool, typer.Option("--upright", help="Turn each crop so that the eyes are level.")] = False,
+    smallest: Annotated[float, typer.Option(metavar="PX", help="Faces with smaller sides are not looked for.")] = 32,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="T", help="Least score, 0 to 1. (the one measured in docs/faces.md)")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of one's own training.")] = None,
+) -> None:
+    """Find the faces of pictures, of any size; list them, or write crops, boxes and drawings."""
+    from kaogan.faces.boxes import Face
+    from kaogan.faces.detector import load_detector
+    from kaogan.faces.folder import Wish, find_faces
+
+    if draw and out is None:
+        raise UsageError("--draw writes pictures; say where with --out DIR")
+
+    def listed(name: str, faces: list[Face]) -> None:
+        for face in faces:
+            box = f"{face.x:7.1f} {face.y:7.1f} {face.width:7.1f} {face.height:7.1f}  {face.score:.2f}"
+            console.print(f"{box}  {escape(name)}", soft_wrap=True)
+
+    if out is None:
+        console.print("      x       y   width  height  score  file")
+    detector = load_detector(weights)
+    wish = Wish(margin, square, upright, smallest, threshold, draw)
+    with progress_bar("faces") as update:
+        summary = find_faces(pictures, detector, wish, out, None if out else listed, update)
+    for name, reason in summary.skipped[:10]:
+        console.print(escape(f"skipped {name}: {reason}"), soft_wrap=True)
+    if len(summary.skipped) > 10:
+        console.print(f"skipped {len(summary.skipped) - 10:,} more")
+    where = f" in {out}" if out else ""
+    text = f"{summary.faces:,} faces in {summary.pictures:,} pictures ({len(summary.without):,} with none){where}"
+    console.print(escape(text), soft_wrap=True)
+
+
+@app.command()
+def train(
+    sets: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SETS...", help="Folders or zips of pictures of one face each; labels.csv: file, x, y, w, h."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where checkpoint and weights go.")] = Path("runs/faces"),
+    images: Annotated[int | None, typer.Option(metavar="N", min=1, help="Length in composed pictures.")] = None,
+    seed: Annotated[int, typer.Option(metavar="K", help="Every random draw follows from it.")] = 0,
+) -> None:
+    """Train the face finder anew on composed pictures. The same command again resumes where it stopped."""
+    from kaogan.faces.portraits import lessons_of
+    from kaogan.faces.train import Settings
+    from kaogan.faces.train import train as run
+
+    with progress_bar("reading") as update:
+        portraits = lessons_of(sets, update)
+    console.print(f"{len(portraits):,} faces to learn from")
+    settings = Settings(seed=seed) if images is None else Settings(images=images, seed=seed)
+    shown = time.monotonic()
+    with progress_bar("training", settings.images) as update:
+
+        def report(done: int, total: int, stats: dict[str, float]) -> None:
+            nonlocal shown
+            update(done, total)
+            if time.monotonic() - shown > 30 or done >= total:
+                shown = time.monotonic()
+                text = "  ".join(f"{name} {value:.3g}" for name, value in stats.items())
+                console.print(f"{done:>9,} of {total:,}  {text}", soft_wrap=True)
+
+        path = run(portraits, out, settings, report)
+    console.print(escape(f"Weights in {path}; use them with 'kaogan faces --weights' or measure them (docs/faces.md)."))
