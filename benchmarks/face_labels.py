@@ -1,9 +1,9 @@
 """``python face_labels.py LABELS.safetensors SET...``: the table of faces that kaogan/faces trains with.
 
 For folders of pictures of one face each. Runs on its own, in an environment with ``animeface`` (Apache-2.0) and
-Pillow < 12, beside which alone it works; nothing else of kaogan needs either. animeface gives a box, the eyes and the chin;
-the side of kaogan's box is the sum of those three that comes nearest, over the boxes of selfie2anime (of the usual cascade), to
-the box there: 0.142 box + 1.423 eye distance + 0.924 eyes to chin (6 % standard deviation on 1,484 pictures).
+Pillow < 12, beside which alone it works; nothing else of kaogan needs either. animeface gives a box, the eyes and the
+chin; the side of kaogan's box is the sum of these that comes nearest to the cascade's boxes of selfie2anime:
+0.142 box + 1.423 eye distance + 0.924 eyes to chin (6 % standard deviation on 1,484 pictures).
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def main() -> None:
                 keys.append(int.from_bytes(hashlib.sha256(path.read_bytes()).digest()[:8], "little", signed=True))
                 rows.append(row)
     # As kaogan.faces.portraits.unpack reads them.
-    save_file({"keys": np.array(keys, np.int64), "faces": np.round(np.array(rows) * 200 + 20).clip(0, 254).astype(np.uint8)}, out)
+    save_file(
+        {"keys": np.array(keys, np.int64), "faces": np.round(np.array(rows) * 200 + 20).clip(0, 254).astype(np.uint8)},
+        out,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """``python -m benchmarks.faces [--canvases N]``: recall, precision and speed of the face finder.
 
-Needs the sets in ../shared/data, and says so when they are absent. Everything is measured on the fifth of the pictures that
-training never saw; which these are depends on their bytes alone.
+Needs the sets in ../shared/data, and says so when they are absent. Everything is measured on the fifth of the pictures
+that training never saw; which these are depends on their bytes alone.
 """
 
 from __future__ import annotations

@@ -86,7 +86,9 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where checkpoint and weights go.")] = Path("runs/faces"),
-    images: Annotated[int | None, typer.Option(metavar="N", min=1, help="Length in composed pictures.")] = None,
+    images: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Length of the first course in composed pictures. (56,000)")
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="K", help="Every random draw follows from it.")] = 0,
 ) -> None:
     """Train the face finder anew on composed pictures. The same command again resumes where it stopped."""
@@ -97,9 +99,9 @@ def train(
     with progress_bar("reading") as update:
         portraits = lessons_of(sets, update)
     console.print(f"{len(portraits):,} faces to learn from")
-    settings = Settings(seed=seed) if images is None else Settings(images=images, seed=seed)
+    settings = Settings(seed=seed) if images is None else Settings(images=images, second=images // 2, seed=seed)
     shown = time.monotonic()
-    with progress_bar("training", settings.images) as update:
+    with progress_bar("training", settings.images + settings.second) as update:
 
         def report(done: int, total: int, stats: dict[str, float]) -> None:
             nonlocal shown

@@ -16,7 +16,7 @@ def colour(gen: Generator) -> tuple[int, int, int]:
     if gen.random() < 0.25:
         tone = gen.uniform(0.45, 1)
         return tuple(int(c * tone) for c in (255, gen.integers(190, 235), gen.integers(160, 220)))  # type: ignore[return-value]
-    return tuple(gen.integers(0, 256, 3).tolist())  # type: ignore[return-value]
+    return tuple(gen.integers(0, 256, 3).tolist())
 
 
 def flat(gen: Generator, height: int, width: int) -> np.ndarray:
@@ -69,12 +69,12 @@ def scribble(gen: Generator, page: np.ndarray, count: int) -> None:
                 small = (max(1, axes[0] // 2), max(1, axes[1] // 2))
                 cv2.ellipse(page, (x, y), small, turn, 0, 360, colour(gen), -1, cv2.LINE_AA)
         elif kind < 0.65:
-            corners = (gen.normal(0, size, (int(gen.integers(3, 7)), 2)) + (x, y)).astype(np.int32)
+            corners = (gen.normal(0, size, (int(gen.integers(3, 7)), 2)) + np.array((x, y))).astype(np.int32)
             cv2.fillPoly(page, [corners], colour(gen), cv2.LINE_AA)
             if gen.random() < 0.5:
                 cv2.polylines(page, [corners], True, outline, thick, cv2.LINE_AA)
         else:  # strands: several near curves
-            bend = gen.normal(0, size, (4, 2)).cumsum(0) + (x, y)
+            bend = gen.normal(0, size, (4, 2)).cumsum(0) + np.array((x, y))
             steps = np.linspace(0, 1, 12)[:, None]
             shade = colour(gen)
             for _ in range(int(gen.integers(1, 9))):
@@ -106,7 +106,9 @@ def text(gen: Generator, height: int, width: int) -> np.ndarray:
     letters = "".join(map(chr, range(33, 127)))
     size = gen.uniform(0.3, 2)
     for y in np.arange(gen.integers(1, 20), height + 20, 22 * size + gen.integers(2, 20)):
-        line = "".join(letters[i] if i < len(letters) else " " for i in gen.integers(0, 110, 1 + int(width / 12 / size)))
+        line = "".join(
+            letters[i] if i < len(letters) else " " for i in gen.integers(0, 110, 1 + int(width / 12 / size))
+        )
         place = (int(gen.integers(-20, 10)), int(y))
         cv2.putText(page, line, place, int(gen.integers(0, 8)), size, colour(gen), int(gen.integers(1, 4)), cv2.LINE_AA)
     return page
@@ -141,9 +143,7 @@ def shuffled(gen: Generator, picture: np.ndarray) -> np.ndarray:
     """A face cut into 2 x 2 to 4 x 4 pieces that lie elsewhere, some of them upside down: all of its parts, no face."""
     parts = int(gen.integers(2, 5))
     side = min(picture.shape[:2]) // parts
-    pieces = [
-        picture[r * side : (r + 1) * side, c * side : (c + 1) * side] for r in range(parts) for c in range(parts)
-    ]
+    pieces = [picture[r * side : (r + 1) * side, c * side : (c + 1) * side] for r in range(parts) for c in range(parts)]
     order = gen.permutation(len(pieces))
     while parts == 2 and any(order[i] == i for i in range(4)):
         order = gen.permutation(len(pieces))

@@ -124,7 +124,7 @@ def _cut(picture: np.ndarray, x: float, y: float, wide: float, high: float, insi
 def _turned(picture: np.ndarray, face: Face, side: float) -> np.ndarray:
     pixels = max(1, round(side))
     turn = cv2.getRotationMatrix2D(face.centre, face.tilt, pixels / side)
-    turn[:, 2] += pixels / 2 - np.array(face.centre)
+    turn[:, 2] = turn[:, 2] + pixels / 2 - np.array(face.centre)
     turned = cv2.warpAffine(
         np.ascontiguousarray(picture), turn, (pixels, pixels), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )

@@ -68,14 +68,19 @@ class _Page:
         )
 
 
-def lesson(gen: Generator, portraits: Sequence[Portrait], size: int) -> list[tuple[np.ndarray, Marks]]:
+def lesson(
+    gen: Generator, portraits: Sequence[Portrait], size: int, traps: Sequence[np.ndarray] = ()
+) -> list[tuple[np.ndarray, Marks]]:
     """Two training pictures uint8 (size, size, 3) and the faces in them: a composition, and its mirror image spoilt
-    otherwise. Composing costs as much as learning, so each is used twice."""
+    otherwise. Composing costs as much as learning, so each is used twice.
+
+    ``traps`` are pieces uint8 (H, W, 3) that were taken for faces and are none; they lie about like other patches.
+    """
     page = _Page(_ground(gen, portraits, size))
-    if gen.random() < 0.15:
+    if gen.random() < 0.2:
         _scene(gen, page, portraits)
     for _ in range(int(gen.integers(0, 4))):
-        _distract(gen, page, portraits)
+        _distract(gen, page, portraits, traps)
     for _ in range(int(gen.choice([0, 1, 2, 3, 4], p=[0.12, 0.28, 0.3, 0.2, 0.1]))):
         _face(gen, page, _any(gen, portraits))
     pages = [page, page.mirrored()]
@@ -86,8 +91,22 @@ def lesson(gen: Generator, portraits: Sequence[Portrait], size: int) -> list[tup
     return [(each.picture, each.marks()) for each in pages]
 
 
+def faceless(gen: Generator, portraits: Sequence[Portrait], size: int) -> np.ndarray:
+    """A training picture uint8 (size, size, 3) without a face: where a detector that finds one can be caught."""
+    page = _Page(_ground(gen, portraits, size))
+    for _ in range(5):
+        _distract(gen, page, portraits, ())
+    return spoilt(gen, page.picture)
+
+
 def place(
-    page: np.ndarray, portrait: Portrait, centre: tuple[float, float], side: float, angle: float, flip: bool, mask: str,
+    page: np.ndarray,
+    portrait: Portrait,
+    centre: tuple[float, float],
+    side: float,
+    angle: float,
+    flip: bool,
+    mask: str,
     extend: float = 0.0,
 ) -> np.ndarray:
     """Paste ``portrait`` into ``page`` so that its face has that centre and side; returns its eyes (4,) there.
@@ -108,12 +127,14 @@ def place(
     zoom = np.array([shrunk[0] / width, shrunk[1] / height])
     middle = np.array([x, y]) * zoom
     if angle == 0:  # whole pixels: nothing is blurred a second time
-        centre = tuple(np.round(np.array(centre) - middle) + middle)  # type: ignore[assignment]
+        centre = tuple(np.round(np.array(centre) - middle) + middle)
     turn = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), angle, 1.0)
     turn[:, 2] += np.array(centre) - middle
     grown = int(extend * max(shrunk))
     stamp = _mask(mask, shrunk, middle, side, grown)
-    corners = np.array([(-grown, -grown), (shrunk[0] + grown, -grown), (-grown, shrunk[1] + grown), np.add(shrunk, grown)])
+    corners = np.array(
+        [(-grown, -grown), (shrunk[0] + grown, -grown), (-grown, shrunk[1] + grown), np.add(shrunk, grown)]
+    )
     there = corners @ turn[:, :2].T + turn[:, 2]
     low = np.floor(there.min(0)).astype(int).clip(0, (page.shape[1], page.shape[0]))
     high = np.ceil(there.max(0)).astype(int).clip(0, (page.shape[1], page.shape[0]))
@@ -182,13 +203,16 @@ def _scene(gen: Generator, page: _Page, portraits: Sequence[Portrait]) -> None:
     page.add(centre, side, eyes)
 
 
-def _distract(gen: Generator, page: _Page, portraits: Sequence[Portrait]) -> None:
+def _distract(gen: Generator, page: _Page, portraits: Sequence[Portrait], traps: Sequence[np.ndarray]) -> None:
     """Paste something that has the edges and colours of a pasted face and is none."""
     size = page.picture.shape[0]
     side = int(np.exp(gen.uniform(np.log(14), np.log(100))))
     portrait = _any(gen, portraits)
     kind = gen.random()
-    if kind < 0.35:
+    if len(traps) and gen.random() < 0.5:
+        patch = traps[int(gen.integers(len(traps)))]
+        side = int(np.exp(gen.uniform(np.log(1.5 * SMALLEST), np.log(1.3 * LARGEST))))
+    elif kind < 0.35:
         patch = backgrounds.shuffled(gen, portrait.picture)
     elif kind < 0.7:
         patch = _closeup(gen, portrait, side, int(side * gen.uniform(0.5, 2)) + 1)
@@ -285,7 +309,9 @@ def spoilt(gen: Generator, picture: np.ndarray) -> np.ndarray:
         picture = (picture + grain).clip(0, 255).astype(np.uint8)
     if gen.random() < 0.3:
         _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(gen.integers(25, 95))])
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        picture = decoded
     return picture
 
 

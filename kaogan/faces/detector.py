@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
-from threading import Lock
 
 import cv2
 import numpy as np
@@ -32,11 +31,11 @@ _BATCH = 2_000_000  # pixels that pass the network at once
 class Detector:
     """A network and the threshold that was measured with it."""
 
-    def __init__(self, network: FaceNet, threshold: float = 0.4, precision: str = "auto") -> None:
+    def __init__(self, network: FaceNet, threshold: float = 0.6, precision: str = "auto") -> None:
         self.threshold = threshold
         bf16 = choose_precision(precision, torch.device("cpu")) == "bf16"
         self._dtype = torch.bfloat16 if bf16 else torch.float32
-        self.network = network.eval().requires_grad_(False).to(self._dtype, memory_format=torch.channels_last)
+        self.network = network.eval().requires_grad_(False).to(self._dtype).to(memory_format=torch.channels_last)
 
     def find(self, picture: np.ndarray, smallest: float = 32, threshold: float | None = None) -> list[Face]:
         """The faces of uint8 (H, W), (H, W, 1) or (H, W, 3), best first.
@@ -101,8 +100,8 @@ class Detector:
         """Find the known face of ``known_face`` and none on a blank page. Raises KaoganError when that fails."""
         if not self._usable:
             raise KaoganError(
-                "the face detector does not find a face that it must find: its weights or this installation are broken; "
-                "install kaogan again, or give other weights"
+                "the face detector does not find a face that it must find: its weights or this installation "
+                "are broken; install kaogan again, or give other weights"
             )
 
 
@@ -123,7 +122,8 @@ def load_detector(path: str | Path | None = None, precision: str = "auto") -> De
 def known_face() -> tuple[np.ndarray, Face]:
     """A picture uint8 (96, 128, 3) with one drawn face in it, and where that is."""
     data = np.frombuffer((files("kaogan.faces") / "known_face.png").read_bytes(), np.uint8)
-    face = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    face = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    assert face is not None
     side = face.shape[0]
     picture = np.full((96, 128, 3), (210, 222, 214), np.uint8)
     picture[20 : 20 + side, 40 : 40 + side] = face
@@ -146,7 +146,7 @@ def _scales(height: int, width: int, least: float) -> list[float]:
 
 
 def _rgb(picture: np.ndarray) -> np.ndarray:
-    shape = getattr(picture, "shape", ())
+    shape: tuple[int, ...] = getattr(picture, "shape", ())
     if getattr(picture, "dtype", None) != np.uint8 or len(shape) not in (2, 3) or 0 in shape:
         raise UsageError("a picture is a uint8 array of (height, width, 3) with at least one pixel")
     if len(shape) == 2 or shape[2] == 1:
@@ -179,12 +179,11 @@ def _box(face: Face) -> np.ndarray:
 
 def _sensible(faces: list[Face], height: int, width: int, least: float) -> list[Face]:
     """One face per place, of at least nearly the wanted side, its centre in the picture."""
-    faces = [
+    return [
         face
         for face in non_max_suppression(faces)
         if face.width >= 0.85 * least and 0 <= face.centre[0] <= width and 0 <= face.centre[1] <= height
     ]
-    return faces
 
 
 def _read(path: Path, precision: str) -> Detector:
@@ -196,7 +195,9 @@ def _read(path: Path, precision: str) -> Detector:
         network.load_state_dict(tensors)
         threshold = float(settings["threshold"])
     except FileNotFoundError as error:
-        raise KaoganError(f"no weights of the face detector at {path}; check the path or install kaogan again") from error
+        raise KaoganError(
+            f"no weights of the face detector at {path}; check the path or install kaogan again"
+        ) from error
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:160]
         raise KaoganError(f"{path} holds no weights of kaogan's face detector ({line})") from error

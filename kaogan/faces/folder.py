@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,19 @@ from kaogan.faces.boxes import Face, crop
 from kaogan.faces.detector import Detector
 from kaogan.files import atomic, explain, write_text
 
-COLUMNS = ("file", "x", "y", "width", "height", "score", "left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "crop")
+COLUMNS = (
+    "file",
+    "x",
+    "y",
+    "width",
+    "height",
+    "score",
+    "left_eye_x",
+    "left_eye_y",
+    "right_eye_x",
+    "right_eye_y",
+    "crop",
+)
 Progress = Callable[[int, int], None]
 
 
@@ -114,9 +127,7 @@ def _claim(out: Path) -> None:
         raise explain(error, out) from error
 
 
-def _pictures(
-    paths: Sequence[Path], summary: Summary
-) -> Iterator[tuple[str, Path | Callable[[], bytes | Path], int]]:
+def _pictures(paths: Sequence[Path], summary: Summary) -> Iterator[tuple[str, Path | Callable[[], bytes | Path], int]]:
     """(name, path or reader, number of pictures of its source)."""
     for path in paths:
         if path.is_file() and path.suffix.lower() in SUFFIXES:
@@ -126,7 +137,7 @@ def _pictures(
             summary.skipped += source.listing.skipped
             for index, entry in enumerate(source.listing.entries):
                 name = entry.name if len(paths) == 1 else f"{path.name}/{entry.name}"
-                yield name, lambda source=source, index=index: source.read(index), len(source.listing.entries)
+                yield name, partial(source.read, index), len(source.listing.entries)
 
 
 def _written(

@@ -55,8 +55,8 @@ def canvases(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """``count`` large pictures uint8 (H, W, 3) with none to six pasted faces, and their boxes (K, 4).
 
-    Faces are ``smallest`` to ``largest`` pixels, as pasted rectangles, faded or cut out, up to 20 degrees tilted, one in
-    eight grey; one canvas in six holds none. Among them lie pieces of pictures, shuffled faces and scribbles.
+    Faces are ``smallest`` to ``largest`` pixels, as pasted rectangles, faded or cut out, up to 20 degrees tilted, one
+    in eight grey; one canvas in six holds none. Among them lie pieces of pictures, shuffled faces and scribbles.
     """
     for _ in range(count):
         side = float(np.exp(gen.uniform(np.log(256), np.log(largest * 1.6))))

@@ -1,7 +1,8 @@
 """The network: a picture in, a map of face centres at an eighth of its size out.
 
 After CenterNet (Zhou et al. 2019, "Objects as Points"): a face is a peak of the heat map, and the same cell tells the
-exact centre, the size and the eyes. The network knows faces of SMALLEST to LARGEST pixels; a pyramid brings the others there.
+exact centre, the size and the eyes. The network knows faces of SMALLEST to LARGEST pixels; a pyramid brings the others
+there.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Block(nn.Module):
 
 
 class FaceNet(nn.Module):
-    """Images (N, 3, H, W) in [-1, 1], H and W multiples of 16 -> (N, 8, H / 8, W / 8): logits of the score, then CHANNELS.
+    """Images (N, 3, H, W) in [-1, 1], H and W multiples of 16 -> CHANNELS (N, 8, H / 8, W / 8), the score as a logit.
 
     Cells at an eighth see the lines of a face, those at a sixteenth what is round it.
     """
@@ -82,7 +83,9 @@ def fuse(network: FaceNet) -> FaceNet:
     twins = dict(fused.named_modules())
     for name, module in network.eval().named_modules():
         if isinstance(module, Conv):
-            folded = fuse_conv_bn_eval(module[0], module[1])
+            convolution, norm = module
+            assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            folded = fuse_conv_bn_eval(convolution, norm)
             twins[f"{name}.0"].load_state_dict(folded.state_dict())
     fused.head[-1].load_state_dict(network.head[-1].state_dict())
     return fused

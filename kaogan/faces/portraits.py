@@ -1,8 +1,8 @@
 """The pictures that the detector learns from, and where their faces are.
 
 A set's labels.csv may tell the boxes itself (columns file, x, y, w, h in pixels). For the four sets that the shipped
-weights were trained on, ``known.safetensors`` holds boxes and eyes by content: for those who have these sets, training is
-one command. See docs/faces.md for how the table was made.
+weights were trained on, ``known.safetensors`` holds boxes and eyes by content: for those who have these sets, training
+is one command. See docs/faces.md for how the table was made.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Progress = Callable[[int, int, str], None]
 def load_portraits(
     paths: Sequence[Path], held_out: bool = False, limit: int = 4000, progress: Progress | None = None
 ) -> list[Portrait]:
-    """Pictures with known faces from folders or zips, at most ``limit`` of each: those to train on, or the held-out fifth.
+    """Pictures with known faces from folders or zips, at most ``limit`` of each: to train on, or the held-out fifth.
 
     Which pictures are held out depends on their bytes alone. Raises UsageError for what is no set, KaoganError for sets
     in which no face is known.

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kaogan.errors import KaoganError
+from kaogan.faces import traps
 from kaogan.faces.compose import Portrait, lesson
+from kaogan.faces.detector import Detector
 from kaogan.faces.network import STRIDE, FaceNet, encode, fuse, loss
 from kaogan.files import atomic
 from kaogan.images import to_float
@@ -26,17 +28,24 @@ from kaogan.training import checkpoint
 from kaogan.training.hardware import choose_precision
 
 KEEP = 0.998  # of the moving average, per step
+# Scores between which a find is a trap: below it is harmless, above it is rather a face that nobody marked.
+FALLS_FOR = (0.25, 0.75)
 
 
 @dataclass(frozen=True)
 class Settings:
-    images: int = 160_000
+    images: int = 56_000
+    """Length of the first course, in pictures seen."""
+    second: int = 32_000
+    """Length of the second one, at half the learning rate, which adds what the first one's network falls for."""
+    sought: int = 3_000
+    """Pictures of either kind in which that is sought between the courses."""
     batch: int = 32
     size: int = 128
     """Side of the training pictures in pixels, a multiple of 16."""
     learning_rate: float = 2e-3
     widths: tuple[int, ...] = (16, 24, 48, 96)
-    threshold: float = 0.4
+    threshold: float = 0.6
     """Written into the weights: the score from which a face counts."""
     seed: int = 0
     save_every: int = 8_000
@@ -46,50 +55,60 @@ Report = Callable[[int, int, dict[str, float]], None]
 
 
 def train(
-    portraits: Sequence[Portrait], out: Path, settings: Settings = Settings(), report: Report | None = None  # noqa: B008
+    portraits: Sequence[Portrait],
+    out: Path,
+    settings: Settings = Settings(),
+    report: Report | None = None,
 ) -> Path:
     """Train on ``portraits`` and write ``out``/weights.safetensors; goes on from the checkpoint in ``out``.
 
+    A cosine from the learning rate to nothing in each of two courses; between them ``traps`` are sought.
     Raises KaoganError when ``out`` holds the checkpoint of other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)  # the first weights only; every later draw has its own generator
-    network = FaceNet(settings.widths).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = FaceNet(settings.widths).to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01, fused=True)
     clock = _resume(out, settings, network, average, optimiser)
     half = choose_precision("auto", torch.device("cpu")) == "bf16"
     means: dict[str, float] = {}
     began, start = time.monotonic(), clock
-    while clock < settings.images:
+    total = settings.images + settings.second
+    snares: list[np.ndarray] = []
+    while clock < total:
+        if clock >= settings.images and not snares:
+            snares = _traps(out, portraits, average, settings)
         for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * _rate(clock / settings.images)
-        images, wanted, weights = batch(portraits, settings, clock)
+            group["lr"] = _rate(clock, settings)
+        images, wanted, weights = batch(portraits, settings, clock, snares)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             maps = network(images)
-        total, parts = loss(maps, wanted, weights)
+        cost, parts = loss(maps, wanted, weights)
         optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        cost.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimiser.step()
         _average(average, network, min(KEEP, 1 - 1 / (1 + clock / settings.batch / 4)))
         clock += settings.batch
         for name, value in parts.items():
             means[name] = 0.98 * means.get(name, value) + 0.02 * value
-        done = clock >= settings.images
+        done = clock >= total
         if done or clock // settings.save_every > (clock - settings.batch) // settings.save_every:
             _save(out, settings, clock, network, average, optimiser)
             write_weights(out / "weights.safetensors", average, settings.threshold)
         if report:
             speed = (clock - start) / max(time.monotonic() - began, 1e-9)
-            report(min(clock, settings.images), settings.images, {**means, "images_per_second": speed})
+            report(min(clock, total), total, {**means, "images_per_second": speed})
     return out / "weights.safetensors"
 
 
-def batch(portraits: Sequence[Portrait], settings: Settings, clock: int) -> tuple[Tensor, Tensor, Tensor]:
+def batch(
+    portraits: Sequence[Portrait], settings: Settings, clock: int, snares: Sequence[np.ndarray] = ()
+) -> tuple[Tensor, Tensor, Tensor]:
     """The pictures (N, 3, S, S) shown at ``clock``, the wanted maps and their weights."""
     pairs = [
-        lesson(numpy_generator(settings.seed, "faces", clock + i), portraits, settings.size)
+        lesson(numpy_generator(settings.seed, "faces", clock + i), portraits, settings.size, snares)
         for i in range(0, settings.batch, 2)
     ]
     lessons = list(chain(*pairs))[: settings.batch]
@@ -108,9 +127,23 @@ def write_weights(path: Path, network: FaceNet, threshold: float) -> None:
         save_file(tensors, temporary, header)
 
 
-def _rate(done: float) -> float:
-    """A short rise, then a cosine to nearly nothing."""
-    return min(1.0, (done + 1e-3) / 0.02) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-3
+def _rate(clock: int, settings: Settings) -> float:
+    """In each course a short rise, then a cosine to nearly nothing."""
+    first = clock < settings.images
+    done = clock / settings.images if first else (clock - settings.images) / settings.second
+    peak = settings.learning_rate * (1 if first else 0.5)
+    return peak * (min(1.0, (done + 1e-3) / 0.02) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-3)
+
+
+def _traps(out: Path, portraits: Sequence[Portrait], average: FaceNet, settings: Settings) -> list[np.ndarray]:
+    """What the first course's network took for faces; kept in ``out``, for the network that fell for it is not."""
+    path = out / "traps.safetensors"
+    if not path.exists():
+        detector = Detector(fuse(average), threshold=FALLS_FOR[0])
+        found = traps.seek(detector, portraits, FALLS_FOR, settings.size, settings.sought, settings.seed)
+        with atomic(path) as temporary:
+            save_file({"traps": torch.from_numpy(found)}, temporary)
+    return list(load_file(path)["traps"].numpy())
 
 
 @torch.no_grad()
@@ -131,9 +164,7 @@ def _save(
     checkpoint.rotate(out, keep_last=1, keep_every=0)
 
 
-def _resume(
-    out: Path, settings: Settings, network: FaceNet, average: FaceNet, optimiser: torch.optim.Optimizer
-) -> int:
+def _resume(out: Path, settings: Settings, network: FaceNet, average: FaceNet, optimiser: torch.optim.Optimizer) -> int:
     found = checkpoint.find(out)
     if not found:
         return 0

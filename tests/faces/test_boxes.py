@@ -19,6 +19,7 @@ def square(x: float, y: float, side: float, score: float = 0.5) -> Face:
 
 def slow_overlap(one: Face, other: Face) -> tuple[float, float]:
     """(shared / union, shared / smaller area), counted on a grid of whole pixels."""
+
     def cells(f: Face) -> set[tuple[int, int]]:
         return {(i, j) for i in range(int(f.x), int(f.x + f.width)) for j in range(int(f.y), int(f.y + f.height))}
 
@@ -78,7 +79,12 @@ def test_crop_at_the_edge_moves_then_shrinks_then_repeats() -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.integers(1, 90), st.integers(1, 90), st.floats(0, 1), st.floats(0, 1), st.floats(0.5, 120), st.floats(0, 2),
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0.5, 120),
+    st.floats(0, 2),
     st.sampled_from([(), (1,), (3,)]),
 )
 def test_crop_is_square_holds_the_face_and_keeps_channels(height, width, u, v, side, margin, channels) -> None:
@@ -102,7 +108,9 @@ def test_upright_levels_the_eyes() -> None:
     assert cut.shape == (140, 140, 3)
     assert left[0] == pytest.approx(right[0], abs=1) and right[1] - left[1] == pytest.approx(40 * 2**0.5, abs=1.5)
     plain = crop(picture, face, margin=0.2)
-    assert np.argwhere(plain[..., 0] > 100).mean(0)[0] != pytest.approx(np.argwhere(plain[..., 1] > 100).mean(0)[0], abs=9)
+    assert np.argwhere(plain[..., 0] > 100).mean(0)[0] != pytest.approx(
+        np.argwhere(plain[..., 1] > 100).mean(0)[0], abs=9
+    )
 
 
 @pytest.mark.parametrize(

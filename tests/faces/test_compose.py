@@ -11,14 +11,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from kaogan.errors import KaoganError
+from kaogan.faces.boxes import Face
 from kaogan.faces.compose import Portrait, lesson, place
 from kaogan.faces.measure import canvases, judge
-from kaogan.faces.boxes import Face
 from kaogan.faces.portraits import drawn_portraits, is_held_out, load_portraits, pack, unpack
 from kaogan.faces.train import Settings, batch, train
 from kaogan.randomness import numpy_generator
 
-TINY = Settings(images=12, batch=4, size=64, widths=(4, 4, 8, 8), save_every=4)
+TINY = Settings(images=8, second=8, sought=4, batch=4, size=64, widths=(4, 4, 8, 8), save_every=4)
 
 
 def dotted(size: int = 80) -> Portrait:
@@ -79,7 +79,9 @@ def test_canvases_hold_what_they_say() -> None:
     assert boxes[:, 2].min() >= 48 and 300 < boxes[:, 2].max() <= 800
     for page, known in pages:
         for x, y, wide, high in known:
-            assert x + wide / 2 > 0 and y + high / 2 > 0 and x + wide / 2 < page.shape[1] and y + high / 2 < page.shape[0]
+            assert (
+                x + wide / 2 > 0 and y + high / 2 > 0 and x + wide / 2 < page.shape[1] and y + high / 2 < page.shape[0]
+            )
 
 
 def test_judging_by_hand() -> None:
@@ -120,10 +122,15 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     portraits = drawn_portraits(3, 48)
     whole = load_file(train(portraits, tmp_path / "whole", TINY))
 
+    where = 4
+
     def stop(done: int, total: int, stats: dict[str, float]) -> None:
-        if done == 8:
+        if done == where:
             raise KeyboardInterrupt
 
+    with pytest.raises(KeyboardInterrupt):
+        train(portraits, tmp_path / "halves", TINY, stop)
+    where = 12  # in the second course
     with pytest.raises(KeyboardInterrupt):
         train(portraits, tmp_path / "halves", TINY, stop)
     halves = load_file(train(portraits, tmp_path / "halves", TINY))
