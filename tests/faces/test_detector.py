@@ -41,7 +41,7 @@ def iou(face: Face, box: np.ndarray) -> float:
     return float(overlaps(np.array((face.x, face.y, face.width, face.height)), box[None])[0])
 
 
-@pytest.mark.parametrize(("number", "size"), enumerate([48, 56, 64, 80, 96, 128, 160, 200, 250, 300, 350, 400]))
+@pytest.mark.parametrize(("number", "size"), list(enumerate([48, 56, 64, 80, 96, 128, 160, 200, 250, 300, 350, 400])))
 def test_pasted_avatars_are_found_once(detector: Detector, number: int, size: int) -> None:
     page, box = pasted(5000 + number, size, (480, 560), (30 + 7 * number, 20 + 4 * number))
     faces = detector.find(page)
