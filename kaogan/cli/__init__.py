@@ -12,7 +12,7 @@ import typer
 import typer.core
 from rich.markup import escape
 
-from kaogan.cli import avatars, convert, faces, recipes, sample, tagger, train
+from kaogan.cli import avatars, convert, evaluate, faces, recipes, sample, tagger, train
 from kaogan.cli.shared import FREE_WORDS, console, errors
 from kaogan.errors import KaoganError
 from kaogan.version import __version__
@@ -111,5 +111,6 @@ app.command(context_settings=FREE_WORDS, epilog=sample.EPILOG)(sample.sample)
 app.command()(avatars.avatars)
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(faces.app, name="faces")
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(tagger.app, name="tagger")

@@ -1,8 +1,8 @@
 """Does the generator repeat its training pictures?
 
-A generated picture counts as a copy when it is nearer to some training picture than half the mean distance between that
-picture's whereabouts and its 50 nearest training pictures (the relative measure of Carlini et al. 2023, "Extracting
-Training Data from Diffusion Models", section 4.2, with their alpha = 0.5 and n = 50).
+A generated picture counts as a copy when it is nearer to a training picture than 95 of 100 training pictures are to
+their own nearest neighbour. So about one in twenty fresh pictures of the same kind counts, and what matters is how far
+a generator rises above the value of real against real pictures. A set with duplicates has a smaller threshold.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from kaogan.metrics.intervals import share
 from kaogan.metrics.manifold import pair_of
 from kaogan.metrics.neighbours import nearest
 
-NEIGHBOURS, ALPHA = 50, 0.5
-LEAST = 10
+QUANTILE = 0.05
+LEAST, LEAST_GENERATED = 40, 10
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,26 @@ class Memorisation:
     nearest: np.ndarray
     """int64 (N,): the training picture nearest to each generated one."""
     closeness: np.ndarray
-    """float64 (N,): its distance, over the mean distance to the 50 nearest; below ``ALPHA`` is a copy."""
-    distance_ratio: float
-    """The median distance from a generated picture to the nearest training picture, over that between training
-    pictures: about 1 for fresh pictures of the same kind, 0 for copies."""
+    """float64 (N,): its distance, in units of the median distance between training pictures and their nearest."""
+    threshold: float
+    """What ``closeness`` must not exceed in a copy."""
+
+    @property
+    def usual(self) -> float:
+        """The median closeness: about 1 for fresh pictures of the same kind, 0 for copies."""
+        return float(np.median(self.closeness))
 
 
 def memorisation(generated: np.ndarray, training: np.ndarray) -> Memorisation:
-    """Features (N, D) against *all* training pictures' (M, D). Raises TooFew below 10 training pictures."""
+    """Features (N, D) against *all* training pictures' (M, D). Raises TooFew below 10 against 40."""
     fakes, reals = pair_of(generated, training)
     if len(reals) < LEAST:
         raise TooFew(f"{len(reals)} training pictures, at least {LEAST} are needed")
-    distances, indices = nearest(fakes, reals, min(NEIGHBOURS, len(reals)))
+    if len(fakes) < LEAST_GENERATED:
+        raise TooFew(f"{len(fakes)} pictures, at least {LEAST_GENERATED} are needed")
+    distances, indices = nearest(fakes, reals, 1)
     among, _ = nearest(reals, reals, 1, same=True)
-    means = distances.mean(1)
-    closeness = np.divide(distances[:, 0], means, out=np.zeros(len(means)), where=means > 0)
-    usual = float(np.median(among))
-    ratio = float(np.median(distances[:, 0])) / usual if usual else float("nan")
-    return Memorisation(
-        share(int(np.count_nonzero(closeness < ALPHA)), len(closeness)), indices[:, 0], closeness, ratio
-    )
+    unit = float(np.median(among)) or 1.0
+    limit = float(np.quantile(among, QUANTILE))
+    copied = int(np.count_nonzero(distances[:, 0] <= limit))
+    return Memorisation(share(copied, len(distances)), indices[:, 0], distances[:, 0] / unit, limit / unit)

@@ -27,7 +27,7 @@ def training() -> np.ndarray:
 @pytest.mark.parametrize("copies", [0, 30, 200])
 def test_copies_are_counted(training: np.ndarray, copies: int) -> None:
     random = np.random.default_rng(1)
-    fresh = random.standard_normal((200 - copies, 12))
+    fresh = random.standard_normal((200 - copies, 12)) + 20
     rows = random.permutation(400)[:copies]
     generated = np.concatenate([training[rows] + random.standard_normal((copies, 12)) * 0.05, fresh])
 
@@ -36,21 +36,31 @@ def test_copies_are_counted(training: np.ndarray, copies: int) -> None:
         assert found.copies.value == copies / 200
         assert (found.nearest[:copies] == rows).all()
         assert found.copies.low <= found.copies.value <= found.copies.high
+        assert (found.closeness[:copies] <= found.threshold).all() and (found.closeness[copies:] > 1).all()
 
-    def absolute(generated: np.ndarray, training: np.ndarray) -> memory.Memorisation:
-        """Without the distances around: nothing is near in twelve dimensions."""
-        return memory.memorisation(generated * 0.5, training)
+    def farthest(generated: np.ndarray, training: np.ndarray) -> memory.Memorisation:
+        return memory.memorisation(-generated, training)
 
-    holds_only_for(memory.memorisation, {"another scale": absolute} if copies else {}, check)
+    holds_only_for(memory.memorisation, {"another place": farthest} if copies else {}, check)
 
 
-def test_the_distance_of_fresh_pictures_is_that_among_training_pictures(training: np.ndarray) -> None:
-    fresh = np.random.default_rng(2).standard_normal((300, 12))
-    assert memory.memorisation(fresh, training).distance_ratio == pytest.approx(1, abs=0.05)
-    assert memory.memorisation(training[:50], training).distance_ratio == 0
-    assert memory.memorisation(training[:50], training).copies.value == 1
-    with pytest.raises(TooFew, match="at least 10"):
-        memory.memorisation(fresh, training[:9])
+def test_one_in_twenty_fresh_pictures_counts() -> None:
+    random = np.random.default_rng(2)
+    training, fresh = random.standard_normal((2000, 12)), random.standard_normal((2000, 12))
+
+    def check(measure) -> None:
+        found = measure(fresh, training)
+        assert found.copies.value == pytest.approx(memory.QUANTILE, abs=0.02)
+        assert found.usual == pytest.approx(1, abs=0.05)
+
+    def itself_as_neighbour(generated: np.ndarray, training: np.ndarray) -> memory.Memorisation:
+        return memory.memorisation(generated, np.concatenate([training, training]))
+
+    holds_only_for(memory.memorisation, {"each is its own neighbour": itself_as_neighbour}, check)
+    exact = memory.memorisation(training[:50], training)
+    assert exact.copies.value == 1 and exact.usual == 0
+    with pytest.raises(TooFew, match="at least 40"):
+        memory.memorisation(fresh, training[:39])
 
 
 # attributes
