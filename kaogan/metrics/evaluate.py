@@ -166,6 +166,8 @@ def evaluate_one(
     report: Report = lambda done, total, what: None,
 ) -> Result:
     """Every metric with every extractor; what fails for lack of pictures is noted, and the rest goes on."""
+    if subject.count < 2 or len(reference.pictures) < 2:
+        raise TooFew(f"{subject.name} against {reference.pictures.source}: one picture says nothing; give more")
     result = Result(subject, reference=reference, seed=seed)
     if subject.count < LEAST_SAID or len(reference.pictures) < LEAST_SAID:
         fewer = min(subject.count, len(reference.pictures))
