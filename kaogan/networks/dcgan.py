@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kaogan.networks.base import Init, Judgement, Norm, Settings, condition, doublings, judge, picture
 from kaogan.networks.layers import ResidualBlock, SelfAttention, initialise, norm_layers, normalise_spectra
-from kaogan.networks.small_maps import Conv2d, ConvTranspose2d
+from kaogan.networks.convolutions import Conv2d, ConvTranspose2d
 
 Upsample = Literal["transpose", "nearest", "bilinear", "shuffle"]
 MapSize = Annotated[int, Field(ge=4, le=1024)]

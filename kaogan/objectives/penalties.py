@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from kaogan.derivatives import inputs_only
+
 Scores = Callable[[Tensor], Tensor]  # images (N, C, H, W) -> scores (N,)
 
 
@@ -36,5 +38,6 @@ def clip_weights(parameters: Iterable[Tensor], limit: float) -> None:
 def _gradients(scores: Scores, images: Tensor) -> Tensor:
     """d score / d picture, flattened to (N, C H W), in float32, itself differentiable."""
     images = images.requires_grad_(True)
-    (slope,) = torch.autograd.grad(scores(images).sum(), images, create_graph=True)
+    with inputs_only():
+        (slope,) = torch.autograd.grad(scores(images).sum(), images, create_graph=True)
     return slope.float().flatten(1)
