@@ -1,4 +1,4 @@
-"""Convolutions for training on a CPU: the weights and results of PyTorch's own, with the fastest way to each derivative.
+"""Convolutions for training on a CPU: PyTorch's in weights and results, with the fastest way to each derivative.
 
 A convolution, its gradient at the map and its gradient at the weights are bilinear, and each one's derivatives are the
 other two: three Functions, differentiable as often as one likes. PyTorch's second derivative instead swaps batch and
@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaogan.derivatives import weights_wanted
+from kaogan.hints import weight_casts, weights_wanted
 
-SMALL = 4  # px: oneDNN's gradient of the weights takes twice as long as a product of matrices on maps up to this
+SMALL = 8  # px: oneDNN's gradient of the weights takes up to twice as long as a product of matrices on maps up to this
 FEW = 4  # channels: oneDNN's transposed convolution takes three times as long as ``_cells`` for so few
 
 
@@ -35,7 +35,7 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if not _ours(self):
             return super().forward(x)
-        x, weight, bias = _cast(x, self.weight, self.bias)
+        x, weight, bias = _cast(x, self)
         shape = Shape(self.kernel_size[0], self.stride[0], int(self.padding[0]), (x.shape[2], x.shape[3]))
         out: Tensor = _Gather.apply(x, weight, bias, shape)
         return out
@@ -47,7 +47,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         if not _ours(self) or output_size is not None:
             return super().forward(x, output_size)
-        x, weight, bias = _cast(x, self.weight, self.bias)
+        x, weight, bias = _cast(x, self)
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
         high, wide = ((side - 1) * stride - 2 * padding + kernel + self.output_padding[0] for side in x.shape[2:])
         out: Tensor = _Spread.apply(x, weight, bias, Shape(kernel, stride, padding, (high, wide)))
@@ -60,12 +60,18 @@ def _ours(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     return wanted and weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def _cast(*tensors: Tensor | None) -> tuple[Any, ...]:
+def _cast(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Tensor, Tensor | None]:
     """What autocast does for PyTorch's convolutions."""
     if not torch.is_autocast_enabled("cpu"):
-        return tensors
-    dtype = torch.get_autocast_dtype("cpu")
-    return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
+        return x, layer.weight, layer.bias
+    dtype, weight, bias = torch.get_autocast_dtype("cpu"), layer.weight, layer.bias
+    casts, key = weight_casts(), (layer, torch.is_grad_enabled())
+    if casts is not None and key in casts:
+        return x.to(dtype), *casts[key]
+    cast = weight.to(dtype), None if bias is None else bias.to(dtype)
+    if casts is not None and weight.is_leaf:  # a parametrisation makes a new one each time
+        casts[key] = cast
+    return x.to(dtype), *cast
 
 
 class _Gather(torch.autograd.Function):
@@ -130,7 +136,7 @@ class _Correlate(torch.autograd.Function):
 def _gather(large: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
     if not _whole(shape):
         return F.conv2d(_flat(large), _flat(weight), bias, shape.stride, shape.padding)
-    return F.linear(_rows(large), _rows(weight), bias)[:, :, None, None]
+    return F.linear(_rows(large), _rows(weight), bias)[:, :, None, None].clone()  # see _spread
 
 
 def _spread(small: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
@@ -138,7 +144,8 @@ def _spread(small: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) ->
     kernel, stride, padding, size = shape
     if _whole(shape):
         out = (small.flatten(1) @ _rows(weight)).unflatten(1, (*size, -1)).permute(0, 3, 1, 2)
-        return out if bias is None else out + bias[:, None, None]
+        # A copy, for autograd forbids to change views in place, as activations do.
+        return out.clone() if bias is None else out + bias[:, None, None]
     if weight.shape[1] <= FEW and kernel % stride == 0 and not any((side + 2 * padding) % stride for side in size):
         return _cells(small, weight, bias, shape)
     extra = [side + 2 * padding - kernel - (few - 1) * stride for side, few in zip(size, small.shape[2:], strict=True)]
@@ -162,13 +169,14 @@ def _correlate(large: Tensor, small: Tensor, shape: Shape) -> Tensor:
 
 def _cells(small: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
     """The transposed convolution with the pixels of a cell, stride times stride of them, as channels of one pixel."""
-    kernel, stride, padding, (high, wide) = shape
-    outside, inside = weight.shape[:2]
+    (_, stride, padding, (high, wide)), inside = shape, weight.shape[1]
     split = weight.unflatten(3, (-1, stride)).unflatten(2, (-1, stride))  # (O, C, k/s, s, k/s, s)
-    cells = F.conv_transpose2d(small, split.permute(0, 3, 5, 1, 2, 4).flatten(1, 3))
-    out = cells.unflatten(1, (stride, stride, inside)).permute(0, 4, 1, 5, 2, 3)  # (N, H/s, s, W/s, s, C)
-    out = out.flatten(3, 4).flatten(1, 2)[:, padding : padding + high, padding : padding + wide]
-    return (out.contiguous() if bias is None else out + bias).permute(0, 3, 1, 2)
+    split = split.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+    cells = F.conv_transpose2d(small, split, None if bias is None else bias.repeat(stride * stride))
+    pixels = cells.unflatten(1, (stride, stride, inside)).permute(0, 4, 1, 5, 2, 3)  # (N, H/s, s, W/s, s, C)
+    pixels = pixels.flatten(3, 4).flatten(1, 2)[:, padding : padding + high, padding : padding + wide]
+    out = torch.empty_like(pixels.permute(0, 3, 1, 2), memory_format=torch.channels_last)
+    return out.copy_(pixels.permute(0, 3, 1, 2))
 
 
 def _whole(shape: Shape) -> bool:

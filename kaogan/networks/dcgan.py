@@ -15,8 +15,15 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor, nn
 
 from kaogan.networks.base import Init, Judgement, Norm, Settings, condition, doublings, judge, picture
-from kaogan.networks.layers import ResidualBlock, SelfAttention, initialise, norm_layers, normalise_spectra
 from kaogan.networks.convolutions import Conv2d, ConvTranspose2d
+from kaogan.networks.layers import (
+    ResidualBlock,
+    SelfAttention,
+    initialise,
+    leaky_norm_layers,
+    norm_layers,
+    normalise_spectra,
+)
 
 Upsample = Literal["transpose", "nearest", "bilinear", "shuffle"]
 MapSize = Annotated[int, Field(ge=4, le=1024)]
@@ -130,9 +137,8 @@ class DCGANDiscriminator(nn.Module):
         for stage, width in enumerate(s.widths(stages)):
             trunk.append(Conv2d(before, width, s.kernel, 2, (s.kernel - 1) // 2, bias=s.bias))
             size //= 2
-            if stage or s.first_norm:
-                trunk += norm_layers(s.norm, width, size, s.norm_eps)
-            trunk.append(nn.LeakyReLU(s.slope, inplace=True))
+            norm = s.norm if stage or s.first_norm else "none"
+            trunk += leaky_norm_layers(norm, width, size, s.norm_eps, s.slope)
             if size in s.attention:
                 trunk.append(SelfAttention(width))
             before = width

@@ -102,6 +102,13 @@ def norm_layers(kind: Norm, channels: int, size: int, eps: float) -> list[nn.Mod
     return [LayerNorm(channels, size, eps)] if kind == "layer" else []
 
 
+def leaky_norm_layers(kind: Norm, channels: int, size: int, eps: float, slope: float) -> list[nn.Module]:
+    """The same and a leaky ReLU, in one module where that is faster; as many layers either way."""
+    if kind == "instance":
+        return [InstanceNorm(channels, eps, slope), nn.Identity()]
+    return [*norm_layers(kind, channels, size, eps), nn.LeakyReLU(slope, inplace=True)]
+
+
 class ResidualBlock(nn.Module):
     """y = skip(x) + f(x), f = conv3×3, norm, leaky ReLU, conv3×3, norm; ``closing`` adds a leaky ReLU after the sum.
 
@@ -124,8 +131,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(before, after, 3, padding=1, bias=bias),
-            *norm_layers(norm, after, size, eps),
-            nn.LeakyReLU(slope, inplace=True),
+            *leaky_norm_layers(norm, after, size, eps, slope),
             nn.Conv2d(after, after, 3, padding=1, bias=bias),
             *norm_layers(norm, after, size, eps),
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from kaogan.derivatives import inputs_only
+from kaogan.hints import inputs_only
 
 Scores = Callable[[Tensor], Tensor]  # images (N, C, H, W) -> scores (N,)
 

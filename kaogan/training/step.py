@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kaogan.attributes import Schema
 from kaogan.data.edges import blur_edges
+from kaogan.hints import weights_stay
 from kaogan.images import to_float
 from kaogan.networks import Judgement
 from kaogan.objectives import (
@@ -55,6 +56,7 @@ class Steps:
 
     # The discriminator
 
+    @weights_stay()
     def discriminator(self, batch: Batch, reuse: bool = False) -> Fakes:
         """Show ``batch`` and as many fakes to the discriminator. With ``reuse`` the fakes keep their graph, so that the
         generator's step can use them again."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from kaogan.derivatives import inputs_only
+from kaogan.hints import inputs_only, weights_stay
 from kaogan.networks import convolutions
 
 # kind, channels, size in, kernel, stride, padding, output padding
@@ -97,9 +98,33 @@ def test_autocast_is_that_of_pytorchs(case: tuple[Any, ...]) -> None:
             out = module.train(training)(x)
         slopes = torch.autograd.grad(out.float().square().sum(), (x, *module.parameters()))
         assert out.dtype == torch.bfloat16 and all(slope.dtype == torch.float32 for slope in slopes)
-        results.append([out.float(), *slopes])
+        results.append([out.detach().float(), *slopes])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02 * float(theirs.abs().max()))
+
+
+def test_weights_are_cast_once_while_they_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = layer(*CASES[1])
+    module, x = module.float(), x.detach().float()
+    seen: list[torch.Tensor] = []
+    gather = convolutions._gather
+    monkeypatch.setattr(convolutions, "_gather", lambda x, w, *a: seen.append(w) or gather(x, w, *a))
+    slopes = []
+    for stay in (True, False):
+        with weights_stay() if stay else nullcontext(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                module(x)
+            loss = module(x).float().square().sum() + module(3 * x).float().square().sum()
+        slopes.append(torch.autograd.grad(loss, list(module.parameters())))
+    assert seen[1] is seen[2] and not seen[0].requires_grad and seen[1].requires_grad
+    assert seen[4] is not seen[5]
+    for ours, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02 * float(theirs.abs().max()))
+    with torch.no_grad():
+        module.weight.add_(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        module(x)
+    torch.testing.assert_close(seen[-1].float(), module.weight.detach(), rtol=0.01, atol=0)
 
 
 def test_only_training_in_channels_last_leaves_pytorchs_ways(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,40 @@
+"""What those who train tell the layers that have derivatives of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+_inputs_only = ContextVar("inputs_only", default=False)
+_casts: ContextVar[dict[Any, Any] | None] = ContextVar("casts", default=None)
+
+
+@contextmanager
+def inputs_only() -> Iterator[None]:
+    """No gradients of weights inside: ``torch.autograd.grad`` does not tell an autograd.Function which are wanted."""
+    token = _inputs_only.set(True)
+    try:
+        yield
+    finally:
+        _inputs_only.reset(token)
+
+
+def weights_wanted() -> bool:
+    return not _inputs_only.get()
+
+
+@contextmanager
+def weights_stay() -> Iterator[None]:
+    """Weights do not change inside but at the end, so that a layer need cast them only once."""
+    token = _casts.set({})
+    try:
+        yield
+    finally:
+        _casts.reset(token)
+
+
+def weight_casts() -> dict[Any, Any] | None:
+    """Where a layer may keep its cast weights, or None outside of ``weights_stay``."""
+    return _casts.get()
