@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-PART = 2**18  # numbers of a map that are worked on at a time
+PART = 2**19  # numbers of a map that are worked on at a time
 LARGE = 1024  # pixels: from here on PyTorch's own group norm has a fast way through channels-last, but only forward
 
 

@@ -148,6 +148,8 @@ def initialise(module: nn.Module, how: Init) -> None:
     ``dcgan``: convolutions and Linear ~ N(0, 0.02), batch norm ~ N(1, 0.02) (Radford et al. 2016 and GANime);
     ``glorot``: uniform, biases 0 (Keras); ``pytorch``: leave what the constructors drew.
     """
+    if any(weight.is_meta for weight in module.parameters()):
+        return  # PyTorch would import its compiler, for seconds, to draw nothing
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             if how == "dcgan":
