@@ -19,7 +19,7 @@ from kaogan.training import checkpoint
 from kaogan.training.batches import Batches
 from kaogan.training.folder import RunFolder
 from kaogan.training.hardware import choose_device, choose_precision, describe
-from kaogan.training.players import Players, build_players, collect, finite, restore, set_learning_rates
+from kaogan.training.players import Players, build_players, collect, finite, import_compiler_aside, restore, set_learning_rates
 from kaogan.training.souvenirs import Souvenirs
 from kaogan.training.step import Steps
 
@@ -55,6 +55,7 @@ def train(
     Raises UsageError for settings that don't fit the data or the run, KaoganError when the disk or the training fails;
     the last good checkpoint is always kept. Ctrl-C and SIGTERM leave a checkpoint and return.
     """
+    import_compiler_aside()
     settings, run = recipe.training, recipe.run
     device = choose_device(run.device)
     precision = choose_precision(run.precision, device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +88,17 @@ def build_optimiser(module: nn.Module, optim: Optim, own: PlayerOptim) -> torch.
             parameters, foreach=True, alpha=optim.alpha, eps=optim.eps, momentum=optim.momentum, **common
         )
     return torch.optim.SGD(parameters, momentum=optim.momentum, fused=fused, **common)
+
+
+def import_compiler_aside() -> None:
+    """PyTorch's optimisers import its compiler, which takes seconds: in a thread, while the run is being set up.
+
+    Making an optimiser would wait for it, to keep the compiler out of that; nothing here is compiled.
+    """
+    guarded = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+    if guarded is not None:
+        guarded.__dict__.setdefault("__dynamo_disable", guarded)
+    threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
 
 
 def set_learning_rates(players: Players, recipe: Recipe) -> None:
