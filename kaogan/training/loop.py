@@ -19,7 +19,15 @@ from kaogan.training import checkpoint
 from kaogan.training.batches import Batches
 from kaogan.training.folder import RunFolder
 from kaogan.training.hardware import choose_device, choose_precision, describe
-from kaogan.training.players import Players, build_players, collect, finite, import_compiler_aside, restore, set_learning_rates
+from kaogan.training.players import (
+    Players,
+    build_players,
+    collect,
+    finite,
+    import_compiler_aside,
+    restore,
+    set_learning_rates,
+)
 from kaogan.training.souvenirs import Souvenirs
 from kaogan.training.step import Steps
 
