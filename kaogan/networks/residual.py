@@ -21,8 +21,6 @@ Narrow = Literal["none", "block", "upsample"]
 
 class _Shared(Settings):
     family: Literal["residual"] = Field("residual", description="the family of networks")
-    # GANime wrote BatchNorm2d(c, 0.8), surely meaning the momentum, but the second argument is epsilon: set 0.8 only to
-    # use its weights.
     norm_eps: float = Field(1e-5, gt=0, le=1, description="epsilon of the normalisation")
     slope: float = Field(0.2, ge=0, lt=1, description="negative slope of the leaky ReLUs")
     init: Init = Field("dcgan", description="initial weights: dcgan N(0, 0.02), pytorch or glorot")
@@ -47,6 +45,9 @@ class ResidualGeneratorSettings(_Shared):
         "none", description="what halves the width at each doubling: the block before it, the upsampling, or nothing"
     )
     norm: Norm = Field("batch", description="normalisation of the maps; layer = over C, H and W")
+    # GANime wrote BatchNorm2d(c, 0.8) in its blocks, surely meaning the momentum, but the second argument is epsilon:
+    # set 0.8 only to use its weights.
+    block_eps: float | None = Field(None, gt=0, le=1, description="epsilon inside the residual blocks; null: norm_eps")
 
     @model_validator(mode="after")
     def _possible(self) -> ResidualGeneratorSettings:
@@ -84,7 +85,7 @@ class ResidualGenerator(nn.Module):
         width = s.width
 
         def block(before: int, after: int) -> nn.Module:
-            return ResidualBlock(before, after, size, norm=s.norm, eps=s.norm_eps, slope=s.slope)
+            return ResidualBlock(before, after, size, norm=s.norm, eps=s.block_eps or s.norm_eps, slope=s.slope)
 
         def norm(channels: int) -> list[nn.Module]:
             return norm_layers(s.norm, channels, size, s.norm_eps)

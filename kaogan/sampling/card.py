@@ -59,8 +59,9 @@ def card(config: Mapping[str, Any]) -> str:
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {recipe}, {size} × {size} px",
-        f"A generator of {'grey ' if config['channels'] == 1 else ''}{size} × {size} px pictures, trained with kaogan "
-        f"{_line(config.get('kaogan', ''))}. {_line(config.get('summary', ''))}",
+        f"A generator of {'grey ' if config['channels'] == 1 else ''}{size} × {size} px pictures, "
+        f"{'imported into' if config.get('imported') else 'trained with'} kaogan {_line(config.get('kaogan', ''))}. "
+        f"{_line(config.get('summary', ''))}",
         "![pictures drawn from the model](preview.png)",
         _facts(config, recipe),
         _usage(attributes),

@@ -11,12 +11,12 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from sampling.conftest import SCHEMA, SIZE, tiny_model
 
 from kaogan.attributes import Schema
 from kaogan.errors import KaoganError, UsageError
 from kaogan.networks import GENERATORS
 from kaogan.sampling.model import card, load
+from tests.sampling.conftest import SCHEMA, SIZE, tiny_model
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from sampling.conftest import SCHEMA, SIZE, tiny_model
 
 from kaogan.attributes import Attribute, Schema
 from kaogan.errors import KaoganError, UsageError
@@ -19,6 +18,7 @@ from kaogan.sampling.modes import (
     write_samples,
 )
 from kaogan.sampling.pictures import Writer, labelled_grid
+from tests.sampling.conftest import SCHEMA, SIZE, tiny_model
 
 STEP = SIZE + 2
 
