@@ -59,9 +59,6 @@ def train(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoints, the tagger and its figures.")] = Path(
         "runs/tagger"
     ),
-    images: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Examples to show.", show_default="as the built-in tagger")
-    ] = None,
     seed: Annotated[int, typer.Option(metavar="K", help="Of weights, examples and corruptions.")] = 0,
 ) -> None:
     """Train the tagger from the picture sets and measure it on their held-out parts.
@@ -71,14 +68,13 @@ def train(
     from kaogan.tagger import build
     from kaogan.tagger.training import Settings, Step
 
-    settings = Settings(seed=seed) if images is None else Settings(seed=seed, images=images)
     with progress_bar("reading") as update:
 
         def shown(step: Step) -> None:
             losses = "  ".join(f"{name} {value:.2f}" for name, value in step.losses.items())
             update(min(step.clock, step.total), step.total, f"training  {losses}")
 
-        figures = build.build(data, out, settings, update, shown)
+        figures = build.build(data, out, Settings(seed=seed), update, shown)
     _print_figures(figures)
     console.print(
         escape(f"The tagger is {out / build.WEIGHTS}, all figures are in {out / build.FIGURES}."), soft_wrap=True

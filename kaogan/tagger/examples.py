@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -16,11 +17,29 @@ from kaogan.tagger.negatives import NEGATIVES
 from kaogan.tagger.network import ATTRIBUTES, IMAGE_SIZE
 from kaogan.tagger.preprocessing import to_images
 
-# How often each set is drawn among the faces.
-SHARES = {"konachan": 0.34, "makegirls": 0.24, "avatars": 0.14, "getchu": 0.18, "selfie2anime": 0.10}
-FAULTY, NOT_FACES = 0.30, 0.12  # of the faces; of the batch
 CUT_BACKGROUNDS = 0.25  # of what is not a face
-UNTOUCHED = 0.3  # faces that stay where they are: resampling softens, and pictures to be tagged are mostly sharp
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a batch is made of. ``shares``: how often each set is drawn among the faces; ``faulty``: of the faces;
+    ``not_faces``: of the batch; ``unmoved`` and ``uncoloured``: faces that keep their place and their colours, because
+    resampling softens, and pictures to be tagged are mostly sharp."""
+
+    shares: Mapping[str, float]
+    faulty: float
+    not_faces: float
+    unmoved: float
+    uncoloured: float
+
+
+MAIN = Mix(
+    {"konachan": 0.34, "makegirls": 0.24, "avatars": 0.14, "getchu": 0.18, "selfie2anime": 0.10}, 0.3, 0.12, 0.3, 0.3
+)
+# The end of training: colours as they are, most of all in the set whose tags are finest.
+POLISH = Mix(
+    {"konachan": 0.30, "makegirls": 0.42, "avatars": 0.07, "getchu": 0.12, "selfie2anime": 0.09}, 0.2, 0.1, 0.4, 0.7
+)
 UNKNOWN = -1
 
 
@@ -41,26 +60,27 @@ class Examples:
 
     def __init__(self, faces: dict[str, Tagged], backgrounds: np.ndarray, seed: int) -> None:
         self.faces, self.backgrounds, self.seed = faces, backgrounds, seed
-        shares = np.array([SHARES[name] for name in faces])
-        self._sets, self._shares = list(faces.values()), shares / shares.sum()
+        self._sets = list(faces.values())
 
-    def draw(self, step: int, count: int) -> Batch:
+    def draw(self, step: int, count: int, mix: Mix = MAIN) -> Batch:
         rng = numpy_generator(self.seed, "tagger batch", step)
         pictures = np.empty((count, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
         labels = {name: np.full(count, UNKNOWN) for name in ATTRIBUTES}
         face, quality = np.full(count, 1.0, np.float32), np.full(count, 1.0, np.float32)
         faults = np.zeros((count, len(FAULTS)), np.float32)
-        not_faces = round(NOT_FACES * count)
+        not_faces = round(mix.not_faces * count)
+        shares = np.array([mix.shares[name] for name in self.faces])
+        shares /= shares.sum()
         for i in range(count):
             if i < not_faces:
-                pictures[i] = self._negative(rng)
+                pictures[i] = self._negative(rng, shares)
                 face[i], quality[i], faults[i] = 0, UNKNOWN, UNKNOWN
             else:
-                picture, tags = self._face(rng)
-                pictures[i] = recolour(move(picture, rng), rng)
+                picture, tags = self._face(rng, shares)
+                pictures[i] = recolour(move(picture, rng, mix.unmoved), rng, mix.uncoloured)
                 readable = True
-                if rng.random() < FAULTY:
-                    pictures[i], kind, strength = self._broken(pictures[i], rng)
+                if rng.random() < mix.faulty:
+                    pictures[i], kind, strength = self._broken(pictures[i], rng, shares)
                     quality[i] = 1 - strength
                     faults[i, kind] = min(1.0, strength / 0.25)
                     readable = strength < READABLE and list(FAULTS)[kind] in READABLE_FAULTS
@@ -75,29 +95,31 @@ class Examples:
             torch.from_numpy(faults),
         )
 
-    def _face(self, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, int]]:
-        chosen = self._sets[rng.choice(len(self._sets), p=self._shares)]
+    def _face(self, rng: np.random.Generator, shares: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+        chosen = self._sets[rng.choice(len(self._sets), p=shares)]
         index = rng.integers(len(chosen))
         return chosen.images[index], {name: int(values[index]) for name, values in chosen.labels.items()}
 
-    def _broken(self, picture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int, float]:
+    def _broken(
+        self, picture: np.ndarray, rng: np.random.Generator, shares: np.ndarray
+    ) -> tuple[np.ndarray, int, float]:
         kind, strength = int(rng.integers(len(FAULTS))), float(rng.uniform(0.03, 1))
-        other, _ = self._face(rng)
+        other, _ = self._face(rng, shares)
         return list(FAULTS.values())[kind](picture, strength, rng, other), kind, strength
 
-    def _negative(self, rng: np.random.Generator) -> np.ndarray:
+    def _negative(self, rng: np.random.Generator, shares: np.ndarray) -> np.ndarray:
         if len(self.backgrounds) and rng.random() < CUT_BACKGROUNDS:
             picture = self.backgrounds[rng.integers(len(self.backgrounds))]
             return recolour(picture[:, ::-1] if rng.random() < 0.5 else picture, rng)
-        face, _ = self._face(rng)
+        face, _ = self._face(rng, shares)
         return NEGATIVES[rng.integers(len(NEGATIVES))](face, rng)
 
 
-def move(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def move(picture: np.ndarray, rng: np.random.Generator, unmoved: float) -> np.ndarray:
     """Half of the pictures mirrored; most turned, scaled and shifted a little, as a face finder's boxes vary."""
     if rng.random() < 0.5:
         picture = np.ascontiguousarray(picture[:, ::-1])
-    if rng.random() < UNTOUCHED:
+    if rng.random() < unmoved:
         return picture
     size = picture.shape[0]
     centre = (size - 1) / 2
@@ -107,9 +129,9 @@ def move(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (size, size), flags=interpolation, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def recolour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def recolour(picture: np.ndarray, rng: np.random.Generator, uncoloured: float = 0.3) -> np.ndarray:
     """Brightness, contrast, saturation and hue vary, by less than what makes another colour of one."""
-    if rng.random() < UNTOUCHED:
+    if rng.random() < uncoloured:
         return picture
     matrix = hue_matrix(np.radians(rng.uniform(-4, 4))) @ saturation_matrix(np.exp(rng.uniform(-0.18, 0.18)))
     contrast, brightness = np.exp(rng.uniform(-0.12, 0.12)), rng.uniform(-10, 10)

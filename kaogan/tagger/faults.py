@@ -34,7 +34,7 @@ def noise(picture: Picture, strength: float, rng: np.random.Generator, other: Pi
     field = rng.standard_normal((height, width, channels if rng.random() < 0.7 else 1), dtype=np.float32)
     if rng.random() < 0.3:
         field = cv2.GaussianBlur(field, (0, 0), 0.7).reshape(field.shape) * 2.5
-    return _clip(picture + field * (2 + 70 * strength**1.3))
+    return _clip(picture + field * (2 + 55 * strength**1.3))
 
 
 def jpeg(picture: Picture, strength: float, rng: np.random.Generator, other: Picture) -> Picture:

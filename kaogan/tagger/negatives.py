@@ -86,7 +86,7 @@ def low_pass_noise(face: Picture, rng: np.random.Generator) -> Picture:
     if rng.random() < 0.5:
         field = 0.75 * field.mean(2, keepdims=True) + 0.25 * field
     field = (field - field.mean((0, 1))) / (field.std() + 1e-6)
-    return _clip(field * rng.uniform(10, 80) + face.mean((0, 1)))
+    return _clip(field * rng.uniform(10, 120) + face.mean((0, 1)))
 
 
 def gradient(face: Picture, rng: np.random.Generator) -> Picture:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kaogan.errors import KaoganError, UsageError
 from kaogan.randomness import seed_for
-from kaogan.tagger.examples import Batch, Examples
+from kaogan.tagger.examples import MAIN, POLISH, Batch, Examples
 from kaogan.tagger.network import ATTRIBUTES, Architecture, TaggerNetwork
 from kaogan.training import checkpoint
 from kaogan.training.hardware import choose_device, choose_precision
@@ -25,10 +25,13 @@ from kaogan.training.meters import Meters
 
 @dataclass(frozen=True)
 class Settings:
-    """``images``: examples shown in all; ``warmup`` of them at a rising rate, the last ``cooldown`` (a share) at a
-    falling one; ``average``: decay of the weights' moving average for each step."""
+    """Examples are shown in two phases: ``images`` of the main mix, with ``warmup`` of them at a rising rate and the
+    last ``cooldown`` (a share) at a falling one; then ``polish`` of the polishing mix, from ``polish_rate`` times the
+    rate down. ``average``: decay of the weights' moving average for each step."""
 
-    images: int = 300_000
+    images: int = 300_032
+    polish: int = 150_016
+    polish_rate: float = 0.6
     batch_size: int = 64
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
@@ -37,6 +40,10 @@ class Settings:
     average: float = 0.998
     label_smoothing: float = 0.0
     seed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.images + self.polish
 
 
 @dataclass
@@ -77,15 +84,17 @@ def train(
     resume(learner, folder, settings)
     meters, began, saved, first = Meters(), time.monotonic(), time.monotonic(), learner.clock
     try:
-        while learner.clock < settings.images:
-            batch = examples.draw(learner.clock // settings.batch_size, settings.batch_size)
-            set_learning_rate(learner, settings)
+        while learner.clock < settings.total:
+            mix = MAIN if learner.clock < settings.images else POLISH
+            batch = examples.draw(learner.clock // settings.batch_size, settings.batch_size, mix)
+            for group in learner.optimiser.param_groups:
+                group["lr"] = settings.learning_rate * rate_at(learner.clock, settings)
             for name, value in update(learner, batch, settings, precision).items():
                 meters.add(name, value)
             learner.clock += settings.batch_size
             if learner.clock // settings.batch_size % 10 == 0:
                 rate = (learner.clock - first) / (time.monotonic() - began)
-                on_step(Step(learner.clock, settings.images, meters.take(), rate))
+                on_step(Step(learner.clock, settings.total, meters.take(), rate))
             if time.monotonic() - saved > save_every:
                 keep(learner, folder, settings)
                 saved = time.monotonic()
@@ -117,13 +126,13 @@ def start(architecture: Architecture, settings: Settings) -> Learner:
     return Learner(network, copy.deepcopy(network).eval().requires_grad_(False), optimiser)
 
 
-def set_learning_rate(learner: Learner, settings: Settings) -> None:
-    """A rise, a plateau, a fall to nothing. Before the fall the total plays no part: a training may be prolonged."""
-    rise = (learner.clock + settings.batch_size) / max(1, settings.warmup)
-    fall = (settings.images - learner.clock) / max(1.0, settings.cooldown * settings.images)
-    factor = max(0.0, min(1.0, rise, fall))
-    for group in learner.optimiser.param_groups:
-        group["lr"] = settings.learning_rate * factor
+def rate_at(clock: int, settings: Settings) -> float:
+    """The share of the learning rate: a rise, a plateau, a fall to nothing, and once more a lower fall."""
+    if clock >= settings.images:
+        return settings.polish_rate * (settings.total - clock) / settings.polish
+    rise = (clock + settings.batch_size) / max(1, settings.warmup)
+    fall = (settings.images - clock) / max(1.0, settings.cooldown * settings.images)
+    return min(1.0, rise, fall)
 
 
 def update(learner: Learner, batch: Batch, settings: Settings, precision: str) -> dict[str, Tensor]:
@@ -204,5 +213,4 @@ def resume(learner: Learner, folder: Path, settings: Settings) -> None:
 
 def _described(learner: Learner, settings: Settings) -> dict[str, Any]:
     """What must be the same to go on, as it comes back from JSON."""
-    described = {k: v for k, v in asdict(settings).items() if k != "images"}
-    return json.loads(json.dumps({**described, "architecture": learner.network.architecture.to_json()}))
+    return json.loads(json.dumps({**asdict(settings), "architecture": learner.network.architecture.to_json()}))

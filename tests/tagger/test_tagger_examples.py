@@ -7,7 +7,7 @@ import torch
 from kaogan.data import avatars
 from kaogan.randomness import numpy_generator
 from kaogan.tagger import data
-from kaogan.tagger.examples import FAULTY, NOT_FACES, Examples, move, recolour
+from kaogan.tagger.examples import MAIN, POLISH, Examples, move, recolour
 from kaogan.tagger.faults import FAULTS, displace, hue_matrix, saturation_matrix
 from kaogan.tagger.negatives import NEGATIVES
 
@@ -65,11 +65,12 @@ def test_a_batch_is_a_function_of_seed_and_step(faces):
     first, again, other = examples.draw(5, 32), examples.draw(5, 32), examples.draw(6, 32)
     assert torch.equal(first.images, again.images) and torch.equal(first.labels["hair"], again.labels["hair"])
     assert not torch.equal(first.images, other.images)
+    assert not torch.equal(first.images, examples.draw(5, 32, POLISH).images)
 
 
 def test_a_batch_knows_what_it_shows(faces):
     batch = Examples({"avatars": faces}, faces.images[:0], seed=0).draw(0, 400)
-    negatives = round(NOT_FACES * 400)
+    negatives = round(MAIN.not_faces * 400)
     assert torch.equal(batch.face, torch.tensor([0.0] * negatives + [1.0] * (400 - negatives)))
     for labels in batch.labels.values():
         assert (labels[:negatives] == -1).all()
@@ -77,7 +78,7 @@ def test_a_batch_knows_what_it_shows(faces):
     whole = (batch.quality == 1) & (batch.face == 1)
     assert (batch.labels["hair"][whole] >= 0).all() and (batch.faults[whole] == 0).all()
     broken = (batch.quality < 1) & (batch.face == 1)
-    assert abs(int(broken.sum()) / (400 - negatives) - FAULTY) < 0.08
+    assert abs(int(broken.sum()) / (400 - negatives) - MAIN.faulty) < 0.08
     assert (batch.faults[broken] > 0).sum(1).eq(1).all()
     assert (batch.labels["hair"][broken & (batch.quality < 0.7)] == -1).all()
 
@@ -85,8 +86,9 @@ def test_a_batch_knows_what_it_shows(faces):
 def test_moving_and_recolouring_are_mild(faces):
     rng = numpy_generator(0, "mild")
     for face in faces.images:
-        assert difference(recolour(face, rng), face) < 25
-        moved = move(face, rng)
+        assert 0 < difference(recolour(face, rng, uncoloured=0), face) < 25
+        moved = move(face, rng, unmoved=0)
+        assert not np.array_equal(moved, face)
         assert moved.shape == face.shape and moved.dtype == np.uint8
 
 

@@ -13,7 +13,7 @@ from kaogan.tagger.network import Architecture
 from kaogan.tagger.training import Settings, losses_of, train
 
 TINY = Architecture(widths=(8, 8, 16, 16), depths=(0, 0, 0, 0), features=16)
-SETTINGS = Settings(images=256, batch_size=16, warmup=32, average=0.5)
+SETTINGS = Settings(images=160, polish=96, batch_size=16, warmup=32, average=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def examples() -> Examples:
 
 def test_it_learns(examples, tmp_path):
     losses = []
-    settings = Settings(images=1600, batch_size=16, warmup=100, learning_rate=4e-3, average=0.9)
+    settings = Settings(images=1400, polish=200, batch_size=16, warmup=100, learning_rate=4e-3, average=0.9)
     network = train(examples, settings, tmp_path, TINY, lambda step: losses.append(step.losses))
     assert not network.training
     assert losses[-1]["hair"] < losses[0]["hair"] - 0.5
@@ -48,25 +48,18 @@ def test_stopped_and_resumed_is_the_same_as_never_stopped(examples, tmp_path):
 
 
 def test_other_settings_in_the_same_folder_are_refused(examples, tmp_path):
-    settings = Settings(images=16, batch_size=16)
+    settings = Settings(images=16, polish=16, batch_size=16)
     train(examples, settings, tmp_path, TINY)
     with pytest.raises(UsageError, match="other settings"):
-        train(examples, Settings(images=16, batch_size=16, seed=1), tmp_path, TINY)
+        train(examples, Settings(images=16, polish=16, batch_size=16, seed=1), tmp_path, TINY)
 
 
-def test_rate_rises_stays_and_falls_and_a_longer_training_begins_alike():
-    def rates(settings: Settings) -> list[float]:
-        learner = training.start(TINY, settings)
-        found = []
-        for learner.clock in range(0, settings.images, settings.batch_size):
-            training.set_learning_rate(learner, settings)
-            found.append(learner.optimiser.param_groups[0]["lr"] / settings.learning_rate)
-        return found
-
-    short = rates(Settings(images=1000, batch_size=10, warmup=100, cooldown=0.3))
-    assert short[0] == pytest.approx(0.1) and short[9] == 1 and short[69] == 1
-    assert short[85] == pytest.approx(0.5) and short[-1] == pytest.approx(1 / 30)
-    assert rates(Settings(images=2000, batch_size=10, warmup=100, cooldown=0.3))[:70] == short[:70]
+def test_rate_rises_stays_falls_and_polishes():
+    settings = Settings(images=1000, polish=200, batch_size=10, warmup=100, cooldown=0.3, polish_rate=0.5)
+    rates = [training.rate_at(clock, settings) for clock in range(0, settings.total, settings.batch_size)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == 1 and rates[70] == 1
+    assert rates[85] == pytest.approx(0.5) and rates[99] == pytest.approx(1 / 30)
+    assert rates[100] == 0.5 and rates[110] == pytest.approx(0.25) and rates[-1] == pytest.approx(0.025)
 
 
 def test_the_unknown_counts_nothing_in_any_loss():
