@@ -65,14 +65,22 @@ def train(
 
     Stopped, it goes on where it was when the same command is given again.
     """
+    import time
+
     from kaogan.tagger import build
     from kaogan.tagger.training import Settings, Step
 
+    said = time.monotonic()
     with progress_bar("reading") as update:
 
         def shown(step: Step) -> None:
+            nonlocal said
             losses = "  ".join(f"{name} {value:.2f}" for name, value in step.losses.items())
             update(min(step.clock, step.total), step.total, f"training  {losses}")
+            if not console.is_terminal and time.monotonic() - said > 15:
+                rate = f"{step.images_per_second:.0f}/s"
+                console.print(f"{step.clock:>9,} of {step.total:,}  {losses}  {rate}", soft_wrap=True)
+                said = time.monotonic()
 
         figures = build.build(data, out, Settings(seed=seed), update, shown)
     _print_figures(figures)
