@@ -16,6 +16,7 @@ from kaogan.files import write_text
 NAME = "kaogan"
 TITLE = "images/ and labels.csv, what 'kaogan train' and 'kaogan prepare' use"
 WRITES_FILE = False
+SIDE = ("dataset.json", "metadata.csv", "report.html", "README.md")  # what a prepared set has beside its pictures
 
 
 def detect(path: Path) -> bool:
@@ -28,7 +29,7 @@ def read(path: Path) -> Iterator[Collection]:
         names = [entry.name for entry in source.listing.entries]
         table = table_of(source, names, [name for name, _ in source.listing.skipped])
         folder = source.listing.labels[0].removesuffix(LABELS) if source.listing.labels else ""
-        yield collect(source, table.columns, table.notes, names=relative_to(names, folder), side=["dataset.json"])
+        yield collect(source, table.columns, table.notes, names=relative_to(names, folder), side=SIDE)
 
 
 def write(job: Job, out: Path) -> None:
