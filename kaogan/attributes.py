@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kaogan.errors import UsageError, nearest
+
+if TYPE_CHECKING:  # who only reads labels does not wait for torch
+    import torch
+    from torch import Tensor
 
 UNKNOWN = -1
 
@@ -92,6 +94,8 @@ class Schema:
 
     def encode(self, labels: np.ndarray | Tensor) -> Tensor:
         """Labels (N, K) -> codes (N, A); an unknown attribute is a slice of zeros."""
+        import torch
+
         labels = torch.as_tensor(labels)
         codes = torch.zeros(len(labels), self.size)
         for column, part in enumerate(self.slices):
@@ -101,6 +105,8 @@ class Schema:
 
     def sample(self, count: int, generator: torch.Generator, uniform: bool = False) -> Tensor:
         """Labels (count, K) drawn independently from the priors, or uniformly."""
+        import torch
+
         columns = []
         for attribute in self.attributes:
             weights = torch.tensor([1.0] * len(attribute.values) if uniform else attribute.priors, dtype=torch.float64)

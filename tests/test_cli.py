@@ -136,7 +136,7 @@ def refused(said: Said, code: int, *words: str) -> None:
         (["train", "dcgan", *TINY, "--batch-size", "25", "--dry-run"], ["fewer than one batch of 25"]),
         (["train", "dcgan", *TINY, "--out", "list.yaml"], ["list.yaml is a file; --out must name a folder"]),
         (["train", "dcgan", *TINY, "--out", "mine"], ["mine is not empty and holds no run"]),
-        (["train", "dcgan", "--data", "none"], ["no such folder or zip of pictures: none"]),
+        (["train", "dcgan", "--data", "none"], ["no such folder, zip or tar of pictures: none"]),
         (["train", "dcgan", "--data", "mine/face.png"], ["mine/face.png is one picture; give the folder"]),
         (["train", "dcgan", "--data", "list.yaml"], ["list.yaml is neither a folder nor a zip"]),
         (["train", "acgan", "--data", "mine", "--image-size", "16"], ["mine"]),

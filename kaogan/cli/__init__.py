@@ -12,7 +12,7 @@ import typer
 import typer.core
 from rich.markup import escape
 
-from kaogan.cli import avatars, convert, evaluate, export, faces, import_, recipes, sample, tagger, train
+from kaogan.cli import avatars, convert, evaluate, export, faces, import_, prepare, recipes, sample, tagger, train
 from kaogan.cli.shared import FREE_WORDS, console, errors
 from kaogan.errors import KaoganError
 from kaogan.version import __version__
@@ -108,6 +108,7 @@ def top(
 
 app.command(context_settings=FREE_WORDS, epilog=train.EPILOG)(train.train)
 app.command(context_settings=FREE_WORDS, epilog=sample.EPILOG)(sample.sample)
+app.command(epilog=prepare.EPILOG)(prepare.prepare)
 app.command()(avatars.avatars)
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(faces.app, name="faces")

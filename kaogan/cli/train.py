@@ -22,7 +22,8 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="A folder or zip of pictures, with labels.csv if there is one. Without it: avatars."
+            metavar="PATH",
+            help="A folder, zip or tar of pictures, with labels.csv if there is one. Without it: avatars.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder. (runs/RECIPE)")] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,6 +43,16 @@ class BrokenPicture(Exception):  # noqa: N818 - it names what it is
         self.reason = reason
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself."""
+
+    format: str  # Pillow's name: JPEG, PNG, WEBP ...
+    width: int  # as it lies in the file, before it is turned upright, px
+    height: int
+    plain: bool  # one upright RGB or grey picture of 8 bits: any reader shows what we see
+
+
 def decode(source: bytes | str | Path, image_size: int, channels: int = 3) -> np.ndarray:
     """A picture as uint8 (S, S, C): short side resized to ``image_size`` with antialiasing, then the centre cropped.
 
@@ -60,6 +71,13 @@ def read_picture(source: bytes | str | Path, channels: int = 3, at_least: int | 
     With ``at_least``, a JPEG may be read at half, a quarter or an eighth of its size, never with a side below three
     times ``at_least``: what is left to resize still decides the look. Raises BrokenPicture.
     """
+    return read_with_header(source, channels, at_least)[0]
+
+
+def read_with_header(
+    source: bytes | str | Path, channels: int = 3, at_least: int | None = None
+) -> tuple[Image.Image, Header]:
+    """Like ``read_picture``, with what the file says of itself."""
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 or 3, not {channels}")
     if isinstance(source, bytes):
@@ -92,7 +110,7 @@ def fit(picture: Image.Image, image_size: int) -> Image.Image:
     return picture.resize((image_size, image_size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
 
 
-def _read(file: BinaryIO, channels: int, at_least: int | None) -> Image.Image:
+def _read(file: BinaryIO, channels: int, at_least: int | None) -> tuple[Image.Image, Header]:
     """Every exception of a decoder becomes BrokenPicture: what hostile bytes make Pillow raise is nowhere listed."""
     try:
         with Image.open(file, formats=FORMATS) as opened:
@@ -103,7 +121,8 @@ def _read(file: BinaryIO, channels: int, at_least: int | None) -> Image.Image:
                 opened.draft(None, (3 * at_least, 3 * at_least))
             with _LARGE if opened.size[0] * opened.size[1] > _LARGE_PIXELS else nullcontext():
                 _load_whole(opened)
-                return _upright(_to_mode(opened, channels), opened)
+                picture = _upright(_to_mode(opened, channels), opened)
+                return picture, Header(opened.format or "", width, height, _is_plain(opened))
     except BrokenPicture:
         raise
     except UnidentifiedImageError as error:
@@ -156,6 +175,19 @@ def _upright(picture: Image.Image, opened: Image.Image) -> Image.Image:
     except Exception:
         return picture
     return picture.transpose(turn) if turn is not None else picture
+
+
+def _is_plain(opened: Image.Image) -> bool:
+    try:
+        upright = opened.getexif().get(ORIENTATION, 1) in (0, 1)
+    except Exception:
+        upright = False
+    return (
+        upright
+        and opened.mode in ("RGB", "L")
+        and "transparency" not in opened.info
+        and getattr(opened, "n_frames", 1) == 1
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ CLASS = "class"
 MAX_VALUES_AUTO, MAX_VALUES = 64, 1000
 FILE = "file"
 # Numbers about a picture rather than names of what it shows.
-_MEASURES = frozenset(
+MEASURES = frozenset(
     [*"xywh", "x0", "y0", "x1", "y1", "x2", "y2", "left", "top", "right", "bottom", "width", "height"]
 ).union(("id", "index", "score", "conf"))
 _NOTHING = frozenset({"", "unknown"})
@@ -186,7 +186,7 @@ def _not_a_label(name: str, cells: Sequence[str], most: int, named: bool = False
         return None
     if len(values) < 2:
         return "one value only"
-    if (name.lower() in _MEASURES or name.lower().endswith(("_conf", "_score", "_id"))) and _all_numbers(values):
+    if (name.lower() in MEASURES or name.lower().endswith(("_conf", "_score", "_id"))) and _all_numbers(values):
         return "a measure"
     return None
 

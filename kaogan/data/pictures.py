@@ -51,7 +51,7 @@ def load_pictures(
     avatar_seed: int = 0,
     progress: Progress | None = None,
 ) -> PictureSet:
-    """Read a folder, a zip or (``source=None``) the built-in avatars, decoded once into the cache.
+    """Read a folder, a zip, a tar or (``source=None``) the built-in avatars, decoded once into the cache.
 
     ``attributes``: None for no labels, ``["auto"]`` for every column that is one, or names. ``merge`` makes new classes
     out of groups of old ones: ``{"year": {"early": ["2000", "2001"]}}``. ``progress(done, total, what)`` is called
@@ -65,7 +65,7 @@ def load_pictures(
     if source is None:
         return _avatars(image_size, channels, attributes, merge, cache, avatar_count, avatar_seed, progress)
     if not str(source).strip():
-        raise UsageError("no folder or zip of pictures is named; give its path")
+        raise UsageError("no folder, zip or tar of pictures is named; give its path")
     with open_source(Path(source)) as opened:
         listing = opened.listing
         entries = [(entry.name, entry.size, entry.stamp) for entry in listing.entries]

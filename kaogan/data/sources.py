@@ -1,4 +1,4 @@
-"""Which picture files there are: in a folder, or in a zip that is never extracted."""
+"""Which picture files there are: in a folder, or in a zip or tar that is never extracted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 import threading
 import unicodedata
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -22,15 +22,22 @@ SUFFIXES = frozenset(
     re.findall(r"\S+", ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .avif .tif .tiff .ppm .pgm .pbm .pnm .apng")
 )
 LABELS = "labels.csv"
-IGNORED = frozenset({"__MACOSX", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini"})  # and every name with a leading dot
+# What lies beside pictures: of the system, of kaogan prepare. And every name with a leading dot.
+IGNORED = frozenset(
+    re.findall(
+        r"\S+",
+        "__MACOSX .ipynb_checkpoints Thumbs.db desktop.ini "
+        "metadata.csv origins.csv dropped.csv doubtful.csv dataset.json report.html",
+    )
+)
 MAX_FILES = 5_000_000
 # What a compressor gains on a real picture is far below this; beyond it, a small archive fills the memory.
 MAX_RATIO, RATIO_FROM = 200, 16 * 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One picture file. ``stamp`` changes with its contents (time in ns, or CRC in a zip)."""
+    """One picture file. ``stamp`` changes with its contents (time in ns, CRC in a zip, place in a tar)."""
 
     name: str  # relative, with "/"
     size: int  # bytes
@@ -51,7 +58,7 @@ class Listing:
 
 
 class Source(Protocol):
-    """A folder or a zip."""
+    """A folder, a zip or a tar."""
 
     path: Path
     listing: Listing
@@ -79,22 +86,30 @@ def shown(name: str) -> str:
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[Source]:
-    """A folder or zip by its path. Raises UsageError when it is neither, KaoganError when it cannot be read."""
+def open_source(path: Path, without: Collection[Path] = ()) -> Iterator[Source]:
+    """A folder, zip or tar by its path; folders in ``without`` (resolved) are not walked into.
+
+    Raises UsageError when it is none of these, KaoganError when it cannot be read.
+    """
+    from kaogan.data.tars import Tar, is_tar
+
     try:
         path = path.expanduser()
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"no such folder or zip of pictures: {shown(str(path))}; check the path") from error
+        raise UsageError(f"no such folder, zip or tar of pictures: {shown(str(path))}; check the path") from error
     except (ValueError, RuntimeError) as error:  # a zero character; "~" of nobody
         raise UsageError(f"not a path: {shown(str(path))}") from error
     except OSError as error:
         raise explain(error, path) from error
     if stat.S_ISDIR(mode):
-        yield Folder(path)
+        yield Folder(path, without)
     elif stat.S_ISREG(mode) and _is_zip(path):
         with Zip(path) as archive:
             yield archive
+    elif stat.S_ISREG(mode) and is_tar(path):
+        with Tar(path) as tar:
+            yield tar
     else:
         raise _not_a_set(path)
 
@@ -111,29 +126,32 @@ def _is_zip(path: Path) -> bool:
 def _not_a_set(path: Path) -> UsageError:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
-        return UsageError(f"{path} is one picture; give the folder it is in ({path.parent}) or a zip of pictures")
-    if suffix in (".tar", ".gz", ".tgz", ".xz", ".bz2", ".zst", ".7z", ".rar"):
-        return UsageError(f"{path} is not a zip; unpack it and give the folder, or pack it again as a zip")
+        return UsageError(
+            f"{path} is one picture; give the folder it is in ({path.parent}) or a zip or tar of pictures"
+        )
+    if suffix in (".gz", ".xz", ".bz2", ".zst", ".7z", ".rar"):
+        return UsageError(f"{path} is neither a zip nor a tar; unpack it and give the folder, or pack it as a zip")
     if path.name == LABELS:
         return UsageError(f"{path} is the list of labels; give the folder it is in ({path.parent})")
-    return UsageError(f"{path} is neither a folder nor a zip of pictures; give one of these")
+    return UsageError(f"{path} is neither a folder nor a zip or tar of pictures; give one of these")
 
 
-def _kind(name: str) -> str | None:
+def why_no_picture(name: str) -> str | None:
     """None for a file that may be a picture, else why it is not one."""
     suffix = PurePosixPath(name).suffix.lower()
     return None if suffix in SUFFIXES or not suffix else f"not a picture file ({suffix})"
 
 
-def _ignored(part: str) -> bool:
+def ignored(part: str) -> bool:
     return part.startswith(".") or part in IGNORED
 
 
 class Folder:
     """A folder, flat or nested. Links are followed to files inside the folder only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, without: Collection[Path] = ()) -> None:
         self.path = path
+        self._without = frozenset(map(str, without))
         self.stamp = "folder"
         self.listing = Listing()
         try:
@@ -150,13 +168,15 @@ class Folder:
             folder, prefix = waiting.pop()
             try:
                 with os.scandir(folder) as found:
-                    items = [item for item in found if not _ignored(item.name)]
+                    items = [item for item in found if not ignored(item.name)]
             except OSError as error:
                 if not prefix:
                     raise
                 self.listing.skipped.append((prefix, f"folder cannot be read: {error.strerror or error}"))
                 continue
             for item in items:
+                if item.path in self._without:
+                    continue
                 if item.is_dir(follow_symlinks=False):
                     waiting.append((Path(item.path), f"{prefix}{item.name}/"))
                 else:
@@ -183,7 +203,7 @@ class Folder:
                     return "link to a folder"
             if not item.is_file():
                 return "not a regular file"
-            if item.name != LABELS and (reason := _kind(name)):
+            if item.name != LABELS and (reason := why_no_picture(name)):
                 return reason
             if item.stat().st_size > MAX_BYTES:
                 return f"too large: more than {MAX_BYTES // 2**20} MB"
@@ -236,7 +256,7 @@ class Zip:
     def _add(self, member: zipfile.ZipInfo) -> None:
         name = _name(member)
         parts = name.split("/")
-        if member.is_dir() or any(_ignored(part) and part not in (".", "..") for part in parts):
+        if member.is_dir() or any(ignored(part) and part not in (".", "..") for part in parts):
             return
         if reason := _refused_member(member, name, parts):
             self.listing.skipped.append((name, reason))
@@ -280,7 +300,7 @@ def _refused_member(member: zipfile.ZipInfo, name: str, parts: list[str]) -> str
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind and kind != stat.S_IFREG:
         return "not a regular file"
-    if parts[-1] != LABELS and (reason := _kind(name)):
+    if parts[-1] != LABELS and (reason := why_no_picture(name)):
         return reason
     if member.file_size > MAX_BYTES:
         return f"too large: unpacks to more than {MAX_BYTES // 2**20} MB"

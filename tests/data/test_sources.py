@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,6 +63,12 @@ def test_hidden_and_system_files_are_not_there(make_set: Make) -> None:
     assert loaded.names == ("a.png",) and loaded.skipped == ()
 
 
+def test_a_prepared_sets_own_files_are_not_told_of(make_set: Make) -> None:
+    beside = ["dataset.json", "report.html", "origins.csv", "dropped.csv", "metadata.csv", ".prepare/journal.sqlite"]
+    loaded = load(make_set(dict.fromkeys(beside, b"x") | {"images/a.png": PNG}))
+    assert loaded.names == ("images/a.png",) and loaded.skipped == ()
+
+
 def test_skipped_with_reasons(make_set: Make) -> None:
     files = {
         "good.png": PNG,
@@ -105,7 +110,8 @@ def test_nothing_left(make_set: Make, files: dict[str, bytes], tmp_path: Path) -
         ("none/deeper", None, "no such folder"),
         ("face.png", PNG, "is one picture; give the folder"),
         ("labels.csv", b"file\n", "is the list of labels"),
-        ("a.txt", b"x", "neither a folder nor a zip"),
+        ("a.txt", b"x", "neither a folder nor a zip or tar"),
+        ("a.7z", b"x", "neither a zip nor a tar; unpack it"),
         ("a\0b", None, "not a path"),
     ],
 )
@@ -119,20 +125,13 @@ def test_not_a_set(tmp_path: Path, name: str, data: bytes | None, message: str) 
 
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_no_name(empty: str) -> None:
-    with pytest.raises(UsageError, match="no folder or zip"):
+    with pytest.raises(UsageError, match="no folder, zip or tar"):
         load(empty)
 
 
 def test_the_folder_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(write_folder(tmp_path, {"a.png": PNG}))
     assert load(".").names == ("a.png",)
-
-
-def test_a_tar(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "set.tar", "w"):
-        pass
-    with pytest.raises(UsageError, match="is not a zip; unpack it"):
-        load(tmp_path / "set.tar")
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04 and no more"])

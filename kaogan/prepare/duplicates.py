@@ -1,0 +1,187 @@
+"""Which pictures are copies of which: exact ones by content, near and mirrored ones by an index of perceptual hashes.
+
+Neighbours come from a k-d tree (SciPy) over the hash's principal components, in which copies lie far closer than other
+pictures do, so that a search is near-linear. Every pair it finds is then compared by its thumbnails
+(``comparing.differences``): the index may be generous, and aligned faces that only look alike are not lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from kaogan.prepare.comparing import differences, rough_difference
+from kaogan.prepare.hashing import HASH_SIZE, mirrored, perceptual_hash
+
+KEPT, EXACT, NEAR, MIRRORED = 0, 1, 2, 3
+DIMENSIONS = 16  # more would tell strangers apart no better, but slow the tree
+RADIUS = 150.0  # hash distance, grey levels; 95 % of copies cut by up to 8 % a side are nearer
+NEIGHBOURS = 12
+MEAN = 0.4  # of the limit on a patch: the limit on the mean over all
+_BATCH = 256
+# Looser than for a copy: another expression of the same drawing, which should not be on both sides of a split.
+ALIKE_WORST, ALIKE_MEAN = 45.0, 9.0
+
+Take = Callable[[np.ndarray], np.ndarray]  # positions (M,) -> thumbnails uint8 (M, 32, 32, 3)
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of N pictures: if and how each is a copy (KEPT, EXACT, NEAR, MIRRORED), of which one, its look-alikes."""
+
+    kind: np.ndarray  # uint8 (N,)
+    copy_of: np.ndarray  # int64 (N,), -1 where kept
+    group: np.ndarray  # int64 (N,)
+
+
+def find_copies(
+    take: Take,
+    contents: np.ndarray,
+    rank: np.ndarray,
+    *,
+    limit: float = 16.0,
+    mirror: bool = True,
+    progress: Progress | None = None,
+) -> Found:
+    """Keep the best of each set of copies; the lower ``rank`` (N,), all different, the better.
+
+    ``contents`` (N,): equal numbers are equal files. ``take`` gives thumbnails. ``limit``: the most that a patch of two
+    copies may differ, grey levels. A copy of a copy stays if it is no copy of what is kept: chains do not grow.
+    """
+    count = len(contents)
+    search = _Search(count, take, rank, limit, mirror, progress)
+    search.collapse(contents, EXACT)
+    hashes, prints = _hashes(take, count, progress)
+    search.collapse(prints, NEAR)
+    points, flipped = _project(hashes, hashes), _project(hashes, mirrored(hashes))
+    asked = np.flatnonzero(search.kind == KEPT)
+    while len(asked):
+        full = search.round(points, flipped, asked)
+        before = search.kept
+        search.settle()
+        # A list of neighbours that was full may have hidden others behind those that are gone now.
+        asked = full[search.kind[full] == KEPT] if search.kept < before else full[:0]
+    return search.found()
+
+
+class _Search:
+    def __init__(
+        self, count: int, take: Take, rank: np.ndarray, limit: float, mirror: bool, progress: Progress | None
+    ) -> None:
+        self.kind = np.zeros(count, np.uint8)
+        self._copy_of = np.full(count, -1, np.int64)
+        self._take, self._rank, self._limit, self._mirror, self._progress = take, rank, limit, mirror, progress
+        self._seen = np.empty(0, np.int64)  # codes of pairs that were compared
+        self._copies: list[np.ndarray] = []  # (M, 3): better, worse, kind
+        self._alike: list[np.ndarray] = [np.empty((0, 2), np.int64)]
+
+    @property
+    def kept(self) -> int:
+        return int((self.kind == KEPT).sum())
+
+    def collapse(self, labels: np.ndarray, kind: int) -> None:
+        """Of those that are left, keep the best of each label."""
+        left = np.flatnonzero(self.kind == KEPT)
+        order = left[np.lexsort((self._rank[left], labels[left]))]
+        same = np.concatenate(([False], labels[order][1:] == labels[order][:-1])) if len(order) else np.empty(0, bool)
+        first = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
+        self.kind[order[same]] = kind
+        self._copy_of[order[same]] = order[first[same]]
+
+    def round(self, points: np.ndarray, flipped: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """Compare ``asked`` with their neighbours among those that are left; returns the ones with full lists."""
+        left = np.flatnonzero(self.kind == KEPT)
+        tree = cKDTree(points[left])
+        pairs, full = [], np.zeros(len(self.kind), bool)
+        for turned, query in ((0, points), (1, flipped)) if self._mirror else ((0, points),):
+            count = min(NEIGHBOURS + 1, len(left))
+            _, found = tree.query(query[asked], k=[*range(1, count + 1)], distance_upper_bound=RADIUS, workers=-1)
+            at, column = np.nonzero(found < len(left))
+            a, b = asked[at], left[found[at, column]]
+            full[asked[found[:, -1] < len(left)]] = True
+            a, b = np.minimum(a, b), np.maximum(a, b)
+            pairs.append(((a * len(self.kind) + b) * 2 + turned)[a != b])
+        codes = np.setdiff1d(np.concatenate(pairs), self._seen)
+        self._seen = np.union1d(self._seen, codes)
+        self._compare(codes)
+        return np.flatnonzero(full)
+
+    def _compare(self, codes: np.ndarray) -> None:
+        for at in range(0, len(codes), _BATCH):
+            part = codes[at : at + _BATCH]
+            turned = part % 2 == 1
+            a, b = part // 2 // len(self.kind), part // 2 % len(self.kind)
+            better = self._rank[a] < self._rank[b]  # decides which is laid over which, whatever their order
+            a, b = np.where(better, a, b), np.where(better, b, a)
+            first, second = self._take(a), self._take(b)
+            second[turned] = second[turned][:, :, ::-1]
+            near = rough_difference(first, second) <= max(ALIKE_MEAN, MEAN * self._limit)
+            a, b, turned = a[near], b[near], turned[near]
+            if not near.any():
+                continue
+            worst, mean = differences(first[near], second[near])
+            same = (worst <= self._limit) & (mean <= MEAN * self._limit)
+            alike = same | ((worst <= ALIKE_WORST) & (mean <= ALIKE_MEAN))
+            edges = np.stack([a, b, np.where(turned, MIRRORED, NEAR)], 1)
+            self._copies.append(edges[same])
+            self._alike.append(edges[alike][:, :2])
+            if self._progress:
+                self._progress(min(at + _BATCH, len(codes)), len(codes), "comparing look-alikes")
+
+    def settle(self) -> None:
+        """In order of rank: a picture is a copy if it is one of a better picture that is kept."""
+        if not self._copies:
+            return
+        edges = np.concatenate(self._copies)
+        edges = edges[(self.kind[edges[:, 0]] == KEPT) & (self.kind[edges[:, 1]] == KEPT)]
+        for better, worse, kind in edges[np.lexsort((self._rank[edges[:, 0]], self._rank[edges[:, 1]]))]:
+            if self.kind[better] == KEPT and self.kind[worse] == KEPT:
+                self.kind[worse], self._copy_of[worse] = kind, better
+
+    def found(self) -> Found:
+        count = len(self.kind)
+        dropped = np.flatnonzero(self._copy_of >= 0)
+        edges = np.concatenate([*self._alike, np.stack([self._copy_of[dropped], dropped], 1)])
+        graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), shape=(count, count))
+        _, group = connected_components(graph, directed=False) if count else (0, np.empty(0, np.int64))
+        # What was kept may have been overtaken meanwhile: point to the one that is kept in the end.
+        for at in dropped[np.argsort(self._rank[dropped])]:
+            if (of := self._copy_of[at]) >= 0 and self._copy_of[of] >= 0:
+                self._copy_of[at] = self._copy_of[of]
+        return Found(self.kind, self._copy_of, group.astype(np.int64))
+
+
+def _hashes(take: Take, count: int, progress: Progress | None) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (N, 108) and int64 (N,): the perceptual hash and a digest of each thumbnail."""
+    hashes, prints = np.empty((count, HASH_SIZE), np.float32), np.empty(count, np.int64)
+    for at in _batches(count, 1024):
+        thumbnails = take(at)
+        hashes[at] = perceptual_hash(thumbnails)
+        digests = b"".join(hashlib.blake2b(t.tobytes(), digest_size=8).digest() for t in thumbnails)
+        prints[at] = np.frombuffer(digests, "<i8")
+        if progress:
+            progress(int(at[-1]) + 1, count, "hashing")
+    return hashes, prints
+
+
+def _project(sample: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """(N, 108) -> (N, 16): the principal components of ``sample``. Distances only shrink, so no copy is lost by it."""
+    if not len(hashes):
+        return np.empty((0, DIMENSIONS))
+    mean = sample.mean(0, dtype=np.float64)
+    centred = sample.astype(np.float64) - mean
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    # Rounded, so that the last bit of another processor's BLAS does not decide who is a neighbour.
+    return np.round((hashes - mean) @ vectors[:, ::-1][:, :DIMENSIONS], 3)
+
+
+def _batches(count: int, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, count, size):
+        yield np.arange(start, min(start + size, count))

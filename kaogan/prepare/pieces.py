@@ -1,0 +1,95 @@
+"""The pieces that passed every check of their own, and which of them stay."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from kaogan.prepare.duplicates import Found, find_copies
+from kaogan.prepare.files import Files
+from kaogan.prepare.hashing import SIDE
+from kaogan.prepare.journal import Journal
+from kaogan.prepare.settings import Twins
+
+_BYTES = SIDE * SIDE * 3
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(slots=True)
+class Kept:
+    """One piece of one file."""
+
+    row: int  # in the journal
+    position: int  # of its file
+    digest: str
+    number: int  # of the face in its picture
+    alone: bool  # the only piece of its picture
+    suffix: str
+    bytes: int
+    width: int
+    height: int
+    area: int
+    box: tuple[float, float, float, float] | None
+    score: float
+    brightness: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.digest}-{self.number}"
+
+
+def read_pieces(files: Files, journal: Journal) -> list[Kept]:
+    """Every piece of the files that are there, in the order of the files."""
+    positions = {files.known(position): position for position in range(len(files))}
+    pieces = []
+    query = (
+        "SELECT p.id, f.source, f.name, f.nth, f.digest, p.number, p.suffix, p.bytes, p.width, p.height, p.area, "
+        "p.x, p.y, p.w, p.h, p.score, p.brightness FROM pieces p JOIN files f ON f.id = p.file WHERE p.step IS NULL"
+    )
+    for row, source, name, nth, digest, number, *about in journal.rows(query):
+        suffix, size, width, height, area, x, y, w, h, score, brightness = about
+        position = positions[bytes(source), bytes(name), nth]
+        box = None if x is None else (x, y, w, h)
+        pieces.append(
+            Kept(row, position, digest, number, True, suffix, size, width, height, area, box, score, brightness)
+        )
+    pieces.sort(key=lambda piece: (piece.position, piece.number))
+    for one, other in pairwise(pieces):
+        if one.position == other.position:
+            one.alone = other.alone = False
+    return pieces
+
+
+def copies(
+    pieces: list[Kept],
+    labelled: np.ndarray,
+    journal: Journal,
+    folder: Path,
+    settings: Twins,
+    progress: Progress | None,
+) -> Found:
+    """Which pieces are copies. The labelled one is kept, then the largest, then the first."""
+    count = len(pieces)
+    contents = np.unique([piece.key for piece in pieces], return_inverse=True)[1] if count else np.empty(0, np.int64)
+    areas = np.array([piece.area for piece in pieces])
+    rank = np.empty(count, np.int64)
+    rank[np.lexsort((np.arange(count), -areas, ~labelled))] = np.arange(count)
+    with tempfile.TemporaryFile(dir=folder) as thumbnails:  # on disk: a hundred thousand are 300 MB
+        where = {piece.row: at for at, piece in enumerate(pieces)}
+        for row, data in journal.rows("SELECT id, thumbnail FROM pieces WHERE step IS NULL"):
+            thumbnails.seek(where[row] * _BYTES)
+            thumbnails.write(data)
+
+        def take(at: np.ndarray) -> np.ndarray:
+            result = np.empty((len(at), _BYTES), np.uint8)
+            for into, index in zip(result, at.tolist(), strict=True):
+                thumbnails.seek(index * _BYTES)
+                thumbnails.readinto(into.data)
+            return result.reshape(-1, SIDE, SIDE, 3)
+
+        return find_copies(take, contents, rank, limit=settings.difference, mirror=settings.mirrored, progress=progress)

@@ -1,0 +1,203 @@
+"""report.html: what was kept, what was dropped and why, on one page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from kaogan.data.decoding import BrokenPicture, fit, read_picture
+from kaogan.data.sources import shown
+from kaogan.prepare import tables
+from kaogan.prepare.pieces import Kept
+from kaogan.prepare.split import share_of
+
+if TYPE_CHECKING:
+    from kaogan.prepare.finish import Dropped, Result
+    from kaogan.prepare.pipeline import _Run
+
+TILE = 96  # px, longest side of a small picture
+KEPT_TILES, DROPPED_TILES, VALUE_TILES, MEAN_OF = 120, 48, 8, 600
+MEAN_SIZE = 128
+BINS = 24
+
+MEANINGS = {
+    "skipped": "not picture files, or not to be opened",
+    "unread": "could not be read this time",
+    "broken": "broken, truncated or hostile files",
+    "tiny": "smaller than the smallest useful side",
+    "no face": "pictures in which no face was found",
+    "monochrome": "nearly one colour",
+    "blurred": "not sharp",
+    "exact copy": "the same file again",
+    "near copy": "re-encoded, resized or slightly cropped",
+    "mirrored copy": "the same, seen in a mirror",
+}
+
+
+def page(run: _Run, result: Result) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    source = resources.files("kaogan.prepare").joinpath("report.html.j2").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    pictures = _Pictures(run)
+    return template.from_string(source).render(
+        name=shown(run.out.resolve().name),
+        sources=[shown(given) for given in run.files.given],
+        settings=run.settings,
+        kept=len(result.pieces),
+        parts=sorted({part: result.parts.count(part) for part in set(result.parts) - {""}}.items()),
+        steps=_steps(result),
+        sample=pictures.tiles(_sample(result.pieces, KEPT_TILES)),
+        dropped=[_dropped(step, result, pictures) for step in MEANINGS if result.counts[step]],
+        attributes=[_attribute(name, result, pictures) for name in _drawn(result)],
+        doubts=_doubts(result, pictures),
+        doubtful=len(result.doubts),
+        mean=_mean(result.pieces, pictures),
+        sizes=histogram([piece.area**0.5 for piece in result.pieces], "px"),
+        brightness=histogram([piece.brightness for piece in result.pieces], "", 0, 255),
+        notes=result.notes,
+    )
+
+
+def histogram(
+    values: Sequence[float], unit: str, low: float | None = None, high: float | None = None
+) -> dict[str, Any]:
+    """Bars of 0 to 1, and what stands below them. The far ends are gathered in the outermost bars."""
+    if not values:
+        return {"bars": [], "low": "", "high": "", "middle": ""}
+    found = np.asarray(values, float)
+    low = float(np.quantile(found, 0.01)) if low is None else low
+    high = float(np.quantile(found, 0.99)) if high is None else high
+    if high <= low:
+        low, high = low - 1, high + 1
+    counts, _ = np.histogram(found.clip(low, high), BINS, (low, high))
+    space = f" {unit}" if unit else ""
+    return {
+        "bars": [
+            {"share": float(count / counts.max()), "count": int(count), "at": f"{edge:.0f}{space}"}
+            for count, edge in zip(counts, np.linspace(low, high, BINS + 1)[:-1], strict=True)
+        ],
+        "low": f"{low:.0f}{space}",
+        "high": f"{high:.0f}{space}",
+        "middle": f"median {np.median(found):.0f}{space}",
+    }
+
+
+class _Pictures:
+    """Small pictures as data: URLs."""
+
+    def __init__(self, run: _Run) -> None:
+        self._find: Callable[[str, str, int], Any] = run.store.find
+        self.url = cache(self._url)
+
+    def read(self, piece: Kept) -> Image.Image | None:
+        path = self._find(piece.key, piece.suffix, piece.bytes)
+        try:
+            return read_picture(path, at_least=TILE) if path else None
+        except BrokenPicture:
+            return None
+
+    def tiles(self, pieces: Iterable[Kept]) -> list[dict[str, str]]:
+        return [{"url": url, "title": piece.key} for piece in pieces if (url := self.of(piece))]
+
+    def of(self, piece: Kept) -> str:
+        return self.url(piece.key, piece.suffix, piece.bytes)
+
+    def _url(self, key: str, suffix: str, size: int) -> str:
+        path = self._find(key, suffix, size)
+        try:
+            picture = read_picture(path, at_least=TILE) if path else None
+        except BrokenPicture:
+            picture = None
+        if picture is None:
+            return ""
+        picture.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
+        return as_url(picture)
+
+
+def as_url(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=82, method=2)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _steps(result: Result) -> list[dict[str, Any]]:
+    most = max(1, *(count for step, count in result.counts.items() if step != "files"))
+    return [
+        {"step": step, "count": count, "share": count / most, "meaning": MEANINGS.get(step, "in the set")}
+        for step, count in result.counts.items()
+        if step != "files" and (count or step == "kept")
+    ]
+
+
+def _sample(pieces: Sequence[Kept], count: int) -> list[Kept]:
+    """The same for the same pictures, spread over all of them."""
+    return sorted(pieces, key=lambda piece: share_of(piece.key, "report"))[:count]
+
+
+def _dropped(step: str, result: Result, pictures: _Pictures) -> dict[str, Any]:
+    found = [each for each in result.dropped if each.step == step]
+    found.sort(key=lambda each: share_of(f"{each.source}/{each.name}", "report"))
+    shown_ones = [each for each in found if each.preview is not None][:DROPPED_TILES]
+    by_key = {piece.key: piece for piece in result.pieces}
+    tiles = []
+    for each in shown_ones:
+        tile = {"title": f"{each.name}: {each.reason}", "url": _preview(each, pictures), "of": ""}
+        if each.kept in by_key:
+            tile["of"] = pictures.of(by_key[each.kept])
+        tiles.append(tile)
+    reasons = [] if tiles else [{"name": each.name, "reason": each.reason} for each in found[:12]]
+    more = len(found) - (len(tiles) or len(reasons))
+    return {"step": step, "count": len(found), "meaning": MEANINGS[step], "tiles": tiles, "list": reasons, "more": more}
+
+
+def _preview(dropped: Dropped, pictures: _Pictures) -> str:
+    if isinstance(dropped.preview, Kept):
+        return pictures.of(dropped.preview)
+    return "data:image/jpeg;base64," + base64.b64encode(dropped.preview or b"").decode("ascii")
+
+
+def _drawn(result: Result) -> list[str]:
+    return [a.name for a in tables.schema(result.rows, result.columns).attributes if len(a.values) <= 64]
+
+
+def _attribute(name: str, result: Result, pictures: _Pictures) -> dict[str, Any]:
+    counts = tables.counts_of(result.rows, name)
+    known = sorted((value for value in counts if value), key=lambda value: (-counts[value], value))
+    members: dict[str, list[Kept]] = {value: [] for value in known}
+    for piece, row in zip(result.pieces, result.rows, strict=True):
+        if row.get(name):
+            members[row[name]].append(piece)
+    most = max(counts.values())
+    values = [
+        {
+            "value": value,
+            "count": counts[value],
+            "share": counts[value] / most,
+            "tiles": pictures.tiles(_sample(members[value], VALUE_TILES)),
+        }
+        for value in known
+    ]
+    return {"name": name, "values": values, "unknown": counts.get("", 0), "unknown_share": counts.get("", 0) / most}
+
+
+def _doubts(result: Result, pictures: _Pictures) -> list[dict[str, Any]]:
+    by_name = dict(zip(result.names, result.pieces, strict=True))
+    surest = sorted(result.doubts, key=lambda each: (-each[1].confidence, each[0]))[:DROPPED_TILES]
+    return [{"doubt": doubt, "url": pictures.of(by_name[file]), "title": file} for file, doubt in surest]
+
+
+def _mean(pieces: Sequence[Kept], pictures: _Pictures) -> str:
+    total, count = np.zeros((MEAN_SIZE, MEAN_SIZE, 3)), 0
+    for piece in _sample(pieces, MEAN_OF):
+        if picture := pictures.read(piece):
+            total += np.asarray(fit(picture, MEAN_SIZE))
+            count += 1
+    return as_url(Image.fromarray(np.rint(total / count).astype(np.uint8))) if count else ""
