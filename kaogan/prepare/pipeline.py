@@ -149,7 +149,8 @@ class _Run:
             told = {"fingerprint": self._all, "kept": outcome.kept, "counts": outcome.counts, "notes": outcome.notes}
             self.journal.set("done", json.dumps({**told, "tables": tables}))
         if not outcome.kept:
-            most = ", ".join(f"{count:,} {step}" for step, count in outcome.counts.items() if count and step not in ("files", "kept"))
+            dropped = {step: count for step, count in outcome.counts.items() if step not in ("files", "kept")}
+            most = ", ".join(f"{count:,} {step}" for step, count in dropped.items() if count)
             raise KaoganError(f"no picture is left ({most or 'none was found'}); see {outcome.report}")
         return outcome
 

@@ -50,6 +50,7 @@ def cores() -> int:
 
 class _Pool(Protocol):
     size: int
+    tries: int  # how often an item that was alone may kill before it is given up
 
     def get(self) -> Executor: ...
 
@@ -105,8 +106,8 @@ def _in_order(
 
 
 def _alone(work: Work, item: Sequence[Any], pool: _Pool, killed: Callable[[], Any]) -> Any:
-    """The result of one item. Its first death may be a neighbour's fault; at its second it was alone in the pool."""
-    for _ in range(2):
+    """The result of one item, or what stands for it when it kills its process again and again."""
+    for _ in range(pool.tries):
         if (results := _Running(pool, work, item).result()) is not None:
             return results[0]
     return killed()
@@ -115,6 +116,8 @@ def _alone(work: Work, item: Sequence[Any], pool: _Pool, killed: Callable[[], An
 class _Processes:
     """Processes of this machine, started again when one has died. Unlike multiprocessing's they do not import the
     caller's script, so a script needs no guard."""
+
+    tries = 2  # the first death may be a neighbour's fault; at its second an item was alone in the pool
 
     def __init__(self, workers: int) -> None:
         self.size = workers
@@ -156,6 +159,8 @@ def _begin(parent: int) -> None:
 
 class _Cluster:
     """A Dask cluster that is already running; it replaces its dead workers and repeats their work by itself."""
+
+    tries = 1
 
     def __init__(self, address: str) -> None:
         try:

@@ -18,23 +18,9 @@ import pytest
 from kaogan.errors import KaoganError
 from kaogan.prepare.workers import map_batches
 from tests.prepare.conftest import contents, run, whole
+from tests.prepare.work import deadly, refuse, square
 
 ROOT = Path(__file__).parents[2]
-
-
-def square(batch: list[int]) -> list[int]:
-    return [number * number for number in batch]
-
-
-def deadly(batch: list[int]) -> list[int]:
-    """Kills the process that sees a 13."""
-    if 13 in batch:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return square(batch)
-
-
-def refuse(batch: list[int]) -> list[int]:
-    raise ValueError("a bug")
 
 
 def mapped(work: Callable[[Any], list[Any]], **keywords: Any) -> list[int]:
@@ -75,7 +61,9 @@ SCRIPT = """
 import sys
 from kaogan.prepare import make_settings, prepare
 settings = make_settings({"picture": {"crop": "none", "size": 32}, "tags": {"enabled": False}})
-prepare([sys.argv[1]], sys.argv[2], settings, workers=2, progress=lambda done, total, what: print(done, what, flush=True))
+def tell(done, total, what):
+    print(done, what, flush=True)
+prepare([sys.argv[1]], sys.argv[2], settings, workers=2, progress=tell)
 """
 
 
@@ -136,11 +124,6 @@ def test_on_a_cluster_whose_worker_is_killed(heap: Path, tmp_path: Path, cluster
     assert killed.is_set() and len(pids) == 2 and outcome.kept == 24
     run(heap, tmp_path / "1" / "set")
     assert contents(tmp_path / "n" / "set") == contents(tmp_path / "1" / "set")
-
-
-def test_an_item_that_kills_on_a_cluster(cluster: Any) -> None:
-    found = mapped(deadly, scheduler=cluster.scheduler_address)
-    assert found == [-1 if number == 13 else number**2 for number in range(40)]
 
 
 def test_no_such_cluster() -> None:
