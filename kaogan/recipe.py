@@ -207,6 +207,17 @@ class Run(Section):
     loss_limit: float = Field(1e6, gt=0, description="a loss beyond +-this counts as runaway and stops the run")
 
 
+class Evaluation(Section):
+    every: int = Field(0, ge=0, description="images between two measurements of the averaged generator; 0 is off")
+    metrics: Annotated[tuple[Literal["fid", "kid", "precision", "density"], ...], Names.__metadata__[0]] = Field(
+        ("fid",), min_length=1, description="what is measured; the first one chooses best/ and stops early"
+    )
+    features: str = Field("tagger", min_length=1, description="what looks at the pictures: 'kaogan evaluate --help'")
+    pictures: int = Field(0, ge=0, le=1_000_000, description="generated pictures a time; 0: what the share allows")
+    share: Fraction = Field(0.05, description="of the training's time that measuring may take")
+    patience: int = Field(0, ge=0, description="measurements without a better value that end the training; 0: none do")
+
+
 class Recipe(Section):
     name: str = Field("custom", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     summary: str = ""
@@ -224,6 +235,7 @@ class Recipe(Section):
     training: Training = Training()
     data: Data = Data()
     run: Run = Run()
+    eval: Evaluation = Evaluation()
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

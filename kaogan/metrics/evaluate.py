@@ -37,6 +37,25 @@ METRICS = {
 Report = Callable[[int, int, str], None]  # done, in all, what
 
 
+# The numbers of those metrics that a training may measure on its way, by the words of METRICS.
+KEYS = {"fid": ["fd"], "kid": ["kd"], "precision": ["precision", "recall"], "density": ["density", "coverage"]}
+
+
+def in_training(metrics: Sequence[str], fake: np.ndarray, real: np.ndarray, seed: int) -> dict[str, Estimate]:
+    """Estimates by the keys of KEYS."""
+    found: dict[str, Estimate] = {}
+    for word in metrics:
+        if word == "fid":
+            found["fd"] = frechet.with_interval(fake, real)
+        elif word == "kid":
+            found["kd"] = kernel.kernel_distance(fake, real, seed)
+        elif word == "precision":
+            found |= zip(KEYS[word], precision_recall.with_intervals(fake, real, seed=seed), strict=True)
+        else:
+            found |= zip(KEYS[word], density_coverage.with_intervals(fake, real, seed=seed), strict=True)
+    return found
+
+
 @dataclass(frozen=True)
 class Row:
     """One number of one subject, with the value that real pictures reach against real pictures."""

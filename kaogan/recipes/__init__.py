@@ -24,6 +24,7 @@ SHORTHANDS = {
     "seed": "run.seed",
     "device": "run.device",
     "precision": "run.precision",
+    "eval_every": "eval.every",
 }
 
 

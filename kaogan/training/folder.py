@@ -1,9 +1,9 @@
 """A run's folder: self-contained, owned by one process at a time.
 
 recipe.yaml  data.json  log.txt  stats.jsonl  tensorboard/       what was asked for, and what happened
-real.png  grids/000050000.png ...  loss.png  attributes.png  progress.gif  progress.mp4
+real.png  grids/000050000.png ...  loss.png  attributes.png  fd.png  progress.gif  progress.mp4
 checkpoints/checkpoint-0000050000.safetensors                    everything needed to go on
-model/                                                           what one shares
+model/  best/                                                    what one shares: the latest, the best measured
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from kaogan.training import checkpoint
 
 # Changing these between two sittings changes neither the weights nor the clock of what is already trained.
 FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.grid_every",
-        "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit")  # fmt: skip
+        "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit",
+        "eval")  # fmt: skip
 
 
 class RunFolder:

@@ -17,6 +17,7 @@ from kaogan.files import explain
 from kaogan.recipe import Recipe
 from kaogan.training import checkpoint
 from kaogan.training.batches import Batches
+from kaogan.training.evaluation import Evaluation
 from kaogan.training.folder import RunFolder
 from kaogan.training.hardware import choose_device, choose_precision, describe
 from kaogan.training.players import (
@@ -77,13 +78,15 @@ def train(
         first, began, seconds_before = players.clock, time.monotonic(), players.seconds
         souvenirs = Souvenirs(folder, recipe, pictures, players, device)
         souvenirs.begin(precision, describe(device))
+        evaluation = Evaluation(recipe, souvenirs)
         tick, tick_began = players.clock, began
 
         with interruptible() as interrupted:
             while True:
                 clock = players.clock
                 players.seconds = seconds_before + time.monotonic() - began
-                last = clock >= settings.images or bool(interrupted)
+                tick_began += evaluation.take(clock)
+                last = clock >= settings.images or bool(interrupted) or evaluation.exhausted
                 fresh = clock > first or clock == 0  # what is due where a resumed run starts is mostly there already
                 saving = last or (clock > 0 and due(run.checkpoint_every, clock, clock - settings.batch_size))
 
@@ -118,7 +121,7 @@ def train(
                     players.average.update(players.clock, settings.batch_size * settings.n_critic)
 
         seconds = time.monotonic() - began
-        finished = players.clock >= settings.images
+        finished = players.clock >= settings.images or evaluation.exhausted
         souvenirs.end(finished, seconds)
         return Outcome(players.clock, finished, seconds, folder.path)
     except OSError as error:

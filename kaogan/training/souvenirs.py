@@ -6,11 +6,13 @@ import contextlib
 import json
 import platform
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from kaogan import recipes
@@ -86,9 +88,14 @@ class Souvenirs:
             return bool(json.loads((self.folder.model / "config.json").read_text(encoding="utf-8"))["clock"] == clock)
         return False
 
-    def model(self) -> None:
-        """The model folder and the plots, as of now."""
-        pictures, generator = self._generate(), self.players.average.module  # ready to sample, too
+    def generator(self) -> nn.Module:
+        """The averaged generator of now, ready to sample."""
+        self._generate()
+        return self.players.average.module
+
+    def model(self, folder: Path | None = None) -> None:
+        """The model folder (or another, ``folder``) and the plots, as of now."""
+        pictures, generator = self._generate(), self.generator()
         config = make_config(
             self.recipe,
             self.pictures.schema,
@@ -103,7 +110,9 @@ class Souvenirs:
         )
         model = Model(generator, self.pictures.schema, config)
         preview = grid(pictures[: min(64, len(self.latents))], min(8, self.columns))
-        model.save(self.folder.model, card(config), preview)
+        model.save(folder or self.folder.model, card(config), preview)
+        if folder is not None:
+            return
         self._plots()
         self.folder.log.info("saved at %d images, %.0f s", self.players.clock, self.players.seconds)
 
