@@ -71,7 +71,7 @@ def changed(value: Any, key: str) -> Any:
         "run.precision": "fp16", "channels": 1, "generator.upsample": "nearest", "generator.activation": "leaky",
         "generator.norm": "layer", "generator.init": "glorot", "generator.attention": [8], "generator.max_width": 99,
         "discriminator.norm": "layer", "discriminator.init": "glorot", "discriminator.attention": [8],
-        "discriminator.max_width": 99, "discriminator.attribute_head": "split",
+        "discriminator.max_width": 99, "discriminator.attribute_head": "split", "eval.metrics": ["kid"],
     }  # fmt: skip
     if key in special:
         return special[key]

@@ -12,7 +12,20 @@ import typer
 import typer.core
 from rich.markup import escape
 
-from kaogan.cli import avatars, convert, evaluate, export, faces, import_, prepare, recipes, sample, tagger, train
+from kaogan.cli import (
+    avatars,
+    compare,
+    convert,
+    evaluate,
+    export,
+    faces,
+    import_,
+    prepare,
+    recipes,
+    sample,
+    tagger,
+    train,
+)
 from kaogan.cli.shared import FREE_WORDS, console, errors
 from kaogan.errors import KaoganError
 from kaogan.version import __version__
@@ -113,6 +126,7 @@ app.command()(avatars.avatars)
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(faces.app, name="faces")
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(context_settings=FREE_WORDS, epilog=compare.EPILOG)(compare.compare)
 app.command("import", epilog=import_.EPILOG)(import_.import_)
 app.command(epilog=export.EPILOG)(export.export)
 app.add_typer(recipes.app, name="recipes")

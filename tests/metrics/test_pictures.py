@@ -183,3 +183,15 @@ def test_pictures_that_cannot_be_compared() -> None:
         psnr(np.ones((4, 4)), np.ones((4, 5)))
     with pytest.raises(ValueError, match="at least 11 px"):
         ssim(np.ones((10, 20)), np.ones((10, 20)))
+
+
+# intervals
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 30, 1000])
+def test_student_s_quantile(freedom: int) -> None:
+    from scipy.stats import t
+
+    from kaogan.metrics.intervals import student_quantile
+
+    assert student_quantile(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=2e-3)
