@@ -24,7 +24,7 @@ NAMES = ("keraswgan",)
 EPSILON = 1e-3
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 CONVOLUTION = ("kernel", "bias")
-LIMIT = 2**31  # bytes of one array
+LIMIT = 2**31  # bytes of all arrays, unpacked
 
 
 def recognises(content: Content) -> bool:
@@ -108,9 +108,9 @@ def read_h5(path: Path) -> Content:
         try:
             config = _json(path, file.attrs.get("model_config"))
             top = _group(path, file, "model_weights") if "model_weights" in file else file
-            arrays = []
+            arrays: list[np.ndarray] = []
             for layer in _texts(top, "layer_names"):
-                arrays += _layer(path, _group(path, top, layer))
+                arrays += _layer(path, _group(path, top, layer), LIMIT - sum(array.nbytes for array in arrays))
         except H5_ERRORS as error:
             raise damaged(path, error) from error
     if not arrays:
@@ -118,8 +118,8 @@ def read_h5(path: Path) -> Content:
     return Content(path, arrays=arrays, config=config)
 
 
-def _layer(path: Path, group: Any) -> list[np.ndarray]:
-    """The arrays of one layer, in the order of its kind."""
+def _layer(path: Path, group: Any, budget: int) -> list[np.ndarray]:
+    """The arrays of one layer, in the order of its kind. ``budget`` is what they may take together, bytes."""
     found = {}
     for name in _texts(group, "weight_names"):
         *folders, last = name.strip("/").split("/")
@@ -128,13 +128,14 @@ def _layer(path: Path, group: Any) -> list[np.ndarray]:
             inner = _group(path, inner, folder)
         array = dataset(path, inner, last)
         held = array.id.get_storage_size()
-        if array.nbytes > LIMIT or (not array.chunks and held < array.nbytes):
+        budget -= array.nbytes
+        if budget < 0 or (not array.chunks and held < array.nbytes):
             raise KaoganError(f"{path}: '{name}' claims {array.nbytes:,} bytes and holds {held:,}; it is damaged")
-        found[last.partition(":")[0]] = array[...]
+        found[last.partition(":")[0]] = array
     order = next((names for names in (NORM, CONVOLUTION) if set(names) == set(found)), None)
     if found and order is None:
         raise KaoganError(f"{path}: a layer has the weights {', '.join(sorted(found))}: not the Keras WGAN's generator")
-    return [found[name] for name in order or ()]
+    return [found[name][...] for name in order or ()]  # nothing is read before all of it is known to fit
 
 
 def _group(path: Path, parent: Any, name: str) -> Any:
