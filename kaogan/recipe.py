@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from kaogan.augment.ada import Group
+from kaogan.augment.diffaugment import Policy
 from kaogan.networks import DiscriminatorSettings, GeneratorSettings
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -68,10 +70,22 @@ class ZeroCentred(Section):
     every: int = Field(1, ge=1, description="apply at every n-th discriminator step, n times as strong")
 
 
+class PathLength(Section):
+    weight: Weight = Field(0.0, description="weight of the deviation of path lengths from their mean; 0 is off")
+    every: int = Field(4, ge=1, description="apply at every n-th generator step, n times as strong")
+    shrink: int = Field(2, ge=1, description="take the batch divided by this")
+    decay: Fraction = Field(0.01, description="how far the mean length moves towards that of a batch")
+
+
 class Penalties(Section):
     gradient_penalty: GradientPenalty = Field(GradientPenalty(), description="WGAN-GP, between reals and fakes")
     r1: ZeroCentred = Field(ZeroCentred(), description="zero-centred, at real pictures")
     r2: ZeroCentred = Field(ZeroCentred(), description="zero-centred, at generated pictures")
+    path_length: PathLength = Field(PathLength(), description="of style networks: steps in w are steps in the picture")
+    own_step: bool = Field(
+        False,
+        description="penalties take optimiser steps of their own, after the main ones; lr and betas allow for them",
+    )
     clip: Weight = Field(0.0, description="clip every discriminator weight to +-this after each step; 0 is off")
 
 
@@ -116,11 +130,37 @@ class Pull(Section):
     power: Literal[1, 2] = Field(1, description="1 for L1, 2 for the mean square")
 
 
+class Fade(Section):
+    sigma: Weight = Field(0.0, description="blur of all that the discriminator sees at the start, px; 0 is off")
+    images: Images = Field(200_000, description="images over which it fades to nothing")
+
+
+class Augment(Section):
+    name: Literal["none", "ada", "diffaugment"] = Field("none", description="the pipeline")
+    groups: Annotated[tuple[Group, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+        ("blit", "geometry", "color"), description="ada's groups of transformations"
+    )
+    policy: Annotated[tuple[Policy, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+        ("color", "translation", "cutout"), description="diffaugment's transformations"
+    )
+    p: Fraction = Field(0.0, description="ada's probability at the start")
+    target: Fraction | None = Field(
+        0.6, description="p rises while the mean sign of D(real) is above this, else falls; null: p stays"
+    )
+    images: Images = Field(500_000, description="images in which p can go from 0 to 1")
+    every: int = Field(4, ge=1, description="discriminator steps between two adjustments of p")
+
+
 class Extras(Section):
     blur: Blur = Field(Blur(), description="real pictures with blurred edges as further fakes (BaMSGAN)")
     memory: Memory = Field(Memory(), description="a memory of old fakes as further fakes (BaMSGAN)")
     noise: Noise = Field(Noise(), description="instance noise on everything that the discriminator sees")
     pull: Pull = Field(Pull(), description="GANime's 'cycle' constraint: pull generated pictures to the data")
+    style_mixing: Fraction = Field(
+        0.0, description="of style networks: probability of a batch whose later layers take the styles of other latents"
+    )
+    fade: Fade = Field(Fade(), description="a fading blur (StyleGAN3-R)")
+    augment: Augment = Field(Augment(), description="augmentation of all that the discriminator sees")
 
 
 class Attributes(Section):
@@ -156,6 +196,22 @@ class Schedule(Section):
         return 1 + (self.final - 1) * fall
 
 
+class Annealing(Section):
+    """R3GAN's schedules besides that of the learning rate; what is null stays as it is set elsewhere."""
+
+    images: Images = Field(10_000_000, description="images over which these values go their way, by half a cosine")
+    penalties: Weight | None = Field(None, description="share of the weights of r1 and r2 that is left at the end")
+    beta2: Fraction | None = Field(None, description="adam's second beta at the end")
+    ema_halflife: Weight | None = Field(None, description="half-life of the moving average at the end, images")
+    augment: Fraction | None = Field(None, description="ada's p at the end; with target null")
+
+    def at(self, clock: int, start: float, end: float | None) -> float:
+        """The value at ``clock`` of what goes from ``start`` to ``end``."""
+        if end is None:
+            return start
+        return end + (start - end) * (1 + math.cos(math.pi * min(clock / self.images, 1.0))) / 2
+
+
 class PlayerOptim(Section):
     """What one player does otherwise; null means: as in ``optim``."""
 
@@ -173,6 +229,7 @@ class Optim(Section):
     eps: float = Field(1e-8, gt=0)
     weight_decay: Weight = 0.0
     schedule: Schedule = Schedule()
+    annealing: Annealing = Field(Annealing(), description="what else changes along the run")
     generator: PlayerOptim = Field(PlayerOptim(), description="what the generator does otherwise")
     discriminator: PlayerOptim = Field(PlayerOptim(), description="what the discriminator does otherwise")
 

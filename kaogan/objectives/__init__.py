@@ -2,7 +2,7 @@
 
 from kaogan.objectives.adversarial import OBJECTIVES, Objective, discriminator_loss, generator_loss, negatives_loss
 from kaogan.objectives.classification import attribute_accuracy, attribute_loss
-from kaogan.objectives.penalties import clip_weights, gradient_penalty, zero_centred
+from kaogan.objectives.penalties import clip_weights, gradient_penalty, path_length, path_lengths, zero_centred
 
 __all__ = [
     "OBJECTIVES",
@@ -14,5 +14,7 @@ __all__ = [
     "generator_loss",
     "gradient_penalty",
     "negatives_loss",
+    "path_length",
+    "path_lengths",
     "zero_centred",
 ]

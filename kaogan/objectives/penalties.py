@@ -3,6 +3,7 @@ the norm over the channels only, widely copied, drives the slope to sqrt(H W) in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -26,6 +27,26 @@ def gradient_penalty(scores: Scores, real: Tensor, fake: Tensor, share: Tensor, 
 def zero_centred(scores: Scores, images: Tensor) -> Tensor:
     """Mean squared norm of the gradient at ``images``: R1 at reals, R2 at fakes (Mescheder et al. 2018, eq. 9)."""
     return _gradients(scores, images.detach()).square().sum(1).mean()
+
+
+def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
+    """How far a picture moves with its styles, (N,): the norm of the Jacobian's product with random pictures.
+
+    ``images`` (N, C, H, W) of ``styles`` (N, num_ws, w_dim), ``noise`` ~ N(0, 1) of the pictures' shape. The squares
+    are summed over w_dim and averaged over num_ws. Karras et al. 2020, section 3.2.
+    """
+    directed = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
+    (slope,) = torch.autograd.grad(directed, styles, create_graph=True)
+    return slope.float().square().sum(2).mean(1).sqrt()
+
+
+def path_length(lengths: Tensor, mean: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+    """Path lengths (N,) and their mean so far -> the mean squared deviation from the new mean, and that mean.
+
+    The mean moves by ``decay`` towards this batch's; the penalty is differentiable through it.
+    """
+    mean = mean.lerp(lengths.mean(), decay)
+    return (lengths - mean).square().mean(), mean.detach()
 
 
 def clip_weights(parameters: Iterable[Tensor], limit: float) -> None:

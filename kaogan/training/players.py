@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib
 import math
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kaogan.attributes import Schema
+from kaogan.errors import UsageError
 from kaogan.networks import build_discriminator, build_generator
 from kaogan.randomness import seed_for
 from kaogan.recipe import Optim, PlayerOptim, Recipe
 from kaogan.training.ema import MovingAverage
 from kaogan.training.memory import Memory
+from kaogan.training.views import Adaptive
+
+STYLE_FAMILIES = ("stylegan2", "stylegan3")
 
 
 @dataclass
@@ -31,6 +35,9 @@ class Players:
     generator_scaler: torch.amp.GradScaler
     discriminator_scaler: torch.amp.GradScaler
     memory: Memory
+    adaptive: Adaptive
+    path_mean: Tensor
+    """The mean length of paths through a style network, a scalar."""
     clock: int = 0
     seconds: float = field(default=0.0)
     """Time spent training, over all sittings."""
@@ -38,6 +45,12 @@ class Players:
 
 def check_networks(recipe: Recipe) -> None:
     """Raise UsageError when the networks cannot make the recipe's pictures: at once, before any data is read."""
+    for key, value in (
+        ("penalties.path_length.weight", recipe.penalties.path_length.weight),
+        ("extras.style_mixing", recipe.extras.style_mixing),
+    ):
+        if value and recipe.generator.family not in STYLE_FAMILIES:
+            raise UsageError(f"'{key}' needs a generator of styles: set generator.family to stylegan2, or it to 0")
     size = {"image_size": recipe.image_size, "channels": recipe.channels}
     with torch.device("meta"):
         build_generator(recipe.generator, latent_size=recipe.latent.size, attribute_size=0, **size)
@@ -62,22 +75,42 @@ def build_players(recipe: Recipe, schema: Schema, device: torch.device, precisio
         generator,
         discriminator,
         MovingAverage(generator, recipe.training.ema_halflife, recipe.training.ema_rampup),
-        build_optimiser(generator, recipe.optim, recipe.optim.generator),
-        build_optimiser(discriminator, recipe.optim, recipe.optim.discriminator),
+        build_optimiser(generator, recipe.optim, recipe.optim.generator, lazy_share(recipe, "generator")),
+        build_optimiser(discriminator, recipe.optim, recipe.optim.discriminator, lazy_share(recipe, "discriminator")),
         torch.amp.GradScaler(device.type, enabled=scaled),
         torch.amp.GradScaler(device.type, enabled=scaled),
         Memory(recipe.extras.memory.capacity),
+        Adaptive(recipe.extras.augment.p),
+        torch.zeros([], device=device),
     )
 
 
-def build_optimiser(module: nn.Module, optim: Optim, own: PlayerOptim) -> torch.optim.Optimizer:
+def lazy_share(recipe: Recipe, player: str) -> float:
+    """c of lazy regularisation (Karras et al. 2020, appendix B): with a further step after every q-th one, c = q/(q+1)
+    of the learning rate and the betas to the power c make q + 1 steps do what q did. 1 without such steps."""
+    penalties = recipe.penalties
+    lazy = (
+        (penalties.path_length,)
+        if player == "generator"
+        else (penalties.r1, penalties.r2, penalties.gradient_penalty)
+    )  # fmt: skip
+    active = [penalty.every for penalty in lazy if penalty.weight]
+    if not (penalties.own_step and active):
+        return 1.0
+    return min(active) / (min(active) + 1)
+
+
+def build_optimiser(
+    module: nn.Module, optim: Optim, own: PlayerOptim, lazy: float = 1.0
+) -> torch.optim.Optimizer:  # fmt: skip
     """An optimiser with the fastest implementation that the device has."""
     parameters = list(module.parameters())
     common: dict[str, Any] = {
-        "lr": own.lr or optim.lr,
+        "lr": (own.lr or optim.lr) * lazy,
         "weight_decay": optim.weight_decay if own.weight_decay is None else own.weight_decay,
     }
-    betas = own.betas or optim.betas
+    first, second = own.betas or optim.betas
+    betas = (first**lazy, second**lazy)
     fused = parameters[0].device.type in ("cpu", "cuda", "mps")
     if optim.name == "adam":
         return torch.optim.Adam(parameters, betas=betas, eps=optim.eps, fused=fused, **common)
@@ -102,14 +135,20 @@ def import_compiler_aside() -> None:
 
 
 def set_learning_rates(players: Players, recipe: Recipe) -> None:
-    """The schedule is a function of the clock, not a state."""
-    factor = recipe.optim.schedule.factor(players.clock)
-    for optimiser, own in (
-        (players.generator_optim, recipe.optim.generator),
-        (players.discriminator_optim, recipe.optim.discriminator),
+    """The schedules, also those of ``annealing``, are functions of the clock, not states."""
+    optim, clock = recipe.optim, players.clock
+    factor = optim.schedule.factor(clock)
+    for name, optimiser, own in (
+        ("generator", players.generator_optim, optim.generator),
+        ("discriminator", players.discriminator_optim, optim.discriminator),
     ):
+        lazy = lazy_share(recipe, name)
+        first, second = own.betas or optim.betas
         for group in optimiser.param_groups:
-            group["lr"] = (own.lr or recipe.optim.lr) * factor
+            group["lr"] = (own.lr or optim.lr) * factor * lazy
+            if optim.annealing.beta2 is not None and "betas" in group:
+                group["betas"] = (first**lazy, optim.annealing.at(clock, second, optim.annealing.beta2) ** lazy)
+    players.average.halflife = optim.annealing.at(clock, recipe.training.ema_halflife, optim.annealing.ema_halflife)
 
 
 def collect(players: Players) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -129,6 +168,8 @@ def collect(players: Players) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "seconds": players.seconds,
         "generator_scaler": players.generator_scaler.state_dict(),
         "discriminator_scaler": players.discriminator_scaler.state_dict(),
+        "adaptive": asdict(players.adaptive),
+        "path_mean": float(players.path_mean),
     }
     return tensors, numbers
 
@@ -160,6 +201,9 @@ def restore(players: Players, tensors: dict[str, Tensor], numbers: dict[str, Any
     players.clock, players.seconds = int(numbers["clock"]), float(numbers["seconds"])
     players.generator_scaler.load_state_dict(numbers["generator_scaler"])
     players.discriminator_scaler.load_state_dict(numbers["discriminator_scaler"])
+    for key, value in numbers.get("adaptive", {}).items():  # absent from checkpoints of older versions
+        setattr(players.adaptive, key, value)
+    players.path_mean.fill_(numbers.get("path_mean", 0.0))
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from kaogan.data.edges import blur_edges
 from kaogan.hints import weights_stay
 from kaogan.images import to_float
 from kaogan.networks import Judgement
+from kaogan.networks.style import StyleGenerator
 from kaogan.objectives import (
     OBJECTIVES,
     attribute_accuracy,
@@ -19,15 +20,16 @@ from kaogan.objectives import (
     clip_weights,
     discriminator_loss,
     generator_loss,
-    gradient_penalty,
     negatives_loss,
-    zero_centred,
 )
 from kaogan.randomness import draw_latents, numpy_generator, torch_generator
 from kaogan.recipe import Recipe
 from kaogan.training.batches import Batch, Batches
 from kaogan.training.meters import Meters
 from kaogan.training.players import Players
+from kaogan.training.slopes import Point, slope_penalties
+from kaogan.training.styles import draw_styles, path_penalty
+from kaogan.training.views import Views
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Steps:
         self.autocast = torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
         self.autocast_penalties = torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
         self.meters = Meters()
+        self.views = Views(recipe, players.adaptive)
 
     # The discriminator
 
@@ -67,7 +70,8 @@ class Steps:
         fake = fakes.seen.detach()
 
         with self.autocast:
-            real_verdict, fake_verdict = self._judge(real, batch.labels), self._judge(fake, fakes.labels)
+            real_verdict = self._judge(real, "real", batch.labels)
+            fake_verdict = self._judge(fake, "fake", fakes.labels)
         labels = recipe.objective
         loss = labels.discriminator_weight * discriminator_loss(
             self.objective,
@@ -79,12 +83,18 @@ class Steps:
         meters.add("adversarial_d", loss)
         loss = loss + self._further_fakes(real_verdict.scores.detach())
         loss = loss + self._classify(real_verdict, batch.labels, fake_verdict, fakes.labels)
-        loss = loss + self._penalties(real, fake)
-        self._descend(loss, players.discriminator, players.discriminator_optim, players.discriminator_scaler)
+        points = Point(real, batch.labels), Point(fake, fakes.labels)
+        player = (players.discriminator, players.discriminator_optim, players.discriminator_scaler)
+        if not recipe.penalties.own_step:
+            loss = loss + self._penalties(*points)
+        self._descend(loss, *player)
+        if recipe.penalties.own_step:
+            self._descend(self._penalties(*points), *player)
         if recipe.penalties.clip:
             clip_weights(players.discriminator.parameters(), recipe.penalties.clip)
 
         self._remember(fakes.images)
+        self._adapt()
         meters.add("loss_d", loss)
         for name, scores in (("real_score", real_verdict.scores), ("fake_score", fake_verdict.scores)):
             meters.add(name, (scores.sigmoid() if self.objective.logistic else scores).mean())
@@ -101,7 +111,7 @@ class Steps:
             if images is None:
                 continue
             with self.autocast:
-                scores = self._judge(self._seen(images.to(self.device), name)).scores
+                scores = self._judge(self._seen(images.to(self.device), name), name).scores
             term = weight * negatives_loss(self.objective, scores, real_scores)
             self.meters.add(name, term)
             loss = loss + term
@@ -143,17 +153,15 @@ class Steps:
         self.meters.add("accuracy", attribute_accuracy(real.logits, real_labels, self.schema.slices))
         return settings.discriminator_weight * losses
 
-    def _penalties(self, real: Tensor, fake: Tensor) -> Tensor | float:
-        settings, step = self.recipe.penalties, self.players.clock // self.recipe.training.batch_size
-        terms: dict[str, Tensor] = {}
+    def _penalties(self, real: Point, fake: Point) -> Tensor | float:
+        def share() -> Tensor:
+            return torch.rand(len(real.images), generator=self._random("penalty")).to(self.device)
+
+        def scores(purpose: str, images: Tensor, labels: Tensor) -> Tensor:
+            return self._judge(images, purpose, labels).scores
+
         with self.autocast_penalties:
-            gp = settings.gradient_penalty
-            if gp.weight and step % gp.every == 0:
-                share = torch.rand(len(real), generator=self._random("penalty")).to(self.device)
-                terms["penalty"] = gp.weight * gp.every * gradient_penalty(self._scores, real, fake, share, gp.target)
-            for name, zero, images in (("r1", settings.r1, real), ("r2", settings.r2, fake)):
-                if zero.weight and step % zero.every == 0:
-                    terms[name] = zero.weight / 2 * zero.every * zero_centred(self._scores, images)
+            terms = slope_penalties(self.recipe, self.players.clock, scores, real, fake, share)
         for name, term in terms.items():
             self.meters.add(name, term)
         return sum(terms.values(), 0.0)
@@ -167,13 +175,13 @@ class Steps:
         with self.autocast:
             if fakes is None:
                 fakes = self._generate("generator", len(batch.images))
-            verdict = self._judge(fakes.seen, fakes.labels)
+            verdict = self._judge(fakes.seen, "generator", fakes.labels)
         real, real_scores = None, verdict.scores
         if self.objective.paired or recipe.extras.pull.weight:
             real = self._seen(batch.images.to(self.device), "real")
         if self.objective.paired and real is not None:
             with self.autocast, torch.no_grad():
-                real_scores = self._judge(real, batch.labels).scores
+                real_scores = self._judge(real, "generator/real", batch.labels).scores
         label = self._targets("generator", recipe.objective.generator_label, len(fakes.seen))
         loss = generator_loss(self.objective, verdict.scores, real_scores, label)
         meters.add("adversarial_g", loss)
@@ -186,29 +194,65 @@ class Steps:
             pull = recipe.extras.pull.weight * distance.mean()
             meters.add("pull", pull)
             loss = loss + pull
-        self._descend(loss, players.generator, players.generator_optim, players.generator_scaler)
+        player = (players.generator, players.generator_optim, players.generator_scaler)
+        if not recipe.penalties.own_step:
+            loss = loss + self._path_length(len(fakes.seen))
+        self._descend(loss, *player)
+        if recipe.penalties.own_step:
+            self._descend(self._path_length(len(fakes.seen)), *player)
         players.discriminator.requires_grad_(True)
         meters.add("loss_g", loss)
+
+    def _path_length(self, batch_size: int) -> Tensor | float:
+        settings, players = self.recipe.penalties.path_length, self.players
+        step = players.clock // (self.recipe.training.batch_size * self.recipe.training.n_critic)
+        generator = players.generator
+        if not settings.weight or step % settings.every or not isinstance(generator, StyleGenerator):
+            return 0.0
+        with self.autocast_penalties:
+            latents, _, codes = self._ask("path", max(1, batch_size // settings.shrink))
+            random = self._random("synthesis/path")
+            styles = draw_styles(generator, latents, codes, self.recipe, random)
+            penalty, players.path_mean = path_penalty(generator, styles, players.path_mean, settings.decay, random)
+        term = settings.weight * settings.every * penalty
+        self.meters.add("path_length", players.path_mean)
+        self.meters.add("path_penalty", term)
+        return term
 
     # What both need
 
     def _generate(self, purpose: str, count: int) -> Fakes:
-        recipe = self.recipe
-        random = self._random(f"latents/{purpose}")
-        latents = draw_latents(count, recipe.latent.size, recipe.latent.law, random).to(self.device)
-        labels = self.schema.sample(count, random, uniform=recipe.attributes.uniform)
-        codes = self.schema.encode(labels).to(self.device) if self.schema else None
-        images = self.players.generator(latents, codes)
+        latents, labels, codes = self._ask(purpose, count)
+        generator = self.players.generator
+        if isinstance(generator, StyleGenerator):
+            random, average = self._random(f"synthesis/{purpose}"), purpose == "discriminator"
+            styles = draw_styles(generator, latents, codes, self.recipe, random, update_emas=average)
+            images = generator.synthesis(styles, random=random, update_emas=average)
+        else:
+            images = generator(latents, codes)
         return Fakes(images, self._seen(images, f"fake/{purpose}"), labels.to(self.device), codes)
 
-    def _judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
-        """The discriminator's verdict, its scores in float32."""
-        codes = self.schema.encode(labels).to(self.device) if self.schema and labels is not None else None
-        verdict = self.players.discriminator(images, codes)
-        return Judgement(verdict.scores.float(), verdict.logits)
+    def _ask(self, purpose: str, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Latents (count, Z), labels (count, K) and their codes (count, A), if any, for a purpose of this step."""
+        recipe, random = self.recipe, self._random(f"latents/{purpose}")
+        latents = draw_latents(count, recipe.latent.size, recipe.latent.law, random).to(self.device)
+        labels = self.schema.sample(count, random, uniform=recipe.attributes.uniform)
+        return latents, labels, self.schema.encode(labels).to(self.device) if self.schema else None
 
-    def _scores(self, images: Tensor) -> Tensor:
-        return self._judge(images).scores
+    def _judge(self, images: Tensor, purpose: str, labels: Tensor | None = None) -> Judgement:
+        """The discriminator's verdict on its view of the pictures, its scores in float32."""
+        codes = self.schema.encode(labels).to(self.device) if self.schema and labels is not None else None
+        verdict = self.players.discriminator(self.views(images, purpose, self.players.clock), codes)
+        scores = verdict.scores.float()
+        if purpose in ("real", "r1"):
+            self.views.note(scores)
+        return Judgement(scores, verdict.logits)
+
+    def _adapt(self) -> None:
+        clock = self.players.clock
+        if self.recipe.extras.augment.name == "ada":
+            self.meters.add("augment_p", torch.tensor(self.views.p(clock)))
+        self.views.adapt(clock, self.recipe.training.batch_size)
 
     def _seen(self, images: Tensor, purpose: str) -> Tensor:
         """Instance noise (Sønderby et al. 2017): (1 - a) x + a n, fading along the clock if so set."""
@@ -241,8 +285,10 @@ class Steps:
 
     @staticmethod
     def _descend(
-        loss: Tensor, module: torch.nn.Module, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+        loss: Tensor | float, module: torch.nn.Module, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
     ) -> None:
+        if not isinstance(loss, Tensor):
+            return  # nothing is due
         module.zero_grad(set_to_none=True)
         # Only these gradients: those at the pictures, where penalties are taken, would be thrown away.
         scaler.scale(loss).backward(inputs=list(module.parameters()))
