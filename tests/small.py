@@ -14,8 +14,16 @@ SIZES: dict[str, dict[str, Any]] = {
     "residual": {"width": 4},
     "kernel5": {"width": 4, "max_width": 8},
     "shuffle256": {},
+    "stylegan2": {"channel_base": 128, "channel_max": 8},
+    "stylegan3": {"channel_base": 128, "channel_max": 8},
+    "r3gan": {"channel_base": 256, "channel_max": 16},
 }
-GENERATOR_SIZES: dict[str, dict[str, Any]] = {"residual": {"blocks": 2, "start": 4}, "shuffle256": {"width": 64}}
+GENERATOR_SIZES: dict[str, dict[str, Any]] = {
+    "residual": {"blocks": 2, "start": 4},
+    "shuffle256": {"width": 64},
+    "stylegan2": {"w_dim": 8, "num_layers": 2},
+    "stylegan3": {"w_dim": 8},
+}
 DISCRIMINATOR_SIZES: dict[str, dict[str, Any]] = {"residual": {"blocks": 1}, "shuffle256": {"width": 16}}
 
 

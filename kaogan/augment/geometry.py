@@ -60,7 +60,7 @@ def apply(images: Tensor, inverse: Tensor) -> Tensor:
     if not len(changed):
         return images
     where = changed.to(images.device)
-    moved = _warp(images[where], inverse[changed].to(images.dtype))
+    moved = _warp(images[where], inverse[changed])
     return images.index_copy(0, where, moved.to(images.dtype))
 
 
