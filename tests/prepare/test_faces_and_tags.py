@@ -1,0 +1,121 @@
+"""With the real face finder and the real tagger, on the face that the finder tests itself with and on avatars."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kaogan.data.avatars import EYE_NAMES, HAIR_NAMES, draw, labels_of
+from kaogan.errors import KaoganError
+from kaogan.prepare import examine, prepare
+from kaogan.prepare.settings import Tags, make_settings
+from kaogan.prepare.tagging import Doubt, merged
+from tests.prepare.compose import encoded
+from tests.prepare.conftest import read_table, whole
+
+Write = Callable[[Path, bytes], None]
+
+
+def known_face(size: int) -> Image.Image:
+    data = files("kaogan.faces").joinpath("known_face.png").read_bytes()
+    return Image.open(io.BytesIO(data)).convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
+
+
+def canvas(faces: list[tuple[Image.Image, int, int]], width: int = 420, height: int = 300) -> bytes:
+    """Faces at known places on a quiet ground."""
+    ramp = np.linspace(60, 200, width * height).reshape(height, width, 1).repeat(3, 2).astype(np.uint8)
+    picture = Image.fromarray(ramp)
+    for face, x, y in faces:
+        picture.paste(face, (x, y))
+    return encoded(picture, "PNG")
+
+
+def test_faces_are_cut_out_and_tagged(tmp_path: Path, write: Write) -> None:
+    face = known_face(120)
+    write(tmp_path / "in" / "one.png", canvas([(face, 40, 60)]))
+    write(
+        tmp_path / "in" / "two.png",
+        canvas([(face, 20, 30), (face.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 260, 90)]),
+    )
+    write(tmp_path / "in" / "none.png", canvas([]))
+    write(tmp_path / "in" / "labels.csv", b"file,hair,eyes\none.png,green,\ntwo.png,red,red\n")
+    outcome = prepare(
+        [tmp_path / "in"], tmp_path / "set", make_settings({"twins": {"enabled": False}, "picture": {"size": 48}}),
+        workers=1,
+    )  # fmt: skip
+    assert outcome.counts["no face"] == 1 and outcome.kept == 3 and whole(tmp_path / "set")
+    origins = read_table(tmp_path / "set" / "origins.csv")
+    boxes = {(row["name"], float(row["x"]) > 200): row for row in origins}
+    assert boxes.keys() == {("one.png", False), ("two.png", False), ("two.png", True)}
+    for (name, right), row in boxes.items():
+        x, y, w = float(row["x"]) + float(row["w"]) / 2, float(row["y"]) + float(row["h"]) / 2, float(row["w"])
+        wanted = (320, 150) if right else (100, 120) if name == "one.png" else (80, 90)
+        assert abs(x - wanted[0]) < 25 and abs(y - wanted[1]) < 25 and 60 < w < 140
+        assert Image.open(tmp_path / "set" / row["file"]).size == (48, 48)
+    rows = {row["file"]: row for row in read_table(tmp_path / "set" / "labels.csv")}
+    labelled = rows[boxes["one.png", False]["file"].removeprefix("images/")]
+    assert labelled["hair"] == "green" and labelled["hair_conf"] == "" and 0 < float(labelled["eyes_conf"]) <= 1
+    # Of two faces nobody knows whose label it is: both are tagged, and both the same, for they are one face.
+    first, second = (rows[boxes["two.png", right]["file"].removeprefix("images/")] for right in (False, True))
+    assert float(first["hair_conf"]) > 0 and float(second["hair_conf"]) > 0
+    told = json.loads((tmp_path / "set" / "dataset.json").read_text(encoding="utf-8"))
+    assert set(told["attributes"][0]) == {"name", "values", "priors"}
+
+
+def test_avatars_are_tagged_right_and_wrong_labels_doubted(tmp_path: Path, write: Write) -> None:
+    lines = ["file,hair,eyes"]
+    for index in range(24):
+        hair, eyes = labels_of(index, 9)
+        write(tmp_path / "in" / f"{index}.png", encoded(Image.fromarray(draw(index, 64, 9)), "PNG"))
+        wrong = index < 4
+        lines.append(f"{index}.png,{HAIR_NAMES[(hair + 5) % 12] if wrong else HAIR_NAMES[hair]},{EYE_NAMES[eyes]}")
+    tree = {"picture": {"crop": "none"}, "twins": {"enabled": False}, "tags": {"check": True}}
+    prepare([tmp_path / "in"], tmp_path / "bare", make_settings(tree), workers=1)
+    names = {row["file"].removeprefix("images/"): row["name"] for row in read_table(tmp_path / "bare" / "origins.csv")}
+    right = 0
+    for row in read_table(tmp_path / "bare" / "labels.csv"):
+        hair, eyes = labels_of(int(names[row["file"]].split(".")[0]), 9)
+        right += (row["hair"] == HAIR_NAMES[hair]) + (row["eyes"] == EYE_NAMES[eyes])
+        assert 0.5 <= float(row["hair_conf"]) <= 1 or row["hair"] == ""
+    assert right >= 43  # of 48
+    write(tmp_path / "in" / "labels.csv", "\n".join(lines).encode())
+    prepare([tmp_path / "in"], tmp_path / "set", make_settings(tree), workers=1)
+    doubtful = {
+        names[row["file"]] for row in read_table(tmp_path / "set" / "doubtful.csv") if row["attribute"] == "hair"
+    }
+    assert len(doubtful & {f"{index}.png" for index in range(4)}) >= 3 and len(doubtful) <= 5
+    assert "Doubtful labels" in (tmp_path / "set" / "report.html").read_text(encoding="utf-8")
+
+
+def test_labels_and_tags_meet() -> None:
+    tags = {"hair": ("pink", 0.93), "eyes": ("red", 0.31)}
+    assert merged({}, tags, Tags())[0] == {"hair": "pink", "hair_conf": "0.9300", "eyes": "", "eyes_conf": "0.3100"}
+    cells, doubts = merged({"hair": "blue", "hair_conf": "0.5"}, tags, Tags(check=True))
+    assert cells["hair"] == "blue" and cells["hair_conf"] == "0.5"
+    assert doubts == [Doubt("hair", "blue", "pink", 0.93)]
+    assert merged({"hair": "blue"}, tags, Tags())[1] == [] == merged({"hair": "pink"}, tags, Tags(check=True))[1]
+    assert merged({"hair": "blue"}, tags, Tags(check=True, doubt=0.95))[1] == []
+
+
+def test_a_face_finder_that_does_not_work_is_told_at_the_start(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "in" / "a.png", canvas([]))
+
+    class Blind:
+        def self_test(self) -> None:
+            raise KaoganError("the face finder does not find the known face")
+
+    from kaogan.prepare import pipeline
+
+    monkeypatch.setattr(pipeline, "detector", Blind)
+    with pytest.raises(KaoganError, match="does not find the known face"):
+        prepare([tmp_path / "in"], tmp_path / "set", workers=1)
+    assert examine.detector is not Blind
