@@ -23,6 +23,7 @@ from kaogan.errors import KaoganError, UsageError, nearest
 from kaogan.files import atomic, explain, write_text
 from kaogan.images import Pictures, grid, to_uint8
 from kaogan.networks import GeneratorSettings, build_generator
+from kaogan.networks.style import StyleGenerator
 from kaogan.randomness import draw_latents, torch_generator
 from kaogan.recipe import Latent
 from kaogan.sampling.card import FORMAT, card, make_config
@@ -62,6 +63,11 @@ class Model:
         self.chunk = max(1, min(32, 32 * 128**2 // self.image_size**2))
 
     @property
+    def styled(self) -> bool:
+        """Whether the generator makes its pictures from styles."""
+        return isinstance(self.generator, StyleGenerator)
+
+    @property
     def latent_size(self) -> int:
         return int(self.config["latent"]["size"])
 
@@ -84,7 +90,8 @@ class Model:
     ) -> Pictures:
         """``count`` pictures, uint8 (count, H, W, C). Picture i depends on the seed and i, not on the count.
 
-        Truncation, >= 0, scales the latents; what can be asked of attributes: see ``codes``. Raises UsageError.
+        Truncation, >= 0, scales the latents, or draws the styles of a style network to their average; what can be
+        asked of attributes: see ``codes``. Raises UsageError.
         """
         chunks = self.iter_samples(count, seed=seed, truncation=truncation, **attributes)
         pictures = np.empty((count, self.image_size, self.image_size, self.channels), np.uint8)
@@ -107,14 +114,15 @@ class Model:
                 here = min(self.chunk, count - start)
                 asked = {name: _part(value, start, here) for name, value in attributes.items()}
                 codes = self.codes(here, seed, start, **asked) if self.attributes else None
-                yield self.generate(self.latents(here, seed, truncation, start), codes)
+                yield self.generate(self.latents(here, seed, truncation, start), codes, truncation)
 
         return chunks()
 
     def latents(self, count: int, seed: int = 0, truncation: float = 1.0, start: int = 0) -> Tensor:
         """Latents (count, Z) of the pictures ``start``, start + 1, ...; each a function of the seed and its number.
 
-        Raises UsageError unless truncation is a number >= 0.
+        Truncation scales them, but not those of a style network, whose length means nothing: there ``generate``
+        truncates. Raises UsageError unless truncation is a number >= 0.
         """
         if not 0 <= truncation < float("inf"):
             raise UsageError(f"truncation must be a number that is 0 or more, not {truncation}")
@@ -123,7 +131,8 @@ class Model:
             draw_latents(1, self.latent_size, law, torch_generator(seed, "sample/latent", number))
             for number in range(start, start + count)
         ]
-        return torch.cat(drawn) * truncation if drawn else torch.empty(0, self.latent_size)
+        scale = 1.0 if self.styled else truncation
+        return torch.cat(drawn) * scale if drawn else torch.empty(0, self.latent_size)
 
     def codes(self, count: int, seed: int = 0, start: int = 0, **attributes: Asked) -> Tensor:
         """Codes (count, A) of the pictures ``start``, start + 1, ...
@@ -152,8 +161,11 @@ class Model:
             parts.append(part)
         return torch.cat(parts, 1) if parts else torch.empty(count, 0)
 
-    def generate(self, latents: Tensor, codes: Tensor | None = None) -> Pictures:
-        """Latents (N, Z) and, for a model with attributes, codes (N, A) -> uint8 (N, H, W, C)."""
+    def generate(self, latents: Tensor, codes: Tensor | None = None, truncation: float = 1.0) -> Pictures:
+        """Latents (N, Z) and, for a model with attributes, codes (N, A) -> uint8 (N, H, W, C).
+
+        ``truncation`` is that of a style network: w_avg + truncation (w - w_avg). For others ``latents`` has done it.
+        """
         expected = (len(latents), self.attributes.size)
         if latents.shape[1:] != (self.latent_size,):
             raise ValueError(f"latents of shape (N, {self.latent_size}) are needed, not {tuple(latents.shape)}")
@@ -167,7 +179,8 @@ class Model:
                 z = self._padded(latents[start : start + self.chunk])
                 c = self._padded(codes[start : start + self.chunk]) if self.attributes and codes is not None else None
                 here = min(self.chunk, len(latents) - start)
-                pictures[start : start + here] = to_uint8(self.generator(z, c)[:here])
+                images = self.generator(z, c, truncation=truncation) if self.styled else self.generator(z, c)
+                pictures[start : start + here] = to_uint8(images[:here])
         return pictures
 
     def save(

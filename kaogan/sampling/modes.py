@@ -139,7 +139,7 @@ def attribute_map(
     codes = _same(model, len(pairs), seed, fixed)
     _set(model.attributes, codes, down, [row for row, _ in pairs])
     _set(model.attributes, codes, across, [column for _, column in pairs])
-    pictures = model.generate(model.latents(1, seed, truncation).expand(len(pairs), -1), codes)
+    pictures = model.generate(model.latents(1, seed, truncation).expand(len(pairs), -1), codes, truncation)
     return labelled_grid(pictures, down.values, across.values) if labelled else grid(pictures, len(across.values), GAP)
 
 
@@ -152,7 +152,7 @@ def attribute_strip(
     count = len(attribute.values)
     codes = _same(model, count, seed, fixed)
     _set(model.attributes, codes, attribute, list(attribute.values))
-    pictures = model.generate(model.latents(1, seed, truncation).expand(count, -1), codes)
+    pictures = model.generate(model.latents(1, seed, truncation).expand(count, -1), codes, truncation)
     return labelled_grid(pictures, (), attribute.values) if labelled else grid(pictures, count, GAP)
 
 
@@ -163,7 +163,7 @@ def fixed_grid(
     if not model.attributes:
         raise UsageError("fixed attributes need a model with attributes; this one was trained without")
     codes = _same(model, count, seed, fixed)
-    return grid(model.generate(model.latents(count, seed, truncation), codes), columns, GAP)
+    return grid(model.generate(model.latents(count, seed, truncation), codes, truncation), columns, GAP)
 
 
 def picture_path(out: Path, stem: str, format: str) -> Path:
