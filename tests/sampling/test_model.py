@@ -172,7 +172,14 @@ def test_a_folder_gives_the_same_model_back(model, folder):
 
 @pytest.mark.parametrize("family", GENERATORS)
 def test_every_family_makes_the_round_trip(family, tmp_path):
-    settings = {"family": family, "width": 64 if family == "shuffle256" else 4}
+    narrow = {"channel_base": 256, "channel_max": 8}
+    small = {
+        "shuffle256": {"width": 64},
+        "stylegan2": narrow,
+        "stylegan3": {**narrow, "num_layers": 4},
+        "r3gan": {**narrow, "blocks": 1},
+    }
+    settings = {"family": family, **small.get(family, {"width": 4})}
     model = tiny_model(settings=settings, size=32)
     again = load(model.save(tmp_path / "model"), "cpu")
     np.testing.assert_array_equal(again.sample(2, seed=1), model.sample(33, seed=1)[:2])

@@ -212,9 +212,10 @@ class Layer(nn.Module):
         if self.torgb:
             styles = styles / math.sqrt(weight[0].numel())
         else:
-            # Both normalisations cancel in the demodulation; they only keep its numbers near 1.
+            # Both normalisations cancel in the demodulation; they only keep its numbers near 1. The original's is over
+            # the batch, on which a picture would then depend in its last bits.
             weight = weight * weight.square().mean((1, 2, 3), keepdim=True).rsqrt()
-            styles = styles * styles.square().mean().rsqrt()
+            styles = styles * styles.square().mean(1, keepdim=True).rsqrt()
             factors = demodulation(weight, styles)
         if self.crop:
             x = x[:, :, self.crop : -self.crop, self.crop : -self.crop]
