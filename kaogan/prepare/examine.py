@@ -161,7 +161,10 @@ def _faces(settings: Picture, picture: Image.Image, format: str) -> list[Piece |
 def _face(settings: Picture, pixels: np.ndarray, face: Face, format: str) -> Piece | Drop:
     from kaogan.faces import crop
 
-    cut = Image.fromarray(crop(pixels, face, margin=settings.margin, square=settings.square, upright=settings.upright))
+    margin = (
+        fitting_margin(settings.margin, face, pixels.shape[1], pixels.shape[0]) if settings.square else settings.margin
+    )
+    cut = Image.fromarray(crop(pixels, face, margin=margin, square=settings.square, upright=settings.upright))
     if reason := why_tiny(round(face.width), round(face.height), settings):
         return Drop("tiny", f"face of {reason}", preview(cut))
     result = render(settings, cut)
@@ -172,6 +175,18 @@ def _face(settings: Picture, pixels: np.ndarray, face: Face, format: str) -> Pie
     box = (face.x, face.y, face.width, face.height)
     small = thumbnail(np.asarray(result)).tobytes()
     return Piece(content, suffix, *result.size, cut.width * cut.height, box, face.score, measures.brightness, small)
+
+
+def fitting_margin(margin: float, face: Face, width: int, height: int) -> float:
+    """The most of ``margin`` that the picture really has around the face, at least 0.
+
+    ``crop`` moves a window inwards by up to half its margin and repeats the edge where that is not enough; a generator
+    would learn the streaks. A tighter frame is the lesser evil.
+    """
+    side = max(face.width, face.height)
+    x, y = face.centre
+    room = min(x, y, width - x, height - y)
+    return max(0.0, min(margin, 2 * (room / side - 0.5), (min(width, height) / side - 1) / 2))
 
 
 @lru_cache(maxsize=1)

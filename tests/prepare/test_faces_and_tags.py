@@ -14,6 +14,7 @@ from PIL import Image
 
 from kaogan.data.avatars import EYE_NAMES, HAIR_NAMES, draw, labels_of
 from kaogan.errors import KaoganError
+from kaogan.faces import Face, crop
 from kaogan.prepare import examine, prepare
 from kaogan.prepare.settings import Tags, make_settings
 from kaogan.prepare.tagging import Doubt, merged
@@ -92,6 +93,24 @@ def test_avatars_are_tagged_right_and_wrong_labels_doubted(tmp_path: Path, write
     }
     assert len(doubtful & {f"{index}.png" for index in range(4)}) >= 3 and len(doubtful) <= 5
     assert "Doubtful labels" in (tmp_path / "set" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "wanted"),
+    [(100, 100, 0.25), (40, 100, 0.25), (3, 100, 0.15), (0, 0, 0.0), (-9, 50, 0.0), (221, 160, 0.25), (238, 100, 0.1)],
+)
+def test_nothing_is_invented_around_a_face_at_the_edge(x: int, y: int, wanted: float) -> None:
+    """In a picture of 300 x 260 whose every pixel is different, a face of 60 px is cut out of what is there."""
+    face = Face(x, y, 60, 60, 0.9)
+    margin = examine.fitting_margin(0.25, face, 300, 260)
+    assert margin == pytest.approx(min(wanted, margin + 0.001), abs=0.06)
+    rows, columns = np.mgrid[0:260, 0:300]
+    picture = np.stack([rows % 256, columns % 256, rows // 256 + 2 * (columns // 256)], 2).astype(np.uint8)
+    cut = crop(picture, face, margin=margin)
+    if x >= 0:
+        assert len(np.unique(cut.reshape(-1, 3), axis=0)) == cut.shape[0] * cut.shape[1]
+    if wanted == 0.25:
+        assert cut.shape[:2] == (90, 90)
 
 
 def test_labels_and_tags_meet() -> None:
