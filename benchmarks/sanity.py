@@ -172,7 +172,8 @@ def rows_of_copies(bench: Bench) -> dict[str, dict[str, Estimate]]:
     rows = {}
     for share in (0.05, 0.2, 0.6):
         copies = round(share * bench.count)
-        chosen = np.concatenate([bench.kept[:copies], bench.spoilt[: bench.count - copies]])
+        copied = numpy_generator(0, "sanity/copies").permutation(bench.kept)[:copies]
+        chosen = np.concatenate([copied, bench.spoilt[: bench.count - copies]])
         rows[f"{share:.0%} copies of the reference"] = bench.row(bench.measured.features[chosen])
     return rows
 

@@ -33,6 +33,9 @@ def train(
     seed: Annotated[int | None, typer.Option(metavar="K", help="Every random draw follows from it.")] = None,
     device: Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[str | None, typer.Option(metavar="P", help="auto, fp32, bf16 or fp16.")] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(metavar="N", help="Measure it every N images, and keep the best model.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe, sizes, memory and time; train nothing.")
     ] = False,
@@ -51,7 +54,7 @@ def train(
         raise UsageError("name one recipe, or give one's own with --recipe FILE.yaml; 'kaogan recipes list' has them")
     overrides = parse_overrides(words)
     for key, value in {"images": images, "image_size": image_size, "batch_size": batch_size, "seed": seed,
-                       "device": device, "precision": precision}.items():  # fmt: skip
+                       "device": device, "precision": precision, "eval_every": eval_every}.items():  # fmt: skip
         if value is not None:
             overrides[key] = value
     resolved = recipes.load(recipe_file or recipe or "", overrides)
