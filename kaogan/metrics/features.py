@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -57,22 +57,6 @@ def load_extractor(word: str, *, download: bool = False) -> Extractor:
     home = importlib.import_module(f"kaogan.metrics.extractors.{NAMES[name]}")
     loaded: Extractor = home.load(name, Path(file).expanduser() if file else None, download)
     return loaded
-
-
-def extract(
-    extractor: Extractor, batches: Iterable[Pictures], total: int = 0, progress: Progress | None = None
-) -> np.ndarray:
-    """The features (N, D) of a stream of pictures. Raises KaoganError when the extractor gives other shapes."""
-    parts: list[np.ndarray] = []
-    done = 0
-    for pictures in batches:
-        for start in range(0, len(pictures), BATCH):
-            some = pictures[start : start + BATCH]
-            parts.append(checked_batch(extractor, some))
-            done += len(some)
-            if progress:
-                progress(done, max(total, done))
-    return np.concatenate(parts) if parts else np.empty((0, extractor.size), np.float32)
 
 
 def checked_batch(extractor: Extractor, pictures: Pictures) -> np.ndarray:

@@ -16,7 +16,8 @@ from kaogan.errors import KaoganError, UsageError
 from kaogan.metrics import features
 from kaogan.metrics.extractors import hub, mobilenet
 from kaogan.metrics.extractors.illustration2vec import preprocess
-from kaogan.metrics.features import extract, load_extractor, resized
+from kaogan.metrics.features import load_extractor, resized
+from kaogan.metrics.reference import measure
 from tests.metrics.conftest import holds_only_for
 
 
@@ -39,14 +40,14 @@ class Brightness:
 # the interface
 
 
-def test_extract_streams_in_any_chunks(pictures: np.ndarray) -> None:
+def test_features_stream_in_any_chunks(pictures: np.ndarray) -> None:
     told: list[tuple[int, int]] = []
     many = np.concatenate([pictures] * 30)
-    whole = extract(Brightness(), [many])
-    parts = extract(Brightness(), (many[i : i + 7] for i in range(0, 150, 7)), 150, lambda *a: told.append(a))
+    whole = measure(Brightness(), [many], 150).features
+    parts = measure(Brightness(), (many[i : i + 7] for i in range(0, 150, 7)), 150, lambda *a: told.append(a)).features
     assert (whole == parts).all() and whole.shape == (150, 3) and whole.dtype == np.float32
     assert told[-1] == (150, 150)
-    assert extract(Brightness(), []).shape == (0, 3)
+    assert measure(Brightness(), [], 0).features.shape == (0, 3)
 
 
 def test_an_extractor_that_breaks_its_word(pictures: np.ndarray) -> None:
@@ -54,7 +55,7 @@ def test_an_extractor_that_breaks_its_word(pictures: np.ndarray) -> None:
         size = 4
 
     with pytest.raises(KaoganError, match="of another network"):
-        extract(Wrong(), [pictures])
+        measure(Wrong(), [pictures], 5)
 
 
 def test_unknown_names_and_absent_files(tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_inception_gets_uint8_and_a_safe_copy(tmp_path: Path, pictures: np.ndarr
 
     torch.save({"weight": torch.arange(3.0)}, tmp_path / "inception.pth")
     extractor = hub.Inception(tmp_path / "inception.pth", False, Stand)
-    assert extract(extractor, [pictures]).shape == (5, 2048)
+    assert measure(extractor, [pictures], 5).features.shape == (5, 2048)
     assert seen["layers"] == ["2048"] and (seen["state"]["weight"] == torch.arange(3.0)).all()
     assert seen["images"].dtype == torch.uint8 and seen["images"].shape == (5, 3, 20, 20)
     with pytest.raises(KaoganError, match="not torch-fidelity's Inception"):
