@@ -78,7 +78,7 @@ def entry(name: str, command: str) -> str:
     lines = [
         f"## {name}",
         "",
-        recipes.load(command.split()[1]).summary.capitalize() + ".",
+        sentence(recipes.load(command.split()[1]).summary),
         "",
         f"![{name}]({name}.webp)",
     ]
@@ -97,6 +97,10 @@ def threads(run: Path) -> str:
     log = (run / "log.txt").read_text(encoding="utf-8")
     found = sorted({part.split(" threads")[0].rsplit(" ", 1)[-1] for part in log.splitlines() if " threads, " in part})
     return f"{' and '.join(found)} thread{'s' if found != ['1'] else ''}"
+
+
+def sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def size(model: kaogan.Model) -> str:
