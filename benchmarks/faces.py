@@ -44,7 +44,7 @@ def boxed(portraits: list[Portrait]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
 
 def told(name: str, result: Outcome, threshold: float) -> str:
     lines = [f"{name}: {result.known} faces"]
-    for score in sorted({0.2, 0.3, 0.4, 0.5, 0.6, threshold}):
+    for score in sorted({0.3, 0.4, 0.5, 0.6, 0.7, threshold}):
         recall, precision = result.at(score)
         mark = "  <- default" if score == threshold else ""
         lines.append(f"  threshold {score:.2f}  recall {recall:7.2%}  precision {precision:7.2%}{mark}")

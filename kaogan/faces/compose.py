@@ -178,9 +178,9 @@ def _ground(gen: Generator, portraits: Sequence[Portrait], size: int) -> np.ndar
 
 
 def _closeup(gen: Generator, portrait: Portrait, height: int, width: int) -> np.ndarray:
-    """An eye, hair, a mouth, a collar: a piece so small that the whole face would be 1.5 x LARGEST or more."""
+    """An eye, hair, a mouth, a collar: at most two thirds of a face, which would be 1.5 x LARGEST or more if whole."""
     rows, columns = portrait.picture.shape[:2]
-    reach = portrait.side / (LARGEST * 1.5) / gen.uniform(1, 3)
+    reach = min(portrait.side / (LARGEST * 1.5), portrait.side / max(height, width) / 1.5) / gen.uniform(1, 3)
     high, wide = min(rows, max(4, int(height * reach))), min(columns, max(4, int(width * reach)))
     top, left = int(gen.integers(rows - high + 1)), int(gen.integers(columns - wide + 1))
     piece = portrait.picture[top : top + high, left : left + wide]

@@ -36,19 +36,19 @@ FALLS_FOR = (0.25, 0.75)
 class Settings:
     images: int = 56_000
     """Length of the first course, in pictures seen."""
-    second: int = 32_000
+    second: int = 16_000
     """Length of the second one, at half the learning rate, which adds what the first one's network falls for."""
-    sought: int = 3_000
+    sought: int = 500
     """Pictures of either kind in which that is sought between the courses."""
     batch: int = 32
     size: int = 128
     """Side of the training pictures in pixels, a multiple of 16."""
     learning_rate: float = 2e-3
     widths: tuple[int, ...] = (16, 24, 48, 96)
-    threshold: float = 0.6
+    threshold: float = 0.66
     """Written into the weights: the score from which a face counts."""
     seed: int = 0
-    save_every: int = 8_000
+    save_every: int = 4_000
 
 
 Report = Callable[[int, int, dict[str, float]], None]
