@@ -31,7 +31,7 @@ _BATCH = 2_000_000  # pixels that pass the network at once
 class Detector:
     """A network and the threshold that was measured with it."""
 
-    def __init__(self, network: FaceNet, threshold: float = 0.6, precision: str = "auto") -> None:
+    def __init__(self, network: FaceNet, threshold: float = 0.63, precision: str = "auto") -> None:
         self.threshold = threshold
         bf16 = choose_precision(precision, torch.device("cpu")) == "bf16"
         self._dtype = torch.bfloat16 if bf16 else torch.float32

@@ -45,7 +45,7 @@ class Settings:
     """Side of the training pictures in pixels, a multiple of 16."""
     learning_rate: float = 2e-3
     widths: tuple[int, ...] = (16, 24, 48, 96)
-    threshold: float = 0.66
+    threshold: float = 0.63
     """Written into the weights: the score from which a face counts."""
     seed: int = 0
     save_every: int = 4_000
