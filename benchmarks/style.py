@@ -1,0 +1,108 @@
+"""StyleGAN2 and StyleGAN3 against the same layers written straight from their definitions, in float32 and the default
+layout: ``python -m benchmarks.style [--seconds S]``, one thread. Turns are taken, medians compared."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from benchmarks.style_reference import twin
+from benchmarks.timing import Timing, interleaved
+from kaogan import api, recipes
+from kaogan.networks import build_generator
+from kaogan.training.batches import Batches
+from kaogan.training.hardware import choose_precision
+from kaogan.training.players import build_optimiser, build_players, lazy_share
+from kaogan.training.step import Steps
+
+CPU = torch.device("cpu")
+BATCH = 16
+
+
+def generator(name: str, size: int) -> nn.Module:
+    recipe = recipes.load(name)
+    torch.manual_seed(0)
+    shape = {"latent_size": recipe.latent.size, "attribute_size": 0, "image_size": size, "channels": 3}
+    return build_generator(recipe.generator, **shape).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def forward(name: str, size: int, batch: int, seconds: float) -> Timing:
+    ours = generator(name, size)
+    theirs = twin(ours)
+    latents = torch.randn(batch, recipes.load(name).latent.size)
+    with torch.no_grad():
+        difference = float((ours(latents) - theirs(latents)).abs().max())
+    assert difference < 1e-3, difference
+
+    def run(network: nn.Module, bf16: bool) -> Callable[[], object]:
+        def work() -> object:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                return network(latents)
+
+        return work
+
+    return interleaved(
+        {"reference": run(theirs, False), "float32": run(ours, False), "bf16": run(ours, True)}, 15, seconds
+    )
+
+
+def training(name: str, seconds: float) -> Timing:
+    """Sixteen steps of both players are one turn's unit: every lazy penalty is due in it as often as in training."""
+    recipe = recipes.load(name, {"batch_size": BATCH, "data.avatars": 64})
+    pictures = api.load_data(recipe)
+
+    def run(precision: str, plain: bool) -> Callable[[], object]:
+        players = build_players(recipe, pictures.schema, CPU, precision)
+        if plain:
+            players.generator, players.discriminator = twin(players.generator), twin(players.discriminator)
+            for player in ("generator", "discriminator"):
+                made = build_optimiser(
+                    getattr(players, player), recipe.optim, getattr(recipe.optim, player), lazy_share(recipe, player)
+                )
+                setattr(players, f"{player}_optim", made)
+        batches = Batches(pictures, BATCH, 0)
+        steps = Steps(recipe, pictures.schema, players, batches, CPU, precision)
+
+        def work() -> object:
+            batch = batches.at(players.clock)
+            if plain:
+                batch = batch._replace(images=batch.images.contiguous())
+            fakes = steps.discriminator(batch)
+            steps.generator(batch)
+            players.clock += BATCH
+            return fakes
+
+        return work
+
+    candidates = {"reference": run("fp32", True), "float32": run("fp32", False)}
+    if choose_precision("auto", CPU) == "bf16":
+        candidates["bf16"] = run("bf16", False)
+    return interleaved(candidates, 16, seconds, warm_up=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="at most this long for each row")
+    seconds = parser.parse_args().seconds
+    torch.set_num_threads(1)
+    print(f"{'':32} {'reference':>10} {'float32':>16} {'bf16':>16}   busy")
+    for name in ("stylegan2-64", "stylegan3-t-64", "stylegan3-r-64"):
+        rows: dict[str, Callable[[], Timing]] = {
+            f"{name}, forward": lambda n=name: forward(n, 64, BATCH, seconds),  # type: ignore[misc]
+            f"{name}, forward at 256 px": lambda n=name: forward(n, 256, 4, seconds),  # type: ignore[misc]
+            f"{name}, training": lambda n=name: training(n, seconds),  # type: ignore[misc]
+        }
+        for title, measure in rows.items():
+            timing = measure()
+            base = timing.seconds["reference"]
+            cells = [f"{1e3 * t:7.0f} ms {base / t:4.1f}x" for k, t in timing.seconds.items() if k != "reference"]
+            print(
+                f"{title:32} {1e3 * base:7.0f} ms {'  '.join(cells)}  {timing.busy:5.0%} ({timing.repeats})", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
