@@ -86,10 +86,12 @@ def training(name: str, seconds: float) -> Timing:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="at most this long for each row")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("names", nargs="*", default=["stylegan2-64", "stylegan3-t-64", "stylegan3-r-64"])
+    arguments = parser.parse_args()
+    seconds = arguments.seconds
     torch.set_num_threads(1)
     print(f"{'':32} {'reference':>10} {'float32':>16} {'bf16':>16}   busy")
-    for name in ("stylegan2-64", "stylegan3-t-64", "stylegan3-r-64"):
+    for name in arguments.names:
         rows: dict[str, Callable[[], Timing]] = {
             f"{name}, forward": lambda n=name: forward(n, 64, BATCH, seconds),  # type: ignore[misc]
             f"{name}, forward at 256 px": lambda n=name: forward(n, 256, 4, seconds),  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -150,10 +150,10 @@ class StyledConv(nn.Module):
         full = gain * math.sqrt(2)  # passed on by the leaky ReLU, so it may come before
         factors = demodulation(self.weight, styles) * full
         x = resampled_conv2d(scale_channels(x, styles), self.weight, self.resample_filter, self.up)
-        shift: Any = (self.bias * full)[:, None, None]
+        bias = (self.bias * full).to(x.dtype)[:, None, None]
+        x = torch.addcmul(bias, x, factors.to(x.dtype)[:, :, None, None])
         if self.use_noise:
-            shift = shift + self._noise(len(x), random) * (self.noise_strength * full)
-        x = torch.addcmul(shift.to(x.dtype), x, factors.to(x.dtype)[:, :, None, None])
+            x = x.add_((self._noise(len(x), random) * (self.noise_strength * full)).to(x.dtype))
         return finish(x, "lrelu", None if self.clamp is None else self.clamp * gain)
 
     def _noise(self, count: int, random: torch.Generator | None) -> Tensor:
