@@ -135,6 +135,8 @@ def test_resampling_is_differentiable_twice() -> None:
     functions: list[Any] = [
         lambda x: upsample(x, taps),
         lambda x: downsample(x, taps),
+        lambda x: upfirdn(x, taps[:2, :3], padding=(4, 4, 3, 3)),
+        lambda x: upfirdn(x, taps, down=3, padding=(5, 5, 5, 5)),
         lambda x: filtered_leaky_relu(
             x, row, row, up=2, down=2, padding=12, size=5, gain=1.4, slope=0.2, clamp=5.0
         ),
