@@ -98,7 +98,10 @@ def _entries(subjects: Sequence[str], out: Path, seeds: int) -> list[Entry]:
     found = []
     for word in subjects:
         if _is_run(Path(word)):
-            found.append(Entry(Path(word).name, [Path(word)]))
+            run = Path(word).resolve()
+            same = [other for other in subjects if Path(other).name == run.name]
+            alone = len(same) == 1 and not run.name.startswith("seed-")
+            found.append(Entry(run.name if alone else f"{run.parent.name}/{run.name}", [Path(word)]))
         else:
             name = recipes.load(word).name
             found.append(Entry(name, [out / name / f"seed-{number}" for number in range(seeds)], word))

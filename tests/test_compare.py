@@ -106,6 +106,9 @@ def test_a_run_is_taken_as_it_is(run: Run, faces: Path, tmp_path: Path) -> None:
     weights = (finished / "model/model.safetensors").read_bytes()
     entries = compare([str(finished)], faces, tmp_path / "second", count=60)
     assert (finished / "model/model.safetensors").read_bytes() == weights and entries[0].runs == [finished]
+    other = shutil.copytree(finished, tmp_path / "first/copy/seed-0")
+    names = [entry.name for entry in compare([str(finished), str(other)], faces, tmp_path / "second", count=60)]
+    assert names == ["dcgan/seed-0", "copy/seed-0"]
 
 
 def test_minutes_are_turned_to_images_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
