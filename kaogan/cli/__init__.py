@@ -20,11 +20,13 @@ from kaogan.cli import (
     export,
     faces,
     import_,
+    interpolate,
     prepare,
     recipes,
     sample,
     tagger,
     train,
+    walk,
 )
 from kaogan.cli.shared import FREE_WORDS, console, errors
 from kaogan.errors import KaoganError
@@ -129,5 +131,7 @@ app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(context_settings=FREE_WORDS, epilog=compare.EPILOG)(compare.compare)
 app.command("import", epilog=import_.EPILOG)(import_.import_)
 app.command(epilog=export.EPILOG)(export.export)
+app.command(context_settings=FREE_WORDS, epilog=interpolate.EPILOG)(interpolate.interpolate)
+app.command(context_settings=FREE_WORDS, epilog=walk.EPILOG)(walk.walk)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(tagger.app, name="tagger")

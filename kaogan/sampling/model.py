@@ -124,8 +124,7 @@ class Model:
         Truncation scales them, but not those of a style network, whose length means nothing: there ``generate``
         truncates. Raises UsageError unless truncation is a number >= 0.
         """
-        if not 0 <= truncation < float("inf"):
-            raise UsageError(f"truncation must be a number that is 0 or more, not {truncation}")
+        check_truncation(truncation)
         law = self.config["latent"]["law"]
         drawn = [
             draw_latents(1, self.latent_size, law, torch_generator(seed, "sample/latent", number))
@@ -173,15 +172,27 @@ class Model:
             raise ValueError(
                 f"codes of shape {expected} are needed, not {None if codes is None else tuple(codes.shape)}"
             )
-        pictures = np.empty((len(latents), self.image_size, self.image_size, self.channels), np.uint8)
-        with torch.inference_mode(), self._exact():
-            for start in range(0, len(latents), self.chunk):
-                z = self._padded(latents[start : start + self.chunk])
-                c = self._padded(codes[start : start + self.chunk]) if self.attributes and codes is not None else None
-                here = min(self.chunk, len(latents) - start)
-                images = self.generator(z, c, truncation=truncation) if self.styled else self.generator(z, c)
-                pictures[start : start + here] = to_uint8(images[:here])
+        rows = (latents, codes) if self.attributes and codes is not None else (latents,)
+
+        def network(*rows: Tensor) -> Tensor:
+            return self.generator(*rows, truncation=truncation) if self.styled else self.generator(*rows)
+
+        return self.in_chunks(network, *rows)
+
+    def in_chunks(self, network: Callable[..., Tensor], *rows: Tensor) -> Pictures:
+        """The images that ``network`` makes of ``rows``, each (N, ...), as uint8 (N, H, W, C); a chunk at a time, so
+        that no picture depends on the others of the call."""
+        pictures = np.empty((len(rows[0]), self.image_size, self.image_size, self.channels), np.uint8)
+        for start in range(0, len(pictures), self.chunk):
+            here = min(self.chunk, len(pictures) - start)
+            pictures[start : start + here] = to_uint8(self.run(network, *(row[start : start + here] for row in rows)))
         return pictures
+
+    def run(self, network: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+        """``network(*rows)`` without gradients, for at most ``chunk`` rows (n, ...), computed as a chunk is."""
+        with torch.inference_mode(), self._exact():
+            made = network(*map(self._padded, rows))
+        return made[: len(rows[0])].clone()  # no longer a tensor of inference mode, which no gradient could pass
 
     def save(
         self,
@@ -229,10 +240,10 @@ class Model:
                 raise UsageError(f"{len(value)} values of '{name}' for {count} pictures: give one for each picture")
 
     def _padded(self, rows: Tensor) -> Tensor:
-        """Rows (n, X) -> (chunk, X) on the device, the last row repeated."""
+        """Rows (n, ...) -> (chunk, ...) on the device, the last row repeated."""
         missing = self.chunk - len(rows)
         if missing:
-            rows = torch.cat([rows, rows[-1:].expand(missing, -1)])
+            rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
         return rows.to(self.device, torch.float32)
 
     def _exact(self) -> contextlib.AbstractContextManager[None]:
@@ -240,6 +251,12 @@ class Model:
         if self.device.type != "cuda":
             return contextlib.nullcontext()
         return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def check_truncation(truncation: float) -> None:
+    """Raises UsageError."""
+    if not 0 <= truncation < float("inf"):
+        raise UsageError(f"truncation must be a number that is 0 or more, not {truncation}")
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:

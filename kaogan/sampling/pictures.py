@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     "webp": ("WEBP", {"quality": 95}),
 }
+LARGEST = 4096  # px, of one enlarged picture
 LONGEST = {"png": 2**20, "jpg": 65_500, "webp": 16_383}  # px along a side
 _OTHER_PICTURES = {"gif", "bmp", "tif", "tiff", "avif", "jxl", "ppm", "svg", "mp4"}
 
@@ -53,6 +55,32 @@ def check_size(height: int, width: int, format: str) -> None:
 
 def to_image(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
+def enlarge(pictures: Pictures, size: int, how: str = "bicubic") -> Pictures:
+    """Pictures (N, H, W, C) with their longer side ``size`` px. ``how``: bicubic, or nearest, which keeps pixels.
+
+    "nearest" is antialiased: repeated to the next whole multiple, then averaged, so that all pixels stay of one size.
+    Raises UsageError.
+    """
+    if how not in ("bicubic", "nearest"):
+        raise UsageError(f"unknown way to resize '{how}'{nearest(how, ('bicubic', 'nearest'))}")
+    if not 1 <= size <= LARGEST:
+        raise UsageError(f"the size must be between 1 and {LARGEST} px, not {size}")
+    count, height, width, channels = pictures.shape
+    scale = size / max(height, width)
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if shape == (width, height):
+        return pictures
+    result = np.empty((count, shape[1], shape[0], channels), np.uint8)
+    for number, picture in enumerate(pictures):
+        image = to_image(picture)
+        if how == "nearest":
+            whole = math.ceil(scale)
+            image = image.resize((width * whole, height * whole), Image.Resampling.NEAREST)
+        image = image.resize(shape, Image.Resampling.BOX if how == "nearest" else Image.Resampling.BICUBIC)
+        result[number] = np.asarray(image).reshape(result.shape[1:])
+    return result
 
 
 def write_picture(picture: np.ndarray, path: Path) -> Path:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from kaogan.errors import KaoganError
 from kaogan.files import atomic, explain
 from kaogan.images import Pictures, grid
+from kaogan.sampling.film import write_film
 from kaogan.sampling.pictures import write_picture
 
 if TYPE_CHECKING:
@@ -137,11 +136,11 @@ def film(
     if not len(pictures):
         return "no film: no grid could be read"
     notes = []
-    for make, path in ((_write_gif, gif), (_write_mp4, mp4)):
+    for path in (gif, mp4):
         if path is None:
             continue
         try:
-            make(pictures, path, fps, hold)
+            write_film(pictures, path, fps, hold)
         except Exception as error:  # codecs fail in ways of their own
             notes.append(f"no {path.name}: {error}")
     return "; ".join(notes) or None
@@ -175,44 +174,11 @@ class _Frames:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __iter__(self) -> Iterator[Image.Image]:
+    def __iter__(self) -> Iterator[np.ndarray]:
         for path in self._paths:
             with Image.open(path) as picture:
                 frame = picture.convert("RGB")
-            yield frame if frame.size == self.size else frame.resize(self.size, Image.Resampling.LANCZOS)
-
-
-def _write_gif(frames: _Frames, path: Path, fps: float, hold: float) -> None:
-    def paletted() -> Iterator[Image.Image]:
-        for frame in frames:
-            # A palette of its own for each frame, and dithering, which Pillow does only when it is given the palette.
-            yield frame.quantize(palette=frame.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
-
-    durations = [10 * round(100 / fps)] * (len(frames) - 1) + [round(1000 * max(hold, 1 / fps))]
-    pictures = paletted()
-    with atomic(path) as temporary:
-        first = next(pictures)
-        first.save(temporary, "GIF", save_all=True, append_images=pictures, duration=durations, loop=0)
-
-
-def _write_mp4(frames: _Frames, path: Path, fps: float, hold: float) -> None:
-    import av
-
-    if "libx264" not in av.codecs_available:
-        raise KaoganError("this build of PyAV has no H.264 encoder")
-    # Halved chroma needs even sizes; the edge is repeated rather than the picture scaled, which would blur it.
-    width, height = (side + side % 2 for side in frames.size)
-    held = max(1, round(hold * fps))
-    with atomic(path) as temporary, av.open(str(temporary), "w", "mp4", options={"movflags": "faststart"}) as film:
-        stream = film.add_stream("libx264", Fraction(fps).limit_denominator(1000), options={"crf": "18"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number, picture in enumerate(frames, 1):
-            pixels = np.asarray(picture)
-            pad = ((0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0))
-            pixels = np.pad(pixels, pad, "edge")
-            for _ in range(held if number == len(frames) else 1):
-                film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        film.mux(stream.encode(None))
+            yield np.asarray(frame if frame.size == self.size else frame.resize(self.size, Image.Resampling.LANCZOS))
 
 
 def _size(path: Path) -> tuple[int, int] | None:

@@ -1,0 +1,97 @@
+"""Points as files: one film or sheet of one or several ways through a model, rendered as it is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kaogan.errors import UsageError
+from kaogan.images import grid
+from kaogan.latents.points import MOST, Point, check_count, iter_render
+from kaogan.sampling.film import FASTEST, ROW, check_fps, kind_of, write_film
+from kaogan.sampling.model import Model, Progress
+from kaogan.sampling.pictures import GAP, LARGEST, check_size, enlarge, write_picture
+
+FILM_SIDE = 256  # px that a face has in a film at least, unless another size is asked for
+
+
+def is_film(path: Path) -> bool:
+    """Whether ``write_tracks`` would make a film (or single frames), and not a sheet."""
+    return kind_of(path) in ("", *FASTEST)
+
+
+def write_tracks(
+    model: Model, tracks: Sequence[Sequence[Point]], out: Path, *, fps: float = 24, size: int | None = None,
+    resize: str = "bicubic", truncation: float = 1.0, progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """Write tracks, all of T points, and return ``out``.
+
+    As a film (see ``write_film``) frame t shows the faces t of all tracks; as a sheet each track is a row, one track
+    alone has rows of 16. ``size`` is the side of a face in px: by default as the model makes it, in films so often
+    repeated that it reaches 256. Nothing is rendered before the call is known to be right. Raises UsageError or
+    KaoganError.
+    """
+    check_count(len(tracks), "tracks")
+    check_count(sum(map(len, tracks)), "faces", most=10 * MOST)
+    side, film = face_side(model, size, out), is_film(out)
+    if film:
+        across = math.ceil(math.sqrt(len(tracks))) * (side + GAP)
+        if across > LARGEST:
+            raise UsageError(f"a film of {across} px is wider than {LARGEST}; ask for a smaller size or fewer tiles")
+        if kind_of(out):
+            check_fps(fps, kind_of(out))
+        return write_film(iter_frames(model, tracks, side, resize, truncation, progress), out, fps)
+    return write_sheet(
+        model, [each for track in tracks for each in track], out, min(len(tracks[0]), ROW) if len(tracks) == 1 else
+        len(tracks[0]), size=side, resize=resize, truncation=truncation, progress=progress,
+    )  # fmt: skip
+
+
+def write_sheet(
+    model: Model, points: Sequence[Point], out: Path, columns: int, *, size: int | None = None,
+    resize: str = "bicubic", truncation: float = 1.0, progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """One picture of all ``points``, in rows of ``columns``. Raises UsageError or KaoganError."""
+    side = size or model.image_size
+    step = side + GAP
+    check_size(math.ceil(len(points) / columns) * step + GAP, columns * step + GAP, kind_of(out))
+    parts = []
+    for part in iter_render(model, points, truncation):
+        parts.append(enlarge(part, side, resize))
+        if progress:
+            progress(sum(map(len, parts)), len(points))
+    return write_picture(grid(np.concatenate(parts), columns, GAP), out)
+
+
+def iter_frames(
+    model: Model, tracks: Sequence[Sequence[Point]], side: int, resize: str = "bicubic", truncation: float = 1.0,
+    progress: Progress | None = None,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """The frames (H, W, C) of tracks: faces themselves for one track, else sheets of them, as square as can be."""
+    together, frames = len(tracks), len(tracks[0])
+    columns = math.ceil(math.sqrt(together))
+    waiting: list[np.ndarray] = []
+    done = 0
+    for chunk in iter_render(model, [track[t] for t in range(frames) for track in tracks], truncation):
+        for face in enlarge(chunk, side, resize):
+            waiting.append(face)
+            if len(waiting) == together:
+                yield face if together == 1 else grid(np.stack(waiting), columns, GAP)
+                waiting = []
+                done += 1
+                if progress:
+                    progress(done, frames)
+
+
+def face_side(model: Model, size: int | None, out: Path) -> int:
+    """The side of a face in px. Raises UsageError."""
+    if size is not None:
+        if not 1 <= size <= LARGEST:
+            raise UsageError(f"the size must be between 1 and {LARGEST} px, not {size}")
+        return size
+    if kind_of(out) in FASTEST:
+        return model.image_size * math.ceil(FILM_SIDE / model.image_size)
+    return model.image_size

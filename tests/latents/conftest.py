@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kaogan.attributes import Schema
+from kaogan.sampling.model import Model
+from tests.sampling.conftest import SCHEMA, tiny_model
+
+STYLED = {"family": "stylegan2", "w_dim": 8, "num_layers": 2, "channel_base": 128, "channel_max": 8}
+STYLED3 = {"family": "stylegan3", "w_dim": 8, "channel_base": 128, "channel_max": 8}
+
+
+def styled_model(schema: Schema = SCHEMA, settings: dict = STYLED) -> Model:
+    """An untrained style network whose average of w is not zero."""
+    model = tiny_model(schema, settings=settings)
+    with torch.no_grad():
+        model.generator.mapping.w_avg.copy_(torch.linspace(-1, 1, 8))
+    return model
+
+
+FAMILIES = {
+    "z": lambda: tiny_model(Schema()),
+    "uniform": lambda: tiny_model(Schema(), law="uniform"),
+    "grey": lambda: tiny_model(Schema(), channels=1),
+    "codes": tiny_model,
+    "residual": lambda: tiny_model(settings={"family": "residual", "width": 4, "blocks": 1, "start": 4}),
+    "kernel5": lambda: tiny_model(Schema(), settings={"family": "kernel5", "width": 4, "max_width": 8}),
+    "r3gan": lambda: tiny_model(settings={"family": "r3gan", "channel_base": 256, "channel_max": 16}),
+    "stylegan2": styled_model,
+    "stylegan2-plain": lambda: styled_model(Schema()),
+    "stylegan3": lambda: styled_model(settings=STYLED3),
+}
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def any_model(request: pytest.FixtureRequest) -> Model:
+    return FAMILIES[request.param]()
+
+
+@pytest.fixture(scope="session")
+def coded() -> Model:
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def plain() -> Model:
+    return tiny_model(Schema())
+
+
+@pytest.fixture(scope="session")
+def style() -> Model:
+    return styled_model()
