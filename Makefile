@@ -2,13 +2,14 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: demo test lint format bench gallery clean help
+.PHONY: demo test lint format bench gallery docs clean help
 
 help:
 	@echo "make demo     install, draw the avatar set, train a conditional GAN on it, sample (about 6 minutes on 2 cores)"
 	@echo "make test     install, lint, type-check, run all tests"
 	@echo "make bench    measure speed and memory against plain PyTorch loops"
 	@echo "make gallery  make docs/gallery again from the runs in runs/"
+	@echo "make docs     write the site of the documents to docs/_build/html"
 
 demo: .venv/.installed
 	$(RUN) kaogan train demo --out runs/demo
@@ -41,8 +42,11 @@ bench: .venv/.installed-dev
 gallery: .venv/.installed
 	.venv/bin/python docs/gallery.py
 
+docs: .venv/.installed-dev
+	$(RUN) sphinx -W -q -b html docs docs/_build/html
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build docs/_build *.egg-info
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -72,3 +72,11 @@ def test_parameter_counts_of_the_variants() -> None:
         with torch.device("meta"):
             network = build_generator(settings, latent_size=latent_size, attribute_size=0, image_size=64, channels=3)
         assert rows[name] == f"{count_parameters(network):,}", name
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    build_main = pytest.importorskip("sphinx.cmd.build").build_main
+    arguments = ["-W", "-q", "-b", "html", "-d", str(tmp_path / "doctrees"), str(ROOT / "docs"), str(tmp_path / "html")]
+    assert build_main(arguments) == 0
+    page = (tmp_path / "html/index.html").read_text()
+    assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page)

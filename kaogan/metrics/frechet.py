@@ -42,7 +42,7 @@ class _Root:
 
 
 def distance_of_moments(one: Moments, other: Moments) -> float:
-    """|m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½). Raises TooFew below two pictures a side.
+    """‖m1 - m2‖² + tr(S1 + S2 - 2 (S1 S2)^½). Raises TooFew below two pictures a side.
 
     The trace of the root is the sum of the singular values of S1^½ S2^½. Roots of the eigenvalues of their product, the
     usual way, would turn rounding errors of 1e-16 into 1e-8, once for each direction in which nothing varies.
@@ -95,7 +95,7 @@ def standard_error(generated: np.ndarray, real: np.ndarray, one: Moments, other:
 
 
 def _influence(features: np.ndarray, own: Moments, root: _Root, turn: np.ndarray, towards: np.ndarray) -> np.ndarray:
-    """How much each picture moves the distance, but for a constant: |c|² - cᵀTc + 2 (m1 - m2)·c, (N,)."""
+    """How much each picture moves the distance, but for a constant: ‖c‖² - cᵀTc + 2 (m1 - m2)·c, (N,)."""
     centred = features.astype(np.float64) - own.mean
     moved = root.whitened(centred) @ turn
     return (centred**2).sum(1) - (moved**2).sum(1) + 2 * centred @ (own.mean - towards)
