@@ -14,16 +14,21 @@ from rich.markup import escape
 
 from kaogan.cli import (
     avatars,
+    best,
     compare,
     convert,
+    directions,
     evaluate,
     export,
     faces,
     import_,
     interpolate,
+    mix,
+    morph,
     prepare,
     recipes,
     sample,
+    sweep,
     tagger,
     train,
     walk,
@@ -133,5 +138,10 @@ app.command("import", epilog=import_.EPILOG)(import_.import_)
 app.command(epilog=export.EPILOG)(export.export)
 app.command(context_settings=FREE_WORDS, epilog=interpolate.EPILOG)(interpolate.interpolate)
 app.command(context_settings=FREE_WORDS, epilog=walk.EPILOG)(walk.walk)
+app.command(context_settings=FREE_WORDS, epilog=sweep.EPILOG)(sweep.sweep)
+app.command(context_settings=FREE_WORDS, epilog=mix.EPILOG)(mix.mix)
+app.command(context_settings=FREE_WORDS, epilog=morph.EPILOG)(morph.morph)
+app.command(context_settings=FREE_WORDS, epilog=best.EPILOG)(best.best)
+app.command(context_settings=FREE_WORDS, epilog=directions.EPILOG)(directions.directions)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(tagger.app, name="tagger")

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from kaogan.latents.choosing import Best, best, judge_of
+from kaogan.latents.directions import Directions, load_directions
+from kaogan.latents.finding import find_directions
+from kaogan.latents.grids import mix, sweep
+from kaogan.latents.morphs import morph, morph_along
+from kaogan.latents.moves import component, move_of, toward
 from kaogan.latents.paths import between, interpolate, lerp, slerp, through, walk
 from kaogan.latents.points import Point, iter_render, point, points, render, styled, with_attributes, with_code
 
 __all__ = [
+    "Best",
+    "Directions",
     "Point",
+    "best",
     "between",
+    "component",
+    "find_directions",
     "interpolate",
     "iter_render",
+    "judge_of",
     "lerp",
+    "load_directions",
+    "mix",
+    "morph",
+    "morph_along",
+    "move_of",
     "point",
     "points",
     "render",
     "slerp",
     "styled",
+    "sweep",
     "through",
+    "toward",
     "walk",
     "with_attributes",
     "with_code",

@@ -13,7 +13,7 @@ from kaogan.images import grid
 from kaogan.latents.points import MOST, Point, check_count, iter_render
 from kaogan.sampling.film import FASTEST, ROW, check_fps, kind_of, write_film
 from kaogan.sampling.model import Model, Progress
-from kaogan.sampling.pictures import GAP, LARGEST, check_size, enlarge, write_picture
+from kaogan.sampling.pictures import GAP, LARGEST, check_size, enlarge, labelled_grid, write_picture
 
 FILM_SIDE = 256  # px that a face has in a film at least, unless another size is asked for
 
@@ -58,12 +58,8 @@ def write_sheet(
     side = size or model.image_size
     step = side + GAP
     check_size(math.ceil(len(points) / columns) * step + GAP, columns * step + GAP, kind_of(out))
-    parts = []
-    for part in iter_render(model, points, truncation):
-        parts.append(enlarge(part, side, resize))
-        if progress:
-            progress(sum(map(len, parts)), len(points))
-    return write_picture(grid(np.concatenate(parts), columns, GAP), out)
+    faces = np.concatenate([enlarge(part, side, resize) for part in _counted(model, points, truncation, progress)])
+    return write_picture(grid(faces, columns, GAP), out)
 
 
 def iter_frames(
@@ -95,3 +91,41 @@ def face_side(model: Model, size: int | None, out: Path) -> int:
     if kind_of(out) in FASTEST:
         return model.image_size * math.ceil(FILM_SIDE / model.image_size)
     return model.image_size
+
+
+def write_table(
+    model: Model, rows: Sequence[Point], columns: Sequence[Point], cells: Sequence[Sequence[Point]], out: Path, *,
+    size: int | None = None, resize: str = "bicubic", truncation: float = 1.0, progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """A sheet of ``cells`` with their parents, the column's above and the row's to the left. Raises UsageError."""
+    side = size or model.image_size
+    step = side + GAP
+    check_size((len(rows) + 1) * step + GAP, (len(columns) + 1) * step + GAP, kind_of(out))
+    every = [*columns, *(each for row, line in zip(rows, cells, strict=True) for each in (row, *line))]
+    faces = np.concatenate([enlarge(part, side, resize) for part in _counted(model, every, truncation, progress)])
+    corner = np.full_like(faces[:1], 255)
+    return write_picture(grid(np.concatenate([corner, faces]), len(columns) + 1, GAP), out)
+
+
+def write_labelled(
+    model: Model, cells: Sequence[Sequence[Point]], rows: Sequence[str], columns: Sequence[str], out: Path, *,
+    size: int | None = None, resize: str = "bicubic", truncation: float = 1.0, progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """A sheet of ``cells`` with names along its upper and left edges. Raises UsageError."""
+    side = size or model.image_size
+    step = side + GAP
+    check_size(len(cells) * step + GAP, len(cells[0]) * step + GAP, kind_of(out))
+    every = [each for line in cells for each in line]
+    faces = np.concatenate([enlarge(part, side, resize) for part in _counted(model, every, truncation, progress)])
+    return write_picture(labelled_grid(faces, rows, columns), out)
+
+
+def _counted(
+    model: Model, points: Sequence[Point], truncation: float, progress: Progress | None
+) -> Iterator[np.ndarray]:  # fmt: skip
+    done = 0
+    for part in iter_render(model, points, truncation):
+        done += len(part)
+        yield part
+        if progress:
+            progress(done, len(points))
