@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -11,30 +13,133 @@ from rich.markup import escape
 from kaogan.cli.shared import console
 from kaogan.errors import UsageError, nearest
 
-EPILOG = "Example:  kaogan export runs/bamsgan --to state-dict --as bamsgan --out netG.pth"
-TARGETS = ("state-dict",)
+EPILOG = "Example:  kaogan export runs/acgan --to web --out page   then:  python -m http.server -d page"
 
 
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")],
-    to: Annotated[str, typer.Option("--to", metavar="KIND", help="state-dict: weights for another program.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="KIND",
+            help="web: a page that draws in the browser. onnx: for other runtimes. safetensors: one file for kaogan. "
+            "hub: a folder for the Hugging Face Hub. state-dict: weights for another program.",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(metavar="PATH", help="The file or folder to write. (MODEL...)")] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="web, onnx, safetensors, hub: weights of 16 bits, half as large.")
+    ] = False,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="web: the page's title.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="K", help="web: the seed of the first face. (0)")] = None,
+    upscaler: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="ONNX", help="web: a network that enlarges the faces; more than once for more factors."),
+    ] = None,
+    license: Annotated[
+        str | None, typer.Option(metavar="ID", help="hub: the licence, as the Hub spells it: cc-by-4.0.")
+    ] = None,
+    push: Annotated[
+        str | None, typer.Option(metavar="USER/NAME", help="hub: upload the folder, too; needs a network and a login.")
+    ] = None,
     as_: Annotated[
         str | None,
         typer.Option("--as", metavar="PROGRAM", help="state-dict: bamsgan, acgan, ganime or starsface."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="PATH", help="The file to write. (MODEL.pth)")] = None,
     wrapped: Annotated[
         bool, typer.Option("--wrapped", help="state-dict: inside of a dict, as in the program's checkpoints.")
     ] = False,
 ) -> None:
-    """Write a model for other programs."""
+    """Write a model for other programs, for the Hub or for the web."""
     if to not in TARGETS:
         raise UsageError(f"unknown kind '{to}'{nearest(to, TARGETS)}")
+    target = TARGETS[to]
+    words = {
+        "half": half, "title": title, "seed": seed, "upscaler": upscaler,
+        "license": license, "push": push, "as": as_, "wrapped": wrapped,
+    }  # fmt: skip
+    given = {key: value for key, value in words.items() if value not in (None, False, [])}
+    for key in given:
+        if key not in target.options:
+            kinds = ", ".join(name for name, other in TARGETS.items() if key in other.options)
+            raise UsageError(f"--{key} is for {kinds}, not for {to}")
+    place = out or Path(f"{_stem(model)}{target.ending}")
+    target.write(model, place.expanduser(), **given)
+
+
+def _stem(model: Path) -> str:
+    """RUN of RUN/model, which is what people call it."""
+    name = model.resolve()
+    if name.name == "model" and name.parent.name:
+        return name.parent.name
+    return name.stem if name.is_file() else name.name
+
+
+def _state_dict(model: Path, out: Path, **given: Any) -> None:
     from kaogan.importing import export_weights
 
-    if as_ is None:
+    if "as" not in given:
         raise UsageError("--to state-dict needs the program: --as bamsgan, acgan, ganime or starsface")
-    result = export_weights(model, as_, out or Path(f"{model.resolve().name}.pth"), wrapped=wrapped)
-    console.print(escape(str(result.path)), soft_wrap=True)
-    for note in result.notes:
+    result = export_weights(model, given["as"], out, wrapped=given.get("wrapped", False))
+    _say(result.path, *result.notes)
+
+
+def _onnx(model: Path, out: Path, **given: Any) -> None:
+    from kaogan.export import export_onnx
+
+    with console.status("tracing, and comparing with PyTorch"):
+        path = export_onnx(model, out, **given)
+    _say(path, f"{_size(path)}, agrees with PyTorch")
+
+
+def _safetensors(model: Path, out: Path, **given: Any) -> None:
+    from kaogan.export import export_safetensors
+
+    path = export_safetensors(model, out, **given)
+    _say(path, f"{_size(path)}; kaogan takes it wherever it takes a model folder")
+
+
+def _hub(model: Path, out: Path, *, push: str | None = None, **given: Any) -> None:
+    from kaogan.export import export_hub
+    from kaogan.export import push as upload
+
+    path = export_hub(model, out, repository=push, **given)
+    _say(path, "say what may be done with it in README.md" if "license" not in given else "a folder for the Hub")
+    if push:
+        console.print(escape(upload(path, push)), soft_wrap=True)
+
+
+def _web(model: Path, out: Path, **given: Any) -> None:
+    from kaogan.export import export_web
+
+    with console.status("tracing, comparing with PyTorch, writing the page"):
+        path = export_web(model, out, **given)
+    _say(path, f"{_size(path)}; see it: python -m http.server -d {path}   and open http://localhost:8000")
+
+
+def _say(path: Path, *notes: str) -> None:
+    console.print(escape(str(path)), soft_wrap=True)
+    for note in notes:
         console.print(f"  {escape(note)}", soft_wrap=True)
+
+
+def _size(path: Path) -> str:
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return f"{sum(each.stat().st_size for each in files) / 1e6:.1f} MB"
+
+
+@dataclass(frozen=True)
+class _Target:
+    write: Callable[..., None]
+    ending: str
+    options: frozenset[str] = field(default_factory=frozenset)
+
+
+TARGETS = {
+    "web": _Target(_web, "-web", frozenset({"half", "title", "seed", "upscaler"})),
+    "onnx": _Target(_onnx, ".onnx", frozenset({"half"})),
+    "safetensors": _Target(_safetensors, ".safetensors", frozenset({"half"})),
+    "hub": _Target(_hub, "-hub", frozenset({"half", "license", "push"})),
+    "state-dict": _Target(_state_dict, ".pth", frozenset({"as", "wrapped"})),
+}

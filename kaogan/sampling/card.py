@@ -45,13 +45,16 @@ def make_config(
     }
 
 
-def card(config: Mapping[str, Any]) -> str:
-    """The model card as Markdown, with the front matter that the Hugging Face hub reads."""
+def card(config: Mapping[str, Any], *, license: str | None = None, repository: str | None = None) -> str:
+    """The model card as Markdown, with the front matter that the Hugging Face hub reads.
+
+    ``license`` is one of its identifiers, ``repository`` the USER/NAME there that the model can be had from.
+    """
     attributes = Schema.from_json(config.get("attributes", ()))
     recipe = _line(config.get("recipe", "custom"))
     size = config["image_size"]
     front = {
-        "license": "other",
+        "license": license or "other",
         "library_name": "kaogan",
         "pipeline_tag": "unconditional-image-generation",
         "tags": ["kaogan", "gan", "anime", "faces", *(["conditional"] if attributes else [])],
@@ -64,7 +67,7 @@ def card(config: Mapping[str, Any]) -> str:
         f"{_line(config.get('summary', ''))}",
         "![pictures drawn from the model](preview.png)",
         _facts(config, recipe),
-        _usage(attributes),
+        _usage(attributes, repository),
     ]
     if attributes:
         parts.append(_table(attributes))
@@ -100,10 +103,12 @@ def _facts(config: Mapping[str, Any], recipe: str) -> str:
     return "\n".join(["## How it was made", "", "| | |", "|---|---|", *lines])
 
 
-def _usage(attributes: Schema) -> str:
+def _usage(attributes: Schema, repository: str | None) -> str:
     asked = [(a.name, a.values[0]) for a in attributes.attributes if a.name.isidentifier()]
     options = "".join(f" --{name} {_quoted(value)}" for name, value in asked)
     keywords = "".join(f", {name}={value!r}" for name, value in asked)
+    get = "from huggingface_hub import snapshot_download\n\n" if repository else "\n"
+    place = f'snapshot_download("{repository}")' if repository else '"path/to/this/folder"'
     return f"""## How to sample
 
 ```
@@ -112,8 +117,7 @@ kaogan sample path/to/this/folder --count 64 --seed 0{options}
 
 ```python
 import kaogan
-
-model = kaogan.load("path/to/this/folder")
+{get}model = kaogan.load({place})
 pictures = model.sample(64, seed=0{keywords})  # uint8 (64, height, width, channels)
 ```
 

@@ -32,6 +32,7 @@ from kaogan.training.hardware import choose_device
 __all__ = ["Asked", "Model", "card", "load", "make_config"]
 
 CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
+SINGLE = "kaogan"  # where the metadata of a safetensors file hold the configuration, if it is a whole model
 CONFIG_LIMIT = 2**20  # bytes
 PREVIEW_PICTURES = 64
 
@@ -44,7 +45,7 @@ class Model:
     """A generator with all that is needed to draw from it.
 
     ``generator`` is taken over: float32, in evaluation mode, channels last, on ``device``. ``config`` is as
-    ``make_config`` builds it. ``path`` is the folder that the model came from, if any.
+    ``make_config`` builds it. ``path`` is the folder or file that the model came from, if any.
     """
 
     def __init__(
@@ -208,12 +209,9 @@ class Model:
         weights as float16, half as large, for sharing; pictures then differ by a few of 255 steps. Raises KaoganError.
         """
         folder = Path(folder)
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.generator.state_dict().items()}
-        if half:
-            weights = {name: _halved(value) for name, value in weights.items()}
         try:
             with atomic(folder / WEIGHTS) as temporary:
-                save_file(weights, temporary, {"format": "pt"})
+                save_file(stored_weights(self.generator, half), temporary, {"format": "pt"})
         except SafetensorError as error:
             raise KaoganError(f"could not write {folder / WEIGHTS}: {error}; is there space on the disk?") from error
         if preview is None:
@@ -260,12 +258,17 @@ def check_truncation(truncation: float) -> None:
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
-    """The model in a model folder, or in the ``model`` folder of a run. Nothing in it is ever unpickled.
+    """The model in a model folder, in the ``model`` folder of a run, or in a single safetensors file.
 
-    Raises KaoganError, one line that names the file and the remedy, when it is absent, incomplete or damaged.
+    Nothing in it is ever unpickled. Raises KaoganError, one line that names the file and the remedy, when it is absent, incomplete or damaged.
     """
-    folder = find_model(Path(path))
-    config = read_config(folder / CONFIG)
+    place = Path(path)
+    single = _single_config(place)
+    if single is None:
+        place = find_model(place)
+        origin, weights, config = place / CONFIG, place / WEIGHTS, read_config(place / CONFIG)
+    else:
+        origin, weights, config = place, place, parse_config(single, place)
     schema = Schema.from_json(config["attributes"])
     settings: Any = TypeAdapter(GeneratorSettings).validate_python(config["generator"])
     shape = {
@@ -274,7 +277,6 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> M
         "image_size": config["image_size"],
         "channels": config["channels"],
     }
-    weights = folder / WEIGHTS
     try:
         # A network without memory is enough to compare shapes, so a wrong file is refused before anything is allocated.
         with torch.device("meta"):
@@ -283,9 +285,23 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> M
         with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away; the caller's randomness is not
             generator = build_generator(settings, **shape)
     except UsageError as error:
-        raise KaoganError(f"{folder / CONFIG}: {error}") from error
+        raise KaoganError(f"{origin}: {error}") from error
     generator.load_state_dict(tensors)
-    return Model(generator, schema, config, folder, choose_device(str(device)))
+    return Model(generator, schema, config, place, choose_device(str(device)))
+
+
+def _single_config(path: Path) -> str | None:
+    """The configuration inside of a file that is a whole model, or None."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            found: str | None = (file.metadata() or {}).get(SINGLE)
+    except SafetensorError as error:
+        raise KaoganError(f"{path} is damaged or cut short ({error}); copy or export the model again") from error
+    except OSError as error:
+        raise explain(error, path) from error
+    return found
 
 
 def find_model(path: Path) -> Path:
@@ -293,6 +309,8 @@ def find_model(path: Path) -> Path:
     if path.is_file():
         if path.name in (CONFIG, WEIGHTS):
             raise UsageError(f"{path} is a part of a model; name its folder {path.parent}")
+        if path.suffix == ".safetensors":
+            raise UsageError(f"{path} holds weights without kaogan's configuration; name a model folder")
         foreign = path.suffix.lower() in (".pth", ".pt", ".ckpt", ".pkl", ".h5", ".tar")
         hint = "weights of other programs have to be imported first" if foreign else "name a model folder or a run"
         raise UsageError(f"{path} is a file, not a model folder; {hint}")
@@ -337,9 +355,17 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > CONFIG_LIMIT:
             raise KaoganError(f"{path} is larger than {CONFIG_LIMIT // 2**20} MB: not the configuration of a model")
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return parse_config(path.read_text(encoding="utf-8"), path)
     except OSError as error:
         raise explain(error, path) from error
+    except UnicodeDecodeError as error:
+        raise KaoganError(f"{path} is not JSON ({error}); copy or train the model again") from error
+
+
+def parse_config(text: str, path: Path) -> dict[str, Any]:
+    """The same from its text, which was found in ``path``."""
+    try:
+        config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise KaoganError(f"{path} is not JSON ({error}); copy or train the model again") from error
     version = config.get("format") if isinstance(config, dict) else None
@@ -388,6 +414,12 @@ def _compare(path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise KaoganError(f"{path} does not fit its {CONFIG}: {'; '.join(problems[:3])}{more}; copy the model again")
+
+
+def stored_weights(generator: nn.Module, half: bool) -> dict[str, Tensor]:
+    """What a file keeps of a generator; ``half`` as float16."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    return {name: _halved(value) for name, value in weights.items()} if half else weights
 
 
 def _halved(weight: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         w = iter(styles.unbind(1))
         if x is None:
-            x = self.const.expand(len(styles), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.const.expand(styles.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, next(w), random)
         elif self.architecture == "resnet":
             skip = self.skip(x, math.sqrt(0.5))

@@ -1,0 +1,359 @@
+import { Engine, blend, resolve, toVector } from "./engine.js";
+import { attributeControl, capital, colour, element, make, paint, save, tile, toCanvas } from "./view.js";
+
+const GRID = 24;
+const REMEMBERED = 40;
+const MORPH_SECONDS = 3;
+
+const model = await (await fetch("model.json")).json();
+const memory = `kaogan ${new URL(".", location.href).pathname} `; // pages of one site share their storage
+const engine = new Engine(showProgress);
+const controls = new Map();
+let face = fromAddress() ?? model.start;
+let end = randomFace();
+let picture; // on the stage, in the size that the network made it
+let past = remembered();
+let playing = false;
+let gridRun = 0;
+let speed = 0;
+
+// ---- faces
+
+function randomFace(base = model.start) {
+  const values = Object.fromEntries(model.attributes.map(({ name }) => [name, null]));
+  return { ...base, values, seed: crypto.getRandomValues(new Uint32Array(1))[0], number: 0 };
+}
+
+function describe(one) {
+  const { values } = resolve(model, one);
+  const words = model.attributes.map(({ name }) => `${values[name]} ${name.replaceAll("_", " ")}`);
+  return [`Seed ${one.seed}${one.number ? `, no. ${one.number}` : ""}`, ...words].join(" · ");
+}
+
+function fromAddress() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  if (!asked.has("seed")) return null;
+  return sound({
+    seed: Number(asked.get("seed")),
+    number: Number(asked.get("n") ?? 0),
+    truncation: Number(asked.get("t") ?? 1),
+    values: Object.fromEntries(model.attributes.map(({ name }) => [name, asked.get(`v.${name}`)])),
+  });
+}
+
+/** The face if it is one of this model, else null: addresses and storage hold what they like. */
+function sound(one) {
+  const whole = (x) => Number.isSafeInteger(x) && x >= 0;
+  if (!one || !whole(one.seed) || !whole(one.number) || !(one.truncation >= 0 && one.truncation <= 10)) return null;
+  const values = {};
+  for (const { name, values: known } of model.attributes) {
+    values[name] = known.includes(one.values?.[name]) ? one.values[name] : null;
+  }
+  return { seed: one.seed, number: one.number, truncation: one.truncation, values };
+}
+
+function toAddress(one) {
+  const words = new URLSearchParams({ seed: one.seed });
+  if (one.number) words.set("n", one.number);
+  if (one.truncation !== 1) words.set("t", one.truncation);
+  for (const [name, value] of Object.entries(one.values)) if (value) words.set(`v.${name}`, value);
+  return `#${words}`;
+}
+
+// ---- the stage
+
+/** Only the last of many calls matters while one is at work. */
+function latest(work) {
+  let busy = false;
+  let next;
+  return async (...args) => {
+    next = args;
+    if (busy) return;
+    busy = true;
+    try {
+      while (next) {
+        const now = next;
+        next = undefined;
+        await work(...now);
+      }
+    } catch (error) {
+      fail(error);
+    } finally {
+      busy = false;
+    }
+  };
+}
+
+const drawStage = latest(async (vector, label, after) => {
+  const scale = element("sharp").checked ? model.upscalers.at(-1).scale : 1;
+  const drawn = await engine.draw(vector, scale);
+  picture = drawn.picture;
+  paint(element("face"), picture);
+  element("face").setAttribute("aria-label", `A drawn face. ${label}`);
+  element("face").hidden = false;
+  element("first").hidden = element("loading").hidden = true;
+  element("caption").textContent = label;
+  speed = speed ? 0.8 * speed + 0.2 * drawn.milliseconds : drawn.milliseconds;
+  await after?.();
+});
+
+function show(one, { remember = true } = {}) {
+  face = one;
+  stop();
+  element("morph").value = 0;
+  const { values } = resolve(model, face);
+  for (const [name, control] of controls) control.set(face.values[name], values[name]);
+  element("seed").value = face.seed;
+  element("truncation").value = face.truncation;
+  element("truncation-value").textContent = face.truncation.toFixed(2);
+  const tint = model.attributes.map(({ name }) => colour(values[name])).find(Boolean);
+  if (tint) document.documentElement.style.setProperty("--tint", tint);
+  element("python").textContent = python(face, values);
+  history.replaceState(null, "", toAddress(face));
+  const shown = face;
+  return drawStage(toVector(model, face), describe(face), async () => {
+    paint(element("morph-a").querySelector("canvas"), picture);
+    if (remember) rememberFace(shown, picture);
+  });
+}
+
+function python(one, values) {
+  const words = model.attributes.map(({ name }) => `, ${name}=${JSON.stringify(values[name])}`).join("");
+  const truncation = one.truncation === 1 ? "" : `, truncation=${one.truncation}`;
+  return `import kaogan\n\nmodel = kaogan.load("${model.name}")\n` +
+    `face = model.sample(${one.number + 1}, seed=${one.seed}${truncation}${words})[${one.number}]`;
+}
+
+// ---- morphing
+
+function morph(t) {
+  const vector = blend(model, toVector(model, face), toVector(model, end), t);
+  return drawStage(vector, t > 0 ? `${Math.round(t * 100)} % of the way from seed ${face.seed} to ${end.seed}` : describe(face));
+}
+
+async function setEnd(one) {
+  end = one;
+  const drawn = await engine.draw(toVector(model, end));
+  paint(element("morph-b").querySelector("canvas"), drawn.picture);
+}
+
+function stop() {
+  playing = false;
+  element("play").setAttribute("aria-pressed", "false");
+  element("play").querySelector("span").textContent = "Play";
+}
+
+async function play() {
+  if (playing) return stop();
+  playing = true;
+  element("play").setAttribute("aria-pressed", "true");
+  element("play").querySelector("span").textContent = "Stop";
+  const began = performance.now() - element("morph").value * MORPH_SECONDS * 1000;
+  while (playing) {
+    const phase = ((performance.now() - began) / 1000 / MORPH_SECONDS) % 2;
+    const t = phase < 1 ? phase : 2 - phase;
+    element("morph").value = t;
+    await morph(t);
+    await new Promise(requestAnimationFrame);
+  }
+}
+
+// ---- many at once
+
+function gridFaces(kind) {
+  const attribute = model.attributes.find(({ name }) => name === kind);
+  if (!attribute) return Array.from({ length: GRID }, (_, number) => ({ ...face, number }));
+  const { values } = resolve(model, face);
+  return attribute.values.map((value) => ({ ...face, values: { ...values, [kind]: value } }));
+}
+
+async function drawGrid() {
+  const run = ++gridRun;
+  const faces = gridFaces(element("kind").value);
+  const bar = Object.assign(element("grid-progress"), { hidden: false, value: 0 });
+  element("grid").replaceChildren();
+  const sheet = make("canvas");
+  for (const [index, one] of faces.entries()) {
+    const drawn = await engine.draw(toVector(model, one));
+    if (run !== gridRun) return;
+    element("grid").append(tile(drawn.picture, describe(one), () => { show(one); scrollTo({ top: 0, behavior: "smooth" }); }));
+    toSheet(sheet, drawn.picture, index, faces.length);
+    bar.value = (index + 1) / faces.length;
+  }
+  bar.hidden = true;
+  element("save-grid").disabled = false;
+  element("save-grid").onclick = () => save(sheet, `${model.name}-${face.seed}-sheet.png`);
+}
+
+function toSheet(sheet, one, index, count) {
+  const columns = Math.min(6, count);
+  const step = one.width + 2;
+  if (!index) Object.assign(sheet, { width: columns * step + 2, height: Math.ceil(count / columns) * step + 2 });
+  sheet.getContext("2d").putImageData(one, 2 + (index % columns) * step, 2 + Math.floor(index / columns) * step);
+}
+
+// ---- what was made before
+
+function remembered() {
+  try {
+    return JSON.parse(localStorage.getItem(`${memory}faces`) ?? "[]").map(sound).filter(Boolean).slice(0, REMEMBERED);
+  } catch {
+    return [];
+  }
+}
+
+function keep() {
+  try {
+    localStorage.setItem(`${memory}faces`, JSON.stringify(past));
+  } catch {
+    // A private window: the faces last as long as the page.
+  }
+}
+
+function rememberFace(one, drawn) {
+  const same = (other) => toAddress(other) === toAddress(one);
+  const list = element("history");
+  const before = past.findIndex(same);
+  if (before >= 0) list.children[before]?.remove();
+  past = [one, ...past.filter((other) => !same(other))].slice(0, REMEMBERED);
+  list.prepend(make("li", {}, [tile(drawn, describe(one), () => show(one))]));
+  while (list.children.length > REMEMBERED) list.lastChild.remove();
+  keep();
+}
+
+async function drawHistory() {
+  const rows = [];
+  for (const one of past) {
+    const { picture: drawn } = await engine.draw(toVector(model, one));
+    rows.push(make("li", {}, [tile(drawn, describe(one), () => show(one))]));
+  }
+  element("history").replaceChildren(...rows);
+}
+
+// ---- downloads
+
+async function download() {
+  const size = element("size").value;
+  let canvas = toCanvas(picture);
+  if (size === "enlarged") {
+    canvas = make("canvas", { width: 512, height: 512 });
+    paint(canvas, picture);
+  } else if (size !== "original" && Number(element("morph").value) === 0) {
+    canvas = toCanvas((await engine.draw(toVector(model, face), Number(size))).picture);
+  }
+  save(canvas, `${model.name}-${face.seed}${face.number ? `-${face.number}` : ""}.png`);
+}
+
+async function copyLink() {
+  const label = element("link").querySelector("span");
+  try {
+    await navigator.clipboard.writeText(location.href);
+    label.textContent = "Copied";
+  } catch {
+    label.textContent = "Copy it from the address bar";
+  }
+  setTimeout(() => (label.textContent = "Copy link"), 2000);
+}
+
+// ---- the page
+
+function showProgress(done, total) {
+  element("progress").value = done / total;
+  element("loading-text").textContent =
+    done < total ? `Loading the network: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB` : "Starting the network";
+}
+
+function fail(error) {
+  element("loading").hidden = false;
+  element("progress").hidden = true;
+  element("loading-text").textContent = element("status").textContent = `It does not work here: ${error.message}`;
+  element("status").classList.add("bad");
+}
+
+function build() {
+  const size = model.image_size;
+  const count = model.parameters >= 1e6 ? `${(model.parameters / 1e6).toFixed(1)} million` : model.parameters.toLocaleString("en");
+  element("about").textContent = `${size} × ${size} pixels, from a neural network of ${count} weights that runs in your own browser.`;
+  for (const attribute of model.attributes) {
+    const { name } = attribute;
+    const control = attributeControl(attribute, (value) => show({ ...face, values: { ...face.values, [name]: value } }));
+    controls.set(name, control);
+    element("attributes").append(control.node);
+  }
+  const kinds = [["faces", `${GRID} faces of the seed`], ...model.attributes.map(({ name }) => [name, `Every ${name}`])];
+  element("kind").append(...kinds.map(([value, textContent]) => make("option", { value, textContent: capital(textContent) })));
+  const sizes = [["original", `${size} px`], ["enlarged", "512 px, enlarged"]];
+  for (const { scale } of model.upscalers) sizes.push([scale, `${size * scale} px, ×${scale}`]);
+  element("size").append(...sizes.map(([value, textContent]) => make("option", { value, textContent })));
+  if (model.upscalers.length) {
+    element("upscaling").hidden = false;
+    element("sharp-text").textContent = `Sharper: enlarge ×${model.upscalers.at(-1).scale} with a second network`;
+  }
+  const { values } = resolve(model, face);
+  for (const [name, control] of controls) control.set(face.values[name], values[name]);
+}
+
+function wire() {
+  element("attributes").onsubmit = (event) => event.preventDefault();
+  element("new").onclick = () => show({ ...face, seed: randomFace().seed, number: 0 });
+  element("dice").onclick = element("new").onclick;
+  element("seed").onchange = ({ target }) => {
+    const seed = Math.trunc(Number(target.value));
+    if (target.value !== "" && Number.isSafeInteger(seed) && seed >= 0) show({ ...face, seed, number: 0 });
+    else target.value = face.seed;
+  };
+  element("truncation").oninput = ({ target }) => show({ ...face, truncation: Number(target.value) }, { remember: false });
+  element("truncation").onchange = ({ target }) => show({ ...face, truncation: Number(target.value) });
+  element("sharp").onchange = () => show(face, { remember: false });
+  element("morph").oninput = ({ target }) => { stop(); morph(Number(target.value)); };
+  element("morph-a").onclick = () => show(face, { remember: false });
+  element("morph-b").onclick = () => setEnd(face);
+  element("swap").onclick = async () => { await setEnd(randomFace()); morph(Number(element("morph").value)); };
+  element("play").onclick = play;
+  element("draw-grid").onclick = () => drawGrid().catch(fail);
+  element("download").onclick = () => download().catch(fail);
+  element("link").onclick = copyLink;
+  element("forget").onclick = () => { past = []; keep(); element("history").replaceChildren(); };
+  element("theme").onclick = () => {
+    const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
+    theme(dark ? "light" : "dark");
+  };
+  addEventListener("hashchange", () => { const asked = fromAddress(); if (asked) show(asked); });
+}
+
+function theme(name) {
+  if (name) document.documentElement.dataset.theme = name;
+  try {
+    if (name) localStorage.setItem(`${memory}theme`, name);
+    else if ((name = localStorage.getItem(`${memory}theme`))) document.documentElement.dataset.theme = name;
+  } catch {
+    // A private window.
+  }
+}
+
+// For tests, and for the curious with the console open.
+window.kaogan = { model, engine, toVector, picture: () => picture, face: () => face };
+
+theme();
+build();
+wire();
+const began = performance.now();
+navigator.serviceWorker?.register("sw.js").catch(() => null); // absent on plain http: then a visit needs the network
+const forced = new URLSearchParams(location.search).get("backend");
+try {
+  const scope = new URL(".", location.href).href;
+  const ready = await engine.start(forced, `kaogan ${scope} ${model.version}`);
+  for (const id of ["new", "download", "morph", "play", "swap", "draw-grid"]) element(id).disabled = false;
+  const shown = past.slice();
+  await show(face, { remember: false });
+  const names = { wasm: "WebAssembly", webgpu: "WebGPU" };
+  const first = ((performance.now() - began) / 1000).toFixed(1);
+  element("status").textContent =
+    `${names[ready.backend]}: first face after ${first} s, ${Math.max(1, Math.round(speed))} ms a face. ${ready.note}`;
+  document.documentElement.dataset.backend = ready.backend;
+  await setEnd(end);
+  if (shown.length) await drawHistory();
+  rememberFace(face, picture);
+} catch (error) {
+  fail(error);
+}
