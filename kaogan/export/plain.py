@@ -23,9 +23,21 @@ def plain_twin(model: Model) -> nn.Module:
         if isinstance(module, SelfAttention):
             module.__class__ = _PlainAttention
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name)
+            _settle(module)
     return _Styled(twin) if isinstance(twin, StyleGenerator) else twin
+
+
+def _settle(module: nn.Module) -> None:
+    """Make what parametrisations compute, spectral norm's weights, plain parameters.
+
+    remove_parametrizations would change the class, which a copied module shares with the original.
+    """
+    names = list(module.parametrizations)  # type: ignore[arg-type]
+    values = {name: getattr(module, name).detach().clone() for name in names}
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
 
 class _PlainAttention(SelfAttention):

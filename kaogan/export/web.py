@@ -49,21 +49,22 @@ def export_web(
     model = model if isinstance(model, Model) else load(model, "cpu")
     given = [upscaler] if isinstance(upscaler, str | os.PathLike) else list(upscaler or ())
     files: dict[str, bytes] = {}
-    upscalers = []
+    upscalers: list[tuple[int, str]] = []
     for path in map(Path, given):
         content, scale = _upscaler(path, model)
         name = f"upscaler-{scale}.onnx"
         if name in files:
             raise UsageError(f"{path}: two upscalers enlarge {scale} times; give one of each factor")
         files[name] = content
-        upscalers.append({"scale": scale, "file": name})
+        upscalers.append((scale, name))
 
     with staged(Path(folder)) as stage:  # a place that cannot be written is told of before the long part
         files[MODEL], _ = onnx_bytes(model, half)
         files |= {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
         files |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.iterdir()) if path.is_file()}
         about, files[FIRST] = _about(model, seed)
-        about |= {"title": title or f"Faces of {_name(model)}", "upscalers": sorted(upscalers, key=lambda u: u["scale"])}
+        about["title"] = title or f"Faces of {_name(model)}"
+        about["upscalers"] = [{"scale": scale, "file": name} for scale, name in sorted(upscalers)]
         about["bytes"] = {name: len(content) for name, content in files.items() if name.endswith(LATE)}
         _finish(files, about)
         for name, content in files.items():

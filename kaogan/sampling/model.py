@@ -260,7 +260,8 @@ def check_truncation(truncation: float) -> None:
 def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
     """The model in a model folder, in the ``model`` folder of a run, or in a single safetensors file.
 
-    Nothing in it is ever unpickled. Raises KaoganError, one line that names the file and the remedy, when it is absent, incomplete or damaged.
+    Nothing in it is ever unpickled. Raises KaoganError, one line that names the file and the remedy, when it is absent,
+    incomplete or damaged.
     """
     place = Path(path)
     single = _single_config(place)

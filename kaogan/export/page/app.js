@@ -62,14 +62,11 @@ function toAddress(one) {
 
 // ---- the stage
 
-/** Only the last of many calls matters while one is at work. */
+/** Only the last of many calls matters while one is at work. A call resolves when nothing is left to do. */
 function latest(work) {
-  let busy = false;
+  let running;
   let next;
-  return async (...args) => {
-    next = args;
-    if (busy) return;
-    busy = true;
+  const finish = async () => {
     try {
       while (next) {
         const now = next;
@@ -78,10 +75,14 @@ function latest(work) {
       }
     } catch (error) {
       fail(error);
-    } finally {
-      busy = false;
     }
+    running = undefined;
   };
+  const call = (...args) => {
+    next = args;
+    return (running ??= finish());
+  };
+  return Object.assign(call, { settled: () => running });
 }
 
 const drawStage = latest(async (vector, label, after) => {
@@ -332,7 +333,7 @@ function theme(name) {
 }
 
 // For tests, and for the curious with the console open.
-window.kaogan = { model, engine, toVector, picture: () => picture, face: () => face };
+window.kaogan = { model, engine, toVector, picture: () => picture, face: () => face, settled: drawStage.settled };
 
 theme();
 build();

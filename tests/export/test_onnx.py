@@ -1,0 +1,120 @@
+"""ONNX files, held against PyTorch by the tests' own runs of onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from kaogan.attributes import Schema
+from kaogan.errors import KaoganError
+from kaogan.export import export_onnx, onnx_file
+from kaogan.export.plain import plain_twin
+from kaogan.sampling.model import Model
+from tests.export.conftest import lively
+from tests.sampling.conftest import tiny_model
+
+# What of the generators an exporter could stumble over: every family, norm, way to double, and filters of both kinds.
+NETWORKS = {
+    "attention, spectral": lambda: tiny_model(),
+    "grey, uniform": lambda: tiny_model(Schema(), law="uniform", channels=1),
+    "layer norm, shuffle": lambda: tiny_model(
+        settings={"family": "dcgan", "width": 4, "norm": "layer", "upsample": "shuffle"}
+    ),
+    "instance norm, bilinear": lambda: tiny_model(
+        settings={"family": "dcgan", "width": 4, "norm": "instance", "upsample": "bilinear", "tail_blocks": 1}
+    ),
+    "residual": lambda: tiny_model(settings={"family": "residual", "width": 4, "blocks": 1, "start": 4}),
+    "kernel5": lambda: tiny_model(Schema(), settings={"family": "kernel5", "width": 4, "max_width": 8}),
+    "shuffle256": lambda: tiny_model(Schema(), settings={"family": "shuffle256", "width": 64}, size=32),
+    "r3gan": lambda: tiny_model(settings={"family": "r3gan", "channel_base": 64, "channel_max": 8, "blocks": 1}),
+    "stylegan2": lambda: tiny_model(
+        settings={"family": "stylegan2", "w_dim": 8, "num_layers": 2, "channel_base": 64, "channel_max": 4}
+    ),
+    "stylegan3": lambda: tiny_model(
+        Schema(),
+        settings={
+            "family": "stylegan3", "w_dim": 8, "channel_base": 64, "channel_max": 4, "num_layers": 3,
+            "num_critical": 1, "use_radial_filters": True, "conv_kernel": 1,
+        },
+    ),
+}  # fmt: skip
+
+
+def run(path: Path, model: Model, count: int, truncation: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
+    """onnxruntime's images of ``path`` and PyTorch's of ``model``."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    latents, codes = model.latents(count, seed=7), model.codes(count, seed=7) if model.attributes else None
+    feeds = {"latents": latents.numpy()}
+    if codes is not None:
+        feeds["codes"] = codes.numpy()
+    with torch.inference_mode():
+        if model.styled:
+            feeds["truncation"] = np.float32(truncation)
+            wanted = model.generator(latents, codes, truncation=truncation)
+        else:
+            wanted = model.generator(latents, codes)
+    (found,) = session.run(["images"], feeds)
+    return found, wanted.numpy()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_images_are_pytorchs_in_any_batch(name: str, tmp_path: Path) -> None:
+    model = lively(NETWORKS[name]())
+    before = {key: value.clone() for key, value in model.generator.state_dict().items()}
+    path = export_onnx(model, tmp_path / "model.onnx")
+    for count in (1, 4):
+        found, wanted = run(path, model, count)
+        assert found.shape == wanted.shape and wanted.std() > 1e-3
+        assert np.abs(found - wanted).max() < 1e-4
+    assert all(torch.equal(value, before[key]) for key, value in model.generator.state_dict().items())
+
+
+def test_the_file_tells_what_it_is(coded: Model, tmp_path: Path) -> None:
+    content = onnx.load(export_onnx(coded, tmp_path / "model.onnx"))
+    onnx.checker.check_model(content)
+    assert {each.domain: each.version for each in content.opset_import} == {"": 18}
+    assert [each.name for each in content.graph.input] == ["latents", "codes"]
+    assert all(each.type.tensor_type.shape.dim[0].dim_param for each in content.graph.input)
+    told = {each.key: each.value for each in content.metadata_props}
+    assert json.loads(told["kaogan.attributes"]) == coded.attributes.to_json()
+    assert json.loads(told["kaogan.latent"]) == {"size": 6, "law": "normal"}
+    assert json.loads(told["kaogan"])["recipe"] == "tiny"
+    assert told["kaogan.preview"].startswith("data:image/png;base64,iVBOR")
+    assert str(Path.cwd()).encode() not in content.SerializeToString()  # no trace of who exported it
+
+
+def test_half_the_bits(coded: Model, tmp_path: Path) -> None:
+    whole, half = export_onnx(coded, tmp_path / "a.onnx"), export_onnx(coded, tmp_path / "b.onnx", half=True)
+    weights = {each.name: each.data_type for each in onnx.load(half).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in weights.values()
+    assert half.stat().st_size < whole.stat().st_size
+    found, wanted = run(half, coded, 2)
+    assert 0 < np.abs(found - wanted).max() < 0.03 and found.dtype == np.float32
+
+
+def test_a_graph_that_differs_is_refused(coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bent(model: Model) -> torch.nn.Module:
+        twin = plain_twin(model)
+        with torch.no_grad():
+            twin.last[-1].weight.mul_(1.01)
+        return twin
+
+    monkeypatch.setattr(onnx_file, "plain_twin", bent)
+    with pytest.raises(KaoganError, match=r"differs from PyTorch by .* nothing written"):
+        export_onnx(coded, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_packages_it_says_how_to_get_them(
+    coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(KaoganError, match=r"needs the package 'onnx': pip install 'kaogan\[export\]'"):
+        export_onnx(coded, tmp_path / "model.onnx")
