@@ -52,7 +52,7 @@ def push(folder: str | os.PathLike[str], repository: str) -> str:
     api = HfApi()
     try:
         address = api.create_repo(repository, exist_ok=True)
-        api.upload_folder(folder_path=folder, repo_id=repository, commit_message="Upload by kaogan")
+        api.upload_folder(folder_path=Path(folder), repo_id=repository, commit_message="Upload by kaogan")
     except Exception as error:  # of many kinds: the hub's own, those of its HTTP library, the system's
         words = " ".join(str(error).split())[:200] or type(error).__name__
         if "401" in words or "403" in words or "token" in words.lower():

@@ -79,7 +79,7 @@ def _name(model: Model) -> str:
 
 def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
     """What the page has to know of the model, and the picture it opens with."""
-    values = {a.name: a.values[int(np.argmax(a.priors))] for a in model.attributes.attributes}
+    values: dict[str, Any] = {a.name: a.values[int(np.argmax(a.priors))] for a in model.attributes.attributes}
     latents, codes = model.latents(1, seed), model.codes(1, seed, **values)
     picture = model.generate(latents, codes)[0]
     side = model.image_size

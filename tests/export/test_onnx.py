@@ -56,7 +56,7 @@ def run(path: Path, model: Model, count: int, truncation: float = 0.6) -> tuple[
         feeds["codes"] = codes.numpy()
     with torch.inference_mode():
         if model.styled:
-            feeds["truncation"] = np.float32(truncation)
+            feeds["truncation"] = np.array(truncation, np.float32)
             wanted = model.generator(latents, codes, truncation=truncation)
         else:
             wanted = model.generator(latents, codes)

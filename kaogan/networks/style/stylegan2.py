@@ -153,7 +153,7 @@ class StyledConv(nn.Module):
         bias = (self.bias * full).to(x.dtype)[:, None, None]
         x = torch.addcmul(bias, x, factors.to(x.dtype)[:, :, None, None])
         if self.use_noise:
-            x = x.add_((self._noise(len(x), random) * (self.noise_strength * full)).to(x.dtype))
+            x = x.add_((self._noise(x.shape[0], random) * (self.noise_strength * full)).to(x.dtype))
         return finish(x, "lrelu", None if self.clamp is None else self.clamp * gain)
 
     def _noise(self, count: int, random: torch.Generator | None) -> Tensor:
