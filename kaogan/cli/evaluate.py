@@ -12,7 +12,7 @@ from rich.markup import escape
 from kaogan.cli.shared import console, progress_bar
 
 if TYPE_CHECKING:
-    from kaogan.metrics.evaluate import Result
+    from kaogan.metrics.steps import Result
 
 EPILOG = (
     "Features: tagger (kaogan's own), mobilenet (an independent second opinion), inception (the FID of the papers), "
@@ -29,7 +29,9 @@ def evaluate(
     ] = None,
     metrics: Annotated[
         str,
-        typer.Option(metavar="A,B", help="fid, kid, precision, density, memorisation, attributes, diversity. (all)"),
+        typer.Option(
+            metavar="A,B", help="fid, kid, mind, precision, density, memorisation, attributes, diversity. (all)"
+        ),
     ] = "",
     features: Annotated[str, typer.Option(metavar="A,B", help="What looks at the pictures.")] = "tagger",
     count: Annotated[

@@ -13,6 +13,7 @@ from kaogan.metrics.intervals import NORMAL, halves
 from kaogan.metrics.manifold import (
     PROBES,
     REPLICATES,
+    Features,
     Manifold,
     balls_around,
     manifold_variance,
@@ -25,7 +26,7 @@ from kaogan.randomness import numpy_generator
 K = 5
 
 
-def density_coverage(generated: np.ndarray, real: np.ndarray, k: int = K) -> tuple[float, float]:
+def density_coverage(generated: Features, real: Features, k: int = K) -> tuple[float, float]:
     """Features (N, D), (M, D) -> (density >= 0, coverage in 0..1). Raises TooFew unless there are more than k reals."""
     fake_points, real_points = pair_of(generated, real)
     manifold = Manifold(real_points, k)
@@ -33,7 +34,7 @@ def density_coverage(generated: np.ndarray, real: np.ndarray, k: int = K) -> tup
     return float(density), float(_hit(fake_points, manifold).mean())
 
 
-def with_intervals(generated: np.ndarray, real: np.ndarray, k: int = K, seed: int = 0) -> tuple[Estimate, Estimate]:
+def with_intervals(generated: Features, real: Features, k: int = K, seed: int = 0) -> tuple[Estimate, Estimate]:
     """The same with intervals that join the chance of the probes and that of the balls (half-samples)."""
     fake_points, real_points = pair_of(generated, real)
     manifold = Manifold(real_points, k)

@@ -12,7 +12,7 @@ import numpy as np
 from kaogan.files import explain, write_text
 from kaogan.images import grid
 from kaogan.metrics import curves, html
-from kaogan.metrics.evaluate import Result, Row
+from kaogan.metrics.steps import Result, Row
 from kaogan.metrics.subjects import read_lines
 
 LINES = "metrics.jsonl"
@@ -50,8 +50,9 @@ def write_page(results: Sequence[Result], path: Path) -> Path:
 READING = """<p class="soft">Small print: 95 % confidence intervals. <i>Real</i> is what disjoint parts of the real
 pictures reach against one another: what perfect looks like at these numbers of pictures. FD is the Fréchet distance
 with other features than Inception's; numbers of different features, or of different numbers of pictures, cannot be
-compared, but for FD∞, which is extrapolated to infinitely many. KD is the kernel distance. Precision and recall: k = 3;
-density and coverage: k = 5. Green: the best, where its interval touches no other.</p>"""
+compared, but for FD∞, which is extrapolated to infinitely many. KD is the kernel distance, MD the mean squared distance
+by which the pictures have to be moved along random directions (MIND). Precision and recall: k = 3; density and
+coverage: k = 5. Green: the best, where its interval touches no other.</p>"""
 
 
 def _introduction(result: Result) -> str:

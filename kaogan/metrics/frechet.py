@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaogan.metrics.checks import Estimate, TooFew, checked, same_width
+from kaogan.metrics.checks import Estimate, TooFew, same_width
 from kaogan.metrics.intervals import NORMAL, halves
 from kaogan.metrics.moments import CHUNK, Moments
 
@@ -119,7 +119,7 @@ def extrapolated(generated: np.ndarray, real: np.ndarray, seed: int = 0, splits:
         raise TooFew(
             f"{min(len(generated), len(real))} pictures, at least {LEAST_EXTRAPOLATED} are needed to extrapolate"
         )
-    one, other = Moments.of(checked(generated, 1)), Moments.of(checked(real, 1))
+    one, other = Moments.of(generated), Moments.of(real)
     full = distance_of_moments(one, other)
     masks = zip(
         halves(len(generated), 2 * splits, "extrapolate/generated", seed),

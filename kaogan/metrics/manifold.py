@@ -10,9 +10,10 @@ import numpy as np
 
 from kaogan.metrics.checks import TooFew, checked, same_width
 from kaogan.metrics.intervals import halves
-from kaogan.metrics.neighbours import Points, blocks, nearest, points_of
+from kaogan.metrics.neighbours import Points, blocks, points_of
 from kaogan.randomness import numpy_generator
 
+Features = np.ndarray | Points  # (N, D); as Points of one ``pair_of``, several metrics share what is known of them
 PROBES = 2000  # pictures on which the variance that comes from the manifold is measured
 REPLICATES = 40
 
@@ -31,7 +32,7 @@ class Manifold:
 
     @cached_property
     def _known(self) -> tuple[np.ndarray, np.ndarray]:
-        return nearest(self.points, self.points, min(8 * self.k, len(self.points) - 1), same=True)
+        return self.points.own_nearest(min(8 * self.k, len(self.points) - 1))
 
     @property
     def radii(self) -> np.ndarray:
@@ -46,8 +47,11 @@ class Manifold:
         return distances[np.arange(len(distances)), place]
 
 
-def pair_of(generated: np.ndarray, real: np.ndarray) -> tuple[Points, Points]:
+def pair_of(generated: Features, real: Features) -> tuple[Points, Points]:
     """Both sets, checked. Raises KaoganError for NaN."""
+    if isinstance(generated, Points) and isinstance(real, Points):
+        return generated, real
+    generated, real = (f.features if isinstance(f, Points) else f for f in (generated, real))
     same_width(generated, real)
     for features, what in ((generated, "generated pictures"), (real, "real pictures")):
         for start in range(0, len(features), 65536):

@@ -13,7 +13,7 @@ import numpy as np
 
 from kaogan.metrics.checks import Estimate, TooFew
 from kaogan.metrics.intervals import share
-from kaogan.metrics.manifold import pair_of
+from kaogan.metrics.manifold import Features, pair_of
 from kaogan.metrics.neighbours import nearest
 
 QUANTILE = 0.05
@@ -37,7 +37,7 @@ class Memorisation:
         return float(np.median(self.closeness))
 
 
-def memorisation(generated: np.ndarray, training: np.ndarray) -> Memorisation:
+def memorisation(generated: Features, training: Features) -> Memorisation:
     """Features (N, D) against *all* training pictures' (M, D). Raises TooFew below 10 against 40."""
     fakes, reals = pair_of(generated, training)
     if len(reals) < LEAST:
@@ -45,7 +45,7 @@ def memorisation(generated: np.ndarray, training: np.ndarray) -> Memorisation:
     if len(fakes) < LEAST_GENERATED:
         raise TooFew(f"{len(fakes)} pictures, at least {LEAST_GENERATED} are needed")
     distances, indices = nearest(fakes, reals, 1)
-    among, _ = nearest(reals, reals, 1, same=True)
+    among, _ = reals.own_nearest(1)
     unit = float(np.median(among)) or 1.0
     limit = float(np.quantile(among, QUANTILE))
     copied = int(np.count_nonzero(distances[:, 0] <= limit))

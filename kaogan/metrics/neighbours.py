@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 BLOCK = 4_000_000  # distances held at once, 32 MB each time they are copied
+KNOWN = 40  # neighbours of its own that a set remembers, as many as any metric asks for
 # Below this share of |x|², |x|² + |y|² - 2 x·y has lost its digits and the difference is taken itself.
 CANCELLED = 1e-9
 
@@ -17,6 +18,7 @@ class Points:
 
     def __init__(self, features: np.ndarray, centre: np.ndarray) -> None:
         self.features, self.centre = features, centre
+        self._known: tuple[np.ndarray, np.ndarray] | None = None
         self.lengths = np.concatenate([_lengths(part) for _, part in self.parts(max(1, BLOCK // features.shape[1]))])
 
     def __len__(self) -> int:
@@ -29,6 +31,12 @@ class Points:
         for start in range(0, len(self), rows):
             where = slice(start, min(start + rows, len(self)))
             yield where, self[where]
+
+    def own_nearest(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """``nearest`` within the set, remembered for the next metric that asks."""
+        if self._known is None or self._known[0].shape[1] < k:
+            self._known = nearest(self, self, min(max(k, KNOWN), len(self) - 1), same=True)
+        return self._known[0][:, :k], self._known[1][:, :k]
 
 
 def points_of(*sets: np.ndarray) -> list[Points]:

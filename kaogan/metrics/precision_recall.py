@@ -6,17 +6,15 @@ generated ones' balls. torch-fidelity's convention.
 
 from __future__ import annotations
 
-import numpy as np
-
 from kaogan.metrics.checks import Estimate
 from kaogan.metrics.intervals import NORMAL
-from kaogan.metrics.manifold import Manifold, balls_around, manifold_variance, margin, pair_of
+from kaogan.metrics.manifold import Features, Manifold, balls_around, manifold_variance, margin, pair_of
 from kaogan.metrics.neighbours import Points
 
 K = 3
 
 
-def precision_recall(generated: np.ndarray, real: np.ndarray, k: int = K) -> tuple[float, float]:
+def precision_recall(generated: Features, real: Features, k: int = K) -> tuple[float, float]:
     """Features (N, D), (M, D) -> (precision, recall). Raises TooFew unless both have more than k pictures."""
     fake_points, real_points = pair_of(generated, real)
     precision = (balls_around(fake_points, Manifold(real_points, k), inclusive=True) > 0).mean()
@@ -24,7 +22,7 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, k: int = K) -> tup
     return float(precision), float(recall)
 
 
-def with_intervals(generated: np.ndarray, real: np.ndarray, k: int = K, seed: int = 0) -> tuple[Estimate, Estimate]:
+def with_intervals(generated: Features, real: Features, k: int = K, seed: int = 0) -> tuple[Estimate, Estimate]:
     """The same with intervals that join the chance of the probes (a binomial) and that of the balls (half-samples)."""
     fake_points, real_points = pair_of(generated, real)
     return (

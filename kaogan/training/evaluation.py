@@ -29,6 +29,7 @@ from kaogan.training import report
 from kaogan.training.souvenirs import Souvenirs
 
 BATCH = 64
+DISTANCES = ("fd", "kd", "md")
 PROBE = 128  # pictures timed before the first evaluation
 LEAST = 256  # pictures below which a Fréchet distance says nothing
 
@@ -114,7 +115,7 @@ class Evaluation:
     def _values(self) -> list[float]:
         """What decides, along the clock, as something to be made small; what is no number is worst."""
         key = self.keys[0]
-        sign = 1 if key in ("fd", "kd") else -1
+        sign = 1 if key in DISTANCES else -1
         values = [sign * float(line.get(f"eval/{key}", math.inf)) for line in self.lines]
         return [value if math.isfinite(value) else math.inf for value in values]
 
@@ -173,9 +174,7 @@ class Evaluation:
                 for line in self.lines
                 if f"eval/{key}_high" in line
             ]
-            label = (
-                f"{key.upper()}-{self.extractor.label}" if key in ("fd", "kd") else f"{key} ({self.extractor.label})"
-            )
+            label = f"{key.upper()}-{self.extractor.label}" if key in DISTANCES else f"{key} ({self.extractor.label})"
             perfect = self._perfect(int(self.lines[-1]["eval/count"])) if key == "fd" else None
             drawn = curves.figure({title: points}, label, perfect=perfect)
             curves.save(drawn, self.folder.path / f"{key}.png")

@@ -89,7 +89,7 @@ def test_a_run_is_measured_and_remembers_it(run: Path, faces: Path) -> None:
     out = CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90"])
     assert out.exit_code == 0, out.output
     line = json.loads((run / "metrics.jsonl").read_text())
-    keys = {"fd", "fd_infinite", "kd", "precision", "recall", "density", "coverage", "copies", "accuracy_hair",
+    keys = {"fd", "fd_infinite", "kd", "md", "precision", "recall", "density", "coverage", "copies", "accuracy_hair",
             "diversity"}  # fmt: skip
     assert {f"{key}/tagger" for key in keys} <= set(line["metrics"])
     for metric in line["metrics"].values():
@@ -227,7 +227,7 @@ def test_the_model_is_asked_for_what_counts_as_asked(run: Path) -> None:
 
 def test_the_table_names_a_winner_only_when_it_is_clear() -> None:
     from kaogan.metrics.checks import Estimate
-    from kaogan.metrics.evaluate import Row
+    from kaogan.metrics.steps import Row
 
     good, bad, near = (Row("x", Estimate(v, v - 1, v + 1)) for v in (1, 9, 2))
     assert clear_winner([bad, good]) == 1 and clear_winner([good, near]) is None
