@@ -28,6 +28,7 @@ from kaogan.cli import (
     prepare,
     recipes,
     sample,
+    studio,
     sweep,
     tagger,
     train,
@@ -143,5 +144,6 @@ app.command(context_settings=FREE_WORDS, epilog=mix.EPILOG)(mix.mix)
 app.command(context_settings=FREE_WORDS, epilog=morph.EPILOG)(morph.morph)
 app.command(context_settings=FREE_WORDS, epilog=best.EPILOG)(best.best)
 app.command(context_settings=FREE_WORDS, epilog=directions.EPILOG)(directions.directions)
+app.command(epilog=studio.EPILOG)(studio.studio)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(tagger.app, name="tagger")

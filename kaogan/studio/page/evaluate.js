@@ -1,0 +1,49 @@
+// Measuring a model against real pictures.
+
+import { $, element, longWork } from "./parts.js";
+import { change, word } from "./state.js";
+
+const USUAL = "500";
+
+function table(job) {
+  const { subject, count, against, rows, notes, seconds } = job.result;
+  const head = ["", subject, "95 % interval", "real against real"].map((text) => element("th", { scope: "col" }, text));
+  const body = rows.map((row) =>
+    element(
+      "tr", {}, element("th", { scope: "row", title: `${row.better} is better` }, `${row.name} ${row.better === "lower" ? "↓" : "↑"}`),
+      ...[row.value, row.interval, row.real].map((text) => element("td", {}, text)),
+    ),
+  );
+  const caption = element("caption", { className: "soft" }, `${count} pictures of ${subject} against ${against}, ${seconds} s. ↓ lower, ↑ higher is better.`);
+  const links = job.files.map((name) =>
+    element("a", { href: `${job.path}/${name}`, download: "" }, name.endsWith(".md") ? "Save as Markdown" : "Save the whole page"),
+  );
+  return [
+    element("div", { className: "head" }, element("h2", {}, subject), element("span", { className: "saves" }, ...links)),
+    element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Results" }, element("table", {}, caption, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))),
+    element("ul", { className: "soft" }, ...notes.map((note) => element("li", {}, note))),
+  ];
+}
+
+async function measure(event) {
+  event.preventDefault();
+  const words = {
+    job: "evaluation", model: $("evaluate-model").value, data: $("evaluate-data").value, count: $("evaluate-count").value, seed: "0",
+  };
+  const job = await longWork(words, $("evaluate-job"), $("evaluate-form").querySelector("button.main"));
+  if (job) $("evaluate-shown").replaceChildren(...table(job));
+}
+
+export function begin() {
+  $("evaluate-count").dataset.word = "count";
+  $("evaluate-form").addEventListener("submit", measure);
+  $("evaluate-model").addEventListener("change", () => change({ model: $("evaluate-model").value, face: null, from: null, to: null }));
+  $("evaluate-data").addEventListener("change", () => change({ data: $("evaluate-data").value === "avatars" ? null : $("evaluate-data").value }));
+  $("evaluate-count").addEventListener("input", () => change({ pictures: $("evaluate-count").value === USUAL ? null : $("evaluate-count").value }));
+}
+
+export function enter() {
+  if (word("model")) $("evaluate-model").value = word("model");
+  $("evaluate-data").value = word("data", "avatars");
+  $("evaluate-count").value = word("pictures", USUAL);
+}

@@ -1,0 +1,137 @@
+// One face: large, its neighbours, and sliders along directions.
+
+import { $, address, element, get, later, newest } from "./parts.js";
+import { beginning, change, none, word } from "./state.js";
+import { given, showFaces } from "./make.js";
+import * as morph from "./morph.js";
+
+let choose = () => {};
+let able = { directions: false, scales: [] };
+let found = null; // the directions of which model and method
+let of = null; // the model's facts
+
+/** The face with its attributes and moves, as one word of an address. */
+export const look = () => new URLSearchParams({ face: word("face"), ...beginning("a.", "m.") }).toString();
+
+const asked = () => given({ model: word("model"), truncation: word("truncation"), face: word("face"), ...beginning("a.", "m.") });
+const sized = () => (word("scale") ? { ...asked(), scale: word("scale") } : asked());
+
+const draw = newest(
+  (signal) => get("/api/face", sized(), signal),
+  ({ faces: [{ picture }] }) => {
+    $("face").src = picture;
+    $("face").alt = `Face ${word("face")}${describe()}`;
+    $("save-face").href = address("/api/face", { ...sized(), save: "png" });
+  },
+  $("face"),
+);
+const around = newest(
+  (signal) => get("/api/around", { ...asked(), radius: word("radius", "35"), count: "8" }, signal),
+  ({ faces }) => showFaces($("around"), faces, "", (name) => choose(name, true)),
+  $("around"),
+);
+const drawLater = later(draw, 90);
+const aroundLater = later(around, 350);
+
+const directions = newest(
+  (signal, model, method) => get("/api/directions", { model, method }, signal),
+  ({ names, strongest }, model, method) => {
+    found = `${model} ${method}`;
+    $("sliders").replaceChildren(...names.map((name) => slider(name, strongest)));
+  },
+  $("sliders"),
+);
+
+const describe = () =>
+  Object.entries(beginning("a.")).map(([name, value]) => `, ${name.slice(2)} ${value.replaceAll(",", " and ")}`).join("");
+
+function slider(name, strongest) {
+  const shown = element("output", {}, "0");
+  const range = element("input", { type: "range", min: -strongest, max: strongest, step: 0.25, value: word(`m.${name}`, "0") });
+  range.setAttribute("aria-label", `direction ${name}`);
+  range.dataset.move = name;
+  shown.value = Number(range.value);
+  range.addEventListener("input", () => {
+    shown.value = Number(range.value);
+    change({ [`m.${name}`]: Number(range.value) ? range.value : null });
+    drawLater();
+    aroundLater();
+  });
+  range.addEventListener("dblclick", () => {
+    range.value = 0;
+    range.dispatchEvent(new Event("input"));
+  });
+  return element("label", { className: "slider" }, element("span", {}, name), range, shown);
+}
+
+function showSliders() {
+  for (const range of $("sliders").querySelectorAll("input")) {
+    range.value = word(`m.${range.dataset.move}`, "0");
+    range.parentElement.querySelector("output").value = Number(range.value);
+  }
+}
+
+export function show(model, focus) {
+  const face = word("face");
+  of = model;
+  $("face-panel").hidden = !face;
+  if (!face) return;
+  $("face-title").textContent = `Face ${face.split("~")[0]}`;
+  const steps = face.split("~").length - 1;
+  if (steps) $("face-title").textContent += `, ${steps} ${steps === 1 ? "step" : "steps"} away`;
+  $("radius").value = word("radius", "35");
+  $("radius-shown").value = `${$("radius").value} %`;
+  $("method").value = word("method", "sefa");
+  $("scale").value = word("scale");
+  const key = `${word("model")} ${$("method").value}`;
+  if (able.directions && found !== key) directions(word("model"), $("method").value);
+  showSliders();
+  draw();
+  around();
+  if (focus) {
+    $("face-title").focus({ preventScroll: true });
+    if (matchMedia("(max-width: 1120px)").matches) {
+      $("face-panel").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    }
+  }
+}
+
+export function begin(overview, chooser) {
+  choose = chooser;
+  able = overview;
+  $("directions").hidden = !able.directions;
+  const said = { sefa: "strongest (SeFa)", pca: "of most variety (PCA)", tagger: "hair and eyes (tagger)" };
+  $("method").replaceChildren(...Object.entries(said).map(([value, text]) => element("option", { value }, text)));
+  $("scale").hidden = !able.scales.length;
+  $("scale").replaceChildren(
+    element("option", { value: "" }, "as it is"), ...able.scales.map((scale) => element("option", { value: String(scale) }, `×${scale}`)),
+  );
+  $("method").addEventListener("change", () => {
+    change({ method: $("method").value, ...none("m.") });
+    show(of);
+  });
+  $("scale").addEventListener("change", () => {
+    change({ scale: $("scale").value });
+    draw();
+  });
+  $("reset-moves").addEventListener("click", () => {
+    change(none("m."));
+    show(of);
+  });
+  $("radius").addEventListener("input", () => {
+    $("radius-shown").value = `${$("radius").value} %`;
+    change({ radius: $("radius").value });
+    aroundLater();
+  });
+  $("close-face").addEventListener("click", () => {
+    const name = word("face").split("~")[0];
+    choose("", true);
+    ($("grid").querySelector(`[data-face="${name}"]`) ?? $("grid-title")).focus();
+  });
+  for (const end of ["from", "to"]) {
+    $(`set-${end}`).addEventListener("click", () => {
+      change({ [end]: look() }, true);
+      morph.show();
+    });
+  }
+}

@@ -1,0 +1,123 @@
+// What all pages share: elements, calls to the server, messages, and long work.
+
+export const $ = (id) => document.getElementById(id);
+
+/** An element with properties, attributes (with a dash or unknown as a property) and children. */
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made && !name.includes("-")) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export function options(select, values, chosen, empty) {
+  const made = values.map((value) => (typeof value === "string" ? element("option", { value }, value) : value));
+  if (!made.length && empty) made.push(element("option", { value: "" }, empty));
+  select.replaceChildren(...made);
+  select.disabled = !made.some((option) => option.value);
+  if ([...select.options].some((option) => option.value === chosen)) select.value = chosen;
+}
+
+export function say(text = "") {
+  $("message").textContent = text;
+  $("message").hidden = !text;
+  for (const field of document.querySelectorAll("input[data-word]")) {
+    const named = text.includes(`the ${field.dataset.word} `);
+    if (named) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  }
+}
+
+export const address = (path, words) => `${path}?${new URLSearchParams(words)}`;
+
+async function answer(response) {
+  const found = await response.json().catch(() => ({ error: "the studio gave no answer" }));
+  if (!response.ok) throw new Error(found.error || `the studio answered ${response.status}`);
+  return found;
+}
+
+async function call(path, settings) {
+  let response;
+  try {
+    response = await fetch(path, settings);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("the studio does not answer; is it still running in the terminal?");
+  }
+  return answer(response);
+}
+
+export const get = (path, words = {}, signal = undefined) => call(address(path, words), { signal });
+
+export const post = (path, words) =>
+  call(path, { method: "POST", headers: { "X-Kaogan": "studio", "Content-Type": "application/json" }, body: JSON.stringify(words) });
+
+/** A function that shows what `load` gives for the newest call only; an older one is given up. */
+export function newest(load, show, frame) {
+  let running = null;
+  return async (...words) => {
+    running?.abort();
+    const mine = (running = new AbortController());
+    frame?.classList.add("waiting");
+    frame?.setAttribute("aria-busy", "true");
+    try {
+      const found = await load(mine.signal, ...words);
+      if (running === mine) {
+        show(found, ...words);
+        say();
+      }
+    } catch (error) {
+      if (error.name !== "AbortError" && running === mine) say(error.message);
+    } finally {
+      if (running === mine) {
+        frame?.classList.remove("waiting");
+        frame?.setAttribute("aria-busy", "false");
+        running = null;
+      }
+    }
+  };
+}
+
+export function later(work, milliseconds) {
+  let waiting = 0;
+  return () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(work, milliseconds);
+  };
+}
+
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+/** Runs long work on the server, with its progress and a button to cancel it in `place`. The job, or null. */
+export async function longWork(words, place, button) {
+  button.disabled = true;
+  say();
+  try {
+    let job = await post("/api/jobs", words);
+    const path = `/api/jobs/${job.id}`;
+    const bar = element("progress", { "aria-label": "Progress" });
+    const what = element("span");
+    const cancel = element("button", { type: "button" }, "Cancel");
+    cancel.addEventListener("click", () => fetch(path, { method: "DELETE", headers: { "X-Kaogan": "studio" } }));
+    place.replaceChildren(bar, what, cancel);
+    while (["waiting", "running"].includes(job.state)) {
+      if (job.total) [bar.max, bar.value] = [job.total, job.done];
+      else bar.removeAttribute("value");
+      what.textContent = job.state === "waiting" ? "waiting" : job.total ? `${job.what} ${job.done} of ${job.total}` : job.what;
+      await pause(300);
+      job = await get(path);
+    }
+    place.replaceChildren(job.state === "cancelled" ? "Cancelled." : "");
+    if (job.state === "failed") throw new Error(job.error);
+    return job.state === "done" ? { ...job, path } : null;
+  } catch (error) {
+    place.replaceChildren();
+    say(error.message);
+    return null;
+  } finally {
+    button.disabled = false;
+  }
+}

@@ -1,0 +1,50 @@
+// The frame: which page is shown, and what there is to choose from.
+
+import { $, get, options, element, say } from "./parts.js";
+import { change, onReturn, word } from "./state.js";
+import * as evaluate from "./evaluate.js";
+import * as make from "./make.js";
+import * as train from "./train.js";
+
+const pages = { make, evaluate, train };
+
+function show() {
+  const page = word("page") in pages ? word("page") : "make";
+  for (const name of Object.keys(pages)) $(name).hidden = name !== page;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.dataset.page === page) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${page[0].toUpperCase()}${page.slice(1)} · kaogan studio`;
+  for (const [name, part] of Object.entries(pages)) if (name !== page) part.leave?.();
+  pages[page].enter();
+}
+
+async function begin() {
+  try {
+    const overview = await get("/api/overview");
+    $("version").textContent = overview.version;
+    if (!overview.models.includes(word("model"))) change({ model: overview.models[0] ?? null });
+    options($("model"), overview.models, word("model"), "none in this folder");
+    options($("evaluate-model"), overview.models, word("model"), "none in this folder");
+    for (const select of [$("evaluate-data"), $("train-data")]) {
+      options(select, [element("option", { value: "avatars" }, "drawn avatars (built in)"), ...overview.sets], word("data"));
+    }
+    for (const part of Object.values(pages)) part.begin(overview);
+    show();
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+for (const link of document.querySelectorAll("nav a")) {
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    change({ page: link.dataset.page }, true);
+    say();
+    show();
+  });
+}
+onReturn(show);
+begin();

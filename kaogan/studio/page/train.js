@@ -1,0 +1,170 @@
+// Trainings: watched while they run, started, stopped and gone on with.
+
+import { $, address, element, get, options, post, say } from "./parts.js";
+import { change, word } from "./state.js";
+import { curves } from "./curves.js";
+
+const EVERY = 2000; // ms
+const FIELDS = ["images", "image_size", "batch_size", "seed"];
+let recipes = [];
+let runs = [];
+let allowed = false;
+let timer = 0;
+let grids = [];
+let following = true; // the slider of the grids is at the newest one
+let drawnOf = "";
+let turn = 0; // which answer is still wanted
+
+const number = (value) => Number(value).toLocaleString("en");
+
+async function look() {
+  clearTimeout(timer);
+  const mine = ++turn;
+  if (!word("run")) {
+    showNothing();
+    return;
+  }
+  try {
+    const state = await get("/api/run", { run: word("run") });
+    if (mine === turn) show(state);
+  } catch (error) {
+    if (mine === turn) say(error.message);
+  }
+  if (mine === turn && !$("train").hidden) timer = setTimeout(look, EVERY);
+}
+
+function showNothing() {
+  $("run-state").textContent = "No run yet: start one.";
+  for (const id of ["stop", "resume"]) $(id).disabled = true;
+  $("to-make").hidden = true;
+}
+
+function show(state) {
+  const said = state.said.filter(Boolean).at(-1) ?? "";
+  const failed = !state.running && state.code !== null && ![0, 130].includes(state.code);
+  const what = state.stopping ? "stopping, saving" : state.running ? (state.clock ? "training" : "getting ready")
+    : state.finished ? "finished" : failed ? "failed" : state.live ? "training, started elsewhere" : "stopped";
+  const speed = state.curves.images_per_second?.at(-1)?.[1];
+  const remaining = state.running && speed && state.total > state.clock ? `, ${time((state.total - state.clock) / speed)} left` : "";
+  $("run-state").textContent = `${what}: ${number(state.clock)}${state.total ? ` of ${number(state.total)}` : ""} images${remaining}` +
+    (failed || (state.running && !state.clock) ? `. ${said}` : "");
+  $("run-progress").value = state.total ? state.clock / state.total : 0;
+  $("stop").disabled = !state.running || state.stopping || !state.allowed;
+  $("resume").disabled = state.running || state.live || state.finished || !state.allowed;
+  $("to-make").hidden = !$("model").querySelector(`option[value="${CSS.escape(word("run"))}"]`);
+  $("to-make").href = address("/", { page: "make", model: word("run") });
+  $("log").textContent = [...state.log, ...state.said].join("\n");
+  const drawn = JSON.stringify([word("run"), state.clock, Object.keys(state.curves).length]);
+  if (drawn !== drawnOf) {
+    drawnOf = drawn;
+    const made = curves(state.curves);
+    $("curves").replaceChildren(...(made.length ? made : [element("p", { className: "soft" }, "Nothing yet.")]));
+  }
+  showGrids(state.grids);
+  if (!state.running && runs.length && state.clock && $("to-make").hidden && !refreshed.has(word("run"))) refresh();
+}
+const refreshed = new Set(); // runs whose model has been looked for
+
+function time(seconds) {
+  return seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function showGrids(found) {
+  grids = found;
+  const some = grids.length > 0;
+  for (const id of ["run-grid"]) $(id).hidden = !some;
+  for (const id of ["grid-label", "grid-number"]) $(id).hidden = grids.length < 2;
+  $("no-grids").hidden = some;
+  $("grid-number").max = Math.max(0, grids.length - 1);
+  if (following) $("grid-number").value = grids.length - 1;
+  if (some) showGrid();
+  else $("grid-clock").value = "";
+}
+
+function showGrid() {
+  const clock = grids[Number($("grid-number").value)];
+  $("grid-clock").value = `at ${number(clock)} images`;
+  const source = address("/api/run/grid", { run: word("run"), clock });
+  if ($("run-grid").getAttribute("src") !== source) $("run-grid").src = source;
+  $("run-grid").alt = `Samples at ${number(clock)} images`;
+}
+
+/** The lists of runs and models, as of now. */
+async function refresh() {
+  refreshed.add(word("run"));
+  const overview = await get("/api/overview");
+  runs = overview.runs;
+  for (const id of ["model", "evaluate-model"]) options($(id), overview.models, $(id).value || word("model"), "none in this folder");
+  if (!word("model") && overview.models.length) change({ model: overview.models[0] });
+  listRuns();
+}
+
+function listRuns() {
+  const known = word("run") && !runs.includes(word("run")) ? [word("run"), ...runs] : runs;
+  options($("run"), known, word("run"), "none yet");
+}
+
+function showRecipe() {
+  const recipe = recipes.find((each) => each.name === $("recipe").value);
+  if (!recipe) return;
+  $("recipe-summary").textContent = `${recipe.summary[0].toUpperCase()}${recipe.summary.slice(1)}.`;
+  for (const name of FIELDS) $(`train-${name}`).placeholder = recipe[name] ?? "0";
+  let name = recipe.name;
+  for (let count = 2; runs.some((run) => run.split("/").at(-1) === name); count++) name = `${recipe.name}-${count}`;
+  $("train-name").value = name;
+}
+
+async function order(path, words, button) {
+  button.disabled = true;
+  say();
+  try {
+    const { run } = await post(path, words);
+    following = true;
+    refreshed.delete(run);
+    change({ run }, run !== word("run"));
+    listRuns();
+  } catch (error) {
+    say(error.message);
+  } finally {
+    button.disabled = !allowed;
+  }
+  await look();
+}
+
+export function begin(overview) {
+  ({ recipes, runs, training: allowed } = overview);
+  options($("recipe"), recipes.map((recipe) => recipe.name), "demo");
+  for (const name of FIELDS) $(`train-${name}`).dataset.word = name.replace("_", " ");
+  showRecipe();
+  $("start").disabled = !allowed;
+  $("train-forbidden").hidden = allowed;
+  $("recipe").addEventListener("change", showRecipe);
+  $("run").addEventListener("change", () => {
+    change({ run: $("run").value }, true);
+    following = true;
+    look();
+  });
+  $("stop").addEventListener("click", () => order("/api/run/stop", { run: word("run") }, $("stop")));
+  $("resume").addEventListener("click", () => order("/api/run/resume", { run: word("run") }, $("resume")));
+  $("start-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const words = { recipe: $("recipe").value, data: $("train-data").value, name: $("train-name").value };
+    for (const name of FIELDS) words[name] = $(`train-${name}`).value;
+    order("/api/run/start", words, $("start"));
+  });
+  $("grid-number").addEventListener("input", () => {
+    following = Number($("grid-number").value) === grids.length - 1;
+    showGrid();
+  });
+}
+
+export function enter() {
+  if (!word("run") && runs.length) change({ run: runs[0] });
+  listRuns();
+  look();
+}
+
+export function leave() {
+  clearTimeout(timer);
+  turn += 1;
+}

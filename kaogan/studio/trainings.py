@@ -1,0 +1,260 @@
+"""Trainings seen from the page: started and stopped as ``kaogan train``, watched through what a run writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import kaogan
+from kaogan import recipes
+from kaogan.errors import KaoganError, UsageError
+from kaogan.recipe import Recipe
+from kaogan.studio.asking import MOST_SEED, Words, whole
+from kaogan.studio.catalogue import Catalogue
+from kaogan.training import report
+
+AVATARS = "avatars"
+MOST_STATS = 32 * 2**20  # bytes of a stats.jsonl
+MOST_POINTS = 240  # of a curve
+MOST_GRIDS = 60
+TAIL = 6_000  # bytes of log.txt
+PATIENCE = 60  # seconds that a stopping training has for its checkpoint when the studio ends
+LIVE = 20.0  # seconds since the last number, within which a run counts as running elsewhere
+
+
+class Training:
+    """One ``kaogan train`` and the last lines that it has printed."""
+
+    def __init__(self, words: list[str]) -> None:
+        # -P and an absolute path: what lies in the folder of the runs is never imported.
+        home = str(Path(kaogan.__file__).resolve().parents[1])
+        path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
+        self.stopping = False
+        self.lines: deque[str] = deque(maxlen=40)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-u", "-m", "kaogan", "train", *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "400"},
+            start_new_session=True,  # a Ctrl-C for the studio is not one for the training: it hears of it in order
+        )  # fmt: skip
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """As Ctrl-C does: the training leaves a checkpoint. Once only, since a second one is obeyed at once."""
+        if self.running and not self.stopping:
+            self.stopping = True
+            self.process.send_signal(signal.SIGINT)
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip()[:500])
+
+
+class Trainings:
+    """Those that the studio has started, one at a time. ``allowed`` is whether it may start and stop them."""
+
+    def __init__(self, catalogue: Catalogue, allowed: bool = True) -> None:
+        root = catalogue.roots[0]
+        self.home = root if root.name == "runs" else root / "runs"
+        self.catalogue, self.allowed = catalogue, allowed
+        self._trainings: dict[Path, Training] = {}
+        self._lock = threading.Lock()
+
+    def start(self, words: Words) -> str:
+        """A new run; returns its word. Raises UsageError before anything is started that cannot be trained."""
+        name = words.get("name", "").strip()
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}", name):
+            raise UsageError("the name of a run is made of letters, digits, - and _")
+        out = self.home / name
+        if out.exists():
+            raise UsageError(f"there is a run '{name}' already; go on with it or choose another name")
+        overrides = {
+            key: whole(words, key, 0, least, most)
+            for key, least, most in (
+                ("images", 1, 10**9), ("image_size", 8, 1024), ("batch_size", 2, 4096), ("seed", 0, MOST_SEED),
+            )
+            if words.get(key, "").strip()
+        }  # fmt: skip
+        recipe = words.get("recipe", "")
+        if recipe not in recipes.names():
+            recipes.text(recipe)  # names the nearest one
+        _check(recipes.load(recipe, overrides))
+        call = [recipe, "--out", str(out), *self._data(words.get("data") or AVATARS)]
+        for key, value in overrides.items():
+            call += [f"--{key.replace('_', '-')}", str(value)]
+        self._launch(out, call)
+        return out.relative_to(self.catalogue.roots[0]).as_posix()
+
+    def resume(self, word: str, words: Words) -> None:
+        """Go on with a run, with its own recipe and pictures, to ``images`` in all. Raises UsageError."""
+        run = self.catalogue.run(word)
+        call = ["--recipe", str(run / "recipe.yaml"), "--out", str(run), *self._data(self._source(run))]
+        if images := whole(words, "images", 0, 1, 10**9):
+            call += ["--images", str(images)]
+        self._launch(run, call)
+
+    def stop(self, word: str) -> None:
+        """Raises UsageError for a run that the studio has not started."""
+        self._check_allowed()
+        training = self._trainings.get(self._path(word))
+        if training is None or not training.running:
+            raise UsageError(f"'{word}' was not started here; stop it where it was started, with Ctrl-C")
+        training.stop()
+
+    def state(self, word: str) -> dict[str, Any]:
+        """Everything that the page shows of a run. Raises UsageError."""
+        path = self._path(word)
+        training = self._trainings.get(path)
+        shown = {"run": word, "allowed": self.allowed, "running": bool(training and training.running),
+                 "stopping": bool(training and training.running and training.stopping),
+                 "said": list(training.lines)[-8:] if training else [],
+                 "code": training.process.poll() if training else None}  # fmt: skip
+        return {**shown, **watch(path)}
+
+    def close(self) -> None:
+        """Stop all, and wait for their checkpoints."""
+        running = [training for training in self._trainings.values() if training.running]
+        for training in running:
+            training.stop()
+        for training in running:
+            try:
+                training.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                training.process.terminate()
+
+    def _path(self, word: str) -> Path:
+        for path in self._trainings:  # a training that has not written anything yet is in no catalogue
+            if path.relative_to(self.catalogue.roots[0]).as_posix() == word:
+                return path
+        return self.catalogue.run(word)
+
+    def _launch(self, out: Path, call: list[str]) -> None:
+        self._check_allowed()
+        with self._lock:
+            for path, training in self._trainings.items():
+                if training.running:
+                    raise UsageError(f"'{path.name}' is being trained; the studio trains one at a time: stop it first")
+            self._trainings[out] = Training(call)
+
+    def _check_allowed(self) -> None:
+        if not self.allowed:
+            raise UsageError(
+                "trainings can be started and stopped only from the studio's own machine (--host 127.0.0.1)"
+            )
+
+    def _data(self, word: str) -> list[str]:
+        return [] if word == AVATARS else ["--data", str(self.catalogue.set(word))]
+
+    def _source(self, run: Path) -> str:
+        """The word of the set that a run was begun with. Raises UsageError when it is none of the studio's."""
+        try:
+            source = str(json.loads((run / "data.json").read_text(encoding="utf-8"))["source"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UsageError(f"cannot read {run.name}/data.json; go on in a terminal with kaogan train") from None
+        if source == AVATARS:
+            return AVATARS
+        for word, path in self.catalogue.found().sets.items():
+            if path == Path(source).resolve():
+                return word
+        raise UsageError(f"the pictures of '{run.name}' are not in the studio's folders; go on in a terminal")
+
+
+def watch(path: Path) -> dict[str, Any]:
+    """The clock, curves, grids and log of the run in ``path``, of which nothing needs to be there yet."""
+    total = 0
+    with suppress(KaoganError):
+        total = recipes.load(_own(path, "recipe.yaml")).training.images
+    file, age = _own(path, "stats.jsonl"), None
+    stats: list[dict[str, Any]] = []
+    with suppress(OSError, KaoganError):
+        found = file.stat()
+        age = max(0.0, time.time() - found.st_mtime)
+        stats = report.read_stats(file) if found.st_size <= MOST_STATS else []
+    clock = int(stats[-1]["clock"]) if stats else 0
+    grids = grid_clocks(path)
+    chosen = np.unique(np.linspace(0, len(grids) - 1, min(len(grids), MOST_GRIDS)).astype(int))
+    finished = bool(total) and clock >= total
+    return {
+        "clock": clock,
+        "total": total,
+        "finished": finished,
+        "live": age is not None and age < LIVE and not finished,
+        "curves": curves(stats),
+        "grids": [grids[number] for number in chosen],
+        "log": _tail(_own(path, "log.txt")),
+    }
+
+
+def _own(path: Path, name: str) -> Path:
+    """A file of a run, but for a link that leads out of it: what is nowhere is read instead."""
+    file = path / name
+    return file if file.resolve().is_relative_to(path.resolve()) else path / ".outside"
+
+
+def curves(stats: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
+    """Key -> [[clock, mean], ...], of at most ``MOST_POINTS`` equal parts each."""
+    keys = dict.fromkeys(key for line in stats[-50:] for key in line if key not in ("clock", "seconds"))
+    found: dict[str, list[list[float]]] = {}
+    for key in list(keys)[:24]:
+        clocks, values = report.series(stats, key)
+        if not len(clocks):
+            continue
+        parts = np.array_split(np.arange(len(clocks)), min(len(clocks), MOST_POINTS))
+        found[key] = [[float(clocks[part[-1]]), float(np.mean(values[part]))] for part in parts]
+    return found
+
+
+def grid_clocks(path: Path) -> list[int]:
+    names = (file.stem for file in _own(path, "grids").glob("*.png") if not file.is_symlink())
+    return sorted(int(name) for name in names if re.fullmatch(r"\d{1,12}", name))
+
+
+def grid_file(path: Path, clock: int) -> Path:
+    """Raises UsageError."""
+    if clock not in grid_clocks(path):
+        raise UsageError(f"no grid at {clock:,} images")
+    return path / "grids" / f"{clock:09d}.png"
+
+
+def offered() -> list[dict[str, Any]]:
+    """The published recipes, for the list of the page."""
+    found = []
+    for name in recipes.names():
+        recipe = recipes.load(name)
+        found.append({"name": name, "summary": recipe.summary, "images": recipe.training.images,
+                      "image_size": recipe.image_size, "batch_size": recipe.training.batch_size})  # fmt: skip
+    return found
+
+
+def _check(recipe: Recipe) -> None:
+    from kaogan.training.hardware import choose_device
+    from kaogan.training.players import check_networks
+
+    choose_device(recipe.run.device)
+    check_networks(recipe)
+
+
+def _tail(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            return file.read(TAIL).decode("utf-8", "replace").splitlines()[-12:]
+    except OSError:
+        return []
