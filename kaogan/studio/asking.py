@@ -106,7 +106,7 @@ def truncation(words: Words) -> float:
     return number(words, "truncation", 1.0, 0.0, 2.0)
 
 
-def count(words: Words, image_size: int, usual: int = 25) -> int:
+def count(words: Words, image_size: int, usual: int = 24) -> int:
     """Raises UsageError for more faces than the page shows or the memory should hold."""
     asked = whole(words, "count", usual, 1, MOST_FACES)
     check_pixels(asked, image_size)

@@ -21,6 +21,7 @@ MOST_FOLDERS = 5_000  # looked into in one search
 LEAST_PICTURES = 8  # that make a folder a set
 FRESH = 2.0  # seconds that a search is good for
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif"}
+LABELLED = {"dataset.json", "labels.csv"}  # beside the folder of the pictures
 OTHERS = {"node_modules", "__pycache__", "checkpoints", "grids", "tensorboard"}
 
 
@@ -72,7 +73,7 @@ class Catalogue:
                     found.models[word.removesuffix("/model") if _is_run(folder.parent) else word] = folder
                 elif _is_run(folder):
                     found.runs[word] = folder
-                elif "dataset.json" in files or sum(_is_picture(name) for name in files) >= LEAST_PICTURES:
+                elif LABELLED & files or sum(_is_picture(name) for name in files) >= LEAST_PICTURES:
                     found.sets[word] = folder
         return found
 
@@ -83,7 +84,7 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
         path = Path(name)
         kept = {file for file in files if not (path / file).is_symlink()}
         depth = len(path.relative_to(root).parts)
-        whole = depth >= DEPTH or "dataset.json" in kept or CONFIG in kept
+        whole = depth >= DEPTH or (depth > 0 and {CONFIG, *LABELLED} & kept)
         folders[:] = [] if whole else sorted(f for f in folders if not f.startswith(".") and f not in OTHERS)
         yield path, kept
 

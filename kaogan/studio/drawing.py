@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from kaogan.errors import KaoganError, UsageError, nearest
 from kaogan.images import Pictures, grid
-from kaogan.latents import Point, interpolate, iter_render, points, render, slerp, styled, through, with_attributes
+from kaogan.latents import Point, interpolate, iter_render, points, render, styled, through, with_attributes
 from kaogan.latents.paths import law_of
 from kaogan.randomness import draw_latents, torch_generator
 from kaogan.sampling.film import write_film
@@ -91,14 +92,19 @@ def point_of(loaded: Loaded, look: Look) -> Point:
 
 
 def _step(model: Model, point: Point, face: Face) -> Point:
-    """The last step of ``face`` taken from ``point``: part of the way to a latent of its own."""
+    """The last step of ``face`` taken from ``point``: part of the way to a latent of its own.
+
+    Normal latents are turned towards it by up to a right angle, which keeps their law however many steps are taken (a
+    mean of two would draw them to the middle); uniform ones are turned as the normal ones that they stand for.
+    """
     percent, number = face.steps[-1]
-    law = model.config["latent"]["law"]
     generator = torch_generator(face.seed, f"studio/{replace(face, steps=face.steps[:-1])}/{percent}", number)
-    other = draw_latents(1, model.latent_size, law, generator)[0]
-    if law == "uniform":
-        return replace(point, z=point.z + (other - point.z) * (percent / 100))
-    return replace(point, z=slerp(point.z, other, percent / 100))
+    other = draw_latents(1, model.latent_size, "normal", generator)[0]
+    uniform = model.config["latent"]["law"] == "uniform"
+    z = torch.erfinv(point.z.clamp(-1 + 1e-6, 1 - 1e-6)) * math.sqrt(2) if uniform else point.z
+    angle = percent / 100 * math.pi / 2
+    z = z * math.cos(angle) + other * math.sin(angle)
+    return replace(point, z=torch.erf(z / math.sqrt(2)) if uniform else z)
 
 
 def faces(loaded: Loaded, seed: int, count: int, truncation: float, attributes: Mapping[str, Any]) -> Pictures:
@@ -165,7 +171,8 @@ def directions_of(loaded: Loaded, method: str) -> Any:
     if method not in METHODS:
         raise UsageError(f"unknown method '{method[:40]}'{nearest(method, METHODS)}")
     if method not in loaded.directions:
-        options: dict[str, Any] = {"samples": TAGGED} if method == "tagger" else {"count": METHODS[method]}
+        few = min(METHODS[method], loaded.model.latent_size)
+        options: dict[str, Any] = {"samples": TAGGED} if method == "tagger" else {"count": few}
         loaded.directions[method] = find(loaded.model, method, **options)
     return loaded.directions[method]
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from kaogan.studio.asking import MOST_SEED, Words, whole
 from kaogan.studio.catalogue import Catalogue
 from kaogan.training import report
 
-AVATARS = "avatars"
+AVATARS = "(avatars)"  # the word for the built-in ones, which no folder is likely to have
 MOST_STATS = 32 * 2**20  # bytes of a stats.jsonl
 MOST_POINTS = 240  # of a curve
 MOST_GRIDS = 60
@@ -168,7 +169,7 @@ class Trainings:
             source = str(json.loads((run / "data.json").read_text(encoding="utf-8"))["source"])
         except (OSError, ValueError, KeyError, TypeError):
             raise UsageError(f"cannot read {run.name}/data.json; go on in a terminal with kaogan train") from None
-        if source == AVATARS:
+        if source == "avatars":
             return AVATARS
         for word, path in self.catalogue.found().sets.items():
             if path == Path(source).resolve():
@@ -233,6 +234,7 @@ def grid_file(path: Path, clock: int) -> Path:
     return path / "grids" / f"{clock:09d}.png"
 
 
+@cache
 def offered() -> list[dict[str, Any]]:
     """The published recipes, for the list of the page."""
     found = []

@@ -38,12 +38,12 @@ export function begin() {
   $("evaluate-count").dataset.word = "count";
   $("evaluate-form").addEventListener("submit", measure);
   $("evaluate-model").addEventListener("change", () => change({ model: $("evaluate-model").value, face: null, from: null, to: null }));
-  $("evaluate-data").addEventListener("change", () => change({ data: $("evaluate-data").value === "avatars" ? null : $("evaluate-data").value }));
+  $("evaluate-data").addEventListener("change", () => change({ data: $("evaluate-data").value === "(avatars)" ? null : $("evaluate-data").value }));
   $("evaluate-count").addEventListener("input", () => change({ pictures: $("evaluate-count").value === USUAL ? null : $("evaluate-count").value }));
 }
 
 export function enter() {
   if (word("model")) $("evaluate-model").value = word("model");
-  $("evaluate-data").value = word("data", "avatars");
+  $("evaluate-data").value = word("data", "(avatars)");
   $("evaluate-count").value = word("pictures", USUAL);
 }

@@ -78,7 +78,7 @@ export function show(model, focus) {
   if (!face) return;
   $("face-title").textContent = `Face ${face.split("~")[0]}`;
   const steps = face.split("~").length - 1;
-  if (steps) $("face-title").textContent += `, ${steps} ${steps === 1 ? "step" : "steps"} away`;
+  if (steps) $("face-title").textContent += ` · ${steps} ${steps === 1 ? "step" : "steps"}`;
   $("radius").value = word("radius", "35");
   $("radius-shown").value = `${$("radius").value} %`;
   $("method").value = word("method", "sefa");

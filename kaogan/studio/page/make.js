@@ -15,7 +15,7 @@ const COLOURS = {
 let model = null; // what the server tells of the model in the address
 
 export const asked = () => ({
-  model: word("model"), truncation: word("truncation"), seed: word("seed"), count: word("count"), ...beginning("a."),
+  model: word("model"), truncation: word("truncation"), seed: word("seed"), count: word("count", "24"), ...beginning("a."),
 });
 
 const draw = newest(
@@ -102,7 +102,7 @@ function showControls() {
   $("seed").value = word("seed", "0");
   $("truncation").value = word("truncation", "1");
   $("truncation-shown").value = Number($("truncation").value).toFixed(2);
-  $("count").value = word("count", "25");
+  $("count").value = word("count", "24");
   if (model) $("swatches").replaceChildren(...model.attributes.map(group));
 }
 

@@ -28,7 +28,7 @@ async function begin() {
     options($("model"), overview.models, word("model"), "none in this folder");
     options($("evaluate-model"), overview.models, word("model"), "none in this folder");
     for (const select of [$("evaluate-data"), $("train-data")]) {
-      options(select, [element("option", { value: "avatars" }, "drawn avatars (built in)"), ...overview.sets], word("data"));
+      options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...overview.sets], word("data"));
     }
     for (const part of Object.values(pages)) part.begin(overview);
     show();

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+
+from kaogan.data.avatars import write_set
+from kaogan.studio.app import build_app
+from kaogan.studio.catalogue import Catalogue
+from kaogan.studio.serve import listen
+from tests.latents.conftest import styled_model
+from tests.sampling.conftest import tiny_model
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model that has hair and eyes, a style network and a small set of pictures."""
+    home = tmp_path_factory.mktemp("studio") / "home"
+    blank = np.zeros((8, 8, 3), np.uint8)
+    tiny_model().save(home / "tiny", preview=blank)
+    styled_model().save(home / "deep/styled", preview=blank)
+    write_set(home / "avatars", 60, 16)
+    return home
+
+
+class Served:
+    """A studio in a thread of this process, called over its real socket."""
+
+    def __init__(self, home: Path, local: bool = True) -> None:
+        self.socket = listen("127.0.0.1", 0)
+        self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        app = build_app(Catalogue([home]), ("127.0.0.1", "localhost"), local)
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],))
+        self.thread.start()
+
+    def call(self, path: str, body: Any = None, method: str = "", headers: dict | None = None, **words: Any) -> tuple:
+        """(status, JSON or bytes, headers)."""
+        query = f"?{urllib.parse.urlencode(words)}" if words else ""
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        usual = {"X-Kaogan": "test"} if headers is None else headers
+        method = method or ("GET" if data is None else "POST")
+        request = urllib.request.Request(self.address + path + query, data, usual, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                status, content, given = answer.status, answer.read(), answer.headers
+        except urllib.error.HTTPError as error:
+            status, content, given = error.code, error.read(), error.headers
+        return status, json.loads(content) if "json" in given["Content-Type"] else content, given
+
+    def finished(self, job: dict) -> dict:
+        until = time.monotonic() + 60
+        while job["state"] in ("waiting", "running") and time.monotonic() < until:
+            time.sleep(0.05)
+            _, job, _ = self.call(f"/api/jobs/{job['id']}")
+        return job
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        self.socket.close()
+
+
+@pytest.fixture(scope="session")
+def studio(home: Path) -> Iterator[Served]:
+    served = Served(home)
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    chromium = os.environ.get("KAOGAN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("there is no chromium here")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

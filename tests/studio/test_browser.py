@@ -1,0 +1,215 @@
+"""The page in a real browser: every control does what it says, on a wide screen and on a phone."""
+
+from __future__ import annotations
+
+import io
+import urllib.parse
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from kaogan.sampling.model import load
+from kaogan.studio import drawing
+
+pytestmark = pytest.mark.timeout(180)
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+class Visitor:
+    """A page that fails the test for an error of its own and for any request that leaves the machine."""
+
+    def __init__(self, browser: Any, address: str, size: dict) -> None:
+        self.context = browser.new_context(viewport=size, reduced_motion="reduce", accept_downloads=True)
+        self.page, self.address, self.wrong = self.context.new_page(), address, []
+        self.page.set_default_timeout(30_000)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self._check(request.url))
+
+    def _check(self, url: str) -> None:
+        if not url.startswith((self.address, "data:", "blob:")):
+            self.wrong.append(url)
+
+    def open(self, **words: Any) -> Any:
+        self.page.goto(f"{self.address}/?{urllib.parse.urlencode(words)}")
+        return self.page
+
+    def words(self) -> dict[str, str]:
+        return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.page.url).query))
+
+    def shown(self, selector: str) -> list[str]:
+        return self.page.eval_on_selector_all(selector, "all => all.map(each => each.src)")
+
+    def wait_shown(self, selector: str, pictures: Any) -> None:
+        expected = [drawing.data_url(picture) for picture in pictures]
+        self.page.wait_for_function(
+            "([selector, expected]) => [...document.querySelectorAll(selector)].map(e => e.src).join() === expected",
+            arg=[selector, ",".join(expected)],
+        )
+
+    def close(self) -> None:
+        self.context.close()
+        assert not self.wrong
+
+
+@pytest.fixture
+def visit(browser, studio) -> Iterator[Any]:
+    visitors = []
+
+    def arrive(size: dict = WIDE) -> Visitor:
+        visitors.append(Visitor(browser, studio.address, size))
+        return visitors[-1]
+
+    yield arrive
+    for visitor in visitors:
+        visitor.close()
+
+
+def test_the_grid_shows_what_the_controls_say(visit, home):
+    model, visitor = load(home / "tiny"), visit()
+    page = visitor.open(model="tiny", count=4)
+    visitor.wait_shown("#grid img", model.sample(4))
+    page.fill("#seed", "7")
+    visitor.wait_shown("#grid img", model.sample(4, seed=7))
+    page.click("[aria-label='hair white']")
+    visitor.wait_shown("#grid img", model.sample(4, seed=7, hair="white"))
+    page.click("[aria-label='mix several values of hair']")
+    page.click("[aria-label='hair orange']")
+    visitor.wait_shown("#grid img", model.sample(4, seed=7, hair={"white": 0.5, "orange": 0.5}))
+    page.click("[aria-label='any hair']")
+    page.focus("#truncation")
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    visitor.wait_shown("#grid img", model.sample(4, seed=7, truncation=0.5))
+    words = visitor.words()
+    assert (words["seed"], words["truncation"]) == ("7", "0.5")
+    with page.expect_download() as saved:
+        page.click("text=Save all")
+    with zipfile.ZipFile(saved.value.path()) as packed:
+        assert packed.read("7.3.png") == drawing.png(model.sample(4, seed=7, truncation=0.5)[3])
+    before = page.input_value("#seed")
+    page.click("#dice")
+    page.wait_for_function("before => document.querySelector('#seed').value !== before", arg=before)
+    page.go_back()
+    visitor.wait_shown("#grid img", model.sample(4, seed=7, truncation=0.5))
+
+
+def test_mistakes_are_told_and_mended(visit, home):
+    visitor = visit()
+    page = visitor.open(model="tiny", count=2)
+    page.fill("#seed", "sakura")
+    page.wait_for_selector("text=the seed must be a whole number")
+    assert page.get_attribute("#seed", "aria-invalid") == "true"
+    page.fill("#seed", "3")
+    visitor.wait_shown("#grid img", load(home / "tiny").sample(2, seed=3))
+    assert page.is_hidden("#message") and page.get_attribute("#seed", "aria-invalid") is None
+    page.fill("#count", "1000000000")
+    page.wait_for_selector("text=the count must be from 1 to 100")
+
+
+def test_a_face_is_explored_moved_and_morphed_with_the_keyboard(visit, home):
+    visitor = visit()
+    page = visitor.open(model="deep/styled", count=4)
+    page.focus("#grid button")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#around button")
+    assert page.evaluate("document.activeElement.id") == "face-title", "the reader hears where it is"
+    plain = page.get_attribute("#face", "src")
+    page.click("#set-from")
+    page.focus("#sliders input[data-move='sefa-1']")
+    page.keyboard.press("End")
+    page.wait_for_function("before => document.querySelector('#face').src !== before", arg=plain)
+    assert visitor.words()["m.sefa-1"] == "5"
+    page.click("#reset-moves")
+    page.wait_for_function("before => document.querySelector('#face').src === before", arg=plain)
+    page.click("#around button >> nth=3")
+    page.wait_for_function("before => document.querySelector('#face').src !== before", arg=plain)
+    assert visitor.words()["face"] == "0.1~35.3"
+    page.wait_for_function("() => document.querySelector('#face').getAttribute('aria-busy') === 'false'")
+    there = page.get_attribute("#face", "src")
+    page.click("#set-to")
+    page.wait_for_function("() => document.querySelector('#morph-now').src")
+    assert visitor.shown("#morph-from, #morph-to") == [plain, there]
+    page.focus("#way")
+    page.keyboard.press("Home")
+    assert visitor.shown("#morph-now") == [plain]
+    page.keyboard.press("End")
+    assert visitor.shown("#morph-now") == [there]
+
+    other = visit()  # the address is all that another visitor needs
+    other.page.goto(page.url)
+    other.page.wait_for_function("() => document.querySelector('#morph-now').src")
+    assert other.shown("#morph-from, #morph-now, #morph-to") == [plain, there, there]
+    page.click("#swap")
+    page.wait_for_function("there => document.querySelector('#morph-from').src === there", arg=there)
+    page.click("#clear-morph")
+    page.click("#close-face")
+    assert page.is_hidden("#face-panel") and "face" not in visitor.words()
+    assert other.shown("#morph-from, #morph-to") == [plain, there], "one visitor does not disturb the other"
+
+
+def test_a_film_is_made_shown_and_saved(visit):
+    visitor = visit(PHONE)
+    page = visitor.open(model="tiny", count=2)
+    page.select_option("#film-kind", "webp")
+    page.fill("#film-faces", "2")
+    page.fill("#film-steps", "3")
+    assert "6 frames" in page.inner_text("#film-what")
+    page.click("text=Make the film")
+    page.wait_for_function("() => document.querySelector('#film-shown img')?.naturalWidth === 256")
+    with page.expect_download() as saved:
+        page.click("text=Save the film")
+    assert Image.open(io.BytesIO(saved.value.path().read_bytes())).n_frames == 6
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_pages_fit_and_every_control_has_a_name(visit, size):
+    visitor = visit(size)
+    page = visitor.open(model="tiny", count=4, face="0.1")
+    page.wait_for_selector("#around button")
+    page.wait_for_selector("#sliders input")
+    for name in ("Make", "Evaluate", "Train"):
+        page.click(f"nav >> text={name}")
+        page.wait_for_selector(f"section#{name.lower()}:not([hidden])")
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('input, select, button, a, img, progress, video')].filter((e) =>
+                e.checkVisibility() && e.tagName !== 'IMG' && !(e.labels?.length || e.ariaLabel || e.textContent.trim())
+            ).map((e) => e.outerHTML.slice(0, 80))"""
+        )
+        assert not nameless
+        assert page.get_attribute("nav [aria-current]", "data-page") == name.lower()
+
+
+def test_measuring_shows_a_table(visit):
+    visitor = visit()
+    page = visitor.open(page="evaluate", model="tiny")
+    page.select_option("#evaluate-data", "avatars")
+    page.fill("#evaluate-count", "50")
+    page.click("text=Measure")
+    page.wait_for_selector("#evaluate-shown table")
+    assert "hair as asked" in page.inner_text("#evaluate-shown tbody")
+    assert page.locator("text=Save the whole page").get_attribute("href").endswith("evaluation.html")
+
+
+def test_a_training_is_started_watched_and_stopped(visit, home):
+    visitor = visit()
+    page = visitor.open(page="train", model="tiny")
+    page.wait_for_selector("#start")
+    page.select_option("#train-data", "avatars")
+    for name, value in {"name": "first", "images": "1000000", "image_size": "16", "batch_size": "8"}.items():
+        page.fill(f"#train-{name}", value)
+    page.click("#start")
+    page.wait_for_function("() => document.querySelector('#run-grid').naturalWidth > 0", timeout=90_000)
+    page.wait_for_selector("#stop:enabled")
+    page.click("#stop")
+    page.wait_for_selector("#resume:enabled", timeout=60_000)
+    page.wait_for_selector("#curves svg")
+    assert "stopped" in page.inner_text("#run-state") and visitor.words()["run"] == "runs/first"
+    assert list((home / "runs/first/checkpoints").glob("*.safetensors"))
+    page.click("#to-make")
+    page.wait_for_selector("#grid button")
+    assert page.input_value("#model") == "runs/first"

@@ -1,0 +1,70 @@
+"""What the studio finds, and that it finds nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kaogan.errors import UsageError
+from kaogan.studio.catalogue import DEPTH, Catalogue
+
+
+def model(folder: Path) -> None:
+    """What looks like a model: nothing is opened by a search."""
+    folder.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).touch()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "inside"
+    model(folder / "runs/a/model")
+    for name in ("recipe.yaml", "data.json"):
+        (folder / "runs/a" / name).write_text("{}")
+    model(folder / "one")
+    (folder / "pictures").mkdir()
+    for number in range(8):
+        (folder / "pictures" / f"{number}.PNG").touch()
+    return folder
+
+
+def test_models_runs_and_sets(folder, home):
+    found = Catalogue([folder]).found()
+    assert list(found.models) == ["one", "runs/a"] and found.models["runs/a"] == folder / "runs/a/model"
+    assert found.runs == {"runs/a": folder / "runs/a"} and list(found.sets) == ["pictures"]
+    assert list(Catalogue([home]).found().sets) == ["avatars"], "the set, not its folder of pictures"
+
+
+def test_words_of_further_folders_begin_with_their_name(folder, tmp_path):
+    model(tmp_path / "more/one")
+    catalogue = Catalogue([folder, tmp_path / "more"])
+    assert catalogue.model("more/one") == tmp_path / "more/one" and catalogue.model("one") == folder / "one"
+
+
+def test_a_folder_that_is_a_model_itself(folder):
+    assert list(Catalogue([folder / "one"]).found().models) == ["one"]
+
+
+def test_links_and_hidden_and_deep_folders_are_left_alone(folder, tmp_path):
+    model(tmp_path / "outside")
+    (folder / "link").symlink_to(tmp_path / "outside")
+    (folder / "half").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / "half" / name).symlink_to(tmp_path / "outside" / name)
+    model(folder / ".hidden")
+    model(folder.joinpath(*"abcdefgh"[: DEPTH + 1]))
+    assert list(Catalogue([folder]).found().models) == ["one", "runs/a"]
+
+
+@pytest.mark.parametrize("word", ["../outside", "/etc", "one/../one", "", "on"])
+def test_only_words_of_the_list_can_be_asked_for(folder, tmp_path, word):
+    model(tmp_path / "outside")
+    with pytest.raises(UsageError, match="no model"):
+        Catalogue([folder]).model(word)
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(UsageError, match="no such folder"):
+        Catalogue([tmp_path / "nothing"])

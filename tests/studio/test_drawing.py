@@ -1,0 +1,130 @@
+"""The pictures of the page are those of kaogan's own functions."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kaogan import latents
+from kaogan.errors import KaoganError, UsageError
+from kaogan.sampling.model import load
+from kaogan.studio import drawing
+from kaogan.studio.asking import Face, Look
+from kaogan.studio.drawing import Loaded
+from tests.latents.conftest import styled_model
+from tests.sampling.conftest import tiny_model
+
+
+def plain(word: str, moves: dict | None = None, **attributes) -> Look:
+    return Look(Face.parse(word), attributes, moves or {})
+
+
+@pytest.fixture(scope="module", params=[tiny_model, styled_model])
+def loaded(request):
+    return Loaded(request.param(), ())
+
+
+def test_a_face_of_the_grid_is_the_same_one_alone(loaded):
+    together = drawing.faces(loaded, 5, 4, 0.7, {"hair": "white"})
+    assert (drawing.one(loaded, plain("5.3", hair="white"), 0.7)[0] == together[3]).all()
+
+
+def test_neighbours_differ_more_the_farther_they_are(loaded):
+    look = plain("5.3", hair="orange")
+    middle = drawing.one(loaded, look, 1.0).astype(float)
+    means = []
+    for percent in (1, 30, 100):
+        named, made = drawing.around(loaded, look, 6, percent, 1.0)
+        assert [str(face) for face in named][:2] == [f"5.3~{percent}.0", f"5.3~{percent}.1"]
+        assert (drawing.one(loaded, Look(named[2], look.attributes, {}), 1.0)[0] == made[2]).all()
+        means.append(np.abs(made - middle).mean())
+    assert means[0] < means[1] < means[2]
+
+
+@pytest.mark.parametrize("law", ["normal", "uniform"])
+def test_a_step_keeps_to_the_law_of_the_latents(law):
+    loaded = Loaded(tiny_model(law=law), ())
+    far = [drawing.point_of(loaded, plain(f"0.0~50.{number}~50.1~50.2")).z for number in range(300)]
+    if law == "uniform":
+        assert torch.stack(far).abs().max() <= 1
+    lengths = torch.stack([z.norm() for z in far])
+    drawn = loaded.model.latents(300, 1).norm(dim=1)
+    assert 0.93 < lengths.mean() / drawn.mean() < 1.07
+
+
+def test_moves_are_those_of_the_directions(loaded):
+    moved = drawing.point_of(loaded, plain("5.3", {"sefa-2": 1.5}))
+    directions = latents.find_directions(loaded.model, "sefa", 8 if loaded.model.styled else 6)
+    start = directions.prepare(loaded.model, [latents.point(loaded.model, 5, 3)])[0]
+    expected = directions.move(start, "sefa-2", 1.5)
+    assert (latents.render(loaded.model, [moved]) == latents.render(loaded.model, [expected])).all()
+    with pytest.raises(UsageError, match="unknown direction"):
+        drawing.point_of(loaded, plain("5.3", {"sefa-99": 1.0}))
+
+
+def test_a_morph_goes_from_one_look_to_the_other(loaded):
+    first, last = plain("5.3", hair="orange"), plain("9.0", {"sefa-1": 1.0}, hair="white")
+    frames = drawing.morph(loaded, first, last, 5, 0.8)
+    ends = np.concatenate([drawing.one(loaded, look, 0.8) for look in (first, last)])
+    assert np.abs(frames[[0, -1]].astype(int) - ends.astype(int)).max() <= 1
+    assert (frames[2] != frames[0]).any() and (frames[2] != frames[-1]).any()
+
+
+def test_a_looping_film_has_a_frame_for_each_step(loaded, tmp_path):
+    stops, seen = [plain("5.0"), plain("5.1"), plain("5.2")], []
+    path = drawing.walk_film(loaded, stops, 4, True, 1.0, tmp_path / "a.webp", 20, lambda *step: seen.append(step))
+    with Image.open(path) as film:
+        assert film.n_frames == 12 and film.size == (256, 256)
+    assert seen[-1] == (11, 12)
+
+
+def test_a_zip_has_all_pictures_and_what_they_are(loaded):
+    made = drawing.faces(loaded, 1, 3, 1.0, {})
+    packed = zipfile.ZipFile(io.BytesIO(drawing.archive(made, ["1.0", "1.1", "1.2"], {"seed": "1"})))
+    assert packed.namelist() == ["1.0.png", "1.1.png", "1.2.png", "sheet.png", "settings.json"]
+    assert json.loads(packed.read("settings.json")) == {"seed": "1"} and packed.read("1.2.png") == drawing.png(made[2])
+
+
+def test_models_are_loaded_once_anew_when_changed_and_not_too_many(home, tmp_path, monkeypatch):
+    model = load(home / "tiny")
+    monkeypatch.setattr(drawing, "load", lambda path: model)
+    models = drawing.Models()
+    folders = [shutil.copytree(home / "tiny", tmp_path / str(number)) for number in range(drawing.MOST_MODELS + 1)]
+    first = models.get(folders[0])
+    assert models.get(folders[0]) is first
+    (folders[0] / "config.json").touch()
+    again = models.get(folders[0])
+    assert again is not first
+    for folder in folders[1:]:
+        models.get(folder)
+    assert models.get(folders[0]) is not again, "the one used least recently was let go"
+    (folders[1] / "config.json").unlink()
+    with pytest.raises(KaoganError, match="is gone"):
+        models.get(folders[1])
+
+
+def test_upscaling_is_offered_only_where_it_is(loaded, monkeypatch):
+    monkeypatch.setattr(drawing, "_UPSCALERS", [None])
+    assert drawing.abilities()["scales"] == []
+    with pytest.raises(UsageError, match="no upscaler"):
+        drawing.one(loaded, plain("0.0"), 1.0, 4)
+
+    class Twice:
+        scales = (2,)
+
+        def upscale(self, pictures, scale):
+            return pictures.repeat(scale, 1).repeat(scale, 2)
+
+    monkeypatch.setattr(drawing, "_UPSCALERS", [Twice()])
+    assert drawing.one(loaded, plain("0.0"), 1.0, 2).shape == (1, 32, 32, 3)
+    with pytest.raises(UsageError, match="must be one of 2, not 3"):
+        drawing.one(loaded, plain("0.0"), 1.0, 3)
+    with pytest.raises(UsageError, match="too large"):
+        drawing.upscaled(np.zeros((1, 600, 600, 3), np.uint8), 2)

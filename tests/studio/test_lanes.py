@@ -1,0 +1,74 @@
+"""The queues: bounded, in order, and with work that can be called off."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kaogan.errors import KaoganError
+from kaogan.studio.lanes import KEPT, BusyError, Jobs, Lane
+
+
+def wait_for(job):
+    for _ in range(500):
+        if job.state not in ("waiting", "running"):
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(job.state)
+
+
+def test_a_full_queue_says_so_and_empties_again():
+    lane, gate, seen = Lane("pictures", waiting=2), threading.Event(), []
+    futures = [lane.submit(lambda number=number: (gate.wait(10), seen.append(number))) for number in range(3)]
+    with pytest.raises(BusyError, match="busy"):
+        lane.submit(lambda: None)
+    assert futures[2].cancel()
+    gate.set()
+    futures[1].result(10)
+    assert seen == [0, 1], "what was taken out of the queue was not worked on"
+    assert lane.submit(lambda: 7).result(10) == 7
+    lane.close()
+
+
+def test_jobs_report_finish_fail_and_stop(capsys):
+    jobs, going = Jobs(Lane("long work", 3)), threading.Event()
+
+    def endless(job):
+        for step in range(10**9):
+            job.report(step, 10**9, "steps")
+            going.set()
+
+    running = jobs.start(endless)
+    waiting = jobs.start(lambda job: None)
+    assert going.wait(10) and jobs.cancel(waiting.id).state == "cancelled"
+    jobs.cancel(running.id)
+    wait_for(running)
+    assert running.state == "cancelled" and running.what == "steps"
+
+    def failing(job):
+        raise KaoganError("the disk is full")
+
+    failed, broken = jobs.start(failing), jobs.start(lambda job: 1 / 0)
+    wait_for(broken)
+    assert (failed.state, failed.error) == ("failed", "the disk is full")
+    assert "inside of kaogan" in broken.error and "ZeroDivisionError" in capsys.readouterr().err
+    jobs.close()
+
+
+def test_files_of_old_jobs_are_forgotten():
+    jobs = Jobs(Lane("long work", 1))
+
+    def write(job):
+        job.files["a"] = job.folder / "a"
+        job.files["a"].write_text("a")
+
+    made = []
+    for _ in range(KEPT + 3):
+        made.append(jobs.start(write))
+        wait_for(made[-1])
+    with pytest.raises(KaoganError, match="no longer kept"):
+        jobs.get(made[0].id)
+    assert not made[0].folder.exists() and jobs.get(made[-1].id).files["a"].read_text() == "a"
+    jobs.close()
+    assert not made[-1].folder.exists()

@@ -1,0 +1,133 @@
+"""Trainings of the page: a real ``kaogan train``, stopped and gone on with; and what is shown of a run."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kaogan.errors import UsageError
+from kaogan.studio import trainings
+from kaogan.studio.catalogue import Catalogue
+from kaogan.studio.trainings import Trainings
+
+WORDS = {"recipe": "demo", "name": "mine", "data": "(avatars)", "image_size": "16", "batch_size": "8"}
+
+
+@pytest.fixture
+def found(home: Path) -> Catalogue:
+    return Catalogue([home])
+
+
+def wait(ready, seconds=60):
+    until = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_training_is_started_stopped_and_gone_on_with(home, tmp_path):
+    (tmp_path / "avatars").symlink_to(home / "avatars")  # not followed: the pictures are in the second folder
+    catalogue = Catalogue([tmp_path, home])
+    mine = Trainings(catalogue)
+    word = mine.start(WORDS | {"data": "home/avatars", "images": "1000000"})
+    assert word == "runs/mine"
+    run = tmp_path / "runs/mine"
+    with pytest.raises(UsageError, match="one at a time"):
+        mine.start(WORDS | {"name": "other"})
+    wait(lambda: any(run.glob("grids/*.png")) or not mine.state(word)["running"])
+    assert mine.state(word)["running"], mine.state(word)["said"]
+    mine.stop(word)
+    mine.stop(word)  # a second click is not a second Ctrl-C
+    wait(lambda: not mine.state(word)["running"])
+    state = mine.state(word)
+    stopped = state["clock"]
+    assert state["code"] == 130 and "the same command goes on" in " ".join(state["said"]), state
+    assert list((run / "checkpoints").glob("*.safetensors")) and not state["finished"]
+    assert "runs/mine" in catalogue.found(fresh=True).models
+
+    mine.resume(word, {"images": str(stopped + 16)})
+    wait(lambda: not mine.state(word)["running"])
+    state = mine.state(word)
+    assert (state["code"], state["clock"], state["finished"]) == (0, stopped + 16, True), state
+    mine.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"recipe": "dcgna"}, "unknown recipe 'dcgna' .did you mean 'dcgan'"),
+        ({"name": "../out"}, "the name of a run"),
+        ({"name": ""}, "the name of a run"),
+        ({"data": "/etc"}, "no set of pictures '/etc'"),
+        ({"images": "lots"}, "the images must be a whole number"),
+        ({"image_size": "100000"}, "the image size must be from 8 to 1,024"),
+        ({"image_size": "17"}, "17"),
+        ({"batch_size": "1"}, "the batch size must be from 2"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_starts(found, wrong, told):
+    mine = Trainings(found)
+    with pytest.raises(UsageError, match=told):
+        mine.start(WORDS | wrong)
+    assert not mine._trainings and not mine.home.exists()
+
+
+def test_only_the_studios_own_machine_may_train(found):
+    mine = Trainings(found, allowed=False)
+    for order in (lambda: mine.start(WORDS), lambda: mine.stop("any")):
+        with pytest.raises(UsageError, match="only from the studio's own machine"):
+            order()
+
+
+def make_run(folder: Path, lines: int, source: str = "avatars") -> Path:
+    (folder / "grids").mkdir(parents=True)
+    (folder / "recipe.yaml").write_text("{}")
+    (folder / "data.json").write_text(json.dumps({"source": source}))
+    stats = [
+        {"clock": 8 * n, "seconds": n, "loss_d": float(n), "loss_g": None if n % 2 else 1.0}
+        for n in range(1, lines + 1)
+    ]
+    (folder / "stats.jsonl").write_text("".join(json.dumps(line) + "\n" for line in stats) + '{"clock": 9')
+    for clock in (8, 16):
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / f"grids/{clock:09d}.png")
+    return folder
+
+
+def test_curves_have_few_points_that_are_means(tmp_path):
+    run = make_run(tmp_path / "run", 4 * trainings.MOST_POINTS)
+    state = trainings.watch(run)
+    assert state["clock"] == 32 * trainings.MOST_POINTS and state["grids"] == [8, 16] and state["live"]
+    points = state["curves"]["loss_d"]
+    assert len(points) == trainings.MOST_POINTS and points[0] == [32.0, 2.5] and "seconds" not in state["curves"]
+    assert all(value == 1.0 for _, value in state["curves"]["loss_g"])
+
+
+def test_links_out_of_a_run_show_nothing(tmp_path):
+    run = make_run(tmp_path / "run", 3)
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "pictures/000000099.png")
+    (run / "log.txt").symlink_to(tmp_path / "secret")
+    (run / "grids/000000099.png").symlink_to(tmp_path / "pictures/000000099.png")
+    assert trainings.watch(run)["log"] == [] and trainings.grid_clocks(run) == [8, 16]
+    for picture in (run / "grids").iterdir():
+        picture.unlink()
+    (run / "grids").rmdir()
+    (run / "grids").symlink_to(tmp_path / "pictures")
+    assert trainings.grid_clocks(run) == []
+    with pytest.raises(UsageError, match="no grid at 99 images"):
+        trainings.grid_file(run, 99)
+
+
+def test_a_run_on_pictures_from_elsewhere_is_not_gone_on_with(tmp_path):
+    make_run(tmp_path / "home/run", 3, str(tmp_path / "private"))
+    mine = Trainings(Catalogue([tmp_path / "home"]))
+    with pytest.raises(UsageError, match="not in the studio's folders"):
+        mine.resume("run", {})
+    with pytest.raises(UsageError, match="was not started here"):
+        mine.stop("run")
