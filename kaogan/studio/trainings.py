@@ -58,9 +58,10 @@ class Training:
 
     def stop(self) -> None:
         """As Ctrl-C does: the training leaves a checkpoint. Once only, since a second one is obeyed at once."""
+        # SIGTERM, which kaogan takes for a Ctrl-C: a studio in the background hands on that SIGINT is to be ignored.
         if self.running and not self.stopping:
             self.stopping = True
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGTERM)
 
     def _listen(self) -> None:
         assert self.process.stdout is not None

@@ -7,20 +7,21 @@ const USUAL = "500";
 
 function table(job) {
   const { subject, count, against, rows, notes, seconds } = job.result;
-  const head = ["", subject, "95 % interval", "real against real"].map((text) => element("th", { scope: "col" }, text));
+  const head = ["", "model, 95 % interval", "real against real"].map((text) => element("th", { scope: "col" }, text));
   const body = rows.map((row) =>
     element(
       "tr", {}, element("th", { scope: "row", title: `${row.better} is better` }, `${row.name} ${row.better === "lower" ? "↓" : "↑"}`),
-      ...[row.value, row.interval, row.real].map((text) => element("td", {}, text)),
+      element("td", {}, row.value, element("small", {}, row.interval)), element("td", {}, row.real),
     ),
   );
-  const caption = element("caption", { className: "soft" }, `${count} pictures of ${subject} against ${against}, ${seconds} s. ↓ lower, ↑ higher is better.`);
+  const said = `${count} pictures of ${subject} against ${against}, ${seconds} s. ↓ lower, ↑ higher is better.`;
   const links = job.files.map((name) =>
     element("a", { href: `${job.path}/${name}`, download: "" }, name.endsWith(".md") ? "Save as Markdown" : "Save the whole page"),
   );
   return [
     element("div", { className: "head" }, element("h2", {}, subject), element("span", { className: "saves" }, ...links)),
-    element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Results" }, element("table", {}, caption, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))),
+    element("p", { className: "soft", id: "evaluate-said" }, said),
+    element("div", { className: "scroll" }, element("table", { "aria-describedby": "evaluate-said" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))),
     element("ul", { className: "soft" }, ...notes.map((note) => element("li", {}, note))),
   ];
 }

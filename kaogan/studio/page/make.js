@@ -196,5 +196,6 @@ export function enter() {
   }
   $("model").value = word("model");
   showControls();
+  film.show();
   open(word("model"));
 }

@@ -41,7 +41,7 @@ function showNothing() {
 
 function show(state) {
   const said = state.said.filter(Boolean).at(-1) ?? "";
-  const failed = !state.running && state.code !== null && ![0, 130].includes(state.code);
+  const failed = !state.running && state.code !== null && ![0, 130, -15].includes(state.code);
   const what = state.stopping ? "stopping, saving" : state.running ? (state.clock ? "training" : "getting ready")
     : state.finished ? "finished" : failed ? "failed" : state.live ? "training, started elsewhere" : "stopped";
   const speed = state.curves.images_per_second?.at(-1)?.[1];
@@ -61,7 +61,7 @@ function show(state) {
     $("curves").replaceChildren(...(made.length ? made : [element("p", { className: "soft" }, "Nothing yet.")]));
   }
   showGrids(state.grids);
-  if (!state.running && runs.length && state.clock && $("to-make").hidden && !refreshed.has(word("run"))) refresh();
+  if (!state.running && state.clock && $("to-make").hidden && !refreshed.has(word("run"))) refresh();
 }
 const refreshed = new Set(); // runs whose model has been looked for
 
@@ -158,7 +158,8 @@ export function begin(overview) {
   });
 }
 
-export function enter() {
+export async function enter() {
+  await refresh().catch((error) => say(error.message));
   if (!word("run") && runs.length) change({ run: runs[0] });
   listRuns();
   look();
