@@ -4,7 +4,7 @@ import { element } from "./parts.js";
 
 const SHAPE = { width: 340, height: 150, left: 44, right: 6, top: 8, bottom: 20 };
 const TOGETHER = [
-  ["Losses", { loss_d: "discriminator", loss_g: "generator" }],
+  ["Losses", { loss_d: "D", loss_g: "G" }],
   ["Scores", { real_score: "real", fake_score: "drawn" }],
   ["Speed, images a second", { images_per_second: "speed" }],
 ];
@@ -16,7 +16,7 @@ const drawn = (tag, words, ...children) => {
   return made;
 };
 
-export const short = (value) => {
+const short = (value) => {
   const size = Math.abs(value);
   if (size >= 1e6) return `${+(value / 1e6).toPrecision(3)}M`;
   if (size >= 1e4) return `${+(value / 1e3).toPrecision(3)}k`;
@@ -38,7 +38,7 @@ function curve(title, lines) {
       drawn("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, short(value)),
     );
   }
-  picture.append(drawn("text", { x: left, y: height - 4 }, "0"), drawn("text", { x: width - right, y: height - 4, "text-anchor": "end" }, `${short(most)} images`));
+  picture.append(drawn("text", { x: left, y: height - 4 }, "0"), drawn("text", { x: width - right, y: height - 4, "text-anchor": "end" }, `${most.toLocaleString("en")} images`));
   const names = lines.map((line, number) => {
     const path = line.points.map((p, at) => `${at ? "L" : "M"}${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join("");
     picture.append(drawn("path", { class: `c${number % 3}`, d: path }));

@@ -50,7 +50,8 @@ function show(state) {
     (failed || (state.running && !state.clock) ? `. ${said}` : "");
   $("run-progress").value = state.total ? state.clock / state.total : 0;
   $("stop").disabled = !state.running || state.stopping || !state.allowed;
-  $("resume").disabled = state.running || state.live || state.finished || !state.allowed;
+  $("resume-images").placeholder = state.total || "";
+  $("resume").disabled = state.running || state.live || (state.finished && !$("resume-images").value) || !state.allowed;
   $("to-make").hidden = !$("model").querySelector(`option[value="${CSS.escape(word("run"))}"]`);
   $("to-make").href = address("/", { page: "make", model: word("run") });
   $("log").textContent = [...state.log, ...state.said].join("\n");
@@ -139,13 +140,16 @@ export function begin(overview) {
   $("start").disabled = !allowed;
   $("train-forbidden").hidden = allowed;
   $("recipe").addEventListener("change", showRecipe);
+  $("resume-images").dataset.word = "images";
+  $("resume-images").addEventListener("input", look);
   $("run").addEventListener("change", () => {
+    $("resume-images").value = "";
     change({ run: $("run").value }, true);
     following = true;
     look();
   });
   $("stop").addEventListener("click", () => order("/api/run/stop", { run: word("run") }, $("stop")));
-  $("resume").addEventListener("click", () => order("/api/run/resume", { run: word("run") }, $("resume")));
+  $("resume").addEventListener("click", () => order("/api/run/resume", { run: word("run"), images: $("resume-images").value }, $("resume")));
   $("start-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const words = { recipe: $("recipe").value, data: $("train-data").value, name: $("train-name").value };
