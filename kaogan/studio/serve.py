@@ -11,8 +11,6 @@ from pathlib import Path
 import uvicorn
 
 from kaogan.errors import KaoganError, UsageError
-from kaogan.studio.app import build_app
-from kaogan.studio.catalogue import Catalogue
 
 CONNECTIONS = 64
 
@@ -22,10 +20,14 @@ def serve(folder: Path, models: Path | None, host: str, port: int, ready: Callab
 
     Raises UsageError for a folder or a port that cannot be used, KaoganError for one that is taken.
     """
-    catalogue = Catalogue([folder, *([models] if models else [])])
     local = is_local(host)
     names = ("127.0.0.1", "localhost", "[::1]", host.lower()) if local else ()
     with listen(host, port) as listening:
+        # Only now: PyTorch takes seconds, and a port that is taken should be told of at once.
+        from kaogan.studio.app import build_app
+        from kaogan.studio.catalogue import Catalogue
+
+        catalogue = Catalogue([folder, *([models] if models else [])])
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}/"
         app = build_app(catalogue, names, local)
