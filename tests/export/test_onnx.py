@@ -20,6 +20,8 @@ from kaogan.sampling.model import Model
 from tests.export.conftest import lively
 from tests.sampling.conftest import tiny_model
 
+pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
+
 # What of the generators an exporter could stumble over: every family, norm, way to double, and filters of both kinds.
 NETWORKS = {
     "attention, spectral": lambda: tiny_model(),

@@ -14,6 +14,8 @@ from PIL import Image
 from kaogan.sampling.model import Model
 from tests.export.conftest import Site
 
+pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
+
 READY = "html[data-backend]"
 PICTURE = "() => (({ width, height, data }) => [width, height, Array.from(data)])(kaogan.picture())"
 

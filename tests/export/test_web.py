@@ -18,6 +18,8 @@ from kaogan.export.vendor import FILES, RUNTIME, SOURCE
 from kaogan.sampling.model import Model
 from tests.export.conftest import enlarger
 
+pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
+
 
 def test_the_runtime_is_that_of_the_npm_package() -> None:
     source = json.loads((RUNTIME / SOURCE).read_text())

@@ -17,9 +17,10 @@ async function start({ backend, cache }) {
   const began = performance.now();
   try {
     model = await (await fetch(address("model.json"))).json();
-    const wanted = backend === "wasm" || !(await hasWebGPU(backend)) ? ["wasm"] : ["webgpu", "wasm"];
+    fetchOnce(model.file, cache).catch(() => null); // load() tells of it
+    const kinds = backend === "wasm" || !(await hasWebGPU(backend)) ? ["wasm"] : ["webgpu", "wasm"];
     let note = "";
-    for (const kind of wanted) {
+    for (const kind of kinds) {
       try {
         await load(kind, cache);
         const off = await checkProbe();
@@ -28,7 +29,7 @@ async function start({ backend, cache }) {
         if (off > 2) note = `The pictures differ from the original's by up to ${off} of 255 here.`;
         break;
       } catch (error) {
-        if (kind === wanted.at(-1)) throw error;
+        if (kind === kinds.at(-1)) throw error;
         console.warn(`WebGPU is not used: ${error.message ?? error}`);
         session = undefined;
       }
@@ -52,18 +53,27 @@ async function timeProbe() {
   return performance.now() - began;
 }
 
+const fetched = new Map(); // file -> promise of its bytes
+const done = new Map(); // file -> how many are here
+
+function fetchOnce(file, cache) {
+  if (!fetched.has(file)) fetched.set(file, fetchBytes(file, cache, (bytes) => done.set(file, bytes) && report()));
+  return fetched.get(file);
+}
+
+let wanted = []; // the files that the network starts with
+function report() {
+  const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+  const total = sum(wanted.map((file) => model.bytes[file]));
+  if (total) self.postMessage({ type: "progress", done: sum(wanted.map((file) => done.get(file) ?? 0)), total });
+}
+
 async function load(kind, cache) {
   const files = model.runtime[kind];
-  const parts = [files.binary, model.file];
-  const total = parts.reduce((sum, file) => sum + model.bytes[file], 0);
-  const done = [0, 0];
-  const report = (part) => (bytes) => {
-    done[part] = bytes;
-    self.postMessage({ type: "progress", done: done[0] + done[1], total });
-  };
-  const [binary, weights] = await Promise.all(parts.map((file, part) => fetchBytes(file, cache, report(part))));
-  self.postMessage({ type: "progress", done: total, total });
-  ort = await import(address(files.script));
+  wanted = [files.binary, model.file];
+  const parts = [import(address(files.script)), ...wanted.map((file) => fetchOnce(file, cache))];
+  const [script, binary, weights] = await Promise.all(parts);
+  ort = script;
   ort.env.wasm.wasmBinary = await unpack(binary);
   ort.env.wasm.wasmPaths = { mjs: address(files.module) };
   ort.env.wasm.numThreads = 1; // more need headers that static servers do not send
