@@ -122,7 +122,7 @@ async def around(studio: Studio, request: Request) -> Response:
 
     def draw() -> Response:
         loaded = _loaded(studio, words)
-        percent, count = asking.whole(words, "radius", 35, 1, 100), asking.count(words, loaded.model.image_size, 8)
+        percent, count = asking.whole(words, "radius", 50, 1, 100), asking.count(words, loaded.model.image_size, 8)
         named, made = drawing.around(loaded, asking.look(words), count, percent, asking.truncation(words))
         return _pictures(words, [str(face) for face in named], made, "around")
 

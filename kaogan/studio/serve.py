@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -36,7 +37,8 @@ def serve(folder: Path, models: Path | None, host: str, port: int, ready: Callab
             server_header=False, ws="none",
         )  # fmt: skip
         ready(address, local)
-        uvicorn.Server(config).run([listening])
+        with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again when everything is closed
+            uvicorn.Server(config).run([listening])
 
 
 def is_local(host: str) -> bool:

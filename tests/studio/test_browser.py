@@ -127,7 +127,7 @@ def test_a_face_is_explored_moved_and_morphed_with_the_keyboard(visit, home):
     page.wait_for_function("before => document.querySelector('#face').src === before", arg=plain)
     page.click("#around button >> nth=3")
     page.wait_for_function("before => document.querySelector('#face').src !== before", arg=plain)
-    assert visitor.words()["face"] == "0.1~35.3"
+    assert visitor.words()["face"] == "0.1~50.3"
     page.wait_for_function("() => document.querySelector('#face').getAttribute('aria-busy') === 'false'")
     there = page.get_attribute("#face", "src")
     page.click("#set-to")

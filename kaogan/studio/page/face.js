@@ -26,7 +26,7 @@ const draw = newest(
   $("face"),
 );
 const around = newest(
-  (signal) => get("/api/around", { ...asked(), radius: word("radius", "35"), count: "8" }, signal),
+  (signal) => get("/api/around", { ...asked(), radius: word("radius", "50"), count: "8" }, signal),
   ({ faces }) => showFaces($("around"), faces, "", (name) => choose(name, true)),
   $("around"),
 );
@@ -79,7 +79,7 @@ export function show(model, focus) {
   $("face-title").textContent = `Face ${face.split("~")[0]}`;
   const steps = face.split("~").length - 1;
   if (steps) $("face-title").textContent += ` · ${steps} ${steps === 1 ? "step" : "steps"}`;
-  $("radius").value = word("radius", "35");
+  $("radius").value = word("radius", "50");
   $("radius-shown").value = `${$("radius").value} %`;
   $("method").value = word("method", "sefa");
   $("scale").value = word("scale");

@@ -21,7 +21,12 @@ export function options(select, values, chosen, empty) {
   if ([...select.options].some((option) => option.value === chosen)) select.value = chosen;
 }
 
-export function say(text = "") {
+let teller = null; // whose message is shown
+
+/** Show a message, or none. `by` takes away only a message of its own. */
+export function say(text = "", by = null) {
+  if (!text && by && by !== teller) return;
+  teller = text ? by : null;
   $("message").textContent = text;
   $("message").hidden = !text;
   for (const field of document.querySelectorAll("input[data-word]")) {
@@ -67,10 +72,10 @@ export function newest(load, show, frame) {
       const found = await load(mine.signal, ...words);
       if (running === mine) {
         show(found, ...words);
-        say();
+        say("", load);
       }
     } catch (error) {
-      if (error.name !== "AbortError" && running === mine) say(error.message);
+      if (error.name !== "AbortError" && running === mine) say(error.message, load);
     } finally {
       if (running === mine) {
         frame?.classList.remove("waiting");
