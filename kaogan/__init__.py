@@ -5,6 +5,7 @@ import kaogan
 model = kaogan.train("acgan", data="faces/", images=150_000)
 model = kaogan.load("runs/acgan")
 pictures = model.sample(64, hair="pink", seed=0)     # uint8 (64, H, W, 3)
+large = kaogan.load("kao-sr").upscale(pictures, scale=8)
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from kaogan.version import __version__
 
 if TYPE_CHECKING:
     from kaogan.api import load_data, train
-    from kaogan.sampling.model import Model, load
+    from kaogan.sampling.model import Model
+    from kaogan.upscale.loading import load
 
 __all__ = ["KaoganError", "Model", "UsageError", "__version__", "load", "load_data", "train"]
 
@@ -27,8 +29,12 @@ def __getattr__(name: str) -> Any:
         from kaogan import api
 
         return getattr(api, name)
-    if name in ("load", "Model"):
-        from kaogan.sampling import model
+    if name == "load":
+        from kaogan.upscale.loading import load
 
-        return getattr(model, name)
+        return load
+    if name == "Model":
+        from kaogan.sampling.model import Model
+
+        return Model
     raise AttributeError(f"module 'kaogan' has no attribute '{name}'")

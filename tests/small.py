@@ -8,6 +8,7 @@ from typing import Any
 from kaogan import api, recipes
 from kaogan.recipe import Recipe
 from kaogan.training.loop import Outcome
+from kaogan.upscale.networks import KaoSRSettings
 
 SIZES: dict[str, dict[str, Any]] = {
     "dcgan": {"width": 4},
@@ -25,6 +26,8 @@ GENERATOR_SIZES: dict[str, dict[str, Any]] = {
     "stylegan3": {"w_dim": 8},
 }
 DISCRIMINATOR_SIZES: dict[str, dict[str, Any]] = {"residual": {"blocks": 1}, "shuffle256": {"width": 16}}
+
+TINY_UPSCALER = KaoSRSettings(widths=(6, 6, 8), before=(1, 1), middle=1, after=(1, 1), fine=4)
 
 
 def small(name: str, **overrides: Any) -> Recipe:

@@ -12,6 +12,7 @@ import torch
 from kaogan import recipes
 from kaogan.cli.shared import parse_overrides
 from kaogan.networks import PUBLISHED, build_discriminator, build_generator, count_parameters
+from kaogan.upscale import recipe as upscaling
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -42,7 +43,7 @@ def test_commands_name_recipes_and_settings_that_exist() -> None:
         for flag, value in itertools.pairwise(words):
             if re.fullmatch(r"--[a-z]+(\.[a-z0-9_]+)+", flag):
                 overrides |= parse_overrides({flag.removeprefix("--"): value.strip("'")})
-        recipes.load(name, overrides)
+        (upscaling if name in upscaling.names() else recipes).load(name, overrides)
 
 
 def test_parameter_counts_of_the_recipes() -> None:

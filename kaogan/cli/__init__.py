@@ -32,6 +32,7 @@ from kaogan.cli import (
     sweep,
     tagger,
     train,
+    upscale,
     walk,
 )
 from kaogan.cli.shared import FREE_WORDS, console, errors
@@ -129,6 +130,7 @@ def top(
 
 app.command(context_settings=FREE_WORDS, epilog=train.EPILOG)(train.train)
 app.command(context_settings=FREE_WORDS, epilog=sample.EPILOG)(sample.sample)
+app.command(epilog=upscale.EPILOG)(upscale.upscale)
 app.command(epilog=prepare.EPILOG)(prepare.prepare)
 app.command()(avatars.avatars)
 app.command(epilog=convert.EPILOG)(convert.convert)

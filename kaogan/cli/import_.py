@@ -11,7 +11,7 @@ from rich.markup import escape
 from kaogan.cli.shared import console
 
 EPILOG = (
-    "Programs: bamsgan, acgan, acgan-new, ganime, starsface, keraswgan, stylegan. "
+    "Programs: bamsgan, acgan, acgan-new, ganime, starsface, keraswgan, stylegan, srgan. "
     "Example:  kaogan import netG_0100.pth --out models/bamsgan"
 )
 
@@ -27,9 +27,18 @@ def import_(
     ] = None,
 ) -> None:
     """Turn a generator's weights of another program into a model folder."""
-    from kaogan.importing import Hints, import_weights
+    from kaogan.importing import Hints, import_weights, srgan
+    from kaogan.importing.files import read_weights
     from kaogan.networks import count_parameters
 
+    if as_ == srgan.NAME or (as_ is None and srgan.recognises(read_weights(file))):
+        path, upscaler = srgan.import_upscaler(file, out)
+        told = f"{path}: srgan, x{upscaler.scales[0]}, {count_parameters(upscaler.network):,} parameters"
+        console.print(
+            escape(f"{told}; use it with: kaogan upscale INPUT --scale {upscaler.scales[0]} --model {path}"),
+            soft_wrap=True,
+        )
+        return
     folder, model = import_weights(file, out, system=as_, hints=Hints(classes))
     attributes = "".join(f", {a.name} ({len(a.values)})" for a in model.attributes.attributes)
     console.print(

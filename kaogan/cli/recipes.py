@@ -23,6 +23,10 @@ def list_() -> None:
     for name in recipes.names():
         recipe = recipes.load(name)
         table.add_row(f"[bold]{name}[/]", escape(recipe.summary))
+    from kaogan.upscale import recipe as upscaling
+
+    for name in upscaling.names():
+        table.add_row(f"[bold]{name}[/]", escape(upscaling.load(name).summary))
     print_table(table)
 
 
@@ -33,8 +37,12 @@ def show(
 ) -> None:
     """Print a recipe as it is written, or with every key (--resolved)."""
     from kaogan import recipes
+    from kaogan.upscale import recipe as upscaling
 
-    text = recipes.dump(recipes.load(name)) if resolved else recipes.text(name)
+    if name in upscaling.names():
+        text = upscaling.dump(upscaling.load(name)) if resolved else upscaling.text(name)
+    else:
+        text = recipes.dump(recipes.load(name)) if resolved else recipes.text(name)
     console.print(text.rstrip(), markup=False, soft_wrap=True)
 
 

@@ -28,6 +28,7 @@ def sample(
         str | None,
         typer.Option(metavar="M", help="fix_noise: one face in all colours; fix: one combination; change_hair, ..."),
     ] = None,
+    upscale: Annotated[int | None, typer.Option(metavar="S", help="2, 4 or 8 times as large, by kao-sr.")] = None,
     device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = "auto",
     list_attributes: Annotated[bool, typer.Option("--list-attributes", help="What can be asked for.")] = False,
 ) -> None:
@@ -48,6 +49,15 @@ def sample(
         return
     refuse_misspelt(context, words, loaded.attributes.names)
     asked = parse_attributes(words)
+    upscaler = None
+    if upscale is not None:
+        from kaogan.upscale import load_upscaler
+
+        upscaler = load_upscaler("kao-sr", device)
+        if upscale not in upscaler.scales:
+            raise UsageError(f"--upscale is one of {', '.join(map(str, upscaler.scales))}, not {upscale}")
+        if mode:
+            raise UsageError("--upscale enlarges faces, not the sheets of --mode; 'kaogan upscale' takes any picture")
     if mode:
         path = write_mode(
             loaded,
@@ -64,6 +74,6 @@ def sample(
     with progress_bar("sampling", count) as update:
         paths = write_samples(
             loaded, out, count=count, seed=seed, rows=rows, separate=separate, truncation=truncation, format=format,
-            attributes=asked, progress=update,
+            attributes=asked, progress=update, upscaler=upscaler, scale=upscale or 1,
         )  # fmt: skip
     console.print(escape(f"{len(paths)} pictures in {out}" if separate else str(paths[0])), soft_wrap=True)

@@ -57,6 +57,12 @@ def train(
                        "device": device, "precision": precision, "eval_every": eval_every}.items():  # fmt: skip
         if value is not None:
             overrides[key] = value
+    from kaogan.upscale import recipe as upscaling
+
+    if recipe in upscaling.names():
+        from kaogan.cli.train_upscaler import run
+
+        raise typer.Exit(run(console, recipe, overrides, data, out, dry_run, allow_changes))
     resolved = recipes.load(recipe_file or recipe or "", overrides)
     if dry_run:
         run_dry(console, resolved, data)

@@ -68,6 +68,8 @@ def decode(source: bytes | str | Path, image_size: int, channels: int = 3) -> np
 def read_picture(source: bytes | str | Path, channels: int = 3, at_least: int | None = None) -> Image.Image:
     """The whole picture, upright, in mode RGB (or L for ``channels=1``), alpha laid over white, 16 bits scaled to 8.
 
+    ``channels=4`` is RGBA: alpha is kept.
+
     With ``at_least``, a JPEG may be read at half, a quarter or an eighth of its size, never with a side below three
     times ``at_least``: what is left to resize still decides the look. Raises BrokenPicture.
     """
@@ -78,8 +80,8 @@ def read_with_header(
     source: bytes | str | Path, channels: int = 3, at_least: int | None = None
 ) -> tuple[Image.Image, Header]:
     """Like ``read_picture``, with what the file says of itself."""
-    if channels not in (1, 3):
-        raise ValueError(f"channels must be 1 or 3, not {channels}")
+    if channels not in (1, 3, 4):
+        raise ValueError(f"channels must be 1, 3 or 4, not {channels}")
     if isinstance(source, bytes):
         if not source:
             raise BrokenPicture("zero bytes")
@@ -143,12 +145,14 @@ def _load_whole(picture: Image.Image) -> None:
 
 
 def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
-    """Any mode of Pillow -> RGB or L, with transparency over white."""
-    target = "RGB" if channels == 3 else "L"
+    """Any mode of Pillow -> RGB or L, with transparency over white, or RGBA."""
+    target = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         return _eight_bits(picture).convert(target)
     if picture.mode in ("RGBa", "La"):
         picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
+    if channels == 4:
+        return picture.convert(target)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))

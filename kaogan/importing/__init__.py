@@ -24,7 +24,7 @@ __all__ = ["Hints", "export_weights", "import_weights", "read_generator", "syste
 # In the order in which a file is tried.
 _MODULES = (bamsgan, acgan, ganime, starsface, keras, stylegan)
 MAX_LATENT = 65536
-_LATER = {"residual1.": "GANime's SRGAN", "conv_first.": "an ESRGAN", "model.0.": "a network of another program"}
+_LATER = {"conv_first.": "an ESRGAN", "model.0.": "a network of another program"}
 
 
 def systems() -> dict[str, Any]:
@@ -114,6 +114,8 @@ def _foreign(content: Content, wanted: str) -> KaoganError:
         return KaoganError(
             f"{where} holds a discriminator; a kaogan model is a generator: import that file (netG, G_...)"
         )
+    if any(name.startswith("residual1.") for name in names):
+        return KaoganError(f"{where} holds GANime's SRGAN, which enlarges: use it with kaogan upscale --model {where}")
     for prefix, what in _LATER.items():
         if any(name.startswith(prefix) for name in names):
             return KaoganError(f"{where} holds {what}, which kaogan does not import")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -18,6 +20,9 @@ from kaogan.errors import UsageError, nearest
 from kaogan.images import grid
 from kaogan.sampling.model import Asked, Model, Progress
 from kaogan.sampling.pictures import GAP, Writer, check_format, check_size, format_of, labelled_grid, write_picture
+
+if TYPE_CHECKING:
+    from kaogan.upscale.model import Upscaler
 
 FIXED = 64  # pictures of the mode ``fix``, 8 × 8
 
@@ -34,11 +39,14 @@ def write_samples(
     format: str = "png",
     attributes: Mapping[str, Asked] | None = None,
     progress: Progress | None = None,
+    upscaler: Upscaler | None = None,
+    scale: int = 1,
 ) -> list[Path]:
     """Draw ``count`` pictures and write them as one grid, or with ``separate`` as 00000.png, 00001.png, ...
 
     ``out`` is the grid's file, whose ending is its format, or a folder, which then gets ``samples.<format>``. Without
-    ``rows`` the grid is as square as it can be. Returns what was written. Raises UsageError or KaoganError.
+    ``rows`` the grid is as square as it can be. With ``upscaler`` every picture is made ``scale`` times as
+    large. Returns what was written. Raises UsageError or KaoganError.
     """
     if count < 1:
         raise UsageError(f"the number of pictures must be 1 or more, not {count}")
@@ -46,6 +54,8 @@ def write_samples(
         raise UsageError(f"a grid has 1 row or more, not {rows}")
     asked = attributes or {}
     chunks = model.iter_samples(count, seed=seed, truncation=truncation, **asked)
+    if upscaler is not None:
+        chunks = map(partial(upscaler.upscale, scale=scale), chunks)
     if separate:
         if format_of(out) or out.is_file():
             raise UsageError(f"{out} is a file; name a folder for single pictures")
@@ -62,10 +72,14 @@ def write_samples(
         return paths
     path = picture_path(out, "samples", format)
     columns = math.ceil(count / rows) if rows else math.ceil(math.sqrt(count))
-    step = model.image_size + GAP
+    step = model.image_size * scale + GAP
     check_size(math.ceil(count / columns) * step + GAP, columns * step + GAP, check_format(path.suffix))
-    pictures = model.sample(count, seed=seed, truncation=truncation, progress=progress, **asked)
-    return [write_picture(grid(pictures, columns, GAP), path)]
+    pictures = []
+    for chunk in chunks:
+        pictures += list(chunk)
+        if progress:
+            progress(len(pictures), count)
+    return [write_picture(grid(np.stack(pictures), columns, GAP), path)]
 
 
 def write_mode(

@@ -54,7 +54,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "discriminator of S": (lambda: state() | {"output.0.weight": torch.zeros(1)}, "holds a discriminator"),
     "discriminator of B": (lambda: {"block_1.0.bias": torch.zeros(1)}, "holds a discriminator"),
     "discriminator of A": (lambda: {"model": {"conv_layers.0.weight": torch.zeros(1)}}, "holds a discriminator"),
-    "super-resolution": (lambda: {"residual1.net.0.weight": torch.zeros(1)}, "SRGAN, which kaogan does not import"),
+    "super-resolution": (lambda: {"residual1.net.0.weight": torch.zeros(1)}, "SRGAN, which enlarges"),
 }  # fmt: skip
 
 

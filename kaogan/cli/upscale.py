@@ -1,0 +1,137 @@
+"""``kaogan upscale``."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from kaogan.cli.shared import console, errors, progress_bar
+from kaogan.errors import UsageError
+
+EPILOG = (
+    "Examples:  kaogan upscale face.png --scale 4 --out large.png        kaogan upscale runs/dcgan --scale 8 --count 16"
+    "        kaogan upscale - --scale 2 < small.png > large.png"
+)
+SHOWN = 10  # skipped pictures that are named
+
+
+def upscale(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...", help="Pictures, folders, zips or tars of them, a run or model, or - (stdin)."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="A folder, or a file for one picture. (upscaled; stdin: stdout)")
+    ] = None,
+    scale: Annotated[int, typer.Option(metavar="S", help="2, 4 or 8 times as large.")] = 4,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="kao-sr, or a run, an upscaler's file, SRGAN's netG .pth.")
+    ] = "kao-sr",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Shrink first; write sheets of low | bicubic | ours | original.")
+    ] = False,
+    count: Annotated[int, typer.Option(metavar="N", help="Of a run or model: how many faces.")] = 16,
+    seed: Annotated[int, typer.Option(metavar="K", help="Of a run or model: same seed, same faces.")] = 0,
+    format: Annotated[str | None, typer.Option(metavar="F", help="png, jpg or webp. (that of each picture)")] = None,
+    tile: Annotated[int, typer.Option(metavar="T", help="Larger pictures are computed in tiles of T px.")] = 256,
+    device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Make faces 2, 4 or 8 times as large: [dim]files, folders, or what a model draws[/].
+
+    Transparency is kept. Results never overwrite what they are made from.
+    """
+    from kaogan.sampling.pictures import check_format
+    from kaogan.upscale.files import check_inputs, upscale_files
+    from kaogan.upscale.model import load_upscaler
+
+    if format is not None:
+        format = check_format(format)
+    if tile < 16:
+        raise UsageError(f"tiles have at least 16 px, not {tile}")
+    if "-" in inputs:
+        if len(inputs) > 1 or compare:
+            raise UsageError("- (stdin) is one picture by itself, without --compare")
+        _from_stdin(load_upscaler(model, device), scale, out, format or "png")
+        return
+    places = [Path(place) for place in inputs]
+    check_inputs(places)
+    if len(places) == 1 and _is_model(places[0]):
+        _from_model(places[0], load_upscaler(model, device), scale, out, count, seed, format or "png", compare, device)
+        return
+    upscaler = load_upscaler(model, device)
+    out = out or Path("upscaled")
+    with progress_bar("upscaling") as update:
+        report = upscale_files(upscaler, places, out, scale, format=format, compare=compare, tile=tile, progress=update)
+    for name, reason in report.skipped[:SHOWN]:
+        errors.print(escape(f"skipped {name}: {reason}"), soft_wrap=True)
+    if len(report.skipped) > SHOWN:
+        errors.print(f"and {len(report.skipped) - SHOWN} more skipped")
+    if report.gains:
+        ours, bicubic = (sum(values) / len(report.gains) for values in zip(*report.gains, strict=True))
+        console.print(f"PSNR {ours:.2f} dB, bicubic {bicubic:.2f} dB, mean of {len(report.gains)}", soft_wrap=True)
+    if report.written:
+        where = str(report.written[0]) if len(report.written) == 1 else f"{len(report.written)} pictures in {out}"
+        console.print(escape(where), soft_wrap=True)
+    if report.skipped and not report.written:
+        raise typer.Exit(1)
+
+
+def _is_model(place: Path) -> bool:
+    return place.is_dir() and any(
+        (place / part).is_file() for part in ("config.json", "recipe.yaml", "model/config.json")
+    )
+
+
+def _from_stdin(upscaler: Any, scale: int, out: Path | None, format: str) -> None:
+    from kaogan.data.decoding import MAX_BYTES
+    from kaogan.sampling.pictures import FORMATS, to_image, write_picture
+    from kaogan.upscale.files import upscale_bytes
+
+    picture = upscale_bytes(upscaler, sys.stdin.buffer.read(MAX_BYTES + 1), scale)
+    if out is not None:
+        console.print(escape(str(write_picture(picture, out))), soft_wrap=True)
+        return
+    if sys.stdout.isatty():
+        raise UsageError("a picture is not printed on a terminal; name a file with --out or redirect the output")
+    name, options = FORMATS["png" if format == "jpg" and picture.shape[2] == 4 else format]
+    buffer = io.BytesIO()
+    to_image(picture).save(buffer, name, **options)
+    sys.stdout.buffer.write(buffer.getvalue())
+
+
+def _from_model(
+    place: Path,
+    upscaler: Any,
+    scale: int,
+    out: Path | None,
+    count: int,
+    seed: int,
+    format: str,
+    compare: bool,
+    device: str,
+) -> None:
+    from kaogan.sampling.model import load
+    from kaogan.sampling.modes import picture_path, write_samples
+    from kaogan.sampling.pictures import write_picture
+    from kaogan.upscale.compare import side_by_side
+
+    loaded = load(place, device)
+    if compare:
+        sheet = side_by_side(upscaler, loaded.sample(count, seed=seed), scale)
+        console.print(escape(str(write_picture(sheet, picture_path(out or Path("upscaled"), "compare", format)))))
+        return
+    single = out is not None and bool(out.suffix)
+    out = out or Path("upscaled")
+    with progress_bar("upscaling", count) as update:
+        paths = write_samples(
+            loaded, out, count=count, seed=seed, separate=not single, format=format, progress=update,
+            upscaler=upscaler, scale=scale,
+        )  # fmt: skip
+    console.print(escape(str(paths[0]) if single else f"{len(paths)} pictures in {out}"), soft_wrap=True)

@@ -1,0 +1,66 @@
+"""How near enlarged pictures come to their originals, picture by picture, against interpolation and other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kaogan.images import Pictures, to_float, to_uint8
+from kaogan.metrics.checks import Estimate
+from kaogan.metrics.intervals import mean_of
+from kaogan.metrics.similarity import psnr, ssim
+from kaogan.upscale.compare import resized
+from kaogan.upscale.degradation import shrink
+from kaogan.upscale.distance import PerceptualDistance
+
+Enlarge = Callable[[Pictures], Pictures]  # uint8 (N, h, w, 3) -> uint8 (N, scale·h, scale·w, 3)
+MEASURES = ("psnr", "ssim", "distance")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of N pictures: dB, in [-1, 1], and the tagger's distance (kaogan/upscale/distance.py; less is better)."""
+
+    psnr: np.ndarray
+    ssim: np.ndarray
+    distance: np.ndarray
+
+    def mean(self, measure: str) -> Estimate:
+        """The mean with Student's 95 % interval over pictures."""
+        return mean_of(getattr(self, measure))
+
+    def gain(self, other: Result, measure: str) -> Estimate:
+        """The mean difference to another way on the same pictures, with its interval."""
+        return mean_of(getattr(self, measure) - getattr(other, measure))
+
+    def wins(self, other: Result, measure: str) -> int:
+        """On how many of the pictures it is better."""
+        better = getattr(self, measure) - getattr(other, measure)
+        return int(((better < 0) if measure == "distance" else (better > 0)).sum())
+
+
+def evaluate(originals: Pictures, scale: int, ways: Mapping[str, Enlarge], baselines: bool = True) -> dict[str, Result]:
+    """Shrink ``originals`` uint8 (N, H, W, 3) by ``scale`` (antialiased bicubic, rounded) and enlarge them again.
+
+    With ``baselines`` Pillow's bicubic and Lanczos are added. Sides must be multiples of ``8`` and of ``scale``.
+    """
+    low = np.concatenate(
+        [to_uint8(shrink(to_float(part), scale)) for part in np.array_split(originals, len(originals))]
+    )
+    named: dict[str, Enlarge] = {}
+    if baselines:
+        named = {how: lambda x, how=how: resized(x, scale, how) for how in ("bicubic", "lanczos")}  # type: ignore[misc]
+    distance = PerceptualDistance()
+    return {name: measured(way(low), originals, distance) for name, way in (named | dict(ways)).items()}
+
+
+@torch.inference_mode()
+def measured(made: Pictures, originals: Pictures, distance: PerceptualDistance) -> Result:
+    values = [
+        (psnr(a, b), ssim(a, b), float(distance(to_float(a[None]), to_float(b[None]))))
+        for a, b in zip(made, originals, strict=True)
+    ]
+    return Result(*np.array(values).T)

@@ -1,0 +1,154 @@
+"""The recipe of a training that enlarges, one typed tree like that of the generators (kaogan/recipe.py).
+
+Lengths and starts are in *pictures shown*: crops of large pictures that the network was to restore.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from kaogan import recipes
+from kaogan.errors import UsageError, nearest
+from kaogan.recipe import Fraction, Images, PlayerOptim, Range, Schedule, Section, Weight
+from kaogan.upscale.networks import GeneratorSettings
+
+
+class Crops(Section):
+    size: int = Field(256, ge=16, le=4096, description="side that the pictures are read at, px")
+    low: int = Field(32, ge=4, le=512, description="side of what is enlarged in training, px; crops are scale times it")
+    scales: dict[Literal["2", "4", "8"], Weight] = Field(
+        {"2": 0.1, "4": 0.45, "8": 0.45}, description="how often each scale is drawn"
+    )
+    flip: bool = Field(True, description="mirror half of the crops")
+    held_out: Fraction = Field(0.08, description="share of the pictures that training never sees, chosen by content")
+    avatars: int = Field(0, ge=0, le=100_000, description="drawn faces that are mixed in")
+    avatar_size: int = Field(512, ge=16, le=2048, description="their side, px")
+    avatar_share: Fraction = Field(0.1, description="share of the crops that are taken from them")
+
+
+class Degradation(Section):
+    """What besides antialiased bicubic shrinking happens to ``share`` of the crops; each with the given chance."""
+
+    share: Fraction = Field(0.0, description="share of the crops that are spoilt; the rest is only shrunk")
+    blur: Range = Field((0.2, 1.2), description="sigma of a Gaussian before shrinking, px of the small picture")
+    plain: Fraction = Field(0.3, description="shrink by bilinear or area instead of bicubic")
+    noise: Range = Field((1.0, 8.0), description="standard deviation, of 255")
+    blotches: Range = Field((2.0, 12.0), description="coarse coloured noise and grids such as GANs leave, of 255")
+    jpeg: Range = Field((40, 95), description="quality")
+
+
+class Losses(Section):
+    pixel: Literal["mse", "l1", "charbonnier"] = "charbonnier"
+    pixel_weight: Weight = 1.0
+    epsilon: float = Field(5e-3, gt=0, description="of charbonnier, in a range of 1")
+    perceptual: Weight = Field(0.0, description="weight of the distance in the stages of kaogan's tagger")
+    adversarial: Weight = Field(0.0, description="weight of the judge's verdict; 0: there is no judge")
+    objective: Literal["bce", "relativistic"] = "bce"
+    discriminator: Literal["srgan", "patch"] = "patch"
+    start: int = Field(0, ge=0, description="pictures shown before the judge joins in")
+    real_label: Range = (1.0, 1.0)
+    fake_label: Range = (0.0, 0.0)
+    flip: Fraction = Field(0.0, description="share of crops whose labels are swapped for the judge")
+
+
+class Optim(Section):
+    lr: float = Field(5e-4, gt=0)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+    clip: Weight = Field(0.0, description="longest gradient of the generator; 0: any")
+    schedule: Schedule = Schedule()
+    discriminator: PlayerOptim = Field(PlayerOptim(), description="what the judge does otherwise")
+
+
+class Training(Section):
+    images: int = Field(200_000, ge=0, description="length of the run in pictures shown")
+    batch_size: int = Field(16, ge=1, le=4096)
+    ema_halflife: Weight = Field(5_000.0, description="half-life of the weights' moving average, pictures; 0 is off")
+    ema_rampup: Weight = 0.05
+
+
+class Run(Section):
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    stats_every: Images = 800
+    measure_every: Images = Field(16_000, description="pictures between two measurements and grids")
+    checkpoint_every: Images = 8_000
+    keep_last: int = Field(2, ge=1)
+
+
+class UpscaleRecipe(Section):
+    name: str = Field("custom", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    summary: str = ""
+    source: str = ""
+    start_from: str = Field("", description="an upscaler whose weights this training begins with")
+    generator: GeneratorSettings
+    crops: Crops = Crops()
+    degradation: Degradation = Degradation()
+    losses: Losses = Losses()
+    optim: Optim = Optim()
+    training: Training = Training()
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _scales_fit(self) -> UpscaleRecipe:
+        drawn = {int(scale) for scale, weight in self.crops.scales.items() if weight}
+        missing = sorted(drawn - set(self.generator.scales))
+        if not drawn or missing:
+            raise ValueError(f"crops.scales draws x{missing or 'nothing'}, which generator.scales has not")
+        if self.crops.low * max(drawn) > min(self.crops.size, self.crops.avatar_size or self.crops.size):
+            raise ValueError(f"crops of {self.crops.low * max(drawn)} px do not fit into pictures of {self.crops.size}")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.measure_every",
+        "run.checkpoint_every", "run.keep_last", "start_from")  # fmt: skip
+
+
+def names() -> list[str]:
+    """The names of the published recipes that enlarge."""
+    folder = resources.files("kaogan.upscale") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def text(name: str) -> str:
+    if name not in names():
+        raise UsageError(f"unknown recipe '{name}'{nearest(name, names())}")
+    return (resources.files("kaogan.upscale") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load(name: str, overrides: dict[str, Any] | None = None) -> UpscaleRecipe:
+    """A published recipe by name with dotted keys set. Raises UsageError."""
+    tree = recipes.parse_yaml(text(name), name)
+    for key, value in recipes.flatten({recipes.SHORTHANDS.get(k, k): v for k, v in (overrides or {}).items()}).items():
+        *parents, leaf = key.split(".")
+        place = tree
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"'{key}': '{parent}' is a single value")
+        place[leaf] = value
+    return validate(tree, name)
+
+
+def dump(recipe: UpscaleRecipe) -> str:
+    """The resolved recipe as YAML."""
+    return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def validate(tree: dict[str, Any], where: str) -> UpscaleRecipe:
+    try:
+        return UpscaleRecipe.model_validate(tree)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            key = ".".join(map(str, problem["loc"])) or "recipe"
+            message = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+            problems.append(f"'{key}': {message}")
+        raise UsageError(f"{where}: " + "; ".join(problems)) from None
