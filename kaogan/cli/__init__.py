@@ -26,6 +26,7 @@ from kaogan.cli import (
     mix,
     morph,
     prepare,
+    project,
     recipes,
     sample,
     studio,
@@ -147,5 +148,6 @@ app.command(context_settings=FREE_WORDS, epilog=morph.EPILOG)(morph.morph)
 app.command(context_settings=FREE_WORDS, epilog=best.EPILOG)(best.best)
 app.command(context_settings=FREE_WORDS, epilog=directions.EPILOG)(directions.directions)
 app.command(epilog=studio.EPILOG)(studio.studio)
+app.command(context_settings=FREE_WORDS, epilog=project.EPILOG)(project.project)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(tagger.app, name="tagger")

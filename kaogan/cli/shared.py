@@ -74,9 +74,17 @@ def sort_words(context: typer.Context, first: str | None) -> tuple[str | None, d
 
     ``first`` is what typer took for the plain word. Raises UsageError for a second one and for a key without a value.
     """
+    plain, pairs = split_words(context, [first])
+    if len(plain) > 1:
+        raise UsageError(f"unexpected word '{plain[1]}'; what is not in --help is spelt --NAME VALUE")
+    return (plain[0] if plain else None), pairs
+
+
+def split_words(context: typer.Context, first: Iterable[str | None]) -> tuple[list[str], dict[str, str]]:
+    """All plain words and the pairs of a call; ``first`` is what typer took for the plain ones. Raises UsageError."""
     plain: list[str] = []
     pairs: dict[str, str] = {}
-    left = iter(([] if first is None else [first]) + context.args)
+    left = iter([*(word for word in first if word is not None), *context.args])
     for word in left:
         key, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not key:
@@ -87,9 +95,7 @@ def sort_words(context: typer.Context, first: str | None) -> tuple[str | None, d
         except StopIteration:
             refuse_misspelt(context, [key])
             raise UsageError(f"--{key} needs a value") from None
-    if len(plain) > 1:
-        raise UsageError(f"unexpected word '{plain[1]}'; what is not in --help is spelt --NAME VALUE")
-    return (plain[0] if plain else None), pairs
+    return plain, pairs
 
 
 def refuse_misspelt(context: typer.Context, keys: Iterable[str], known: Container[str] = ()) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 
 from kaogan.errors import UsageError
 from kaogan.images import grid
-from kaogan.latents.points import MOST, Point, check_count, iter_render
+from kaogan.latents.paths import between
+from kaogan.latents.points import MOST, Point, check_count, iter_render, render
+from kaogan.latents.projection import Projection
 from kaogan.sampling.film import FASTEST, ROW, check_fps, kind_of, write_film
 from kaogan.sampling.model import Model, Progress
 from kaogan.sampling.pictures import GAP, LARGEST, check_size, enlarge, labelled_grid, write_picture
@@ -118,6 +120,24 @@ def write_labelled(
     every = [each for line in cells for each in line]
     faces = np.concatenate([enlarge(part, side, resize) for part in _counted(model, every, truncation, progress)])
     return write_picture(labelled_grid(faces, rows, columns), out)
+
+
+def write_projection(
+    model: Model, found: Projection, changed: Point | None, out: Path, *, fps: float = 12, size: int | None = None,
+    resize: str = "bicubic",
+) -> Path:  # fmt: skip
+    """The picture, what was found and what was changed, side by side; as a film the search and then the change beside
+    the picture. Raises UsageError or KaoganError."""
+    side = face_side(model, size, out)
+    way = [] if changed is None else [between(found.point, changed, step / 12, "linear") for step in range(1, 13)]
+    after = render(model, way)
+    if not is_film(out):
+        faces = np.stack([found.target, found.film[-1], *after[-1:]])
+        return write_picture(grid(enlarge(faces, side, resize), len(faces), GAP), out)
+    left = enlarge(found.target[None], side, resize)
+    held = found.film[-1:].repeat(round(fps) if len(after) else 0, 0)
+    right = enlarge(np.concatenate([found.film, held, after]), side, resize)
+    return write_film([grid(np.concatenate([left, face[None]]), 2, GAP) for face in right], out, fps, hold=1.5)
 
 
 def _counted(
