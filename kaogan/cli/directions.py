@@ -43,7 +43,7 @@ def directions(
     resize: Resize = "bicubic",
     device: Device = "auto",
 ) -> None:
-    """Find the sliders of a model: directions with names, in a file that sweep, project and the studio read."""
+    """Find the sliders of a model: directions with names, in a file that sweep reads."""
     from kaogan.cli.shared import console
     from kaogan.errors import UsageError
     from kaogan.latents import find_directions, move_of, point
