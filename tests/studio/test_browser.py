@@ -213,3 +213,13 @@ def test_a_training_is_started_watched_and_stopped(visit, home):
     page.click("#to-make")
     page.wait_for_selector("#grid button")
     assert page.input_value("#model") == "runs/first"
+
+
+def test_a_face_is_upscaled(visit):
+    pytest.importorskip("kaogan.upscale", reason="this kaogan has no upscaler")
+    visitor = visit()
+    page = visitor.open(model="tiny", count=2, face="0.1")
+    page.wait_for_function("() => document.querySelector('#face').naturalWidth === 16")
+    page.select_option("#scale", "4")
+    page.wait_for_function("() => document.querySelector('#face').naturalWidth === 64")
+    assert visitor.words()["scale"] == "4" and "scale=4" in page.get_attribute("#save-face", "href")
