@@ -132,7 +132,7 @@ def top(
 app.command(context_settings=FREE_WORDS, epilog=train.EPILOG)(train.train)
 app.command(context_settings=FREE_WORDS, epilog=sample.EPILOG)(sample.sample)
 app.command(epilog=upscale.EPILOG)(upscale.upscale)
-app.command(epilog=prepare.EPILOG)(prepare.prepare)
+app.command(epilog=prepare.EPILOG, cls=prepare.Described)(prepare.prepare)
 app.command()(avatars.avatars)
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(faces.app, name="faces")

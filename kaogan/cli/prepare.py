@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 from rich.markup import escape
 
 from kaogan.cli.shared import console, progress_bar
@@ -20,7 +22,60 @@ EPILOG = (
     "The same command again works only on what is new or changed, also after Ctrl-C or a kill. "
     "OUT/report.html shows what was kept, and what was dropped and why."
 )
-STEPS, LOOKS, TAGS, WRITING, MACHINE = "What is dropped", "The pictures", "Labels", "What is written", "The machine"
+LOOKS, STEPS, TAGS, WRITING, MACHINE = "The pictures", "What is dropped", "Labels", "What is written", "The machine"
+
+# Option, setting, what stands for its value ("" for a switch), panel. Defaults and words are those of
+# kaogan/prepare/settings.py; they are looked up when the help is shown, so that other verbs start without them.
+SETTINGS = (
+    ("--size", "picture.size", "S", LOOKS),
+    ("--crop", "picture.crop", "C", LOOKS),
+    ("--margin", "picture.margin", "M", LOOKS),
+    ("--square/--as-found", "picture.square", "", LOOKS),
+    ("--upright/--no-upright", "picture.upright", "", LOOKS),
+    ("--format", "picture.format", "F", LOOKS),
+    ("--quality", "picture.quality", "Q", LOOKS),
+    ("--smallest", "picture.smallest", "PX", STEPS),
+    ("--face-score", "picture.face_score", "X", STEPS),
+    ("--most-faces", "picture.faces", "N", STEPS),
+    ("--contrast", "picture.contrast", "X", STEPS),
+    ("--plain", "picture.plain", "X", STEPS),
+    ("--sharpness", "picture.sharpness", "X", STEPS),
+    ("--twins/--no-twins", "twins.enabled", "", STEPS),
+    ("--difference", "twins.difference", "X", STEPS),
+    ("--mirrored/--no-mirrored", "twins.mirrored", "", STEPS),
+    ("--tag/--no-tag", "tags.enabled", "", TAGS),
+    ("--confidence", "tags.confidence", "X", TAGS),
+    ("--check-labels/--no-check-labels", "tags.check", "", TAGS),
+    ("--doubt", "tags.doubt", "X", TAGS),
+    ("--classes/--no-classes", "tags.classes", "", TAGS),
+    ("--labels", "labels", "L", WRITING),
+    ("--split", "split", "A=X,B=Y", WRITING),
+    ("--blur/--no-blur", "blur.enabled", "", WRITING),
+    ("--ratio", "blur.ratio", "X", WRITING),
+    ("--t1", "blur.t1", "T", WRITING),
+    ("--t2", "blur.t2", "T", WRITING),
+    ("--licence", "licence", "TEXT", WRITING),
+)
+
+
+class Described(typer.core.TyperCommand):
+    """Takes the words and defaults of its options from the settings that they set."""
+
+    def get_help(self, ctx: Any) -> str:
+        from kaogan.prepare.settings import describe
+
+        for each, (_, setting, _, _) in zip(self.params[1:], SETTINGS, strict=False):
+            assert isinstance(each, typer.core.TyperOption)
+            each.help, each.default = describe(setting)
+            each.show_default = each.default is not None
+        return super().get_help(ctx)
+
+
+def _parameter(option: str, setting: str, metavar: str, panel: str) -> inspect.Parameter:
+    kind, shown = (str | None, metavar) if metavar else (bool | None, None)
+    annotation = Annotated[kind, typer.Option(option, metavar=shown, rich_help_panel=panel)]
+    name = setting.replace(".", "_")
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def prepare(
@@ -30,131 +85,22 @@ def prepare(
             metavar="SOURCE... OUT", help="Folders, zips or tars of pictures, and last the folder to write."
         ),
     ],
-    size: Annotated[
-        int, typer.Option(metavar="S", help="Short side of the result, px; 0 leaves it.", rich_help_panel=LOOKS)
-    ] = 64,
-    crop: Annotated[
-        str, typer.Option(metavar="C", help="faces, center (a square) or none.", rich_help_panel=LOOKS)
-    ] = "faces",
-    margin: Annotated[
-        float, typer.Option(metavar="M", help="Around a face, as a share of its size.", rich_help_panel=LOOKS)
-    ] = 0.25,
-    square: Annotated[
-        bool, typer.Option("--square/--as-found", help="Widen a face's box to a square.", rich_help_panel=LOOKS)
-    ] = True,
-    upright: Annotated[
-        bool, typer.Option("--upright", help="Turn tilted faces upright by their eyes.", rich_help_panel=LOOKS)
-    ] = False,
-    format: Annotated[
-        str,
-        typer.Option(
-            metavar="F",
-            help="keep (untouched pictures as they are, others as JPEG or PNG), png, jpg or webp.",
-            rich_help_panel=LOOKS,
-        ),
-    ] = "keep",
-    quality: Annotated[int, typer.Option(metavar="Q", help="Of JPEG and WebP, to 100.", rich_help_panel=LOOKS)] = 95,
-    smallest: Annotated[
-        int | None,
-        typer.Option(metavar="PX", help="Smallest useful face or picture. (3/4 of --size)", rich_help_panel=STEPS),
-    ] = None,
-    face_score: Annotated[
-        float | None, typer.Option(metavar="X", help="How sure a face must be. (as measured)", rich_help_panel=STEPS)
-    ] = None,
-    most_faces: Annotated[
-        int, typer.Option(metavar="N", help="Most faces from one picture.", rich_help_panel=STEPS)
-    ] = 20,
-    contrast: Annotated[
-        float, typer.Option(metavar="X", help="Less is near-monochrome; 0 is off.", rich_help_panel=STEPS)
-    ] = 12,
-    plain: Annotated[
-        float, typer.Option(metavar="X", help="A larger share of one colour is too; 1 is off.", rich_help_panel=STEPS)
-    ] = 0.95,
-    sharpness: Annotated[
-        float, typer.Option(metavar="X", help="Less is blurred; 0 is off.", rich_help_panel=STEPS)
-    ] = 0.06,
-    twins: Annotated[
-        bool, typer.Option("--twins/--no-twins", help="Drop copies, near and mirrored ones too.", rich_help_panel=STEPS)
-    ] = True,
-    difference: Annotated[
-        float,
-        typer.Option(metavar="X", help="Most that a patch of two copies differs, grey levels.", rich_help_panel=STEPS),
-    ] = 16,
-    mirrored: Annotated[
-        bool, typer.Option("--mirrored/--no-mirrored", help="Are mirror images copies?", rich_help_panel=STEPS)
-    ] = True,
-    tag: Annotated[
-        bool, typer.Option("--tag/--no-tag", help="Tag hair and eyes where no labels.csv does.", rich_help_panel=TAGS)
-    ] = True,
-    confidence: Annotated[
-        float, typer.Option(metavar="X", help="A colour less sure is left unknown.", rich_help_panel=TAGS)
-    ] = 0.5,
-    check_labels: Annotated[
-        bool, typer.Option("--check-labels", help="List doubtful labels in doubtful.csv.", rich_help_panel=TAGS)
-    ] = False,
-    classes: Annotated[
-        bool, typer.Option("--classes", help="Without labels.csv, sub-folders are classes.", rich_help_panel=TAGS)
-    ] = False,
-    labels: Annotated[
-        str,
-        typer.Option(
-            metavar="L", help="kaogan (labels.csv) or huggingface (metadata.csv as well).", rich_help_panel=WRITING
-        ),
-    ] = "kaogan",
-    split: Annotated[
-        str | None,
-        typer.Option(metavar="A=X,B=Y", help="Parts, as in train=0.9,test=0.1.", rich_help_panel=WRITING),
-    ] = None,
-    blur: Annotated[
-        bool, typer.Option("--blur", help="Also write OUT-blurred, with blurred edges.", rich_help_panel=WRITING)
-    ] = False,
-    blur_ratio: Annotated[
-        float, typer.Option("--ratio", metavar="X", help="Share that is blurred.", rich_help_panel=WRITING)
-    ] = 1.0,
-    t1: Annotated[float, typer.Option(metavar="T", help="Its lower Canny threshold.", rich_help_panel=WRITING)] = 200,
-    t2: Annotated[float, typer.Option(metavar="T", help="Its upper Canny threshold.", rich_help_panel=WRITING)] = 500,
-    licence: Annotated[
-        str, typer.Option(metavar="TEXT", help="A note on the rights in the pictures.", rich_help_panel=WRITING)
-    ] = "",
+    *,
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Processes. (one a core)", rich_help_panel=MACHINE)
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Of a Dask cluster to use.", rich_help_panel=MACHINE)
     ] = None,
+    **given: Any,
 ) -> None:
     """From any heap of pictures to a clean, cropped, tagged set that [dim]kaogan train[/] takes."""
     from kaogan.prepare import make_settings
     from kaogan.prepare import prepare as work
-    from kaogan.prepare.settings import parse_split
 
     if len(paths) < 2:
         raise UsageError("name at least one source and then the folder to write: kaogan prepare ~/pictures faces/")
-    settings = make_settings(
-        {
-            "picture": {
-                "size": size or None,
-                "crop": {"centre": "center"}.get(crop, crop),
-                "margin": margin,
-                "square": square,
-                "upright": upright,
-                "format": format,
-                "quality": quality,
-                "smallest": smallest,
-                "face_score": face_score,
-                "faces": most_faces,
-                "contrast": contrast,
-                "plain": plain,
-                "sharpness": sharpness,
-            },
-            "twins": {"enabled": twins, "difference": difference, "mirrored": mirrored},
-            "tags": {"enabled": tag, "confidence": confidence, "check": check_labels, "classes": classes},
-            "blur": {"enabled": blur, "ratio": blur_ratio, "t1": t1, "t2": t2},
-            "labels": labels,
-            "split": parse_split(split) if split else {},
-            "licence": licence,
-        }
-    )
+    settings = make_settings(_tree(given))
     *sources, out = paths
     with progress_bar("listing files") as update:
         outcome = work(
@@ -166,6 +112,39 @@ def prepare(
             progress=update if console.is_terminal else _told(),
         )
     _summarise(outcome)
+
+
+def _with_settings() -> None:
+    """Give ``prepare`` the signature that typer reads: paths, one option a setting, the machine."""
+    own = inspect.signature(prepare, eval_str=True)
+    paths, *machine, _ = own.parameters.values()
+    every = [paths, *(_parameter(*row) for row in SETTINGS), *machine]
+    prepare.__signature__ = own.replace(parameters=every)  # type: ignore[attr-defined]
+    prepare.__annotations__ = {each.name: each.annotation for each in every}
+
+
+_with_settings()
+
+
+def _tree(given: dict[str, Any]) -> dict[str, Any]:
+    """What was named on the command line, as make_settings takes it."""
+    from kaogan.prepare.settings import parse_split
+
+    tree: dict[str, Any] = {}
+    for _, setting, _, _ in SETTINGS:
+        value = given[setting.replace(".", "_")]
+        if value is None:
+            continue
+        section, _, name = setting.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[name] = value
+    picture = tree.get("picture", {})
+    if picture.get("size") == "0":
+        picture["size"] = None
+    if picture.get("crop") == "centre":
+        picture["crop"] = "center"
+    if "split" in tree:
+        tree["split"] = parse_split(tree["split"])
+    return tree
 
 
 def _told() -> Callable[..., None]:

@@ -82,6 +82,8 @@ def natural(name: str) -> tuple[tuple[object, ...], str]:
 
 def shown(name: str) -> str:
     """A name that can be printed on one line: no control characters, no bytes that are not text."""
+    if name.isprintable():
+        return name
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in name)
 
 

@@ -16,8 +16,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from kaogan.prepare.comparing import differences, rough_difference
-from kaogan.prepare.hashing import HASH_SIZE, mirrored, perceptual_hash
+from kaogan.prepare.comparing import coarse, differences, rough_difference
+from kaogan.prepare.hashing import HASH_SIZE, SIDE, mirrored, perceptual_hash
 
 KEPT, EXACT, NEAR, MIRRORED = 0, 1, 2, 3
 DIMENSIONS = 16  # more would tell strangers apart no better, but slow the tree
@@ -58,7 +58,7 @@ def find_copies(
     count = len(contents)
     search = _Search(count, take, rank, limit, mirror, progress)
     search.collapse(contents, EXACT)
-    hashes, prints = _hashes(take, count, progress)
+    hashes, prints, search.coarse = _hashes(take, count, progress)
     search.collapse(prints, NEAR)
     points, flipped = _project(hashes, hashes), _project(hashes, mirrored(hashes))
     asked = np.flatnonzero(search.kind == KEPT)
@@ -76,6 +76,7 @@ class _Search:
         self, count: int, take: Take, rank: np.ndarray, limit: float, mirror: bool, progress: Progress | None
     ) -> None:
         self.kind = np.zeros(count, np.uint8)
+        self.coarse = np.empty((0, SIDE // 2, SIDE // 2), np.float16)
         self._copy_of = np.full(count, -1, np.int64)
         self._take, self._rank, self._limit, self._mirror, self._progress = take, rank, limit, mirror, progress
         self._seen = np.empty(0, np.int64)  # codes of pairs that were compared
@@ -114,26 +115,33 @@ class _Search:
         return np.flatnonzero(full)
 
     def _compare(self, codes: np.ndarray) -> None:
-        for at in range(0, len(codes), _BATCH):
-            part = codes[at : at + _BATCH]
-            turned = part % 2 == 1
-            a, b = part // 2 // len(self.kind), part // 2 % len(self.kind)
-            better = self._rank[a] < self._rank[b]  # decides which is laid over which, whatever their order
-            a, b = np.where(better, a, b), np.where(better, b, a)
+        """First all of them roughly, from memory; then, from the disk, the few that are near."""
+        near: list[np.ndarray] = []
+        done = 0
+        for part in _parts(codes):
+            a, b, turned = self._pairs(part)
+            second = self.coarse[b]
+            second[turned] = second[turned][:, :, ::-1]
+            near.append(part[rough_difference(self.coarse[a], second) <= max(ALIKE_MEAN, MEAN * self._limit)])
+            done += len(part)
+            if self._progress:
+                self._progress(done, len(codes), "comparing look-alikes")
+        for part in _parts(np.concatenate([codes[:0], *near])):
+            a, b, turned = self._pairs(part)
             first, second = self._take(a), self._take(b)
             second[turned] = second[turned][:, :, ::-1]
-            near = rough_difference(first, second) <= max(ALIKE_MEAN, MEAN * self._limit)
-            a, b, turned = a[near], b[near], turned[near]
-            if not near.any():
-                continue
-            worst, mean = differences(first[near], second[near])
+            worst, mean = differences(first, second)
             same = (worst <= self._limit) & (mean <= MEAN * self._limit)
             alike = same | ((worst <= ALIKE_WORST) & (mean <= ALIKE_MEAN))
             edges = np.stack([a, b, np.where(turned, MIRRORED, NEAR)], 1)
             self._copies.append(edges[same])
             self._alike.append(edges[alike][:, :2])
-            if self._progress:
-                self._progress(min(at + _BATCH, len(codes)), len(codes), "comparing look-alikes")
+
+    def _pairs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(better, worse, is one of them seen in a mirror). Rank decides which is laid over which."""
+        first, second = codes // 2 // len(self.kind), codes // 2 % len(self.kind)
+        better = self._rank[first] < self._rank[second]
+        return np.where(better, first, second), np.where(better, second, first), codes % 2 == 1
 
     def settle(self) -> None:
         """In order of rank: a picture is a copy if it is one of a better picture that is kept."""
@@ -158,17 +166,18 @@ class _Search:
         return Found(self.kind, self._copy_of, group.astype(np.int64))
 
 
-def _hashes(take: Take, count: int, progress: Progress | None) -> tuple[np.ndarray, np.ndarray]:
-    """float32 (N, 108) and int64 (N,): the perceptual hash and a digest of each thumbnail."""
+def _hashes(take: Take, count: int, progress: Progress | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """float32 (N, 108), int64 (N,), float16 (N, 16, 16): perceptual hash, digest and ``coarse`` of each thumbnail."""
     hashes, prints = np.empty((count, HASH_SIZE), np.float32), np.empty(count, np.int64)
+    small = np.empty((count, SIDE // 2, SIDE // 2), np.float16)
     for at in _batches(count, 1024):
         thumbnails = take(at)
-        hashes[at] = perceptual_hash(thumbnails)
+        hashes[at], small[at] = perceptual_hash(thumbnails), coarse(thumbnails)
         digests = b"".join(hashlib.blake2b(t.tobytes(), digest_size=8).digest() for t in thumbnails)
         prints[at] = np.frombuffer(digests, "<i8")
         if progress:
             progress(int(at[-1]) + 1, count, "hashing")
-    return hashes, prints
+    return hashes, prints, small
 
 
 def _project(sample: np.ndarray, hashes: np.ndarray) -> np.ndarray:
@@ -185,3 +194,8 @@ def _project(sample: np.ndarray, hashes: np.ndarray) -> np.ndarray:
 def _batches(count: int, size: int) -> Iterator[np.ndarray]:
     for start in range(0, count, size):
         yield np.arange(start, min(start + size, count))
+
+
+def _parts(codes: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(codes), _BATCH):
+        yield codes[start : start + _BATCH]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kaogan.prepare.pipeline import _Run
 
 TILE = 96  # px, longest side of a small picture
-KEPT_TILES, DROPPED_TILES, VALUE_TILES, MEAN_OF = 120, 48, 8, 600
+KEPT_TILES, DROPPED_TILES, VALUE_TILES, MEAN_OF = 120, 48, 8, 250
 MEAN_SIZE = 128
 BINS = 24
 

@@ -21,23 +21,25 @@ class Section(BaseModel):
 class Picture(Section):
     """What happens to each picture on its own. Any change here means that every picture is worked on again."""
 
-    crop: Literal["faces", "center", "none"] = Field("faces", description="cut out faces, a centred square, or nothing")
-    size: int | None = Field(64, ge=8, le=4096, description="short side of the result, px; null leaves it as it is")
+    crop: Literal["faces", "center", "none"] = Field(
+        "faces", description="what is cut out: faces, center (a square) or none"
+    )
+    size: int | None = Field(64, ge=8, le=4096, description="short side of the result, px; 0 leaves it as it is")
     margin: float = Field(0.25, ge=0, le=2, description="around a face, as a share of its size")
     square: bool = Field(True, description="widen a face's box to a square")
     faces: int = Field(20, ge=1, le=1000, description="most faces taken from one picture, the surest first")
     upright: bool = Field(False, description="turn a tilted face upright by its eyes")
     face_score: float | None = Field(
-        None, gt=0, lt=1, description="a face must be at least this sure; null: as the face finder was measured"
+        None, gt=0, lt=1, description="how sure a face must be; by default as the face finder was measured"
     )
     smallest: int | None = Field(
-        None, ge=1, description="smallest useful short side of a picture or face, px; null: three quarters of size"
+        None, ge=1, description="smallest useful picture or face, px; by default three quarters of the size"
     )
     contrast: float = Field(12, ge=0, le=128, description="less spread of grey levels is near-monochrome; 0 is off")
     plain: Share = Field(0.95, description="a larger share of one colour is near-monochrome; 1 is off")
     sharpness: float = Field(0.06, ge=0, le=10, description="less is blurred; 0 is off")
     format: Literal["keep", "png", "jpg", "webp"] = Field(
-        "keep", description="keep: untouched pictures as they are, others as JPEG or, from lossless files, PNG"
+        "keep", description="of the pictures: keep (untouched as they are, others as JPEG or PNG), png, jpg or webp"
     )
     quality: int = Field(95, ge=1, le=100, description="of JPEG and WebP")
 
@@ -65,7 +67,7 @@ class Tags(Section):
 class Blur(Section):
     """The companion set of BaMSGAN, with the flags of its blur.py."""
 
-    enabled: bool = False
+    enabled: bool = Field(False, description="also write OUT-blurred, with blurred edges")
     ratio: Share = Field(1.0, description="share of the pictures that get a blurred companion")
     t1: float = Field(200, ge=0, description="lower Canny threshold")
     t2: float = Field(500, ge=0, description="upper Canny threshold")
@@ -82,9 +84,11 @@ class Settings(Section):
     twins: Twins = Twins()
     tags: Tags = Tags()
     blur: Blur = Blur()
-    split: dict[str, float] = Field(default_factory=dict, description="shares of parts, as {train: 0.9, test: 0.1}")
+    split: dict[str, float] = Field(
+        default_factory=dict, description="parts with their shares, as in train=0.9,test=0.1"
+    )
     labels: Literal["kaogan", "huggingface"] = Field(
-        "kaogan", description="labels.csv alone, or with metadata.csv beside it"
+        "kaogan", description="spelling: kaogan (labels.csv) or huggingface (metadata.csv as well)"
     )
     licence: str = Field("", max_length=10_000, description="a note on the rights in the pictures")
 
@@ -108,6 +112,18 @@ def make_settings(tree: dict[str, Any]) -> Settings:
         return Settings.model_validate(tree)
     except ValidationError as error:
         raise UsageError("; ".join(map(_told, error.errors()))) from None
+
+
+def describe(setting: str) -> tuple[str, Any]:
+    """(what ``picture.size`` and the like are, their default for a help page, None where there is nothing to show)."""
+    *sections, name = setting.split(".")
+    model: Any = Settings
+    for section in sections:
+        model = model.model_fields[section].annotation
+    found = model.model_fields[name]
+    default = found.get_default(call_default_factory=True)
+    words = found.description or ""
+    return words[:1].upper() + words[1:] + ".", None if default in ("", {}) else default
 
 
 def parse_split(text: str) -> dict[str, float]:

@@ -26,10 +26,11 @@ class Store:
 
     def find(self, key: str, suffix: str, size: int) -> Path | None:
         """Where the picture is now, if it is whole."""
-        places = [self._path(key, suffix)]
-        if key in self._published:
-            places.append(self._out / self._published[key])
-        return next((place for place in places if _size(place) == size), None)
+        stored = self._path(key, suffix)
+        if _size(stored) == size:
+            return stored
+        published = self._out / self._published[key] if key in self._published else None
+        return published if published and _size(published) == size else None
 
     def move_in(self, wanted: Mapping[str, tuple[str, str]]) -> None:
         """``wanted``: path in the set -> (key, suffix). Each picture is in the store or already there."""

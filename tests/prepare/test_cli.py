@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from kaogan.cli import app
+from kaogan.cli.prepare import SETTINGS, _tree
 from kaogan.errors import UsageError
+from kaogan.prepare.settings import Settings, describe, make_settings
 
 OPTIONS = ["--crop", "none", "--no-tag", "--size", "32", "--workers", "1"]
 
@@ -40,3 +43,29 @@ def test_mistakes(words: list[str], message: str, tmp_path: Path, monkeypatch: p
     with pytest.raises(UsageError, match=message) as caught:
         CliRunner().invoke(app, ["prepare", *words], catch_exceptions=False)
     assert "\n" not in str(caught.value)
+
+
+def test_the_options_are_the_settings() -> None:
+    """One option for each setting, with its words and its default, and no default of its own."""
+    names = [
+        f"{section}.{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        else section
+        for section, field in Settings.model_fields.items()
+        for name in getattr(field.annotation, "model_fields", {"": None})
+    ]
+    assert sorted(setting for _, setting, _, _ in SETTINGS) == sorted(names)
+    page = CliRunner().invoke(app, ["prepare", "--help"], env={"COLUMNS": "200"}).output
+    for option, setting, _, _ in SETTINGS:
+        words, default = describe(setting)
+        line = next(line for line in page.splitlines() if f" {option.split('/')[0]} " in line)
+        shown = option.removeprefix("--").split("/--")[0 if default else 1] if isinstance(default, bool) else default
+        assert words[:20] in line and (default is None or f"[default: {shown}]" in line)
+
+
+def test_only_what_is_named_is_set() -> None:
+    given = {setting.replace(".", "_"): None for _, setting, _, _ in SETTINGS}
+    assert make_settings(_tree(given)) == Settings()
+    named = {"picture_size": "0", "twins_enabled": False, "split": "a=0.5,b=0.5", "blur_t1": "20", "labels": "kaogan"}
+    made = make_settings(_tree({**given, **named}))
+    assert (made.picture.size, made.twins.enabled, made.split, made.blur.t1) == (None, False, {"a": 0.5, "b": 0.5}, 20)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kaogan.data.avatars import draw, draw_with
 from kaogan.prepare import duplicates
-from kaogan.prepare.comparing import differences, rough_difference
+from kaogan.prepare.comparing import coarse, differences, rough_difference
 from kaogan.prepare.duplicates import EXACT, KEPT, MIRRORED, NEAR, Found, find_copies
 from kaogan.prepare.hashing import mirrored, perceptual_hash, thumbnail
 
@@ -169,4 +169,5 @@ def test_differences_by_hand() -> None:
     moved = np.roll(picture, 2, 1)
     assert differences(picture[None], moved[None])[1][0] < 4
     assert np.abs(picture.astype(int) - moved).mean() > 15  # which alignment has taken away
-    assert rough_difference(picture[None], moved[None])[0] < 8
+    assert rough_difference(coarse(picture[None]), coarse(moved[None]))[0] < 8
+    assert rough_difference(coarse(picture[None]), coarse(picture[None, ::-1]))[0] > 12
