@@ -72,8 +72,8 @@ class Described(typer.core.TyperCommand):
 
 
 def _parameter(option: str, setting: str, metavar: str, panel: str) -> inspect.Parameter:
-    kind, shown = (str | None, metavar) if metavar else (bool | None, None)
-    annotation = Annotated[kind, typer.Option(option, metavar=shown, rich_help_panel=panel)]
+    about = typer.Option(option, metavar=metavar or None, rich_help_panel=panel)
+    annotation: Any = Annotated[str | None, about] if metavar else Annotated[bool | None, about]
     name = setting.replace(".", "_")
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
