@@ -83,7 +83,8 @@ def evaluate(
     """Measure each of ``paths`` against the real pictures ``data`` (None: the avatars).
 
     ``count`` pictures are drawn from a model (10,000), or at most taken of a folder (all). An extractor or a metric
-    that does not work is a note of the result; only when none works it is an error. Raises UsageError, KaoganError.
+    that does not work is a note of the result, and so is a path with nothing to be measured beside others; only when
+    none works it is an error. Raises UsageError, KaoganError.
     """
     chosen = metric_names(metrics)
     if not paths:
@@ -92,24 +93,36 @@ def evaluate(
         raise UsageError(f"--count must be 2 or more, not {count}")
     extractors, failures = open_extractors(features, download)
     references: dict[tuple[int, int], Reference] = {}
-    results = []
-    for path in paths:
-        began = time.monotonic()
-        subject = open_subject(
-            Path(path), count or COUNT, every_picture=count is None, seed=seed, device=device, progress=report
-        )
-        key = subject.image_size, subject.channels
+
+    def reference_of(key: tuple[int, int]) -> Reference:
         if key not in references:
-            references[key] = Reference(
-                load_pictures(
-                    data, image_size=key[0], channels=key[1], attributes=["auto"], cache=cache, progress=report
-                ),
-                cache,
+            pictures = load_pictures(
+                data, image_size=key[0], channels=key[1], attributes=["auto"], cache=cache, progress=report
             )
-        result = evaluate_one(subject, references[key], extractors, chosen, seed=seed, report=report)
+            references[key] = Reference(pictures, cache)
+        return references[key]
+
+    results: list[Result] = []
+    errors: list[KaoganError] = []
+    for path in map(Path, paths):
+        began = time.monotonic()
+        try:
+            subject = open_subject(
+                path, count or COUNT, every_picture=count is None, seed=seed, device=device, progress=report
+            )
+            real = reference_of((subject.image_size, subject.channels))
+            result = evaluate_one(subject, real, extractors, chosen, seed=seed, report=report)
+        except UsageError:
+            raise
+        except KaoganError as error:  # the others may still be measured
+            errors.append(error)
+            continue
         result.notes += failures
         result.seconds = time.monotonic() - began
         results.append(result)
+    if not results:
+        raise errors[0]
+    results[-1].notes += [f"not measured: {error}" for error in errors]
     return results
 
 
@@ -146,7 +159,8 @@ def evaluate_one(
     if subject.count < LEAST_SAID or len(reference.pictures) < LEAST_SAID:
         fewer = min(subject.count, len(reference.pictures))
         result.notes.append(
-            f"{fewer:,} pictures are few: compare Fréchet distances only at the same counts, or use FD∞"
+            f"{fewer:,} pictures are few: compare Fréchet distances only at the same counts"
+            + (", or use FD∞" if fewer >= frechet.LEAST_EXTRAPOLATED else "")
         )
     for extractor in extractors:
         result.fingerprints[extractor.name] = extractor.fingerprint
@@ -162,6 +176,8 @@ def evaluate_one(
                 result.notes.append(f"{name} ({extractor.name}) left out: {error}")
                 continue
             result.rows |= {f"{key}/{extractor.name}": row for key, row in rows.items()}
+    if not result.rows and not subject.schema:
+        result.notes.append("nothing was asked for, so that no attribute can be right or wrong")
     if not result.rows:
         raise KaoganError(f"{subject.name}: no metric could be computed: {'; '.join(result.notes)}")
     return result

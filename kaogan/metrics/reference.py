@@ -79,9 +79,7 @@ class Reference:
             with FileLock(f"{path}.lock"):
                 if found := self._read(path, extractor):
                     return found
-                images = self.pictures.images
-                stream = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-                made = measure(extractor, stream, len(images), progress)
+                made = measure(extractor, self.pictures.batches(BATCH), len(self.pictures), progress)
                 arrays = {"features": made.features, **{f"seen/{n}": v for n, v in made.seen.items()}}
                 with atomic(path) as temporary:
                     save_file(arrays, temporary)

@@ -108,8 +108,7 @@ class PlainPictures:
         self.facts: dict[str, object] = {}
 
     def batches(self) -> Iterator[Pictures]:
-        for start in range(0, self.count, BATCH):
-            yield self.set.images[self.rows[start : start + BATCH]]
+        yield from self.set.batches(BATCH, self.rows)
 
     def pictures(self, indices: Sequence[int]) -> Pictures:
         return self.set.images[self.rows[np.asarray(indices, np.int64)]]

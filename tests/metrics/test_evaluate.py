@@ -247,3 +247,23 @@ def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: P
     rows = markdown(results).splitlines()
     assert rows[0].startswith("| | pictures | FD-tagger ↓ | FD∞-tagger ↓ |") and rows[2].startswith("| run | 60 |")
     assert rows[-1].startswith("| real against real |") and len(rows) == 5
+
+
+def test_what_cannot_be_measured_does_not_stop_the_others(faces: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    write_set(one, 1, SIZE, 5)
+    (result,) = evaluate([one, faces], faces, metrics=["fid"])
+    assert result.subject.name == "faces" and any("one picture says nothing" in note for note in result.notes)
+    with pytest.raises(KaoganError, match="one picture says nothing"):
+        evaluate([one], faces, metrics=["fid"])
+    with pytest.raises(UsageError, match="no such model"):
+        evaluate([tmp_path / "nothing", faces], faces, metrics=["fid"])
+
+
+def test_attributes_of_what_was_asked_for_nothing(faces: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for number in range(50):
+        Image.fromarray(np.full((SIZE, SIZE, 3), number, np.uint8)).save(plain / f"{number}.png")
+    with pytest.raises(KaoganError, match="nothing was asked for"):
+        evaluate([plain], faces, metrics=["attributes"])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kaogan.errors import KaoganError
 from kaogan.images import Pictures
+from kaogan.metrics.extractors.weights import told
 
 if TYPE_CHECKING:
     from kaogan.tagger import Prediction, Tagger
@@ -33,4 +35,9 @@ class TaggerExtractor:
 def load(name: str, path: Path | None, download: bool) -> TaggerExtractor:
     from kaogan.tagger import load_tagger
 
-    return TaggerExtractor(load_tagger(path))
+    try:
+        return TaggerExtractor(load_tagger(path))
+    except KaoganError as error:
+        if path is not None and path.is_file():
+            raise KaoganError(f"{error} ({told(path)})") from error
+        raise

@@ -1,0 +1,111 @@
+"""How much memory do the default metrics take at 100,000 pictures a side?
+
+python -m benchmarks.memory --pictures 100000
+
+Random features in the place of the tagger's, and a file of random pictures in that of the decoded set. A process's peak
+is read after each metric. ``--blocks N`` computes only the first N blocks of each pass over all pairs (a pass of
+100,000 x 100,000 is minutes): every block takes the same memory, so the peak stays what it is; the numbers do not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import resource
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from kaogan.attributes import Schema
+from kaogan.data.pictures import PictureSet
+from kaogan.metrics import density_coverage, evaluate, manifold, mind, neighbours
+from kaogan.metrics.extractors.tagger import load
+from kaogan.metrics.reference import Measured, Reference, measure
+from kaogan.metrics.steps import STEPS, Pair, Result
+from kaogan.randomness import numpy_generator
+
+LIMIT = 2e9
+
+
+class Drawn:
+    """A subject that is asked for nothing but how many pictures it has."""
+
+    name, image_size, channels = "drawn", 64, 3
+
+    def __init__(self, count: int) -> None:
+        self.count, self.schema, self.asked = count, Schema(()), np.empty((count, 0), np.int64)
+        self.notes: list[str] = []
+        self.facts: dict[str, object] = {}
+        self.run: Path | None = None
+
+    def batches(self) -> Iterator[np.ndarray]:
+        return iter(())
+
+    def pictures(self, indices: Sequence[int]) -> np.ndarray:
+        return np.empty((0, 64, 64, 3), np.uint8)
+
+
+def main(
+    pictures: Annotated[int, typer.Option(help="On each side.")] = 100_000,
+    width: Annotated[int, typer.Option(help="Numbers of a feature vector; the tagger has 384.")] = 384,
+    blocks: Annotated[int, typer.Option(help="Of each pass over all pairs; 0: all.")] = 0,
+    looked_at: Annotated[int, typer.Option(help="Pictures that the tagger looks at.")] = 100_000,
+) -> None:
+    print("| | peak, GB |\n|---|---|")
+    told("start")
+    extractor = load("tagger", None, False)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pictures"
+        with path.open("wb") as file:
+            for start in range(pictures):
+                file.write(bytes([start % 251]) * (64 * 64 * 3))
+        images = np.memmap(path, np.uint8, "r", shape=(pictures, 64, 64, 3))
+        real = PictureSet(images, np.empty((pictures, 0), np.int64), Schema(()), (), (), (), "random", "random")
+        for batch in real.batches(64):
+            if looked_at > 0:
+                measure(extractor, [batch], len(batch))
+            looked_at -= len(batch)
+        told("every picture read, features of them")
+        if blocks:
+            shorten(blocks)
+        reference = Reference(real, Path(folder))
+        fake, other = (features(pictures, width, seed) for seed in (0, 1))
+        pair = Pair(Drawn(pictures), reference, extractor, Measured(fake), Measured(other), 0)
+        result = Result(pair.subject, reference=reference)
+        for name, step in STEPS.items():
+            step(pair, result)
+            told(evaluate.METRICS[name])
+
+
+def features(count: int, width: int, seed: int) -> np.ndarray:
+    drawn = np.empty((count, width), np.float32)
+    random = numpy_generator(seed, "memory")
+    for start in range(0, count, 4096):
+        drawn[start : start + 4096] = random.standard_normal((min(4096, count - start), width)) + seed / 10
+    return drawn
+
+
+def shorten(most: int) -> None:
+    """Leave every pass over all pairs after its first blocks, and every pass over directions."""
+    whole: Any = neighbours.blocks
+
+    def first(x: neighbours.Points, y: neighbours.Points) -> Iterator[tuple[slice, np.ndarray]]:
+        return itertools.islice(whole(x, y), most)
+
+    for module in (neighbours, manifold, density_coverage):
+        module.blocks = first  # type: ignore[attr-defined]
+    slices: Any = mind._slices
+    mind._slices = lambda *words: itertools.islice(slices(*words), most)
+
+
+def told(what: str) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(f"| {what} | {peak / 1e9:.2f}{'' if peak < LIMIT else ' (too much)'} |", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
