@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 KEPT_FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
 PREVIEW = 96  # px, longest side
+STRIP = 1024  # rows
 UNREAD = "unread"  # the step of a file that could not be read this time: no fault of the picture
 
 
@@ -104,9 +105,22 @@ def examine(settings: Picture, file: bytes | Path | Drop) -> Examined:
 
 def preview(picture: Image.Image) -> bytes:
     """A small JPEG for the report."""
-    small = picture.copy()
-    small.thumbnail((PREVIEW, PREVIEW), Image.Resampling.BOX)
-    return encoded(small, "JPEG", quality=80)
+    factor = PREVIEW / max(picture.size)
+    if factor < 1:
+        width, height = (max(1, round(side * factor)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.BOX)
+    return encoded(picture, "JPEG", quality=80)
+
+
+def pixels_of(picture: Image.Image) -> np.ndarray:
+    """uint8 (H, W, 3) of an RGB picture, by strips: ``np.asarray`` holds a picture of 100 megapixels three times over."""
+    if picture.height <= STRIP:
+        return np.asarray(picture)
+    pixels = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
+    for top in range(0, picture.height, STRIP):
+        below = min(top + STRIP, picture.height)
+        pixels[top:below] = np.asarray(picture.crop((0, top, picture.width, below)))
+    return pixels
 
 
 def render(settings: Picture, picture: Image.Image) -> Image.Image:
@@ -150,7 +164,7 @@ def _whole(settings: Picture, picture: Image.Image, header: Header, data: bytes,
 
 def _faces(settings: Picture, picture: Image.Image, format: str) -> list[Piece | Drop]:
     """Every face that is sure and large enough. A picture without one is dropped as a whole."""
-    pixels = np.asarray(picture)
+    pixels = pixels_of(picture)
     faces = detector().find(pixels, smallest=settings.smallest_side, threshold=settings.face_score)
     if not faces:
         reason = f"no face of {settings.smallest_side} px or more"
