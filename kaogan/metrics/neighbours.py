@@ -25,7 +25,9 @@ class Points:
         return len(self.features)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        return self.features[rows].astype(np.float64) - self.centre
+        taken = self.features[rows].astype(np.float64)
+        taken -= self.centre  # in place: of 100,000 pictures a second copy is 0.3 GB
+        return taken
 
     def parts(self, rows: int) -> Iterator[tuple[slice, np.ndarray]]:
         for start in range(0, len(self), rows):
