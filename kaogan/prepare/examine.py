@@ -113,7 +113,7 @@ def preview(picture: Image.Image) -> bytes:
 
 
 def pixels_of(picture: Image.Image) -> np.ndarray:
-    """uint8 (H, W, 3) of an RGB picture, by strips: ``np.asarray`` holds a picture of 100 megapixels three times over."""
+    """uint8 (H, W, 3) of an RGB picture, by strips: ``np.asarray`` holds the whole three times over."""
     if picture.height <= STRIP:
         return np.asarray(picture)
     pixels = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
