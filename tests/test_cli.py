@@ -28,6 +28,7 @@ from kaogan.cli.shared import parse_overrides
 from kaogan.data.avatars import write_set
 from kaogan.training import checkpoint
 from kaogan.training.loop import Outcome, Progress
+from kaogan.upscale import recipe as upscaling
 
 TINY = ["--image-size", "16", "--batch-size", "8", "--images", "16", "--data.avatars", "24", "--latent.size", "8",
         "--generator.width", "4", "--discriminator.width", "4", "--run.grid_pictures", "4", "--device", "cpu",
@@ -485,9 +486,10 @@ def test_avatars(run: Run, tmp_path: Path) -> None:
 
 def test_recipes_list_is_one_line_each(run: Run) -> None:
     lines = run("recipes", "list").out.splitlines()
-    assert [line.split()[0] for line in lines] == recipes.names()
-    for name, line in zip(recipes.names(), lines, strict=True):
-        assert line.rstrip().endswith(recipes.load(name).summary)
+    summaries = {name: home.load(name).summary for home in (recipes, upscaling) for name in home.names()}
+    assert [line.split()[0] for line in lines] == list(summaries)
+    for summary, line in zip(summaries.values(), lines, strict=True):
+        assert line.rstrip().endswith(summary)
 
 
 def test_recipes_list_wraps_between_words_in_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
