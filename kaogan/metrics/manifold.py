@@ -54,8 +54,8 @@ def pair_of(generated: Features, real: Features) -> tuple[Points, Points]:
     generated, real = (f.features if isinstance(f, Points) else f for f in (generated, real))
     same_width(generated, real)
     for features, what in ((generated, "generated pictures"), (real, "real pictures")):
-        for start in range(0, len(features), 65536):
-            checked(features[start : start + 65536], 1, what)
+        for start in range(0, len(features), 8192):
+            checked(features[start : start + 8192], 1, what)
     one, other = points_of(real, generated)
     return other, one
 

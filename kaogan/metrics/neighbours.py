@@ -37,7 +37,8 @@ class Points:
     def own_nearest(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """``nearest`` within the set, remembered for the next metric that asks."""
         if self._known is None or self._known[0].shape[1] < k:
-            self._known = nearest(self, self, min(max(k, KNOWN), len(self) - 1), same=True)
+            distances, indices = nearest(self, self, min(max(k, KNOWN), len(self) - 1), same=True)
+            self._known = distances, indices.astype(np.int32)
         return self._known[0][:, :k], self._known[1][:, :k]
 
 
