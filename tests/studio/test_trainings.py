@@ -72,9 +72,10 @@ def test_a_training_is_started_stopped_and_gone_on_with(home, tmp_path):
 )
 def test_what_cannot_be_trained_is_refused_before_anything_starts(found, wrong, told):
     mine = Trainings(found)
+    before = sorted(mine.home.glob("*"))
     with pytest.raises(UsageError, match=told):
         mine.start(WORDS | wrong)
-    assert not mine._trainings and not mine.home.exists()
+    assert not mine._trainings and sorted(mine.home.glob("*")) == before
 
 
 def test_only_the_studios_own_machine_may_train(found):

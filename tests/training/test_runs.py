@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,7 @@ def test_trains_in_a_thread(tmp_path: Path, undisturbed: dict[str, bytes]) -> No
 
 def killed(out: Path, moment: int) -> bool:
     """Train in a child that dies without a word at its ``moment``-th call for the disk; False if it came to an end."""
+    failed = out.with_name(f"{out.name}-failed.txt")
     child = os.fork()
     if not child:
         try:
@@ -226,9 +228,10 @@ def killed(out: Path, moment: int) -> bool:
             train(out)
             os._exit(0)
         except BaseException:
+            failed.write_text(traceback.format_exc())
             os._exit(1)
     status = os.waitpid(child, 0)[1]
-    assert not os.WIFEXITED(status) or os.WEXITSTATUS(status) == 0, "the child failed"
+    assert not failed.exists(), failed.read_text()
     return os.WIFSIGNALED(status)
 
 
