@@ -44,7 +44,7 @@ class Evaluation:
         self.failure: str | None = None
         self.extractor: Extractor | None = None
         self.seconds = 0.0
-        """Spent measuring, in this sitting; without the real pictures' features, which are computed once and kept."""
+        """Spent measuring in this sitting, all of it."""
         self._began, self._first = time.monotonic(), self.players.clock
         stats = report.read_stats(self.folder.stats) if self.folder.stats.exists() else []
         self.lines: list[dict[str, Any]] = [line for line in stats if "eval/count" in line]
@@ -65,8 +65,23 @@ class Evaluation:
     def due(self, clock: int) -> bool:
         if self.off or clock == 0 or any(line["clock"] == clock for line in self.lines):
             return False
+        if clock >= self.recipe.training.images:
+            return True
         every, batch = self.settings.every, self.recipe.training.batch_size
-        return clock // every != (clock - batch) // every or clock >= self.recipe.training.images
+        return clock // every != (clock - batch) // every and self._affordable(clock)
+
+    def _affordable(self, clock: int) -> bool:
+        """Whether measuring has taken no more than its share of the time so far; a number of pictures that is set
+        is measured whatever it takes."""
+        allowed = self.settings.share * (time.monotonic() - self._began)
+        if self.settings.pictures or self.seconds <= allowed:
+            return True
+        self.folder.log.info(
+            "evaluation at %d images left out: those before took %.1f s, more than %.0f %% of the time; "
+            "a larger eval.every or eval.share, or eval.pictures, decides otherwise",
+            clock, self.seconds, 100 * self.settings.share,
+        )  # fmt: skip
+        return False
 
     def take(self, clock: int) -> float:
         """Measure now. Returns the seconds that it took, 0 where nothing was due."""
@@ -79,7 +94,9 @@ class Evaluation:
             self.off, self.failure = True, str(error) or type(error).__name__
             what = self.failure if isinstance(error, KaoganError) else f"{type(error).__name__}: {self.failure}"
             self.folder.log.info("evaluation failed and is off from here on: %s", what)
-        return time.monotonic() - began
+        taken = time.monotonic() - began
+        self.seconds += taken
+        return taken
 
     def _take(self, clock: int) -> None:
         pace = (time.monotonic() - self._began) / max(1, clock - self._first)
@@ -106,7 +123,6 @@ class Evaluation:
             self.souvenirs.model(self.folder.path / "best")
         self._plots(estimates)
         taken = time.monotonic() - began
-        self.seconds += taken
         shown = ", ".join(f"{key} {e.value:.4g} ({e.low:.4g} to {e.high:.4g})" for key, e in estimates.items())
         word = ", the best so far" if best else ""
         told = self.extractor.label, count, clock, shown, word, taken

@@ -91,12 +91,20 @@ def test_a_resumed_run_measures_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(evaluation.Evaluation, "_cost", lambda self: next(costs))
     monkeypatch.setattr(evaluation, "affordable", lambda budget, each, fixed: 64 if each == 0.001 else 999)
     for images in (16, 40, 64):
-        train(tmp_path / "parts", **{"training.images": images, "eval.pictures": 0})
+        train(tmp_path / "parts", **{"training.images": images, "eval.pictures": 0, "eval.share": 1})
     keys = [key for key in measured(tmp_path / "whole")[0] if key.startswith("eval/") or key == "clock"]
     # The end of each sitting is measured, too.
     parts = [{k: line[k] for k in keys} for line in measured(tmp_path / "parts") if line["clock"] % 16 == 0]
     assert parts == [{k: line[k] for k in keys} for line in measured(tmp_path / "whole")]
     assert contents(tmp_path / "parts")["clock"] == contents(tmp_path / "whole")["clock"]
+
+
+def test_what_takes_more_than_its_share_waits(tmp_path: Path) -> None:
+    train(tmp_path / "dear", **{"training.images": 96, "eval.pictures": 0, "eval.share": 1e-9})
+    assert [line["clock"] for line in measured(tmp_path / "dear")] == [16, 96]
+    assert (tmp_path / "dear/log.txt").read_text().count("left out: those before took") == 4
+    train(tmp_path / "asked", **{"training.images": 96, "eval.share": 1e-9})
+    assert [line["clock"] for line in measured(tmp_path / "asked")] == [16, 32, 48, 64, 80, 96]
 
 
 def test_failures_are_told_once_and_do_not_stop_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from kaogan.training.loop import Outcome, Progress, due
 from kaogan.training.souvenirs import Souvenirs
 from kaogan.training.step import Steps
 from tests.training.conftest import make_pictures
+from tests.training.dying import killed
 from tests.training.test_steps import tiny
 
 RUN = {
@@ -205,46 +205,16 @@ def test_trains_in_a_thread(tmp_path: Path, undisturbed: dict[str, bytes]) -> No
 # A kill at any moment
 
 
-def killed(out: Path, moment: int) -> bool:
-    """Train in a child that dies without a word at its ``moment``-th call for the disk; False if it came to an end."""
-    failed = out.with_name(f"{out.name}-failed.txt")
-    child = os.fork()
-    if not child:
-        try:
-            left = [moment]
-
-            def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-                def call(*arguments: Any, **keywords: Any) -> Any:
-                    left[0] -= 1
-                    if left[0] < 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return function(*arguments, **keywords)
-
-                return call
-
-            for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "chmod"), (Path, "mkdir"),
-                                (RunFolder, "append_stats"), (checkpoint, "save_file")):  # fmt: skip
-                setattr(owner, name, dying(getattr(owner, name)))
-            train(out)
-            os._exit(0)
-        except BaseException:
-            failed.write_text(traceback.format_exc())
-            os._exit(1)
-    status = os.waitpid(child, 0)[1]
-    assert not failed.exists(), failed.read_text()
-    return os.WIFSIGNALED(status)
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("first", [0, 6])
 def test_killed_at_many_moments(tmp_path: Path, first: int, undisturbed: dict[str, bytes]) -> None:
     for moment in range(first, 1000, 13):
         out = tmp_path / str(moment)
-        died = killed(out, moment)
+        died = killed(train, out, moment)
         for path in checkpoint.find(out / "checkpoints"):
             checkpoint.load(path)
         if moment % 2:  # killed again on the way
-            killed(out, 40)
+            killed(train, out, 40)
         assert train(out).finished
         assert contents(out) == undisturbed, moment
         assert [line["clock"] for line in stats_of(out)] == [8, 16, 24, 32, 40, 48], moment
