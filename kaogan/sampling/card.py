@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -106,7 +107,7 @@ def _facts(config: Mapping[str, Any], recipe: str) -> str:
 def _usage(attributes: Schema, repository: str | None) -> str:
     asked = [(a.name, a.values[0]) for a in attributes.attributes if a.name.isidentifier()]
     options = "".join(f" --{name} {_quoted(value)}" for name, value in asked)
-    keywords = "".join(f", {name}={value!r}" for name, value in asked)
+    keywords = "".join(f", {name}={json.dumps(value, ensure_ascii=False)}" for name, value in asked)
     get = "from huggingface_hub import snapshot_download\n\n" if repository else "\n"
     place = f'snapshot_download("{repository}")' if repository else '"path/to/this/folder"'
     return f"""## How to sample
