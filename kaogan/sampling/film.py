@@ -101,8 +101,9 @@ def _write_mp4(frames: Frames, path: Path, fps: float, hold: float) -> None:
     if "libx264" not in av.codecs_available:
         raise KaoganError("this build of PyAV has no H.264 encoder; ask for a .gif or .webp")
     held = max(1, round(hold * fps))
-    # One thread: how x264 divides a film among threads is seen in its bytes.
-    options = {"crf": "18", "threads": "1"}
+    # How x264 divides a film among threads is seen in its bytes, and so is memory that its lookahead reads beyond
+    # pictures whose sides are no multiples of 16.
+    options = {"crf": "18", "threads": "1", "x264-params": "rc-lookahead=0:mbtree=0"}
     with atomic(path) as temporary, av.open(str(temporary), "w", "mp4", options={"movflags": "faststart"}) as film:
         stream = film.add_stream("libx264", Fraction(fps).limit_denominator(1000), options=options)
         stream.pix_fmt = "yuv420p"
