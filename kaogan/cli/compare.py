@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.evaluate import words
+from kaogan.cli.options import listed
 from kaogan.cli.shared import console, parse_overrides, progress_bar, refuse_misspelt
 from kaogan.errors import UsageError
 
@@ -43,7 +43,7 @@ def compare(
     budget = None if images is None and minutes is None else Budget(images, minutes)
     with progress_bar("comparing") as update:
         entries = run(
-            subjects, data, out, budget=budget, seeds=seeds, features=words(features) or ["tagger"], count=count,
+            subjects, data, out, budget=budget, seeds=seeds, features=listed(features) or ["tagger"], count=count,
             overrides=parse_overrides(pairs), report=lambda done, total, what: update(done, total or None, what),
         )  # fmt: skip
     path = write_leaderboard(entries, out / "leaderboard.html")

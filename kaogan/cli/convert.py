@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from kaogan.cli.options import listed
 from kaogan.cli.shared import console, progress_bar
 
 EPILOG = (
@@ -39,7 +40,7 @@ def convert(
     from kaogan.convert import Options
     from kaogan.convert import convert as run
 
-    names = None if attributes is None else [name.strip() for name in attributes.split(",") if name.strip()]
+    names = None if attributes is None else listed(attributes)
     options = Options(size=size, attributes=names, shard_size=shard_size, encode=encode)
     with progress_bar("converting") as update:
         result = run(source, out, to, source_format=from_, options=options, progress=update)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from kaogan.cli.options import Device, listed
 from kaogan.cli.shared import console, progress_bar
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def evaluate(
     ] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Also write the table as Markdown.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are not here.")] = False,
-    device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Measure models, runs and pictures against real ones: a table, a page, metrics.jsonl in each run."""
     from kaogan.files import write_text
@@ -52,7 +53,7 @@ def evaluate(
 
     with progress_bar("measuring") as update:
         results = run(
-            subjects, data, metrics=words(metrics), features=words(features) or ["tagger"], count=count, seed=seed,
+            subjects, data, metrics=listed(metrics), features=listed(features) or ["tagger"], count=count, seed=seed,
             download=download, device=device, report=lambda done, total, what: update(done, total or None, what),
         )  # fmt: skip
     print_results(results)
@@ -62,10 +63,6 @@ def evaluate(
     console.print(escape(f"The page: {page}"), soft_wrap=True)
     if markdown:
         write_text(markdown, evaluation_page.markdown(results))
-
-
-def words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def print_results(results: Sequence[Result]) -> None:

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.exploring import EPILOG, Device, Fps, ModelArgument, Out, Resize, Seed, Size, Truncation, opened, tell
-from kaogan.cli.shared import progress_bar
+from kaogan.cli.exploring import EPILOG, Call, explores
+from kaogan.cli.options import Out, listed
+from kaogan.errors import UsageError
 
 __all__ = ["EPILOG", "morph"]
 
 
+@explores("morph runs/acgan --along hair", "fps")
 def morph(
-    context: typer.Context,
-    model: ModelArgument = None,
+    call: Call,
     out: Out = Path("morph.png"),
     along: Annotated[
         str | None, typer.Option(metavar="A", help="An attribute: one face through all its values.")
@@ -33,33 +34,27 @@ def morph(
     weights: Annotated[
         str, typer.Option(metavar="A,B", help="Without --along: how much of face J. (0,0.1,...,1)")
     ] = "",
-    seed: Seed = 0,
-    truncation: Truncation = 1.0,
-    size: Size = None,
-    resize: Resize = "bicubic",
-    fps: Fps = 24,
-    device: Device = "auto",
 ) -> None:
     """One face along an attribute (--along year), or two faces in given shares."""
-    from kaogan.errors import UsageError
     from kaogan.latents import morph as run
     from kaogan.latents import morph_along, point, points
     from kaogan.latents.output import is_film, write_tracks
 
-    loaded, asked = opened(context, model, device, "morph runs/acgan --along hair")
     if along is None:
-        try:
-            shares = [float(word) for word in weights.split(",") if word.strip()] or [step / 10 for step in range(11)]
-        except ValueError:
-            raise UsageError(f"--weights {weights}: numbers are needed, as in 0,0.5,1") from None
-        ends = [point(loaded, seed, number, **asked) for number in (first, first + 1 if last is None else last)]
-        tracks = [run(ends[0], ends[1], shares)]
+        ends = [
+            point(call.model, call.seed, number, **call.attributes)
+            for number in (first, first + 1 if last is None else last)
+        ]
+        tracks = [run(ends[0], ends[1], _shares(weights))]
     else:
         steps = steps if steps is not None else 12 if is_film(out) else 1
-        chosen = [word.strip() for word in values.split(",") if word.strip()]
-        faces = points(loaded, seed, rows, first, **asked)
-        tracks = [morph_along(loaded, face, along, chosen, steps, loop) for face in faces]
-    with progress_bar("rendering") as update:
-        tell(
-            write_tracks(loaded, tracks, out, fps=fps, size=size, resize=resize, truncation=truncation, progress=update)
-        )
+        faces = points(call.model, call.seed, rows, first, **call.attributes)
+        tracks = [morph_along(call.model, face, along, listed(values), steps, loop) for face in faces]
+    call.draw(write_tracks, tracks, out)
+
+
+def _shares(words: str) -> list[float]:
+    try:
+        return [float(word) for word in listed(words)] or [step / 10 for step in range(11)]
+    except ValueError:
+        raise UsageError(f"--weights {words}: numbers are needed, as in 0,0.5,1") from None

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from kaogan.cli.exploring import Device, Fps, Out, Resize, Seed, Size, tell
+from kaogan.cli.exploring import tell
+from kaogan.cli.options import Device, Fps, Out, Resize, Seed, Size, Spaces
 from kaogan.cli.shared import console, progress_bar, refuse_misspelt, split_words
-from kaogan.errors import KaoganError, UsageError, nearest
+from kaogan.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from kaogan.latents import Point, Projection
+    from kaogan.sampling.model import Model
+    from kaogan.tagger import Tagger
 
 EPILOG = "--hair blue, --eyes red: then change that, and leave what else the tagger sees as it is."
 
@@ -18,56 +24,70 @@ EPILOG = "--hair blue, --eyes red: then change that, and leave what else the tag
 def project(
     context: typer.Context,
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")] = None,
-    picture: Annotated[str | None, typer.Argument(metavar="PICTURE", help="A face, cut as the model's are.")] = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PICTURE...", help="Faces, cut as the model's are, or folders of them."),
+    ] = None,
     out: Out = Path("projection.png"),
     steps: Annotated[int, typer.Option(metavar="N", help="Steps of the search; more come nearer.")] = 150,
     starts: Annotated[int, typer.Option(metavar="N", help="Faces that the search starts from.")] = 4,
     strength: Annotated[float, typer.Option(metavar="X", help="How far to change; beyond 1: more than needed.")] = 1.0,
-    space: Annotated[str | None, typer.Option(metavar="z|w", help="(w where there is one)")] = None,
+    space: Spaces = None,
     seed: Seed = 0,
     size: Size = None,
     resize: Resize = "bicubic",
     fps: Fps = 12,
     device: Device = "auto",
 ) -> None:
-    """Find a given face in a model, and change its hair or eyes.
+    """Find given faces in a model, and change their hair or eyes.
 
     A sheet shows the picture, what was found, and the changed face; a film the search and the change beside it.
     """
-    import numpy as np
-
-    from kaogan.data.decoding import BrokenPicture, read_picture
-    from kaogan.latents import between, edit, render
+    from kaogan.latents import between, edit
     from kaogan.latents import project as run
-    from kaogan.latents.output import face_side, write_projection
-    from kaogan.latents.seeing import opinions
+    from kaogan.latents.output import Look, check_projections, write_projections
+    from kaogan.latents.projection import read_faces
     from kaogan.sampling.model import load
     from kaogan.tagger import load_tagger
 
-    plain, words = split_words(context, [model, picture])
-    if len(plain) != 2:
+    plain, words = split_words(context, [model, *(pictures or [])])
+    if len(plain) < 2:
         refuse_misspelt(context, words)
         raise UsageError("name a model and a picture, as in: kaogan project runs/acgan face.png --hair blue")
     loaded, tagger = load(plain[0], device), load_tagger()
-    known = dict.fromkeys([*loaded.attributes.names, *tagger.values])
+    _check_asked(context, loaded, tagger, words)
+    faces, look = read_faces(loaded, [Path(place) for place in plain[1:]]), Look(size, resize, fps=fps)
+    check_projections(loaded, len(faces), bool(words), out, look)
+    found: list[Projection] = []
+    changed: list[Point | None] = []
+    with progress_bar("projecting") as update:
+        for face in faces.values():
+            here = run(
+                loaded, face, steps, starts=starts, seed=seed, space=space, tagger=tagger,
+                progress=lambda done, total: update(len(found) * total + done, len(faces) * total),
+            )  # fmt: skip
+            end = edit(loaded, here.point, words, tagger=tagger) if words else None
+            found.append(here)
+            changed.append(end and between(here.point, end, strength, "linear"))
+    tell(write_projections(loaded, found, changed, out, look))
+    for path, here, end in zip(faces, found, changed, strict=True):
+        _tell_opinions(path if len(faces) > 1 else "", loaded, tagger, here, end)
+
+
+def _check_asked(context: typer.Context, model: Model, tagger: Tagger, words: dict[str, str]) -> None:
+    known = dict.fromkeys([*model.attributes.names, *tagger.values])
     refuse_misspelt(context, words, known)
     for name in words:
         if name not in known:
             raise UsageError(f"unknown attribute '{name}'{nearest(name, known)}")
-    try:
-        given = read_picture(Path(plain[1]), loaded.channels)
-    except BrokenPicture as broken:
-        raise KaoganError(f"{plain[1]}: {broken.reason}; name a picture of a face") from None
-    face_side(loaded, size, out)  # hears of a wrong size or ending before the search
-    with progress_bar("projecting") as update:
-        found = run(
-            loaded, np.asarray(given), steps, starts=starts, seed=seed, space=space, tagger=tagger, progress=update
-        )
-        changed = edit(loaded, found.point, words, tagger=tagger) if words else None
-        shown = None if changed is None else between(found.point, changed, strength, "linear")
-        tell(write_projection(loaded, found, shown, out, fps=fps, size=size, resize=resize))
-    named = {"picture": found.target, "found": render(loaded, [found.point])[0]}
-    if shown is not None:
-        named["changed"] = render(loaded, [shown])[0]
-    for label, line in zip(named, opinions(tagger, list(named.values())), strict=True):
-        console.print(escape(f"{label}: {line}"), soft_wrap=True)
+
+
+def _tell_opinions(name: str, model: Model, tagger: Tagger, found: Projection, changed: Point | None) -> None:
+    from kaogan.latents import render
+    from kaogan.latents.seeing import opinions
+
+    shown = {"picture": found.target, "found": found.film[-1]}
+    if changed is not None:
+        shown["changed"] = render(model, [changed])[0]
+    for label, line in zip(shown, opinions(tagger, list(shown.values())), strict=True):
+        console.print(escape(f"{name} {label}: {line}".strip()), soft_wrap=True)

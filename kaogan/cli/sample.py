@@ -8,28 +8,29 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from kaogan.cli.options import ATTRIBUTES, Device, ModelArgument, Seed, Truncation
 from kaogan.cli.shared import console, parse_attributes, progress_bar, refuse_misspelt, sort_words
 from kaogan.errors import UsageError
 
-EPILOG = "--hair pink, --eyes aqua: any attribute by name; --hair pink:0.5,blue:0.5 mixes."
+EPILOG = ATTRIBUTES
 
 
 def sample(
     context: typer.Context,
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")] = None,
+    model: ModelArgument = None,
     out: Annotated[Path | None, typer.Option(metavar="PATH", help="A picture, or a folder. (samples.png)")] = None,
     count: Annotated[int, typer.Option(metavar="N", help="How many faces.")] = 64,
-    seed: Annotated[int, typer.Option(metavar="K", help="Same seed, same faces.")] = 0,
+    seed: Seed = 0,
     rows: Annotated[int | None, typer.Option(metavar="R", help="Rows of the grid. (as many as columns)")] = None,
     separate: Annotated[bool, typer.Option("--separate", help="One file for each face.")] = False,
-    truncation: Annotated[float, typer.Option(metavar="T", help="Below 1: more usual faces; above: wilder.")] = 1.0,
+    truncation: Truncation = 1.0,
     format: Annotated[str, typer.Option(metavar="F", help="png, jpg or webp, where PATH does not say.")] = "png",
     mode: Annotated[
         str | None,
         typer.Option(metavar="M", help="fix_noise: one face in all colours; fix: one combination; change_hair, ..."),
     ] = None,
     upscale: Annotated[int | None, typer.Option(metavar="S", help="2, 4 or 8 times as large, by kao-sr.")] = None,
-    device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     list_attributes: Annotated[bool, typer.Option("--list-attributes", help="What can be asked for.")] = False,
 ) -> None:
     """Draw faces from a trained model."""

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.exploring import Device, Fps, ModelArgument, Out, Resize, Seed, Size, Truncation, opened, tell
-from kaogan.cli.shared import progress_bar
+from kaogan.cli.exploring import Call, explores
+from kaogan.cli.options import Out
 
 EPILOG = (
     "An axis is a number (a component of z; -1 is the last), hair=pink (the code, where 1 is all of it), or a name out "
@@ -16,9 +16,9 @@ EPILOG = (
 )
 
 
+@explores("sweep runs/dcgan", "fps")
 def sweep(
-    context: typer.Context,
-    model: ModelArgument = None,
+    call: Call,
     out: Out = Path("sweep.png"),
     across: Annotated[str, typer.Option(metavar="AXIS", help="From left to right.")] = "0",
     down: Annotated[str | None, typer.Option(metavar="AXIS", help="From top to bottom; none: a strip. (-1)")] = None,
@@ -31,25 +31,19 @@ def sweep(
     ] = False,
     directions: Annotated[Path | None, typer.Option(metavar="FILE", help="Directions, for their names.")] = None,
     face: Annotated[int, typer.Option(metavar="I", help="Face I of the seed.")] = 0,
-    seed: Seed = 0,
-    truncation: Truncation = 1.0,
-    size: Size = None,
-    resize: Resize = "bicubic",
-    fps: Fps = 24,
-    device: Device = "auto",
 ) -> None:
     """One face under two sliders: a grid of all their settings."""
     from kaogan.latents import load_directions, move_of, point
     from kaogan.latents import sweep as run
     from kaogan.latents.output import write_tracks
 
-    loaded, asked = opened(context, model, device, "sweep runs/dcgan")
     known = load_directions(directions) if directions else None
-    base = point(loaded, seed, face, **asked)
+    base = point(call.model, call.seed, face, **call.attributes)
     if known:
-        (base,) = known.prepare(loaded, [base])
+        (base,) = known.prepare(call.model, [base])
     vertical = "-1" if down is None and across.removeprefix("-").isdigit() else down
-    moves = [None if word in (None, "none") else move_of(loaded, word, known, absolute) for word in (across, vertical)]
+    moves = [
+        None if word in (None, "none") else move_of(call.model, word, known, absolute) for word in (across, vertical)
+    ]
     rows = run(base, moves[0] or (lambda point, strength: point), moves[1], steps, span)
-    with progress_bar("rendering") as update:
-        tell(write_tracks(loaded, rows, out, fps=fps, size=size, resize=resize, truncation=truncation, progress=update))
+    call.draw(write_tracks, rows, out)

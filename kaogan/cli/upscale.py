@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from kaogan.cli.options import Device
 from kaogan.cli.shared import console, errors, progress_bar
 from kaogan.errors import UsageError
 
@@ -41,7 +42,7 @@ def upscale(
     seed: Annotated[int, typer.Option(metavar="K", help="Of a run or model: same seed, same faces.")] = 0,
     format: Annotated[str | None, typer.Option(metavar="F", help="png, jpg or webp. (that of each picture)")] = None,
     tile: Annotated[int, typer.Option(metavar="T", help="Larger pictures are computed in tiles of T px.")] = 256,
-    device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Make faces 2, 4 or 8 times as large: [dim]files, folders, or what a model draws[/].
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from kaogan.data.decoding import fit
-from kaogan.errors import UsageError
+from kaogan.data.decoding import BrokenPicture, fit, read_picture
+from kaogan.data.sources import open_source, shown
+from kaogan.errors import KaoganError, UsageError
 from kaogan.images import Pictures, to_float
 from kaogan.latents.points import Point, check_count, points, render, styled
 from kaogan.latents.seeing import Sight, look
@@ -24,6 +26,8 @@ PIXELS = 2.0  # weight of the mean squared difference of pixels, against a perce
 USUAL = 0.2  # weight of being a latent that the model might have drawn
 RATE = 0.1  # of Adam, falling to 0
 CANDIDATES = 256
+MOST_FACES = 1000  # of one call
+ARCHIVES = (".zip", ".tar")
 Progress = Callable[[int, int], None]
 
 
@@ -76,6 +80,35 @@ def project(
     return _improve(
         model, styled(model, chosen) if space == "w" else chosen, tagger, wanted, sight, steps, frames, target, progress
     )
+
+
+def read_faces(model: Model, places: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Pictures and those in folders and archives, by their names, each as ``prepare`` makes it.
+
+    Raises UsageError or KaoganError for a place that is not there and for a file that is no picture.
+    """
+    faces: dict[str, np.ndarray] = {}
+
+    def read(name: str, source: bytes | Path) -> None:
+        try:
+            faces[name] = prepare(model, np.asarray(read_picture(source, model.channels)))
+        except BrokenPicture as broken:
+            raise KaoganError(f"{name}: {broken.reason}; name a picture of a face") from None
+        check_count(len(faces), "pictures to find", most=MOST_FACES)
+
+    for place in places:
+        if not place.is_dir() and place.suffix.lower() not in ARCHIVES:
+            read(str(place), place)
+            continue
+        with open_source(place) as source:
+            if not source.listing.entries:
+                raise UsageError(f"no pictures in {place}")
+            for index, entry in enumerate(source.listing.entries):
+                try:
+                    read(f"{place}/{shown(entry.name)}", source.read(index))
+                except BrokenPicture as broken:
+                    raise KaoganError(f"{place}/{shown(entry.name)}: {broken.reason}") from None
+    return faces
 
 
 def prepare(model: Model, picture: np.ndarray) -> np.ndarray:

@@ -98,6 +98,18 @@ def test_a_picture_is_projected_and_changed(run: Run) -> None:
     assert code == 0 and "picture: hair " in said and "changed: hair " in said, said
     with Image.open("a.png") as sheet:
         assert sheet.size == (56, 20)
+        alone = np.asarray(sheet)
+    Path("two").mkdir()
+    for name in ("1.png", "2.png"):
+        Path("two", name).write_bytes(Path("samples.png").read_bytes())
+    code, said = run("project", "codes", "two", "samples.png", "--steps", 3, "--hair", "white", "--out", "b.png")
+    assert code == 0 and "two/2.png changed: hair " in said and "samples.png found: " in said, said
+    rows = np.asarray(Image.open("b.png"))
+    assert rows.shape[:2] == (3 * 18 + 2, 56)
+    assert all((rows[top : top + 20] == alone).all() for top in (0, 18, 36)), "each as it is alone"
+    assert run("project", "codes", "two", "--steps", 3, "--out", "b.gif", "--size", 16)[0] == 0
+    with Image.open("b.gif") as film:
+        assert film.size == (38, 38)
     assert run("project", "z", "samples.png", "--steps", 3, "--out", "film.gif", "--size", 16)[0] == 0
     with Image.open("film.gif") as film:
         assert film.size == (38, 20)
@@ -136,6 +148,8 @@ MISTAKES = [
     ("project z", "name a model and a picture"),
     ("project z nothing.png", "nothing.png: cannot be opened"),
     ("project z /dev/null", "/dev/null"),
+    ("project z --hair blue", "name a model and a picture"),
+    ("project z . ", "no pictures in ."),
     ("project z nothing.png --hare blue", "did you mean 'hair'"),
 ]
 
