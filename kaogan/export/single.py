@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from kaogan.errors import KaoganError
 from kaogan.files import atomic
-from kaogan.sampling.model import SINGLE, WEIGHTS, Model, load, stored_weights
+from kaogan.sampling.model import Model, load, stored_weights
+from kaogan.sampling.reading import SINGLE, WEIGHTS
 
 
 def export_safetensors(model: str | os.PathLike[str] | Model, path: str | os.PathLike[str], half: bool = False) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kaogan.errors import KaoganError
 from kaogan.latents.points import Point, points
 from kaogan.networks.style import StyleGenerator
 from kaogan.sampling.model import Model
@@ -69,7 +70,11 @@ def _watch(model: Model, points: Sequence[Point]) -> tuple[nn.Module, Tensor, Te
     with _hooked([(layer, watch) for layer in layers]), torch.inference_mode():
         model.generator(z, *(code.to(model.device) for code in codes))
     if len(seen) < 2:
-        raise NotImplementedError(f"no linear layer of {type(model.generator).__name__} takes z in as it is")
+        family = model.config["generator"].get("family", "this")
+        raise KaoganError(
+            f"no linear layer of this network ('{family}') takes z in as it is, so neither sefa nor pca can tell its "
+            "directions; the method tagger can"
+        )
     (layer, first), (_, second) = seen
     return layer, first, second
 

@@ -23,7 +23,8 @@ from kaogan.data.sources import Source, open_source
 from kaogan.errors import KaoganError, UsageError
 from kaogan.images import Pictures
 from kaogan.randomness import numpy_generator
-from kaogan.sampling.model import Model, find_model, load
+from kaogan.sampling.model import Model, load
+from kaogan.sampling.reading import find_model
 
 BATCH = 64
 LOOKED_AT = 400  # files whose headers tell the size of a folder's pictures

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaogan.errors import UsageError, nearest
-from kaogan.sampling.model import CONFIG, WEIGHTS
+from kaogan.sampling.reading import CONFIG, WEIGHTS
 
 DEPTH = 4  # folders below a root
 MOST_FOLDERS = 5_000  # looked into in one search

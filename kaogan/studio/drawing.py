@@ -24,8 +24,9 @@ from kaogan.latents import Point, interpolate, iter_render, points, render, styl
 from kaogan.latents.paths import law_of
 from kaogan.randomness import draw_latents, torch_generator
 from kaogan.sampling.film import write_film
-from kaogan.sampling.model import CONFIG, WEIGHTS, Model, load
+from kaogan.sampling.model import Model, load
 from kaogan.sampling.pictures import GAP, enlarge, to_image
+from kaogan.sampling.reading import CONFIG, WEIGHTS
 from kaogan.studio.asking import Face, Look
 
 MOST_MODELS = 4

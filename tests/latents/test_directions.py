@@ -203,3 +203,18 @@ def test_mistakes_are_told(plain: Model, style: Model) -> None:
         with pytest.raises(UsageError) as caught:
             call()
         assert words in str(caught.value)
+
+
+class Squared(nn.Module):
+    """Takes z in by no linear layer."""
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return z.square()[:, :3, None, None].expand(-1, -1, 16, 16).tanh()
+
+
+def test_networks_whose_first_layer_is_not_linear_are_refused() -> None:
+    model = FAMILIES["z"]()
+    model.generator = Squared()
+    for method in ("sefa", "pca"):
+        with pytest.raises(KaoganError, match="takes z in as it is.*the method tagger can"):
+            find_directions(model, method, 2, samples=8)

@@ -1,0 +1,117 @@
+"""kaogan sample: what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Run, Said, refused
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def test_a_grid(run: Run, tmp_path: Path, made: Path) -> None:
+    said = run("sample", made / "plain", "--count", "6", "--rows", "2")
+    assert said == Said(0, "samples.png\n", "") and size(tmp_path / "samples.png") == (3 * 18 + 2, 2 * 18 + 2)
+    assert run("sample", made / "plain/model", "--out", "a b/faces.jpg", "--count", "4").out == "a b/faces.jpg\n"
+    assert size(tmp_path / "a b/faces.jpg") == (38, 38)
+    run("sample", made / "plain", "--count", "6", "--rows", "2", "--out", "again.png")
+    run("sample", made / "plain", "--count", "6", "--rows", "2", "--out", "other.png", "--seed", "1")
+    run("sample", made / "plain", "--count", "6", "--rows", "2", "--out", "mean.png", "--truncation", "0")
+    first, again, other, mean = (
+        (tmp_path / f"{name}.png").read_bytes() for name in ("samples", "again", "other", "mean")
+    )
+    assert first == again != other != mean != first
+
+
+def test_single_files(run: Run, tmp_path: Path, made: Path) -> None:
+    said = run("sample", made / "plain", "--separate", "--count", "3", "--format", "webp", "--out", "faces")
+    assert said == Said(0, "3 pictures in faces\n", "")
+    assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == ["00000.webp", "00001.webp", "00002.webp"]
+    assert run("sample", made / "plain", "--separate", "--count", "2").out == "2 pictures in samples\n"
+    assert size(tmp_path / "samples/00001.png") == (16, 16)
+
+
+def test_attributes(run: Run, tmp_path: Path, made: Path) -> None:
+    listed = run("sample", made / "labelled", "--list-attributes").out
+    assert listed.splitlines()[0].startswith("--hair  ") and "pink" in listed and "--eyes  " in listed
+    assert "without attributes" in run("sample", made / "plain", "--list-attributes").out
+    pictures = []
+    for number, asked in enumerate((["--hair", "pink"], ["--hair=pink"], ["--hair", "blue", "--eyes", "aqua"],
+                                    ["--hair", "pink:0.5,blue:0.5"], [])):  # fmt: skip
+        before = ["sample", *asked, made / "labelled"] if number == 1 else ["sample", made / "labelled", *asked]
+        assert run(*before, "--count", "4", "--out", f"{number}.png").code == 0
+        pictures.append((tmp_path / f"{number}.png").read_bytes())
+    assert pictures[0] == pictures[1] and len(set(pictures)) == 4
+
+
+@pytest.mark.parametrize("mode", ["fix_noise", "fix", "change_hair", "change_eyes"])
+def test_modes(run: Run, tmp_path: Path, made: Path, mode: str) -> None:
+    assert run("sample", made / "labelled", "--mode", mode) == Said(0, f"{mode}.png\n", "")
+    assert min(size(tmp_path / f"{mode}.png")) > 16
+
+
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        (["labelled", "--hair", "pinq"], ["unknown hair 'pinq' (did you mean 'pink'?)"]),
+        (["labelled", "--hiar", "pink"], ["unknown attribute 'hiar' (did you mean 'hair'?)"]),
+        (["labelled", "--hair", "pink:0.5,bleu:0.5"], ["unknown hair 'bleu' (did you mean 'blue'?)"]),
+        (["labelled", "--hair", "pink:x"], ["a mixture is spelt value:weight"]),
+        (["labelled", "--hair", "pink:nan"], ["finite"]),
+        (["labelled", "--hair"], ["--hair needs a value"]),
+        (["labelled", "--mode", "fixnoise"], ["unknown mode 'fixnoise' (did you mean 'fix_noise'?)"]),
+        (["labelled", "--mode", "change_hair", "--hair", "pink"], ["'hair' takes all of its values"]),
+        (["labelled", "plain"], ["unexpected word"]),
+        (["plain", "--hair", "pink"], ["trained without attributes"]),
+        (["plain", "--mode", "fix"], ["needs a model with attributes"]),
+        (["plain", "--count", "0"], ["must be 1 or more, not 0"]),
+        (["plain", "--count", "x"], ["'--count'"]),
+        (["plain", "--rows", "0"], ["1 row or more"]),
+        (["plain", "--cuont", "3"], ["unknown option --cuont (did you mean '--count'?)"]),
+        (["plain", "--truncation", "-1"], ["truncation"]),
+        (["plain", "--truncation", "nan"], ["truncation"]),
+        (["plain", "--format", "gif"], ["not as .gif"]),
+        (["plain", "--out", "faces.gif"], ["not as .gif"]),
+        (["plain", "--separate", "--out", "faces.png"], ["name a folder for single pictures"]),
+        (["plain", "--device", "gpu"], ["unknown device 'gpu' (did you mean 'cpu'?)"]),
+        (["plain", "--device", "cuda:7"], ["no device 'cuda:7' on this machine"]),
+        (["plain/model/config.json"], ["part of a model"]),
+    ],
+    ids=lambda value: " ".join(value)[:50],
+)
+def test_wrong_words_of_sample(run: Run, tmp_path: Path, made: Path, words: list[str], fragments: list[str]) -> None:
+    refused(run("sample", made / words[0], *words[1:]), 2, *fragments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fragments"),
+    [
+        ("model/config.json", None, ["config.json is missing"]),
+        ("model/model.safetensors", None, ["model.safetensors is missing"]),
+        ("model/config.json", b"{", ["config.json is not JSON"]),
+        ("model/config.json", b"{}", ["config.json"]),
+        ("model/model.safetensors", b"\x10", ["model.safetensors is damaged"]),
+        ("model", None, ["has no model yet"]),
+    ],
+)
+def test_models_with_missing_or_damaged_parts(
+    run: Run, tmp_path: Path, made: Path, name: str, content: bytes | None, fragments: list[str]
+) -> None:
+    shutil.copytree(made / "plain", tmp_path / "copy")
+    part = tmp_path / "copy" / name
+    if content is not None:
+        part.write_bytes(content)
+    elif part.is_dir():
+        shutil.rmtree(part)
+    else:
+        part.unlink()
+    refused(run("sample", "copy"), 1, *fragments)
+    assert not (tmp_path / "samples.png").exists()

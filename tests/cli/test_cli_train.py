@@ -1,0 +1,150 @@
+"""kaogan train: what it prints and writes, alone and when it is broken off."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from kaogan import cli, recipes
+from kaogan.cli import train_report
+from kaogan.cli.shared import parse_overrides
+from kaogan.training.loop import Outcome, Progress
+from tests.cli.conftest import TINY, Run, refused
+
+
+def test_trains_and_says_where_everything_is(run: Run, tmp_path: Path, made: Path) -> None:
+    words = ["train", "acgan", *TINY, "--data", made / "faces", "--out", "runs/my [run] 1"]
+    said = run(*words)
+    assert said.code == 0 and said.err == "", said
+    out = tmp_path / "runs/my [run] 1"
+    assert said.out.startswith("24 pictures from ") and "labelled with hair, eyes\n" in said.out
+    for name in re.findall(r"^  (\S+) ", said.out, re.MULTILINE):
+        assert (out / name).exists(), name
+    assert "In runs/my [run] 1:" in said.out and "kaogan sample 'runs/my [run] 1' --out samples.png" in said.out
+    assert re.search(
+        r"^ +16 of 16 +loss D \S+ +G \S+ +D\(x\) \S+ +D\(G\(z\)\) \S+ +\d+ images/s +0 s left$", said.out, re.M
+    )
+    again = run(*words)
+    assert again.code == 0 and "Trained to 16 images" in again.out
+
+
+def test_changes_are_refused_unless_allowed(run: Run, tmp_path: Path) -> None:
+    words = ["train", "dcgan", *TINY, "--out", "run"]
+    assert run(*words).code == 0
+    refused(run(*words, "--optim.lr", "0.5", "--seed", "3"), 2, "optim.lr was 0.0002, now 0.5", "run.seed was 0, now 3",
+            "--allow-changes")  # fmt: skip
+    assert run(*words, "--optim.lr", "0.0003", "--allow-changes").code == 0
+    assert recipes.load(tmp_path / "run/recipe.yaml").optim.lr == 3e-4
+    assert "Trained to 24 images" in run(*words, "--optim.lr", "3e-4", "--images", "24").out
+
+
+def test_the_order_of_the_words_does_not_matter(run: Run, tmp_path: Path) -> None:
+    assert run("train", "--optim.lr", "0.5", *TINY, "dcgan", "--data.flip=true", "--dry-run").code == 0
+    said = run("train", "--optim.lr=0.5", "--data.flip", "true", "dcgan", "--dry-run", *TINY)
+    assert "lr: 0.5\n" in said.out and "flip: true\n" in said.out
+    (tmp_path / "my recipe.yaml").write_text(recipes.text("sagan").replace("name: sagan\n", ""))
+    said = run(
+        "train", "--recipe", "my recipe.yaml", "--optim.lr", "0.5", "--training.n-critic", "3", *TINY, "--dry-run"
+    )
+    assert "name: my-recipe\n" in said.out and "lr: 0.5\n" in said.out and "n_critic: 3\n" in said.out
+    said = run("train", "dcgan", *TINY, "--batch_size", "4", "--dry-run")
+    assert "batch_size: 8\n" in said.out, "what --help spells wins"
+
+
+def test_dry_run_prints_what_it_would_cost_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    said = run("train", "acgan", *TINY, "--dry-run")
+    assert said.code == 0 and list(tmp_path.iterdir()) == []
+    printed = said.out[said.out.index("name: acgan") : said.out.index("\ndata  ")]
+    assert recipes.load(recipes.parse_yaml(printed, "printed")) == recipes.load(
+        "acgan", parse_overrides(dict(zip([w[2:] for w in TINY[::2]], TINY[1::2], strict=True)))
+    )
+    assert "hair (12), eyes (10)" in said.out
+    for line in (
+        r"parameters +generator [\d,]+, discriminator [\d,]+",
+        r"machine +.+, cpu, fp32",
+        r"speed +\d+ images/s, measured on \d+ steps",
+        r"time +\d+ (s|min) for 16 images",
+        r"memory +[\d,]+ MB",
+    ):
+        assert re.search(f"^{line}$", said.out, re.MULTILINE), line
+
+
+def test_a_failure_is_one_line_and_exit_code_1(run: Run, tmp_path: Path) -> None:
+    assert run("train", "dcgan", *TINY, "--out", "run").code == 0
+    for path in (tmp_path / "run/checkpoints").iterdir():
+        path.write_bytes(b"{}")
+    refused(run("train", "dcgan", *TINY, "--out", "run"), 1, "no checkpoint in run can be used", "damaged")
+    refused(run("train", "dcgan", *TINY, "--out", "b", "--run.loss_limit", "1e-3"), 1, "ran away to", "--optim.lr")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 1, "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA\nout of memory"), 1, "out of memory"),
+        (cli.KaoganError("one\nline"), 1, "kaogan: one line"),
+    ],
+)
+def test_what_interrupts_the_reading_of_data(
+    run: Run, error: BaseException, code: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(train_report.api, "load_data", fail)
+    refused(run("train", "dcgan", *TINY), code, words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_data_is_read(run: Run, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_report.api, "load_data", lambda *_: signal.raise_signal(number))
+    refused(run("train", "dcgan", *TINY), 130, "interrupted")
+
+
+def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_report.api, "load_data", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["kaogan", "train", "dcgan", *TINY])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+@pytest.mark.parametrize("name", ["demo", "resdcgan-wgan-gp"])
+def test_the_bar_fits_the_terminal(width: int, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stats = {
+        "loss_d": -1.234e-5,
+        "loss_g": -123456.0,
+        "real_score": -10.55,
+        "fake_score": -12.25,
+        "images_per_second": 12345.6,
+    }
+
+    class Pictures:
+        images, source, schema, skipped, notes = [0], "x", (), (), ()
+
+    def fake(*_: object, on_progress: Callable[[Progress], None], **__: object) -> Outcome:
+        on_progress(Progress(150_000, 300_000, stats))
+        return Outcome(150_000, False, 3.0, tmp_path)
+
+    monkeypatch.setattr(train_report, "read_data", lambda *_: Pictures)
+    monkeypatch.setattr(train_report.api, "run", fake)
+    with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
+        console = Console(file=file, force_terminal=True, width=width, highlight=False)
+        assert train_report.run_training(console, recipes.load(name, {"images": 300_000}), None, None, False) == 130
+        file.seek(0)
+        screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.read())
+    lines = [line.rstrip() for line in re.split(r"[\r\n]", screen) if line.strip()]
+    assert all(len(line) <= width for line in lines), lines
+    bar = next(line for line in lines[::-1] if line.startswith(name))
+    assert "150000/300000" in bar or width < 80
+    assert ("12346 images/s" in bar) == (width >= 80)
+    assert ("loss D" in bar) == (width >= (120 if name != "demo" else 100))
+    assert ("D(G(z))" in bar) == (width >= 200)
