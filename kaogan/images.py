@@ -19,7 +19,8 @@ def to_float(pictures: Pictures | Tensor) -> Tensor:
 def to_uint8(images: Tensor) -> Pictures:
     """float (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C), rounded, a fixed range for every picture."""
     scaled = images.detach().to("cpu", torch.float32).add(1).mul_(127.5).round_().clamp_(0, 255)
-    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    count, channels, high, wide = scaled.shape
+    return torch.empty((count, high, wide, channels), dtype=torch.uint8).copy_(scaled.permute(0, 2, 3, 1)).numpy()
 
 
 def grid(pictures: Pictures, columns: int, gap: int = 2) -> np.ndarray:

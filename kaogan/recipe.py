@@ -275,10 +275,18 @@ class Evaluation(Section):
     patience: int = Field(0, ge=0, description="measurements without a better value that end the training; 0: none do")
 
 
-class Recipe(Section):
+class Described(Section):
+    """What every recipe begins with, also those that enlarge (kaogan/upscale/recipe.py)."""
+
     name: str = Field("custom", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     summary: str = ""
     source: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+class Recipe(Described):
     image_size: int = Field(64, ge=4, le=4096, description="side of the square pictures, px")
     channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
     latent: Latent = Latent()
@@ -293,6 +301,3 @@ class Recipe(Section):
     data: Data = Data()
     run: Run = Run()
     eval: Evaluation = Evaluation()
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")

@@ -39,10 +39,8 @@ def show(
     from kaogan import recipes
     from kaogan.upscale import recipe as upscaling
 
-    if name in upscaling.names():
-        text = upscaling.dump(upscaling.load(name)) if resolved else upscaling.text(name)
-    else:
-        text = recipes.dump(recipes.load(name)) if resolved else recipes.text(name)
+    kind = upscaling if name in upscaling.names() else recipes
+    text = recipes.dump(kind.load(name)) if resolved else kind.text(name)
     console.print(text.rstrip(), markup=False, soft_wrap=True)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from kaogan import recipes
 from kaogan.cli.shared import progress_bar
 from kaogan.data import PictureSet, load_pictures
 from kaogan.errors import UsageError
 from kaogan.networks import count_parameters
 from kaogan.training.loop import Progress
-from kaogan.upscale import recipe as recipes
 from kaogan.upscale.networks import build
-from kaogan.upscale.recipe import UpscaleRecipe
+from kaogan.upscale.recipe import UpscaleRecipe, load
 from kaogan.upscale.steps import build_discriminator
 from kaogan.upscale.training import train
 
@@ -35,7 +35,7 @@ def run(
         raise UsageError(f"'{name}' is measured every --run.measure_every pictures, not by --eval-every")
     if "image_size" in overrides:
         overrides["crops.size"] = overrides.pop("image_size")
-    recipe = recipes.load(name, overrides)
+    recipe = load(name, overrides)
     if dry:
         return _dry(console, recipe)
     pictures = _read(recipe, data)

@@ -6,16 +6,19 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from kaogan.errors import KaoganError, UsageError, nearest
-from kaogan.recipe import Recipe
+from kaogan.recipe import Described, Recipe
 
 YAML_LIMIT = 256 * 1024  # bytes
+FOLDER = resources.files(__name__)
+Kind = TypeVar("Kind", bound=Described)
 
 # The words of the command line that stand for a leaf of the tree.
 SHORTHANDS = {
@@ -37,17 +40,17 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def names() -> list[str]:
+def names(folder: Traversable = FOLDER) -> list[str]:
     """The names of the published recipes."""
-    folder = resources.files(__name__)
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def text(name: str) -> str:
+def text(name: str, folder: Traversable = FOLDER) -> str:
     """The YAML text of a published recipe, comments included. Raises UsageError for an unknown name."""
-    if name not in names():
-        raise UsageError(f"unknown recipe '{name}'{nearest(name, names())}; 'kaogan recipes list' describes them")
-    return resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    known = names(folder)
+    if name not in known:
+        raise UsageError(f"unknown recipe '{name}'{nearest(name, known)}; 'kaogan recipes list' describes them")
+    return folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def parse_yaml(content: str, where: str) -> Any:
@@ -82,14 +85,19 @@ def resolve(tree: Mapping[str, Any], overrides: Mapping[str, Any], where: str = 
 
     Naming another ``generator.family`` or ``discriminator.family`` starts that network from its family's defaults.
     """
+    return resolve_as(Recipe, tree, overrides, where)
+
+
+def resolve_as(kind: type[Kind], tree: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> Kind:
+    """The same for a recipe of any kind."""
     merged = _copy(tree)
     flat = flatten({SHORTHANDS.get(key, key): value for key, value in overrides.items()})
     for key in sorted(flat, key=lambda k: not k.endswith(".family")):
         _set(merged, key.split("."), flat[key])
     try:
-        return Recipe.model_validate(merged)
+        return kind.model_validate(merged)
     except ValidationError as error:
-        raise UsageError(_explain(error, where)) from None
+        raise UsageError(_explain(error, where, kind)) from None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -115,7 +123,7 @@ def diff(first: Recipe, second: Recipe, ignore: Iterable[str] = ()) -> list[tupl
     ]
 
 
-def dump(recipe: Recipe) -> str:
+def dump(recipe: Described) -> str:
     """The resolved recipe as YAML."""
     return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=100)
 
@@ -150,29 +158,29 @@ def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
     tree[leaf] = value
 
 
-def _explain(error: ValidationError, where: str) -> str:
+def _explain(error: ValidationError, where: str, kind: type[Described]) -> str:
     lines = []
     for problem in error.errors():
         # A union's location also names the chosen family, which is not part of the key.
         location = [str(part) for part in problem["loc"]]
         if len(location) > 1 and location[0] in ("generator", "discriminator"):
-            families = _families(location[0])
+            families = _families(kind, location[0])
             if location[1] in families:
                 model: type[BaseModel] | None = families.pop(location[1])
                 location.pop(1)
             else:
                 model = None
         else:
-            model = _model_at(location[:-1])
+            model = _model_at(kind, location[:-1])
         key = ".".join(location)
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown key '{key}'{_hint(location, list(model.model_fields) if model else [])}")
+            lines.append(f"unknown key '{key}'{_hint(kind, location, list(model.model_fields) if model else [])}")
         elif problem["type"] in ("model_type", "model_attributes_type"):
             lines.append(f"'{key}' is a group of settings, not a value; set its keys, as in --{key}.KEY VALUE")
         elif problem["type"] == "missing":
             lines.append(f"'{key}' is missing")
         elif problem["type"].startswith("union_tag"):
-            choices = list(_families(location[0]))
+            choices = list(_families(kind, location[0]))
             given = problem.get("ctx", {}).get("tag", "nothing")
             lines.append(f"'{key}.family' is '{given}'{nearest(given, choices)}")
         else:
@@ -183,18 +191,32 @@ def _explain(error: ValidationError, where: str) -> str:
     return f"{where}: " + "; ".join(lines)
 
 
-def _hint(location: list[str], known: list[str]) -> str:
+def _hint(kind: type[Described], location: list[str], known: list[str]) -> str:
     """The key of this name in another section, if there is one, else the nearest in this section."""
-    default = flatten(load("dcgan").to_dict())
-    same = [key for key in default if key.split(".")[-1] == location[-1]]
+    same = [key for key in _keys(kind) if key.split(".")[-1] == location[-1]]
     same = [key for key in same if key.count(".") == min(k.count(".") for k in same)]
     if 0 < len(same) <= 2:
         return " (did you mean '" + "' or '".join(same) + "'?)"
     return nearest(location[-1], [*known, *SHORTHANDS] if len(location) == 1 else known)
 
 
-def _families(section: str) -> dict[str, type[BaseModel]]:
-    annotation = Recipe.model_fields[section].annotation
+def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """The dotted keys of all leaves, of networks those of every family."""
+    found: dict[str, None] = {}
+    for name, field in model.model_fields.items():
+        sections = [part for part in (field.annotation, *get_args(field.annotation)) if _is_section(part)]
+        found |= dict.fromkeys(key for part in sections for key in _keys(part, f"{prefix}{name}."))
+        if not sections:
+            found[f"{prefix}{name}"] = None
+    return list(found)
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _families(kind: type[Described], section: str) -> dict[str, type[BaseModel]]:
+    annotation = kind.model_fields[section].annotation
     members = get_args(annotation) or (annotation,)
     return {
         str(member.model_fields["family"].default or get_args(member.model_fields["family"].annotation)[0]): member
@@ -202,10 +224,10 @@ def _families(section: str) -> dict[str, type[BaseModel]]:
     }
 
 
-def _model_at(location: list[str]) -> type[BaseModel] | None:
-    model: Any = Recipe
+def _model_at(kind: type[Described], location: list[str]) -> type[BaseModel] | None:
+    model: Any = kind
     for part in location:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)) or part not in model.model_fields:
+        if not _is_section(model) or part not in model.model_fields:
             return None
         model = model.model_fields[part].annotation
-    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+    return model if _is_section(model) else None

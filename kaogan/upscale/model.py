@@ -22,14 +22,14 @@ from kaogan.files import atomic, explain
 from kaogan.images import Pictures, to_float, to_uint8
 from kaogan.training.hardware import choose_device, choose_precision
 from kaogan.upscale.degradation import blurred
-from kaogan.upscale.networks import GeneratorSettings, KaoSRSettings, SRGANSettings, bicubic, build
+from kaogan.upscale.networks import GeneratorSettings, KaoSRSettings, SRGANSettings, add_bicubic_, build
 
 FORMAT = 1
 FILE = "upscaler.safetensors"  # in a folder
 MAX_BYTES = 256 * 2**20
 SMOOTH, COLOUR_REACH = 2.0, 8  # px of the input: over how far colours are kept, and how far that is felt
 TILE = 256  # px of the input, a side
-CHUNK_PIXELS = 8 * 64 * 64  # of the input, that are computed at a time: their maps stay in the cache
+CHUNK_PIXELS = 4 * 64 * 64  # of the input, that are computed at a time: their maps stay in the cache
 Progress = Callable[[int, int], None]
 
 
@@ -118,17 +118,17 @@ class Upscaler:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         images = images.to(self.device)
         with autocast:
-            made = self.network(images, scale).float()
-        return keep_colours(made.clamp_(-1, 1), images, scale).cpu()
+            made = self.network(images, scale).float().contiguous()
+        return keep_colours_(made.clamp_(-1, 1), images, scale).cpu()
 
 
-def keep_colours(made: Tensor, images: Tensor, scale: int) -> Tensor:
+def keep_colours_(made: Tensor, images: Tensor, scale: int) -> Tensor:
     """Shift ``made`` (N, C, scale·H, scale·W), smoothly, to where its local means are those of ``images`` (N, C, H, W).
 
     A network takes odd colours, such as those of other networks' faces, a little towards what it was trained on.
     """
     drift = images - F.avg_pool2d(made, scale)
-    return made + bicubic(blurred(drift, SMOOTH), scale)
+    return add_bicubic_(made, blurred(drift, SMOOTH), scale)
 
 
 def _filled(pictures: Pictures) -> Pictures:

@@ -21,6 +21,7 @@ from kaogan.networks.base import Settings, picture
 
 Scale = Literal[2, 4, 8]
 SCALES: tuple[Scale, ...] = (2, 4, 8)
+BAND = 8  # columns of the input that bicubic interpolation takes together
 
 
 class KaoSRSettings(Settings):
@@ -52,7 +53,7 @@ class Block(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.first(x), inplace=True))
+        return self.second(F.relu(self.first(x), inplace=True)).add_(x)
 
 
 def bicubic(x: Tensor, scale: int) -> Tensor:
@@ -60,9 +61,20 @@ def bicubic(x: Tensor, scale: int) -> Tensor:
 
     float32 (N, C, H, W) -> (N, C, scale·H, scale·W), also under autocast.
     """
+    return add_bicubic_(x.new_zeros((*x.shape[:2], scale * x.shape[2], scale * x.shape[3])), x, scale)
+
+
+def add_bicubic_(made: Tensor, x: Tensor, scale: int) -> Tensor:
+    """``made += bicubic(x, scale)`` without a further map of that size; ``made`` is float32, its rows contiguous."""
     with torch.autocast(x.device.type, enabled=False):
         rows, columns = (_taps(side, scale).to(x.device) for side in x.shape[2:])
-        return rows @ x.float().contiguous() @ columns.T
+        tall = (rows @ x.float().contiguous()).view(-1, x.shape[3])
+        wide = made.view(-1, made.shape[3])
+        for start in range(0, x.shape[3], BAND):  # what is farther off than the four taps has no share
+            given = slice(max(0, start - 2), start + BAND + 2)
+            filled = slice(start * scale, (start + BAND) * scale)
+            wide[:, filled].addmm_(tall[:, given], columns[filled, given].T)
+    return made
 
 
 @lru_cache(maxsize=16)
@@ -154,8 +166,8 @@ class KaoSR(nn.Module):
         quarter = self.middle(self.to_quarter(half))
         half = self.half_after(half + F.pixel_shuffle(self.from_quarter(quarter), 2))
         full = self.full_after(full + F.pixel_shuffle(self.from_half(half), 2))
-        detail = self.tails[str(scale)](full).float()
-        return (bicubic(x, scale) + detail)[..., : high * scale, : wide * scale]
+        detail = self.tails[str(scale)](full).float().contiguous()
+        return add_bicubic_(detail, x, scale)[..., : high * scale, : wide * scale]
 
 
 class PReLUBlock(nn.Module):

@@ -5,15 +5,14 @@ Lengths and starts are in *pictures shown*: crops of large pictures that the net
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from kaogan import recipes
-from kaogan.errors import UsageError, nearest
-from kaogan.recipe import Fraction, Images, PlayerOptim, Range, Schedule, Section, Weight
+from kaogan.recipe import Described, Fraction, Images, PlayerOptim, Range, Schedule, Section, Weight
 from kaogan.upscale.networks import GeneratorSettings
 
 
@@ -80,10 +79,7 @@ class Run(Section):
     keep_last: int = Field(2, ge=1)
 
 
-class UpscaleRecipe(Section):
-    name: str = Field("custom", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    summary: str = ""
-    source: str = ""
+class UpscaleRecipe(Described):
     start_from: str = Field("", description="an upscaler whose weights this training begins with")
     generator: GeneratorSettings
     crops: Crops = Crops()
@@ -103,52 +99,23 @@ class UpscaleRecipe(Section):
             raise ValueError(f"crops of {self.crops.low * max(drawn)} px do not fit into pictures of {self.crops.size}")
         return self
 
-    def to_dict(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
-
 
 FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.measure_every",
         "run.checkpoint_every", "run.keep_last", "start_from")  # fmt: skip
 
 
+FOLDER = resources.files("kaogan.upscale") / "recipes"
+
+
 def names() -> list[str]:
     """The names of the published recipes that enlarge."""
-    folder = resources.files("kaogan.upscale") / "recipes"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return recipes.names(FOLDER)
 
 
 def text(name: str) -> str:
-    if name not in names():
-        raise UsageError(f"unknown recipe '{name}'{nearest(name, names())}")
-    return (resources.files("kaogan.upscale") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    return recipes.text(name, FOLDER)
 
 
-def load(name: str, overrides: dict[str, Any] | None = None) -> UpscaleRecipe:
+def load(name: str, overrides: Mapping[str, Any] | None = None) -> UpscaleRecipe:
     """A published recipe by name with dotted keys set. Raises UsageError."""
-    tree = recipes.parse_yaml(text(name), name)
-    for key, value in recipes.flatten({recipes.SHORTHANDS.get(k, k): v for k, v in (overrides or {}).items()}).items():
-        *parents, leaf = key.split(".")
-        place = tree
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise UsageError(f"'{key}': '{parent}' is a single value")
-        place[leaf] = value
-    return validate(tree, name)
-
-
-def dump(recipe: UpscaleRecipe) -> str:
-    """The resolved recipe as YAML."""
-    return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=100)
-
-
-def validate(tree: dict[str, Any], where: str) -> UpscaleRecipe:
-    try:
-        return UpscaleRecipe.model_validate(tree)
-    except ValidationError as error:
-        problems = []
-        for problem in error.errors():
-            key = ".".join(map(str, problem["loc"])) or "recipe"
-            message = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-            problems.append(f"'{key}': {message}")
-        raise UsageError(f"{where}: " + "; ".join(problems)) from None
+    return recipes.resolve_as(UpscaleRecipe, recipes.parse_yaml(text(name), name), overrides or {}, name)

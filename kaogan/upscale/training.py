@@ -28,7 +28,6 @@ from kaogan.training import checkpoint
 from kaogan.training.folder import RunFolder
 from kaogan.training.hardware import choose_device, choose_precision, describe
 from kaogan.training.loop import Outcome, Progress, check, due, interruptible
-from kaogan.upscale import recipe as recipes_of_upscaling
 from kaogan.upscale.data import Crops
 from kaogan.upscale.degradation import shrink
 from kaogan.upscale.model import FILE, Upscaler, load_upscaler, save_upscaler
@@ -154,7 +153,7 @@ def settle(folder: RunFolder, recipe: UpscaleRecipe, pictures: PictureSet, allow
             )
     described = {"source": pictures.source, "count": len(pictures), "fingerprint": pictures.fingerprint}
     write_text(folder.path / "data.json", json.dumps(described, indent=2, ensure_ascii=False))
-    write_text(folder.recipe_path, recipes_of_upscaling.dump(recipe))
+    write_text(folder.recipe_path, recipes.dump(recipe))
 
 
 def begin(folder: RunFolder, learner: Learner, crops: Crops, machine: str) -> None:

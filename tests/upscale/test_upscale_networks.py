@@ -71,8 +71,9 @@ def test_sizes_of_results(scale: int, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-def test_bicubic_is_pytorchs(scale: int) -> None:
-    images = torch.rand(2, 3, 9, 14)
+@pytest.mark.parametrize("size", [(9, 14), (1, 3), (16, 33)])
+def test_bicubic_is_pytorchs(scale: int, size: tuple[int, int]) -> None:
+    images = torch.rand(2, 3, *size)
     wanted = F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
     assert torch.allclose(bicubic(images, scale), wanted, atol=1e-5)
 

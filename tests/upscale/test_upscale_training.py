@@ -57,7 +57,7 @@ def test_recipes_are_as_published() -> None:
 
 
 def test_misspelt_and_unfit_settings() -> None:
-    with pytest.raises(UsageError, match=r"'crops\.lwo': unknown key"):
+    with pytest.raises(UsageError, match=r"unknown key 'crops\.lwo' \(did you mean 'low'"):
         recipes.load("kao-sr", {"crops.lwo": 3})
     with pytest.raises(UsageError, match="do not fit into pictures"):
         small(**{"crops.low": 16})
