@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-import threading
 import unicodedata
-import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
-from kaogan.data.decoding import MAX_BYTES, BrokenPicture
+from kaogan.data.decoding import MAX_BYTES
 from kaogan.errors import KaoganError, UsageError
 from kaogan.files import explain
 
@@ -54,6 +52,9 @@ class Listing:
 
     def sort(self) -> None:
         self.entries.sort(key=lambda entry: natural(entry.name))
+        self.sort_skipped()
+
+    def sort_skipped(self) -> None:
         self.skipped.sort(key=lambda item: natural(item[0]))
 
 
@@ -73,11 +74,14 @@ class Source(Protocol):
 
 def natural(name: str) -> tuple[tuple[object, ...], str]:
     """A sort key in which picture 9 comes before picture 10."""
-    parts: list[object] = []
-    for position, part in enumerate(re.split(r"([0-9]+)", name.casefold())):
-        digits = part.lstrip("0")
-        parts.append((len(digits), digits) if position % 2 else part)
+    parts: list[object] = _DIGITS.split(name.casefold())
+    for at in range(1, len(parts), 2):
+        digits = parts[at].lstrip("0")  # type: ignore[attr-defined]
+        parts[at] = len(digits), digits
     return tuple(parts), name
+
+
+_DIGITS = re.compile(r"([0-9]+)")
 
 
 def shown(name: str) -> str:
@@ -94,6 +98,7 @@ def open_source(path: Path, without: Collection[Path] = ()) -> Iterator[Source]:
     Raises UsageError when it is none of these, KaoganError when it cannot be read.
     """
     from kaogan.data.tars import Tar, is_tar
+    from kaogan.data.zips import Zip, is_zip
 
     try:
         path = path.expanduser()
@@ -106,7 +111,7 @@ def open_source(path: Path, without: Collection[Path] = ()) -> Iterator[Source]:
         raise explain(error, path) from error
     if stat.S_ISDIR(mode):
         yield Folder(path, without)
-    elif stat.S_ISREG(mode) and _is_zip(path):
+    elif stat.S_ISREG(mode) and is_zip(path):
         with Zip(path) as archive:
             yield archive
     elif stat.S_ISREG(mode) and is_tar(path):
@@ -114,15 +119,6 @@ def open_source(path: Path, without: Collection[Path] = ()) -> Iterator[Source]:
             yield tar
     else:
         raise _not_a_set(path)
-
-
-def _is_zip(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise explain(error, path) from error
-    return start[:2] == b"PK" or path.suffix.lower() == ".zip"
 
 
 def _not_a_set(path: Path) -> UsageError:
@@ -140,7 +136,9 @@ def _not_a_set(path: Path) -> UsageError:
 
 def why_no_picture(name: str) -> str | None:
     """None for a file that may be a picture, else why it is not one."""
-    suffix = PurePosixPath(name).suffix.lower()
+    base = name.rpartition("/")[2]
+    dot = base.rfind(".")  # a path object would take ten times as long, and this is asked of every file
+    suffix = base[dot:].lower() if 0 < dot < len(base) - 1 else ""
     return None if suffix in SUFFIXES or not suffix else f"not a picture file ({suffix})"
 
 
@@ -221,91 +219,3 @@ class Folder:
             return (self._root / name).read_bytes()
         except OSError as error:
             raise explain(error, self.path / name) from error
-
-
-class Zip:
-    """A zip. Members are read into memory, one at a time and within limits; nothing is written from their names."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.listing = Listing()
-        self._lock = threading.Lock()
-        try:
-            status = path.stat()
-            self._archive = zipfile.ZipFile(path)
-        except OSError as error:
-            raise explain(error, path) from error
-        except Exception as error:  # a hostile central directory raises more than BadZipFile
-            raise KaoganError(f"{path} is not a whole zip ({error}); download or pack it again") from error
-        self.stamp = f"zip/{status.st_size}/{status.st_mtime_ns}"
-        self._members: list[zipfile.ZipInfo] = []
-        self._labels: dict[str, zipfile.ZipInfo] = {}
-        members = self._archive.infolist()
-        if len(members) > MAX_FILES:
-            raise KaoganError(f"{path} holds more than {MAX_FILES:,} files; give a smaller set")
-        for member in members:
-            self._add(member)
-        self._members.sort(key=lambda member: natural(_name(member)))
-        self.listing.entries = [Entry(_name(m), m.file_size, m.CRC) for m in self._members]
-        self.listing.sort()
-
-    def __enter__(self) -> Zip:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._archive.close()
-
-    def _add(self, member: zipfile.ZipInfo) -> None:
-        name = _name(member)
-        parts = name.split("/")
-        if member.is_dir() or any(ignored(part) and part not in (".", "..") for part in parts):
-            return
-        if reason := _refused_member(member, name, parts):
-            self.listing.skipped.append((name, reason))
-        elif parts[-1] == LABELS:
-            self.listing.labels.append(name)
-            self._labels[name] = member
-        else:
-            self._members.append(member)
-
-    def read(self, index: int) -> bytes:
-        member = self._members[index]
-        try:
-            # One lock: the members share one open file. Decoding, the slow part, happens outside.
-            with self._lock, self._archive.open(member) as file:
-                data = file.read(MAX_BYTES + 1)
-        except Exception as error:  # hostile bytes raise zlib.error, struct.error, NotImplementedError ...
-            raise BrokenPicture(f"cannot be unpacked: {str(error)[:120] or type(error).__name__}") from error
-        if len(data) > MAX_BYTES:
-            raise BrokenPicture(f"too large: more than {MAX_BYTES // 2**20} MB")
-        return data
-
-    def read_labels(self, name: str) -> bytes:
-        try:
-            with self._archive.open(self._labels[name]) as file:
-                return file.read(MAX_BYTES)
-        except Exception as error:
-            raise KaoganError(f"{name} in {self.path} cannot be unpacked ({error}); pack the zip again") from error
-
-
-def _name(member: zipfile.ZipInfo) -> str:
-    name = member.filename.replace("\\", "/")  # some Windows tools write backslashes
-    return name.removeprefix("./")
-
-
-def _refused_member(member: zipfile.ZipInfo, name: str, parts: list[str]) -> str | None:
-    """Why a member is passed over. Its name is only ever shown, but one that climbs out tells of ill will."""
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in parts:
-        return "its path leads out of the zip"
-    if member.flag_bits & 0x1:
-        return "encrypted"
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if kind and kind != stat.S_IFREG:
-        return "not a regular file"
-    if parts[-1] != LABELS and (reason := why_no_picture(name)):
-        return reason
-    if member.file_size > MAX_BYTES:
-        return f"too large: unpacks to more than {MAX_BYTES // 2**20} MB"
-    if member.file_size > RATIO_FROM and member.file_size > MAX_RATIO * member.compress_size:
-        return f"too large: unpacks to more than {MAX_RATIO} times its size"
-    return None

@@ -28,7 +28,7 @@ def measure(picture: np.ndarray) -> Measures:
     means, deviations = cv2.meanStdDev(small)
     contrast = math.sqrt(sum(each * each for each in deviations.ravel().tolist()) / 3)
     brightness = sum(means.ravel().tolist()) / 3
-    return Measures(contrast, _share_of_one_colour(small), sharpness(picture), brightness)
+    return Measures(contrast, _share_of_one_colour(small), _sharpness(picture, small), brightness)
 
 
 def sharpness(picture: np.ndarray) -> float:
@@ -37,7 +37,11 @@ def sharpness(picture: np.ndarray) -> float:
     From 256 px up, six times the value at 256 px if that is lower: a picture may be sharp as a stamp and soft as a
     poster. Faces drawn or filmed sharply have 0.14 to 4; blurred by 3 % of their side, at most 0.03.
     """
-    value = _laplacian(_at_most(picture, _MEASURED))
+    return _sharpness(picture, _at_most(picture, _MEASURED))
+
+
+def _sharpness(picture: np.ndarray, small: np.ndarray) -> float:
+    value = _laplacian(small)
     if min(picture.shape[:2]) >= _LARGE:
         value = min(value, 6 * _laplacian(_at_most(picture, _LARGE)))
     return value
@@ -79,9 +83,9 @@ def _laplacian(picture: np.ndarray) -> float:
 def _share_of_one_colour(picture: np.ndarray) -> float:
     """Only the commonest colour of a coarse sample is counted: what fills a picture fills any sample of it."""
     pixels = picture.reshape(-1, 3)
-    sample = pixels[:: max(1, len(pixels) // 25)][:25].astype(np.int16)
-    close = (np.abs(sample[:, None] - sample) <= _NEAR).all(2).sum(1)
-    red, green, blue = sample[close.argmax()].tolist()
+    sample = pixels[:: max(1, len(pixels) // 25)][:25].T.astype(np.int16)
+    close = (np.abs(sample[:, :, None] - sample[:, None]) <= _NEAR).all(0).sum(0)
+    red, green, blue = sample[:, close.argmax()].tolist()
     low = (red - _NEAR, green - _NEAR, blue - _NEAR)
     high = (red + _NEAR, green + _NEAR, blue + _NEAR)
     return cv2.countNonZero(cv2.inRange(picture, low, high)) / len(pixels)

@@ -10,7 +10,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from kaogan.data.decoding import MAX_BYTES, BrokenPicture, Header, fit, read_with_header
+from kaogan.prepare import shelf
 from kaogan.prepare.checks import measure, why_bad, why_tiny
 from kaogan.prepare.hashing import thumbnail
 from kaogan.prepare.settings import Picture
@@ -38,7 +39,8 @@ UNREAD = "unread"  # the step of a file that could not be read this time: no fau
 class Piece:
     """A picture that passed every check: a face, or the whole picture."""
 
-    data: bytes  # the encoded file
+    data: bytes  # the encoded file; empty once it lies in the store
+    length: int  # of the encoded file, bytes
     suffix: str
     width: int
     height: int
@@ -66,12 +68,27 @@ class Examined:
     found: tuple[Piece | Drop, ...]
 
 
-def examine_many(settings: Picture, files: Iterable[bytes | Path | Drop]) -> list[Examined]:
-    """``examine`` for a batch: the unit of work that is handed to a process or a cluster."""
+def examine_many(settings: Picture, store: str | None, files: Iterable[bytes | Path | Drop]) -> list[Examined]:
+    """``examine`` for a batch: the unit of work that is handed to a process or a cluster.
+
+    ``store``: the folder that the pieces are put into; without one (a cluster shares no disk) they are given back.
+    Raises KaoganError when they cannot be written.
+    """
     cv2.setNumThreads(1)  # the processes already use every core
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's hints about odd files
-        return [examine(settings, file) for file in files]
+        found = (examine(settings, file) for file in files)
+        return [_stored(each, store) for each in found] if store else list(found)
+
+
+def _stored(found: Examined, store: str) -> Examined:
+    pieces: list[Piece | Drop] = []
+    for number, piece in enumerate(found.found):
+        if isinstance(piece, Piece):
+            shelf.put(store, f"{found.digest}-{number}", piece.suffix, piece.data)
+            piece = replace(piece, data=b"")
+        pieces.append(piece)
+    return replace(found, found=tuple(pieces))
 
 
 def examine(settings: Picture, file: bytes | Path | Drop) -> Examined:
@@ -159,7 +176,8 @@ def _whole(settings: Picture, picture: Image.Image, header: Header, data: bytes,
         content, suffix = data, KEPT_FORMATS[header.format]
     else:
         content, suffix = encode(settings, result, header.format)
-    return Piece(content, suffix, *result.size, area, None, 0.0, measures.brightness, thumbnail(pixels).tobytes())
+    small = thumbnail(pixels).tobytes()
+    return Piece(content, len(content), suffix, *result.size, area, None, 0.0, measures.brightness, small)
 
 
 def _faces(settings: Picture, picture: Image.Image, format: str) -> list[Piece | Drop]:
@@ -182,13 +200,14 @@ def _face(settings: Picture, pixels: np.ndarray, face: Face, format: str) -> Pie
     if reason := why_tiny(round(face.width), round(face.height), settings):
         return Drop("tiny", f"face of {reason}", preview(cut))
     result = render(settings, cut)
-    measures = measure(np.asarray(result))
+    seen = np.asarray(result)
+    measures = measure(seen)
     if bad := why_bad(measures, settings):
         return Drop(*bad, preview(result))
     content, suffix = encode(settings, result, format)
     box = (face.x, face.y, face.width, face.height)
-    small = thumbnail(np.asarray(result)).tobytes()
-    return Piece(content, suffix, *result.size, cut.width * cut.height, box, face.score, measures.brightness, small)
+    small, area = thumbnail(seen).tobytes(), cut.width * cut.height
+    return Piece(content, len(content), suffix, *result.size, area, box, face.score, measures.brightness, small)
 
 
 def fitting_margin(margin: float, face: Face, width: int, height: int) -> float:

@@ -46,6 +46,12 @@ class Files:
         source, index = self.place(position)
         return self.sources[source].listing.entries[index]
 
+    def each(self) -> Iterator[tuple[int, Known, Entry]]:
+        """(position, how the journal knows it, entry) of every file."""
+        for key, start, source in zip(self._keys, self._starts, self.sources, strict=False):
+            for position, entry in enumerate(source.listing.entries, start):
+                yield position, (key, _bytes(entry.name), self._nth.get(position, 0)), entry
+
     def known(self, position: int) -> Known:
         source, index = self.place(position)
         name = self.sources[source].listing.entries[index].name
@@ -124,23 +130,23 @@ def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Pa
         yield Files(opened, [str(given) for given in sources])
 
 
-def changed(files: Files, journal: Journal) -> tuple[list[int], list[int]]:
-    """(positions that are new or changed, ids in the journal of what is gone or changed)."""
+def changed(files: Files, journal: Journal) -> tuple[list[int], list[int], dict[int, int]]:
+    """What is new or changed (positions), gone or changed (rows in the journal), and the rest (row -> position)."""
     known = {
         (bytes(source), bytes(name), nth): (number, size, stamp)
         for number, source, name, nth, size, stamp in journal.rows(
             "SELECT id, source, name, nth, size, stamp FROM files"
         )
     }
-    todo = []
-    for position in range(len(files)):
-        entry = files.entry(position)
-        found = known.get(files.known(position))
+    todo, same = [], {}
+    for position, key, entry in files.each():
+        found = known.get(key)
         if found and found[1:] == (entry.size, str(entry.stamp)):
-            del known[files.known(position)]
+            same[found[0]] = position
+            del known[key]
         else:
             todo.append(position)
-    return todo, sorted(number for number, _, _ in known.values())
+    return todo, sorted(number for number, _, _ in known.values()), same
 
 
 def _bytes(text: str) -> bytes:

@@ -63,23 +63,26 @@ def finish(run: _Run) -> tuple[Outcome, list[str]]:
 
     result = _choose(run)
     paths = [result.path(at) for at in range(len(result.pieces))]
-    moved = {path: (piece.key, piece.suffix) for path, piece in zip(paths, result.pieces, strict=True)}
-    run.store.move_in(moved)
+    moved = [(path, piece.key, piece.suffix) for path, piece in zip(paths, result.pieces, strict=True)]
+    run.store.move_in(moved, run.progress)
     written = _write_tables(run, result)
     blurred = write_blurred(
         run.settings, run.store, run.out, list(zip(paths, result.pieces, strict=True)), run.progress
     )
-    known = {piece.key: piece.suffix for piece in read_pieces(run.files, run.journal)}
-    run.store.move_out([*paths, *blurred], known)
+    run.store.move_out([*paths, *blurred], lambda: {piece.key: piece.suffix for piece in pieces_of(run)})
     written.append("report.html")
     write_text(run.out / "report.html", report.page(run, result))
     return Outcome(run.out, len(paths), result.counts, result.notes, run.worked_on), written
 
 
+def pieces_of(run: _Run) -> list[Kept]:
+    return read_pieces(run.journal, run.positions)
+
+
 def _choose(run: _Run) -> Result:
     """Copies out, tags in, names and parts given."""
     settings, labels = run.settings, run.labels
-    pieces = read_pieces(run.files, run.journal)
+    pieces = pieces_of(run)
 
     def labels_of(piece: Kept) -> Row:
         # What is said of a picture with several faces is true of nobody knows which.
@@ -166,15 +169,8 @@ def _dropped(run: _Run) -> Iterator[Dropped]:
             yield Dropped(given, shown(name), "skipped", reason)
     for position, drop in run.unread:
         yield Dropped(*_origin(run, position), drop.step, drop.reason)
-    positions = {run.files.known(position): position for position in range(len(run.files))}
-    query = (
-        "SELECT f.source, f.name, f.nth, p.number, p.step, p.reason, p.preview FROM pieces p "
-        "JOIN files f ON f.id = p.file WHERE p.step IS NOT NULL"
-    )
-    found = [
-        (positions[bytes(source), bytes(name), nth], number, step, reason, preview)
-        for source, name, nth, number, step, reason, preview in run.journal.rows(query)
-    ]
+    query = "SELECT file, number, step, reason, preview FROM pieces WHERE step IS NOT NULL"
+    found = [(run.positions[file], *rest) for file, *rest in run.journal.rows(query)]
     for position, _, step, reason, preview in sorted(found, key=lambda each: each[:2]):
         yield Dropped(*_origin(run, position), step, reason, preview or None)
 

@@ -112,15 +112,17 @@ class Journal:
             self._db.execute("DELETE FROM files")
             self._db.execute("DELETE FROM tags")
 
-    def add(self, source: bytes, name: bytes, nth: int, size: int, stamp: int, found: Examined) -> None:
-        """Inside ``transaction()``: one examined file and its pieces."""
+    def add(self, source: bytes, name: bytes, nth: int, size: int, stamp: int, found: Examined) -> int:
+        """Inside ``transaction()``: one examined file and its pieces. Returns the number of its row."""
         values = (source, name, nth, size, str(stamp), found.digest, found.width, found.height)
         cursor = self._db.execute(f"INSERT OR REPLACE INTO files VALUES (NULL{', ?' * len(values)})", values)
         file = cursor.lastrowid
+        assert file is not None
         self._db.executemany(
             f"INSERT INTO pieces VALUES (NULL{', ?' * 17})",
             [(file, number, *_columns(piece)) for number, piece in enumerate(found.found)],
         )
+        return file
 
     def set_tags(self, rows: Iterable[tuple[str, int, str]]) -> None:
         with self.transaction():
@@ -144,6 +146,6 @@ def _columns(piece: Piece | Drop) -> tuple[Any, ...]:
         return (piece.step, piece.reason, piece.preview, *(None,) * 12)
     x, y, w, h = piece.box or (None,) * 4
     return (
-        *(None, None, None, piece.suffix, len(piece.data), piece.width, piece.height, piece.area),
+        *(None, None, None, piece.suffix, piece.length, piece.width, piece.height, piece.area),
         *(x, y, w, h, piece.score, piece.brightness, piece.thumbnail),
     )

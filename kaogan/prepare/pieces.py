@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from kaogan.prepare.duplicates import Found, find_copies
-from kaogan.prepare.files import Files
 from kaogan.prepare.hashing import SIDE
 from kaogan.prepare.journal import Journal
 from kaogan.prepare.settings import Twins
@@ -43,21 +43,17 @@ class Kept:
         return f"{self.digest}-{self.number}"
 
 
-def read_pieces(files: Files, journal: Journal) -> list[Kept]:
-    """Every piece of the files that are there, in the order of the files."""
-    positions = {files.known(position): position for position in range(len(files))}
+def read_pieces(journal: Journal, positions: Mapping[int, int]) -> list[Kept]:
+    """Every piece, in the order of the files; ``positions`` are those of the journal's rows of files."""
     pieces = []
     query = (
-        "SELECT p.id, f.source, f.name, f.nth, f.digest, p.number, p.suffix, p.bytes, p.width, p.height, p.area, "
-        "p.x, p.y, p.w, p.h, p.score, p.brightness FROM pieces p JOIN files f ON f.id = p.file WHERE p.step IS NULL"
+        "SELECT p.id, p.file, f.digest, p.number, p.suffix, p.bytes, p.width, p.height, p.area, p.x, p.y, p.w, p.h, "
+        "p.score, p.brightness FROM pieces p JOIN files f ON f.id = p.file WHERE p.step IS NULL"
     )
-    for row, source, name, nth, digest, number, *about in journal.rows(query):
-        suffix, size, width, height, area, x, y, w, h, score, brightness = about
-        position = positions[bytes(source), bytes(name), nth]
-        box = None if x is None else (x, y, w, h)
-        pieces.append(
-            Kept(row, position, digest, number, True, suffix, size, width, height, area, box, score, brightness)
-        )
+    for row, file, digest, number, suffix, size, width, height, area, *box, score, brightness in journal.rows(query):
+        name, face = sys.intern(suffix), None if box[0] is None else tuple(box)
+        about = (name, size, width, height, area, face, score, brightness)
+        pieces.append(Kept(row, positions[file], digest, number, True, *about))
     pieces.sort(key=lambda piece: (piece.position, piece.number))
     for one, other in pairwise(pieces):
         if one.position == other.position:

@@ -97,6 +97,7 @@ class _Run:
         self._picture = fingerprint(settings.picture, faces)
         self._tagger = tagger
         self._all = fingerprint(settings, faces, tagger, files.digest(), labels.digest, files.given)
+        self.positions: dict[int, int] = {}  # of the journal's rows of files
         self.unread: list[tuple[int, Drop]] = []
         self.worked_on = 0
         if journal.get("picture") != self._picture:
@@ -120,7 +121,7 @@ class _Run:
 
     def examine(self, workers: int | None, scheduler: str | None) -> None:
         """Work on every file that is new or changed, and remember what was found."""
-        todo, gone = changed(self.files, self.journal)
+        todo, gone, self.positions = changed(self.files, self.journal)
         self.journal.set("done", "")
         self.journal.forget_files(gone)
         todo = sorted({*todo, *self._lost()})
@@ -128,7 +129,7 @@ class _Run:
         previews: Counter[str] = Counter()
         done = 0
         batches = map_batches(
-            partial(examine_many, self.settings.picture),
+            partial(examine_many, self.settings.picture, None if scheduler else self.store.folder),
             self._batches(todo, positions, whole=bool(scheduler)),
             workers=workers if len(todo) > _FILES else 1 if workers is None and not scheduler else workers,
             scheduler=scheduler,
@@ -180,22 +181,23 @@ class _Run:
                 self.unread += [(position, piece) for piece in found.found if isinstance(piece, Drop)]
                 continue
             for number, piece in enumerate(found.found):
-                if not isinstance(piece, Drop):
+                if not isinstance(piece, Drop) and piece.data:
                     self.store.add(f"{found.digest}-{number}", piece.suffix, piece.data)
             kept.append((position, _without_previews(found, previews)))
         with self.journal.transaction():
             for position, found in kept:
                 entry = self.files.entry(position)
-                self.journal.add(*self.files.known(position), entry.size, entry.stamp, found)
+                row = self.journal.add(*self.files.known(position), entry.size, entry.stamp, found)
+                self.positions[row] = position
 
     def _lost(self) -> list[int]:
         """Files whose picture is neither in the store nor in the set, or not whole. Their rows are forgotten."""
-        pieces = read_pieces(self.files, self.journal)
+        pieces = read_pieces(self.journal, self.positions)
         lost = {p.position for p in pieces if self.store.find(p.key, p.suffix, p.bytes) is None}
-        if lost:
-            keys = {self.files.known(position) for position in lost}
-            rows = self.journal.rows("SELECT id, source, name, nth FROM files")
-            self.journal.forget_files([row for row, *key in rows if (bytes(key[0]), bytes(key[1]), key[2]) in keys])
+        rows = [row for row, position in self.positions.items() if position in lost]
+        self.journal.forget_files(rows)
+        for row in rows:
+            del self.positions[row]
         return sorted(lost)
 
 

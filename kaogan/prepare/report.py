@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import heapq
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
@@ -138,8 +140,8 @@ def _steps(result: Result) -> list[dict[str, Any]]:
 
 
 def _sample(pieces: Sequence[Kept], count: int) -> list[Kept]:
-    """The same for the same pictures, spread over all of them."""
-    return sorted(pieces, key=lambda piece: share_of(piece.key, "report"))[:count]
+    """The same for the same pictures, spread over all of them: keys are digests."""
+    return heapq.nsmallest(count, pieces, key=lambda piece: piece.key[::-1])
 
 
 def _dropped(step: str, result: Result, pictures: _Pictures) -> dict[str, Any]:
@@ -195,9 +197,16 @@ def _doubts(result: Result, pictures: _Pictures) -> list[dict[str, Any]]:
 
 
 def _mean(pieces: Sequence[Kept], pictures: _Pictures) -> str:
-    total, count = np.zeros((MEAN_SIZE, MEAN_SIZE, 3)), 0
+    """Of pictures of one size the mean is resized, not each of them."""
+    sums: dict[tuple[int, int], np.ndarray] = {}
+    counts: Counter[tuple[int, int]] = Counter()
     for piece in _sample(pieces, MEAN_OF):
         if picture := pictures.read(piece):
-            total += np.asarray(fit(picture, MEAN_SIZE))
-            count += 1
-    return as_url(Image.fromarray(np.rint(total / count).astype(np.uint8))) if count else ""
+            picture = fit(picture, min(MEAN_SIZE, *picture.size))
+            sums[picture.size] = sums.get(picture.size, 0) + np.asarray(picture, np.float32)
+            counts[picture.size] += 1
+    total, count = np.zeros((MEAN_SIZE, MEAN_SIZE, 3)), sum(counts.values())
+    for size, each in sums.items():
+        mean = Image.fromarray(np.rint(each / counts[size]).astype(np.uint8))
+        total += np.asarray(fit(mean, MEAN_SIZE)) * (counts[size] / count)
+    return as_url(Image.fromarray(np.rint(total).astype(np.uint8))) if count else ""

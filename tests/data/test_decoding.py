@@ -212,6 +212,27 @@ def test_read_picture_is_whole(tmp_path: Path) -> None:
     assert image.size == (1000, 700) and image.mode == "RGB"
 
 
+EXIF = Image.Exif()
+EXIF[module.ORIENTATION] = 6
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"quality": 30, "subsampling": 2}, {"restart_marker_rows": 1}, {"exif": EXIF}],
+)
+def test_the_short_way_for_small_jpegs_tells_the_same(mode: str, options: dict[str, object], channels: int) -> None:
+    data = encoded(noise((61, 40)).convert(mode), "JPEG", comment=b"by hand", **options)
+    image, header = module._read(io.BytesIO(data), channels, None)
+    short = module._small_jpeg(data, channels, 64)
+    assert (short is not None) == (mode != "CMYK" and "exif" not in options)
+    if short:
+        assert short[1] == header and short[0].mode == image.mode and short[0].tobytes() == image.tobytes()
+    assert module._small_jpeg(data[: len(data) * 2 // 3], channels, 64) is None
+    assert module._small_jpeg(data, channels, 5) is None  # the long way may read it reduced
+
+
 JPEG, PNG, WEBP = (encoded(noise((64, 64)), form) for form in ("JPEG", "PNG", "WEBP"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaogan.data import sources, tars
+from kaogan.data import sources
 from kaogan.data.sources import open_source
 from kaogan.errors import KaoganError
 from tests.data.conftest import COLOURS, encoded, load, picture, write_folder
@@ -50,7 +50,7 @@ def test_a_tar_of_any_name(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tars, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(sources, "MAX_BYTES", 100_000)
     path = tmp_path / "set.tar"
     with tarfile.open(path, "w") as archive:
         for name in ("../up.png", "/etc/abs.png", "C:\\abs.png", "good.png"):

@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from PIL import Image
 
 from kaogan.data import decode, load_pictures, read_picture
 from kaogan.errors import KaoganError, UsageError
-from kaogan.prepare import pipeline
+from kaogan.prepare import pipeline, shelf
 from kaogan.prepare.store import Store
 from tests.prepare.compose import compose, encoded, found
 from tests.prepare.conftest import contents, read_table, run, whole
@@ -151,7 +152,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many files each batch held."""
     sizes: list[int] = []
     real = pipeline.examine_many
-    monkeypatch.setattr(pipeline, "examine_many", lambda s, files: (sizes.append(len(files)), real(s, files))[1])
+    monkeypatch.setattr(pipeline, "examine_many", lambda *a: (sizes.append(len(a[-1])), real(*a))[1])
     return sizes
 
 
@@ -215,21 +216,21 @@ def test_a_full_disk(heap: Path, tmp_path: Path, step: str, monkeypatch: pytest.
     left = iter(range(5))
 
     def fail(real: Callable[..., object]) -> Callable[..., object]:
-        def write(self: Path, *arguments: object) -> object:
+        def write(first: Any, second: Any) -> object:
             if next(left, None) is None:
-                if real.__name__ == "write_bytes":
-                    real(self, b"half")
+                if step == "add":
+                    real(first, second[: len(second) // 2])
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return real(self, *arguments)
+            return real(first, second)
 
         return write
 
     (heap / "a" / "0000.jpg").unlink()
-    name = "write_bytes" if step == "add" else "replace"
+    home, name = (shelf, "write_all") if step == "add" else (os, "replace")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, name, fail(getattr(Path, name)))
+        patch.setattr(home, name, fail(getattr(home, name)))
         if step == "move_out":
-            patch.setattr(Store, "move_in", lambda self, wanted: None)
+            patch.setattr(Store, "move_in", lambda *_: None)
         with pytest.raises(KaoganError, match="the disk is full") as caught:
             run(heap, out, picture={"size": 24 if step != "move_out" else 32}, blur={"enabled": step == "move_out"})
     assert "\n" not in str(caught.value)
@@ -251,15 +252,20 @@ def test_interrupted_anywhere_then_the_same_again(heap: Path, tmp_path: Path, mo
     for stop_at in (0, 7, 24, 30, 47, 48, 49, 50, 51):  # 24 into the store, 24 into the set, then the tables
         out = tmp_path / str(stop_at) / "set"
         left = iter(range(stop_at))
-        real = Path.replace
 
-        def stop(self: Path, target: Path, left: object = left, real: Callable[..., Path] = real) -> Path:
-            if next(left, None) is None:  # type: ignore[call-overload]
-                raise KeyboardInterrupt
-            return real(self, target)
+        def stopping(real: Callable[..., object], half: bool, left: Any = left) -> Callable[..., object]:
+            def stop(first: Any, second: Any) -> object:
+                if next(left, None) is None:
+                    if half:
+                        real(first, second[: len(second) // 2])
+                    raise KeyboardInterrupt
+                return real(first, second)
+
+            return stop
 
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", stop)
+            patch.setattr(shelf, "write_all", stopping(shelf.write_all, half=True))
+            patch.setattr(os, "replace", stopping(os.replace, half=False))
             with pytest.raises(KeyboardInterrupt):
                 run(heap, out)
         rows = {row["file"] for row in read_table(out / "labels.csv")} if (out / "labels.csv").exists() else set()
