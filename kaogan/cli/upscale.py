@@ -19,6 +19,7 @@ EPILOG = (
     "        kaogan upscale - --scale 2 < small.png > large.png"
 )
 SHOWN = 10  # skipped pictures that are named
+MOST_COMPARED = 64  # faces in one sheet
 
 
 def upscale(
@@ -56,17 +57,19 @@ def upscale(
         format = check_format(format)
     if tile < 16:
         raise UsageError(f"tiles have at least 16 px, not {tile}")
-    if "-" in inputs:
-        if len(inputs) > 1 or compare:
-            raise UsageError("- (stdin) is one picture by itself, without --compare")
-        _from_stdin(load_upscaler(model, device), scale, out, format or "png")
-        return
-    places = [Path(place) for place in inputs]
+    stdin = "-" in inputs
+    if stdin and (len(inputs) > 1 or compare):
+        raise UsageError("- (stdin) is one picture by itself, without --compare")
+    places = [] if stdin else [Path(place) for place in inputs]
     check_inputs(places)
-    if len(places) == 1 and _is_model(places[0]):
-        _from_model(places[0], load_upscaler(model, device), scale, out, count, seed, format or "png", compare, device)
-        return
     upscaler = load_upscaler(model, device)
+    upscaler.check_scale(scale)
+    if stdin:
+        _from_stdin(upscaler, scale, out, format or "png")
+        return
+    if len(places) == 1 and _is_model(places[0]):
+        _from_model(places[0], upscaler, scale, out, count, seed, format or "png", compare, device)
+        return
     out = out or Path("upscaled")
     with progress_bar("upscaling") as update:
         report = upscale_files(upscaler, places, out, scale, format=format, compare=compare, tile=tile, progress=update)
@@ -92,19 +95,32 @@ def _is_model(place: Path) -> bool:
 
 def _from_stdin(upscaler: Any, scale: int, out: Path | None, format: str) -> None:
     from kaogan.data.decoding import MAX_BYTES
-    from kaogan.sampling.pictures import FORMATS, to_image, write_picture
-    from kaogan.upscale.files import upscale_bytes
+    from kaogan.files import explain
+    from kaogan.sampling.pictures import FORMATS, check_format, to_image, write_picture
+    from kaogan.upscale.files import unwritable, upscale_bytes
 
+    if out is not None:
+        check_format(out.suffix or str(out))
+    elif sys.stdout.isatty():
+        raise UsageError("a picture is not printed on a terminal; name a file with --out or redirect the output")
+    if sys.stdin.isatty():
+        raise UsageError("- reads a picture's bytes, and nothing comes in: kaogan upscale - < small.png")
     picture = upscale_bytes(upscaler, sys.stdin.buffer.read(MAX_BYTES + 1), scale)
+    if problem := unwritable(out or Path(f"stdout.{format}"), picture):
+        raise UsageError(problem)
     if out is not None:
         console.print(escape(str(write_picture(picture, out))), soft_wrap=True)
         return
-    if sys.stdout.isatty():
-        raise UsageError("a picture is not printed on a terminal; name a file with --out or redirect the output")
-    name, options = FORMATS["png" if format == "jpg" and picture.shape[2] == 4 else format]
+    name, options = FORMATS[format]
     buffer = io.BytesIO()
     to_image(picture).save(buffer, name, **options)
-    sys.stdout.buffer.write(buffer.getvalue())
+    try:
+        sys.stdout.buffer.write(buffer.getvalue())
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise explain(error, Path("stdout")) from None
 
 
 def _from_model(
@@ -125,6 +141,8 @@ def _from_model(
 
     loaded = load(place, device)
     if compare:
+        if not 1 <= count <= MOST_COMPARED:
+            raise UsageError(f"--compare takes 1 to {MOST_COMPARED} faces, not {count}")
         sheet = side_by_side(upscaler, loaded.sample(count, seed=seed), scale)
         console.print(escape(str(write_picture(sheet, picture_path(out or Path("upscaled"), "compare", format)))))
         return

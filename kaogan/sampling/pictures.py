@@ -27,6 +27,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "webp": ("WEBP", {"quality": 95}),
 }
 LARGEST = 4096  # px, of one enlarged picture
+MOST = 500_000_000  # px of one picture: it is in memory as a whole
 LONGEST = {"png": 2**20, "jpg": 65_500, "webp": 16_383}  # px along a side
 _OTHER_PICTURES = {"gif", "bmp", "tif", "tiff", "avif", "jxl", "ppm", "svg", "mp4"}
 
@@ -48,9 +49,13 @@ def check_format(name: str) -> str:
 
 
 def check_size(height: int, width: int, format: str) -> None:
-    """Raises UsageError when a format cannot hold a picture of this size."""
+    """Raises UsageError when a format or the memory cannot hold a picture of this size."""
     if max(height, width) > LONGEST[format]:
         raise UsageError(f"a {format} cannot hold {width} × {height} px; ask for fewer pictures or for single files")
+    if height * width > MOST:
+        raise UsageError(
+            f"{width} × {height} px are beyond {MOST // 10**6} megapixels; ask for fewer pictures or for single files"
+        )
 
 
 def to_image(picture: np.ndarray) -> Image.Image:

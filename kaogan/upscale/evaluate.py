@@ -15,18 +15,24 @@ from kaogan.metrics.similarity import psnr, ssim
 from kaogan.upscale.compare import resized
 from kaogan.upscale.degradation import shrink
 from kaogan.upscale.distance import PerceptualDistance
+from kaogan.upscale.lpips import Distance, find_lpips
 
 Enlarge = Callable[[Pictures], Pictures]  # uint8 (N, h, w, 3) -> uint8 (N, scale·h, scale·w, 3)
-MEASURES = ("psnr", "ssim", "distance")
+DISTANCES = ("distance", "lpips")  # less is better
 
 
 @dataclass(frozen=True)
 class Result:
-    """Of N pictures: dB, in [-1, 1], and the tagger's distance (kaogan/upscale/distance.py; less is better)."""
+    """Of N pictures: dB, in [-1, 1], the tagger's distance (kaogan/upscale/distance.py), and LPIPS if it was there."""
 
     psnr: np.ndarray
     ssim: np.ndarray
     distance: np.ndarray
+    lpips: np.ndarray | None = None
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return ("psnr", "ssim", "distance") if self.lpips is None else ("psnr", "ssim", "distance", "lpips")
 
     def mean(self, measure: str) -> Estimate:
         """The mean with Student's 95 % interval over pictures."""
@@ -39,13 +45,14 @@ class Result:
     def wins(self, other: Result, measure: str) -> int:
         """On how many of the pictures it is better."""
         better = getattr(self, measure) - getattr(other, measure)
-        return int(((better < 0) if measure == "distance" else (better > 0)).sum())
+        return int(((better < 0) if measure in DISTANCES else (better > 0)).sum())
 
 
 def evaluate(originals: Pictures, scale: int, ways: Mapping[str, Enlarge], baselines: bool = True) -> dict[str, Result]:
     """Shrink ``originals`` uint8 (N, H, W, 3) by ``scale`` (antialiased bicubic, rounded) and enlarge them again.
 
-    With ``baselines`` Pillow's bicubic and Lanczos are added. Sides must be multiples of ``8`` and of ``scale``.
+    With ``baselines`` Pillow's bicubic and Lanczos are added. LPIPS is measured where it is installed with weights
+    (kaogan/upscale/lpips.py). Sides must be multiples of ``8`` and of ``scale``.
     """
     low = np.concatenate(
         [to_uint8(shrink(to_float(part), scale)) for part in np.array_split(originals, len(originals))]
@@ -53,14 +60,17 @@ def evaluate(originals: Pictures, scale: int, ways: Mapping[str, Enlarge], basel
     named: dict[str, Enlarge] = {}
     if baselines:
         named = {how: lambda x, how=how: resized(x, scale, how) for how in ("bicubic", "lanczos")}  # type: ignore[misc]
-    distance = PerceptualDistance()
-    return {name: measured(way(low), originals, distance) for name, way in (named | dict(ways)).items()}
+    distance, lpips = PerceptualDistance(), find_lpips()
+    return {name: measured(way(low), originals, distance, lpips) for name, way in (named | dict(ways)).items()}
 
 
 @torch.inference_mode()
-def measured(made: Pictures, originals: Pictures, distance: PerceptualDistance) -> Result:
-    values = [
-        (psnr(a, b), ssim(a, b), float(distance(to_float(a[None]), to_float(b[None]))))
-        for a, b in zip(made, originals, strict=True)
-    ]
+def measured(
+    made: Pictures, originals: Pictures, distance: PerceptualDistance, lpips: Distance | None = None
+) -> Result:
+    values = []
+    for picture, original in zip(made, originals, strict=True):
+        pair = to_float(picture[None]), to_float(original[None])
+        felt = [float(way(*pair)) for way in (distance, lpips) if way is not None]
+        values.append((psnr(picture, original), ssim(picture, original), *felt))
     return Result(*np.array(values).T)

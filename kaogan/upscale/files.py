@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, read_pict
 from kaogan.data.sources import SUFFIXES, open_source, shown
 from kaogan.errors import KaoganError, UsageError
 from kaogan.images import Pictures
-from kaogan.sampling.pictures import FORMATS, LONGEST, Writer
+from kaogan.sampling.pictures import FORMATS, LONGEST, Writer, format_of
 from kaogan.upscale.compare import restored
 from kaogan.upscale.model import TILE, Upscaler
 
 TOGETHER = 16  # pictures of one size that are enlarged at once
+LONGEST_NAME = 230  # bytes; file systems hold 255, and a name in the making is longer
 Progress = Callable[[int, int], None]
 
 
@@ -55,21 +57,21 @@ def upscale_files(
 
     Names and formats stay, but where a format cannot be written or hold the alpha it becomes png; ``format`` asks for
     another. With ``compare`` every picture is shrunk by ``scale`` first, and a sheet is written: low | bicubic | ours |
-    original. A picture that cannot be read or would become too large is listed in the report, and the rest is done.
+    original. Of an animation the first picture is taken. What cannot be read or would become too large is listed in
+    the report, and the rest is done; results of before, in ``out``, are not taken for pictures to enlarge.
     Raises UsageError when nothing is there to be done, KaoganError for errors of the disk.
     """
-    if scale not in upscaler.scales:
-        raise UsageError(f"this upscaler has no scale {scale}; choose from {', '.join(map(str, upscaler.scales))}")
+    upscaler.check_scale(scale)
     report = Report()
-    with _jobs(inputs, report) as jobs:
-        single = out.suffix.lower().removeprefix(".").replace("jpeg", "jpg") in FORMATS and not out.is_dir()
+    with _jobs(inputs, out, report) as jobs:
+        single = not out.is_dir() and format_of(out) is not None
         if single and len(jobs) > 1:
             raise UsageError(f"{out} is one file, but there are {len(jobs)} pictures; name a folder with --out")
         if not single and out.is_file():
             raise UsageError(f"{out} is a file; name a folder with --out")
         sources = {job.source.resolve() for job in jobs if job.source is not None}
         taken: set[Path] = set()
-        done = len(report.skipped)
+        unread = len(report.skipped)
         with Writer(threads=2, pending=8) as writer:
             for group in _groups(jobs, scale, upscaler, compare, report):
                 pictures = np.stack([picture for _, picture in group])
@@ -82,15 +84,14 @@ def upscale_files(
                             (job.name, "the result would overwrite it; name another place with --out")
                         )
                         continue
-                    if problem := _too_long(path, result):
+                    if problem := unwritable(path, result):
                         report.skipped.append((job.name, problem))
                         continue
                     taken.add(path)
                     writer.put(result, path)
                     report.written.append(path)
-                done = len(report.written) + len(report.skipped)
                 if progress:
-                    progress(done, len(jobs))
+                    progress(len(report.written) + len(report.skipped) - unread, len(jobs))
     return report
 
 
@@ -122,12 +123,19 @@ def _results(
 class _jobs:  # noqa: N801 - a context manager
     """Every picture of the inputs. Archives stay open as long as they are read from."""
 
-    def __init__(self, inputs: Sequence[Path], report: Report) -> None:
-        self._stack, self._inputs, self._report = ExitStack(), inputs, report
+    def __init__(self, inputs: Sequence[Path], out: Path, report: Report) -> None:
+        self._stack, self._inputs, self._out, self._report = ExitStack(), inputs, out, report
 
     def __enter__(self) -> list[_Job]:
+        jobs: list[_Job] = []
         try:
-            jobs = [job for place in self._inputs for job in self._of(place)]
+            for place in self._inputs:
+                try:
+                    jobs += self._of(place)
+                except KaoganError as error:
+                    if len(self._inputs) == 1:
+                        raise
+                    self._report.skipped.append((shown(str(place)), str(error).removeprefix(f"{place} ")))
         except BaseException:
             self._stack.close()
             raise
@@ -143,7 +151,9 @@ class _jobs:  # noqa: N801 - a context manager
         if place.is_file() and (place.suffix.lower() in SUFFIXES or not place.suffix):
             yield _Job(str(place), partial(Path, place), PurePosixPath(place.name), place)
             return
-        source = self._stack.enter_context(open_source(place))
+        if not (place.is_dir() or place.is_file()):
+            raise UsageError(f"{shown(str(place))} is neither a file nor a folder")
+        source = self._stack.enter_context(open_source(place, without=(self._out.resolve(),)))
         self._report.skipped += [(f"{place}/{shown(name)}", reason) for name, reason in source.listing.skipped]
         for index, entry in enumerate(source.listing.entries):
             parts = [part for part in PurePosixPath(entry.name).parts if part not in ("/", "..", ".")]
@@ -187,12 +197,15 @@ def _unfit(picture: np.ndarray, scale: int, compare: bool) -> str | None:
     return None
 
 
-def _too_long(path: Path, picture: np.ndarray) -> str | None:
+def unwritable(path: Path, picture: np.ndarray) -> str | None:
+    """Why ``picture`` (H, W, C) cannot be written as ``path``, in a few words; None if it can."""
     ending = path.suffix.lower().removeprefix(".").replace("jpeg", "jpg")
     if max(picture.shape[:2]) > LONGEST[ending]:
         return f"a {ending} cannot hold {picture.shape[1]} x {picture.shape[0]} px; use --format png"
     if ending == "jpg" and picture.shape[2] == 4:
         return "a jpg cannot hold transparency; use --format png"
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        return "its name is too long to write another file of it"
     return None
 
 
@@ -201,8 +214,12 @@ def _place(out: Path, target: PurePosixPath, picture: np.ndarray, format: str | 
     if ending not in FORMATS or (ending == "jpg" and picture.shape[2] == 4):
         ending = "png"
     path = out / target.with_suffix(f".{ending}")
-    # a.gif and a.png both become a.png
-    return path if path not in taken else path.with_name(f"{target.name.replace('.', '-')}.{ending}")
+    if path in taken:  # a.gif and a.png both become a.png
+        path = path.with_name(f"{target.name.replace('.', '-')}.{ending}")
+    stem, number = path.stem, 2
+    while path in taken:  # pictures of one name from several folders
+        path, number = path.with_name(f"{stem}-{number}.{ending}"), number + 1
+    return path
 
 
 def check_inputs(inputs: Sequence[Path]) -> None:

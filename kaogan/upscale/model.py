@@ -53,6 +53,12 @@ class Upscaler:
     def scales(self) -> tuple[int, ...]:
         return tuple(self.settings.scales)
 
+    def check_scale(self, scale: int) -> None:
+        """Raise UsageError for a scale that the network has not."""
+        if scale not in self.scales:
+            known = ", ".join(map(str, self.scales))
+            raise UsageError(f"this upscaler has no scale {scale}; choose from {known}")
+
     def upscale(
         self, pictures: Pictures, scale: int = 4, *, tile: int = TILE, progress: Progress | None = None
     ) -> Pictures:
@@ -61,9 +67,7 @@ class Upscaler:
         Pictures beyond ``tile`` px a side are computed in tiles that overlap by as far as the network sees, so that the
         result is that of the whole picture. Raises UsageError for a scale that the network has not, and other arrays.
         """
-        if scale not in self.scales:
-            known = ", ".join(map(str, self.scales))
-            raise UsageError(f"this upscaler has no scale {scale}; choose from {known}")
+        self.check_scale(scale)
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] not in (1, 3, 4):
             raise UsageError(
                 f"upscaling takes pictures uint8 (N, H, W, 1, 3 or 4), not {pictures.dtype} {tuple(pictures.shape)}"

@@ -83,6 +83,39 @@ def test_a_zip_and_two_names_that_become_one(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out" / "x").iterdir())) == 2
 
 
+def test_pictures_of_one_name_from_three_folders(tmp_path: Path) -> None:
+    for folder in "xyz":
+        (tmp_path / folder).mkdir()
+        face().save(tmp_path / folder / "a.png")
+    run(*(tmp_path / folder / "a.png" for folder in "xyz"), "--scale", 2, "--out", tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_results_of_before_are_not_enlarged_again(tmp_path: Path) -> None:
+    face().save(tmp_path / "a.png")
+    for _ in range(2):
+        run(tmp_path, "--scale", 2, "--out", tmp_path / "large")
+    assert [p.relative_to(tmp_path).as_posix() for p in (tmp_path / "large").rglob("*")] == ["large/a.png"]
+
+
+def test_one_place_of_several_that_is_no_picture(tmp_path: Path) -> None:
+    face().save(tmp_path / "a.png")
+    (tmp_path / "notes.txt").write_text("hello")
+    result = run(tmp_path / "notes.txt", tmp_path / "a.png", "--scale", 2, "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "skipped" in result.output and (tmp_path / "out" / "a.png").exists()
+
+
+def test_a_name_too_long_to_write_and_one_that_leads_outside(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    face().save(buffer, "PNG")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("n" * 240 + ".png", "good.png", "../../outside.png"):
+            archive.writestr(name, buffer.getvalue())
+    result = run(tmp_path / "set.zip", "--scale", 2, "--out", tmp_path / "deep" / "out")
+    assert "name is too long" in result.output and (tmp_path / "deep" / "out" / "good.png").exists()
+    assert not list(tmp_path.parent.glob("outside*")) and not list(tmp_path.glob("outside*"))
+
+
 def test_inputs_are_never_overwritten(tmp_path: Path) -> None:
     face().save(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
@@ -100,6 +133,31 @@ def test_stdin_to_stdout(tmp_path: Path) -> None:
         assert made.size == (40, 32)
     with pytest.raises(KaoganError, match="cannot be used"):
         run("-", given=b"no picture")
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "words", "message"),
+    [
+        ("RGBA", (20, 16), ["--format", "jpg"], "cannot hold transparency"),
+        ("RGB", (2100, 4), ["--format", "webp", "--scale", 8], "cannot hold 16800 x 32 px"),
+        ("RGB", (20, 16), ["--out", "noending"], "unknown picture format"),
+        ("RGB", (20, 16), ["--scale", 5], "no scale 5"),
+    ],
+)
+def test_stdin_that_cannot_be_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    size: tuple[int, int],
+    words: list[object],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    buffer = io.BytesIO()
+    face(size, mode).save(buffer, "PNG")
+    with pytest.raises(UsageError, match=message):
+        run("-", *words, given=buffer.getvalue())
+    assert not list(tmp_path.iterdir())
 
 
 def test_compare_writes_four_panels_and_tells_the_gain(tmp_path: Path) -> None:
@@ -130,6 +188,8 @@ def test_sample_chains(tmp_path: Path) -> None:
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (2 * 128 + 3 * 2, 2 * 128 + 3 * 2)
     assert isinstance(CliRunner().invoke(app, [*words[:5], "3"]).exception, UsageError)
+    error = CliRunner().invoke(app, ["sample", str(MODEL), "--count", "10000", "--upscale", "8"]).exception
+    assert isinstance(error, UsageError) and "megapixels" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +203,9 @@ def test_sample_chains(tmp_path: Path) -> None:
         (["a.png", "--tile", "3"], "at least 16 px"),
         (["-", "a.png"], "one picture by itself"),
         (["empty"], "no pictures in empty"),
+        (["a.png", "--out", "large.tif"], "not as .tif"),
+        ([str(MODEL), "--compare", "--count", "0"], "1 to 64 faces"),
+        ([str(MODEL), "--compare", "--scale", "0"], "no scale 0"),
     ],
 )
 def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str) -> None:

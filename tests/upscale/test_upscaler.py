@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,7 +15,10 @@ from safetensors.torch import load_file, save_file
 
 import kaogan
 from kaogan.errors import KaoganError, UsageError
+from kaogan.images import to_float
 from kaogan.importing.srgan import import_upscaler
+from kaogan.upscale.evaluate import evaluate
+from kaogan.upscale.lpips import find_lpips
 from kaogan.upscale.model import Upscaler, load_upscaler, names, save_upscaler
 from kaogan.upscale.networks import SRGANGenerator, SRGANSettings
 from tests.small import TINY_UPSCALER as TINY
@@ -119,7 +125,6 @@ def test_srgans_weights_are_imported(tmp_path: Path, pictures: np.ndarray) -> No
 
 def test_the_upscaler_inside_the_package_beats_bicubic_on_drawn_faces() -> None:
     from kaogan.data.avatars import draw_many
-    from kaogan.upscale.evaluate import evaluate
 
     assert "kao-sr" in names()
     ours = kaogan.load("kao-sr")
@@ -127,6 +132,32 @@ def test_the_upscaler_inside_the_package_beats_bicubic_on_drawn_faces() -> None:
     for scale in (2, 4, 8):
         results = evaluate(originals, scale, {"ours": lambda x, s=scale: ours.upscale(x, s)})  # type: ignore[misc]
         assert results["ours"].wins(results["bicubic"], "psnr") == 3
+
+
+class StandIn(torch.nn.Module):
+    """In the place of LPIPS: the mean absolute difference, (N, 1, 1, 1)."""
+
+    def __init__(self, net: str, verbose: bool) -> None:
+        super().__init__()
+        assert net == "alex"
+
+    def forward(self, made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return (made - wanted).abs().mean((1, 2, 3), keepdim=True)
+
+
+def test_lpips_is_measured_only_where_its_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("lpips")
+    module.__spec__, module.LPIPS = ModuleSpec("lpips", None), StandIn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lpips", module)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert find_lpips() is None
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth").write_bytes(b"")
+    originals = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    result = evaluate(originals, 2, {"same": lambda low: originals, "flat": lambda low: originals * 0}, False)
+    assert result["same"].measures[-1] == "lpips" and result["same"].wins(result["flat"], "lpips") == 2
+    wanted = [float((to_float(one[None]) + 1).abs().mean()) for one in originals]
+    assert np.allclose(result["flat"].lpips, wanted, atol=1e-5)
 
 
 def test_mean_colour_stays(tmp_path: Path) -> None:
