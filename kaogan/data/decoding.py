@@ -207,7 +207,9 @@ def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
         picture = Image.alpha_composite(white, layer).convert("RGB")
     elif picture.mode not in ("RGB", "L", "1"):
         picture = picture.convert("RGB")
-    return picture.convert(target) if picture.mode != target else picture.copy()
+    if picture.mode != target:
+        return picture.convert(target)
+    return picture.copy() if getattr(picture, "n_frames", 1) > 1 else picture  # of one frame, it is read for good
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from kaogan.data.cache import in_order
 from kaogan.prepare.comparing import coarse, differences, rough_difference
 from kaogan.prepare.hashing import HASH_SIZE, SIDE, mirrored, perceptual_hash
 
@@ -24,7 +25,7 @@ DIMENSIONS = 16  # more would tell strangers apart no better, but slow the tree
 RADIUS = 150.0  # hash distance, grey levels; 95 % of copies cut by up to 8 % a side are nearer
 NEIGHBOURS = 12
 MEAN = 0.4  # of the limit on a patch: the limit on the mean over all
-_BATCH = 256
+_COMPARED, _ASKED, _BLOCK = 256, 8192, 8192  # at a time: pairs, pictures, hashes
 # Looser than for a copy: another expression of the same drawing, which should not be on both sides of a split.
 ALIKE_WORST, ALIKE_MEAN = 45.0, 9.0
 
@@ -60,7 +61,10 @@ def find_copies(
     search.collapse(contents, EXACT)
     hashes, prints, search.coarse = _hashes(take, count, progress)
     search.collapse(prints, NEAR)
-    points, flipped = _project(hashes, hashes), _project(hashes, mirrored(hashes))
+    components = _components(hashes)
+    points = _project(hashes, *components)
+    flipped = _project(mirrored(hashes), *components) if mirror else points
+    del hashes
     asked = np.flatnonzero(search.kind == KEPT)
     while len(asked):
         full = search.round(points, flipped, asked)
@@ -101,14 +105,18 @@ class _Search:
         left = np.flatnonzero(self.kind == KEPT)
         tree = cKDTree(points[left])
         pairs, full = [], np.zeros(len(self.kind), bool)
-        for turned, query in ((0, points), (1, flipped)) if self._mirror else ((0, points),):
-            count = min(NEIGHBOURS + 1, len(left))
-            _, found = tree.query(query[asked], k=[*range(1, count + 1)], distance_upper_bound=RADIUS, workers=-1)
-            at, column = np.nonzero(found < len(left))
-            a, b = asked[at], left[found[at, column]]
-            full[asked[found[:, -1] < len(left)]] = True
-            a, b = np.minimum(a, b), np.maximum(a, b)
-            pairs.append(((a * len(self.kind) + b) * 2 + turned)[a != b])
+        columns = [*range(1, min(NEIGHBOURS + 1, len(left)) + 1)]
+        done = 0
+        for part in _parts(asked, _ASKED):
+            for turned, query in ((0, points), (1, flipped)) if self._mirror else ((0, points),):
+                _, found = tree.query(query[part], k=columns, distance_upper_bound=RADIUS, workers=-1)
+                at, column = np.nonzero(found < len(left))
+                a, b = part[at], left[found[at, column]]
+                full[part[found[:, -1] < len(left)]] = True
+                a, b = np.minimum(a, b), np.maximum(a, b)
+                pairs.append(np.unique(((a * len(self.kind) + b) * 2 + turned)[a != b]))
+            done += len(part)
+            self._tell(done, len(asked), "looking for copies")
         codes = np.setdiff1d(np.concatenate(pairs), self._seen)
         self._seen = np.union1d(self._seen, codes)
         self._compare(codes)
@@ -118,15 +126,11 @@ class _Search:
         """First all of them roughly, from memory; then, from the disk, the few that are near."""
         near: list[np.ndarray] = []
         done = 0
-        for part in _parts(codes):
-            a, b, turned = self._pairs(part)
-            second = self.coarse[b]
-            second[turned] = second[turned][:, :, ::-1]
-            near.append(part[rough_difference(self.coarse[a], second) <= max(ALIKE_MEAN, MEAN * self._limit)])
+        for part, alike in in_order(_parts(codes, _COMPARED), self._roughly_alike):
+            near.append(part[alike])
             done += len(part)
-            if self._progress:
-                self._progress(done, len(codes), "comparing look-alikes")
-        for part in _parts(np.concatenate([codes[:0], *near])):
+            self._tell(done, len(codes), "comparing look-alikes")
+        for part in _parts(np.concatenate([codes[:0], *near]), _COMPARED):
             a, b, turned = self._pairs(part)
             first, second = self._take(a), self._take(b)
             second[turned] = second[turned][:, :, ::-1]
@@ -136,6 +140,16 @@ class _Search:
             edges = np.stack([a, b, np.where(turned, MIRRORED, NEAR)], 1)
             self._copies.append(edges[same])
             self._alike.append(edges[alike][:, :2])
+
+    def _roughly_alike(self, codes: np.ndarray) -> np.ndarray:
+        a, b, turned = self._pairs(codes)
+        second = self.coarse[b]
+        second[turned] = second[turned][:, :, ::-1]
+        return rough_difference(self.coarse[a], second) <= max(ALIKE_MEAN, MEAN * self._limit)
+
+    def _tell(self, done: int, total: int, what: str) -> None:
+        if self._progress:
+            self._progress(done, total, what)
 
     def _pairs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(better, worse, is one of them seen in a mirror). Rank decides which is laid over which."""
@@ -180,15 +194,26 @@ def _hashes(take: Take, count: int, progress: Progress | None) -> tuple[np.ndarr
     return hashes, prints, small
 
 
-def _project(sample: np.ndarray, hashes: np.ndarray) -> np.ndarray:
-    """(N, 108) -> (N, 16): the principal components of ``sample``. Distances only shrink, so no copy is lost by it."""
+def _components(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(108,), (108, 16): their mean and principal components."""
     if not len(hashes):
-        return np.empty((0, DIMENSIONS))
-    mean = sample.mean(0, dtype=np.float64)
-    centred = sample.astype(np.float64) - mean
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    # Rounded, so that the last bit of another processor's BLAS does not decide who is a neighbour.
-    return np.round((hashes - mean) @ vectors[:, ::-1][:, :DIMENSIONS], 3)
+        return np.zeros(HASH_SIZE), np.zeros((HASH_SIZE, DIMENSIONS))
+    mean = hashes.mean(0, dtype=np.float64)
+    spread = np.zeros((HASH_SIZE, HASH_SIZE))
+    for at in _batches(len(hashes), _BLOCK):
+        centred = hashes[at] - mean
+        spread += centred.T @ centred
+    _, vectors = np.linalg.eigh(spread)
+    return mean, vectors[:, ::-1][:, :DIMENSIONS]
+
+
+def _project(hashes: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """(N, 108) -> (N, 16). Distances only shrink, so no copy is lost by it."""
+    points = np.empty((len(hashes), DIMENSIONS))
+    for at in _batches(len(hashes), _BLOCK):
+        # Rounded, so that the last bit of another processor's BLAS does not decide who is a neighbour.
+        points[at] = np.round((hashes[at] - mean) @ components, 3)
+    return points
 
 
 def _batches(count: int, size: int) -> Iterator[np.ndarray]:
@@ -196,6 +221,6 @@ def _batches(count: int, size: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + size, count))
 
 
-def _parts(codes: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(codes), _BATCH):
-        yield codes[start : start + _BATCH]
+def _parts(codes: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(codes), size):
+        yield codes[start : start + size]

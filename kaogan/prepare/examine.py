@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,18 +20,19 @@ import numpy as np
 from PIL import Image
 
 from kaogan.data.decoding import MAX_BYTES, BrokenPicture, Header, fit, read_with_header
+from kaogan.prepare import faces as finding
 from kaogan.prepare import shelf
 from kaogan.prepare.checks import measure, why_bad, why_tiny
 from kaogan.prepare.hashing import thumbnail
 from kaogan.prepare.settings import Picture
 
 if TYPE_CHECKING:
-    from kaogan.faces import Detector, Face
+    from kaogan.faces import Face
 
 KEPT_FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
 PREVIEW = 96  # px, longest side
-STRIP = 1024  # rows
+_TOGETHER = 2**20  # px: pictures up to here are held for a whole batch
 UNREAD = "unread"  # the step of a file that could not be read this time: no fault of the picture
 
 
@@ -72,27 +73,55 @@ def examine_many(settings: Picture, store: str | None, files: Iterable[bytes | P
     """``examine`` for a batch: the unit of work that is handed to a process or a cluster.
 
     ``store``: the folder that the pieces are put into; without one (a cluster shares no disk) they are given back.
-    Raises KaoganError when they cannot be written.
+    Raises KaoganError when they cannot be written, and for a face finder that does not work.
     """
     cv2.setNumThreads(1)  # the processes already use every core
+    if settings.crop == "faces":
+        finding.detector()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's hints about odd files
-        found = (examine(settings, file) for file in files)
-        return [_stored(each, store) for each in found] if store else list(found)
-
-
-def _stored(found: Examined, store: str) -> Examined:
-    pieces: list[Piece | Drop] = []
-    for number, piece in enumerate(found.found):
-        if isinstance(piece, Piece):
-            shelf.put(store, f"{found.digest}-{number}", piece.suffix, piece.data)
-            piece = replace(piece, data=b"")
-        pieces.append(piece)
-    return replace(found, found=tuple(pieces))
+        found = _examine_all(settings, files)
+        return [_stored(each, store) for each in found] if store else found
 
 
 def examine(settings: Picture, file: bytes | Path | Drop) -> Examined:
     """``file`` is a path, the bytes of a file, or why there are none."""
+    return _examine_all(settings, [file])[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A file that is a picture large enough."""
+
+    data: bytes
+    digest: str
+    width: int
+    height: int
+    picture: Image.Image
+    header: Header
+
+
+def _examine_all(settings: Picture, files: Iterable[bytes | Path | Drop]) -> list[Examined]:
+    """One by one; but small pictures are held until the faces of all of them are looked for together."""
+    results: list[Examined] = []
+    waiting: dict[int, _Opened] = {}
+    for at, file in enumerate(files):
+        opened = _open(settings, file)
+        if isinstance(opened, _Opened):
+            if settings.crop == "faces" and opened.width * opened.height <= _TOGETHER:
+                waiting[at] = opened
+            else:
+                opened = _pieces(settings, opened)
+        results.append(opened)  # type: ignore[arg-type]
+    faces: Sequence[list[Face] | None] = [None] * len(waiting)
+    with suppress(MemoryError, ValueError, cv2.error):  # of one of them: each on its own tells of which
+        faces = finding.find_many(settings, [opened.picture for opened in waiting.values()])
+    for (at, opened), found in zip(waiting.items(), faces, strict=True):
+        results[at] = _pieces(settings, opened, found)
+    return results
+
+
+def _open(settings: Picture, file: bytes | Path | Drop) -> _Opened | Examined:
     if isinstance(file, Drop):
         return Examined("", 0, 0, (file,))
     try:
@@ -109,15 +138,31 @@ def examine(settings: Picture, file: bytes | Path | Drop) -> Examined:
         width, height = height, width
     if reason := why_tiny(width, height, settings):
         return Examined(digest, width, height, (Drop("tiny", reason, preview(picture)),))
+    return _Opened(data, digest, width, height, picture, header)
+
+
+def _pieces(settings: Picture, opened: _Opened, faces: list[Face] | None = None) -> Examined:
+    """``faces``: those of the picture if they were looked for already."""
     try:
         if settings.crop == "faces":
-            found = _faces(settings, picture, header.format)
+            found = _faces(settings, opened.picture, opened.header.format, faces)
         else:
-            found = [_whole(settings, picture, header, data, width * height)]
+            area = opened.width * opened.height
+            found = [_whole(settings, opened.picture, opened.header, opened.data, area)]
     except (MemoryError, ValueError, OSError, cv2.error) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         found = [Drop("broken", f"cannot be worked on: {first[:120]}")]
-    return Examined(digest, width, height, tuple(found))
+    return Examined(opened.digest, opened.width, opened.height, tuple(found))
+
+
+def _stored(found: Examined, store: str) -> Examined:
+    pieces: list[Piece | Drop] = []
+    for number, piece in enumerate(found.found):
+        if isinstance(piece, Piece):
+            shelf.put(store, f"{found.digest}-{number}", piece.suffix, piece.data)
+            piece = replace(piece, data=b"")
+        pieces.append(piece)
+    return replace(found, found=tuple(pieces))
 
 
 def preview(picture: Image.Image) -> bytes:
@@ -127,17 +172,6 @@ def preview(picture: Image.Image) -> bytes:
         width, height = (max(1, round(side * factor)) for side in picture.size)
         picture = picture.resize((width, height), Image.Resampling.BOX)
     return encoded(picture, "JPEG", quality=80)
-
-
-def pixels_of(picture: Image.Image) -> np.ndarray:
-    """uint8 (H, W, 3) of an RGB picture, by strips: ``np.asarray`` holds the whole three times over."""
-    if picture.height <= STRIP:
-        return np.asarray(picture)
-    pixels = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
-    for top in range(0, picture.height, STRIP):
-        below = min(top + STRIP, picture.height)
-        pixels[top:below] = np.asarray(picture.crop((0, top, picture.width, below)))
-    return pixels
 
 
 def render(settings: Picture, picture: Image.Image) -> Image.Image:
@@ -180,53 +214,29 @@ def _whole(settings: Picture, picture: Image.Image, header: Header, data: bytes,
     return Piece(content, len(content), suffix, *result.size, area, None, 0.0, measures.brightness, small)
 
 
-def _faces(settings: Picture, picture: Image.Image, format: str) -> list[Piece | Drop]:
+def _faces(settings: Picture, picture: Image.Image, format: str, faces: list[Face] | None) -> list[Piece | Drop]:
     """Every face that is sure and large enough. A picture without one is dropped as a whole."""
-    pixels = pixels_of(picture)
-    faces = detector().find(pixels, smallest=settings.smallest_side, threshold=settings.face_score)
+    if faces is None:
+        faces = finding.find(settings, picture)
     if not faces:
         reason = f"no face of {settings.smallest_side} px or more"
         return [Drop("no face", reason, preview(picture))]
-    return [_face(settings, pixels, face, format) for face in faces[: settings.faces]]
+    return [_face(settings, picture, face, format) for face in faces[: settings.faces]]
 
 
-def _face(settings: Picture, pixels: np.ndarray, face: Face, format: str) -> Piece | Drop:
-    from kaogan.faces import crop
-
-    margin = (
-        fitting_margin(settings.margin, face, pixels.shape[1], pixels.shape[0]) if settings.square else settings.margin
-    )
-    cut = Image.fromarray(crop(pixels, face, margin=margin, square=settings.square, upright=settings.upright))
+def _face(settings: Picture, picture: Image.Image, face: Face, format: str) -> Piece | Drop:
+    cut, area = finding.cut(settings, picture, face)
     if reason := why_tiny(round(face.width), round(face.height), settings):
         return Drop("tiny", f"face of {reason}", preview(cut))
     result = render(settings, cut)
-    seen = np.asarray(result)
-    measures = measure(seen)
+    pixels = np.asarray(result)
+    measures = measure(pixels)
     if bad := why_bad(measures, settings):
         return Drop(*bad, preview(result))
     content, suffix = encode(settings, result, format)
     box = (face.x, face.y, face.width, face.height)
-    small, area = thumbnail(seen).tobytes(), cut.width * cut.height
+    small = thumbnail(pixels).tobytes()
     return Piece(content, len(content), suffix, *result.size, area, box, face.score, measures.brightness, small)
-
-
-def fitting_margin(margin: float, face: Face, width: int, height: int) -> float:
-    """The most of ``margin`` that the picture really has around the face, at least 0.
-
-    ``crop`` moves a window inwards by up to half its margin and repeats the edge where that is not enough; a generator
-    would learn the streaks. A tighter frame is the lesser evil.
-    """
-    side = max(face.width, face.height)
-    x, y = face.centre
-    room = min(x, y, width - x, height - y)
-    return max(0.0, min(margin, 2 * (room / side - 0.5), (min(width, height) / side - 1) / 2))
-
-
-@lru_cache(maxsize=1)
-def detector() -> Detector:
-    from kaogan.faces import load_detector
-
-    return load_detector()
 
 
 def _read(path: Path) -> bytes:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -201,36 +202,43 @@ def _notes(run: _Run) -> Iterator[str]:
 
 def _write_tables(run: _Run, result: Result) -> list[str]:
     """Each table whole; the names of all that were written. Tables of an earlier run that are not wanted now go."""
-    texts: dict[str, str] = {}
+    written: list[str] = []
+
+    def place(name: str) -> Path:
+        written.append(name)
+        return run.out / name
+
     for part in sorted({*run.settings.split, *result.parts} if run.settings.split else {""}):
         at = [index for index, each in enumerate(result.parts) if each == part]
         names, rows = [result.names[index] for index in at], [result.rows[index] for index in at]
         prefix = f"{part}/" if part else ""
         if names or not part:
-            texts[f"{prefix}labels.csv"] = tables.labels_table(names, rows, result.columns)
+            tables.write_labels(place(f"{prefix}labels.csv"), names, rows, result.columns)
             if run.settings.labels == "huggingface":
                 inside = [f"images/{name}" for name in names]
-                texts[f"{prefix}metadata.csv"] = tables.labels_table(inside, rows, result.columns, "file_name")
-    texts["origins.csv"] = tables.table(
+                tables.write_labels(place(f"{prefix}metadata.csv"), inside, rows, result.columns, "file_name")
+    tables.write_table(
+        place("origins.csv"),
         ("file", "source", "name", "x", "y", "w", "h", "score"),
         ((result.path(at), *_origin(run, piece.position), *_box(piece)) for at, piece in enumerate(result.pieces)),
     )
-    texts["dropped.csv"] = tables.table(
-        ("source", "name", "step", "reason"), ((d.source, d.name, d.step, d.reason) for d in result.dropped)
+    tables.write_table(
+        place("dropped.csv"),
+        ("source", "name", "step", "reason"),
+        ((d.source, d.name, d.step, d.reason) for d in result.dropped),
     )
     if run.settings.tags.check:
-        texts["doubtful.csv"] = tables.table(
+        tables.write_table(
+            place("doubtful.csv"),
             ("file", "attribute", "label", "tagger", "confidence"),
             ((file, d.attribute, d.label, d.says, f"{d.confidence:.4f}") for file, d in result.doubts),
         )
-    texts["dataset.json"] = _dataset(run, result)
-    for name, text in texts.items():
-        write_text(run.out / name, text)
+    write_text(place("dataset.json"), _dataset(run, result))
     for path in [*run.out.glob("*.csv"), *run.out.glob("*/*.csv")]:
         name = path.relative_to(run.out).as_posix()
-        if name not in texts and path.name in ("labels.csv", "metadata.csv", "doubtful.csv"):
+        if name not in written and path.name in ("labels.csv", "metadata.csv", "doubtful.csv"):
             path.unlink(missing_ok=True)
-    return list(texts)
+    return written
 
 
 def _box(piece: Kept) -> tuple[str, ...]:

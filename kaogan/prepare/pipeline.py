@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from kaogan.errors import KaoganError, UsageError
 from kaogan.files import explain, sweep
-from kaogan.prepare.examine import UNREAD, Drop, Examined, detector, examine_many
+from kaogan.prepare.examine import UNREAD, Drop, Examined, examine_many
 from kaogan.prepare.files import Files, changed, open_files
 from kaogan.prepare.journal import Journal
 from kaogan.prepare.labels import Labels, read_labels
@@ -26,7 +26,7 @@ from kaogan.prepare.workers import map_batches
 
 WORK = ".prepare"
 # Of one unit of work: small enough for a steady bar and a bounded memory, large enough to be worth sending.
-_FILES, _FACE_FILES, _BYTES = 64, 8, 4 * 2**20
+_FILES, _FACE_FILES, _BYTES = 64, 16, 4 * 2**20
 _PREVIEWS = 1000  # kept of each step
 
 Progress = Callable[[int, int, str], None]
@@ -71,8 +71,6 @@ def prepare(
             run = _Run(files, labels, out, work, settings, journal, progress)
             if done := run.unchanged():
                 return done
-            if settings.picture.crop == "faces":
-                detector().self_test()
             run.examine(workers, scheduler)
             return run.finish()
         finally:

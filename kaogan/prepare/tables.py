@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from kaogan.attributes import EYES, HAIR, UNKNOWN, Schema
+from kaogan.files import atomic
 
 Row = dict[str, str]
 _FIRST = ("hair", "eyes")
@@ -22,18 +23,19 @@ def columns_of(rows: Iterable[Row]) -> list[str]:
     return [*(n for n in _FIRST if n in labels), *(n for n in labels if n not in _FIRST), *sure]
 
 
-def labels_table(files: Sequence[str], rows: Sequence[Row], columns: Sequence[str], spelling: str = "file") -> str:
-    return table(
-        (spelling, *columns), ((file, *(row.get(c, "") for c in columns)) for file, row in _paired(files, rows))
-    )
+def write_labels(
+    path: Path, files: Sequence[str], rows: Sequence[Row], columns: Sequence[str], spelling: str = "file"
+) -> None:
+    cells = ((file, *(row.get(c, "") for c in columns)) for file, row in zip(files, rows, strict=True))
+    write_table(path, (spelling, *columns), cells)
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Row by row, so that a long table is never in memory; whole or not at all."""
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def schema(rows: Sequence[Row], columns: Sequence[str]) -> Schema:
@@ -60,7 +62,3 @@ def counts_of(rows: Sequence[Row], name: str) -> Mapping[str, int]:
     for row in rows:
         counts[row.get(name, "")] = counts.get(row.get(name, ""), 0) + 1
     return counts
-
-
-def _paired(files: Sequence[str], rows: Sequence[Row]) -> Iterable[tuple[str, Row]]:
-    return zip(files, rows, strict=True)

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image, ImageFilter
 
 from kaogan.data.avatars import draw
-from kaogan.prepare import examine
 from kaogan.prepare.checks import measure, sharpness, why_bad, why_tiny
 from kaogan.prepare.settings import Picture
 
@@ -94,9 +93,3 @@ def test_tiny(size: int | None, smallest: int | None, limit: int) -> None:
 def test_odd_shapes_are_measured(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     assert np.isfinite(list(vars(measure(picture)).values())).all()
-
-
-def test_pixels_by_strips_are_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (23, 5, 3), dtype=np.uint8)
-    monkeypatch.setattr(examine, "STRIP", 7)
-    assert (examine.pixels_of(Image.fromarray(pixels)) == pixels).all()

@@ -14,8 +14,9 @@ from PIL import Image
 
 from kaogan.data.avatars import EYE_NAMES, HAIR_NAMES, draw, labels_of
 from kaogan.errors import KaoganError
-from kaogan.faces import Face, crop
+from kaogan.faces import Detector, Face, crop
 from kaogan.prepare import examine, prepare
+from kaogan.prepare import faces as finding
 from kaogan.prepare.settings import Tags, make_settings
 from kaogan.prepare.tagging import Doubt, merged
 from tests.prepare.compose import encoded
@@ -102,7 +103,7 @@ def test_avatars_are_tagged_right_and_wrong_labels_doubted(tmp_path: Path, write
 def test_nothing_is_invented_around_a_face_at_the_edge(x: int, y: int, wanted: float) -> None:
     """In a picture of 300 x 260 whose every pixel is different, a face of 60 px is cut out of what is there."""
     face = Face(x, y, 60, 60, 0.9)
-    margin = examine.fitting_margin(0.25, face, 300, 260)
+    margin = finding.fitting_margin(0.25, face, 300, 260)
     assert margin == pytest.approx(min(wanted, margin + 0.001), abs=0.06)
     rows, columns = np.mgrid[0:260, 0:300]
     picture = np.stack([rows % 256, columns % 256, rows // 256 + 2 * (columns // 256)], 2).astype(np.uint8)
@@ -128,13 +129,52 @@ def test_a_face_finder_that_does_not_work_is_told_at_the_start(
 ) -> None:
     write(tmp_path / "in" / "a.png", canvas([]))
 
-    class Blind:
-        def self_test(self) -> None:
-            raise KaoganError("the face finder does not find the known face")
-
-    from kaogan.prepare import pipeline
-
-    monkeypatch.setattr(pipeline, "detector", Blind)
-    with pytest.raises(KaoganError, match="does not find the known face"):
+    monkeypatch.setattr(Detector, "find", lambda *_: [])
+    finding.detector.cache_clear()
+    with pytest.raises(KaoganError, match="does not find a face that it must find"):
         prepare([tmp_path / "in"], tmp_path / "set", workers=1)
-    assert examine.detector is not Blind
+    assert not (tmp_path / "set" / "labels.csv").exists()
+
+
+@pytest.mark.parametrize("square", [True, False])
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_face_is_cut_from_a_window_as_from_the_whole(square: bool, upright: bool) -> None:
+    gen = np.random.default_rng(3)
+    pixels = gen.integers(0, 256, (211, 300, 3), dtype=np.uint8)
+    wish = make_settings({"picture": {"square": square, "upright": upright}}).picture
+    for _ in range(200):
+        side = gen.uniform(8, 280)
+        x, y = gen.uniform(0, 300) - side / 2, gen.uniform(0, 211) - side / 2
+        eyes = ((x + 0.3 * side, y + 0.4 * side), (x + 0.7 * side, y + gen.uniform(0.3, 0.6) * side))
+        face = Face(x, y, side, side, 0.9, eyes)
+        margin = finding.fitting_margin(0.25, face, 300, 211) if square else 0.25
+        whole = crop(pixels, face, margin=margin, square=square, upright=upright)
+        got, area = finding.cut(wish, Image.fromarray(pixels), face)
+        assert area == whole.shape[0] * whole.shape[1]
+        # Turned pictures are interpolated in steps of 1/32 px, counted from the corner.
+        assert np.abs(np.asarray(got).astype(int) - whole).max() <= (12 if square and upright else 0)
+
+
+def test_a_large_picture_is_looked_at_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly the same faces in the same places, cut out nearly the same."""
+    page = Image.open(io.BytesIO(canvas([(known_face(900), 300, 200), (known_face(600), 1700, 900)], 2600, 1900)))
+    wish = make_settings({"picture": {"size": 48, "smallest": 250}}).picture
+    usual = sorted(finding.find(wish, page), key=lambda face: face.x)
+    crops = [np.asarray(finding.cut(wish, page, face)[0].resize((48, 48), Image.Resampling.LANCZOS)) for face in usual]
+    monkeypatch.setattr(finding, "LARGE", 1000)
+    found = sorted(finding.find(wish, page), key=lambda face: face.x)
+    assert len(found) == len(usual) == 2
+    for face, other, before in zip(found, usual, crops, strict=True):
+        assert abs(face.x - other.x) < 20 and abs(face.width - other.width) < 20
+        cut, area = finding.cut(wish, page, other)
+        assert cut.width < 300 and area == pytest.approx((1.5 * other.width) ** 2, rel=0.05)
+        assert np.abs(np.asarray(cut.resize((48, 48), Image.Resampling.LANCZOS)).astype(int) - before).mean() < 5  # half a reduced pixel
+
+
+def test_faces_are_the_same_alone_and_in_a_batch() -> None:
+    wish = make_settings({"picture": {"size": 48}}).picture
+    pages = [canvas([(known_face(110), 30 * at, 20 * at)]) for at in range(3)]
+    pages = [*pages, canvas([], 100, 100), b"broken", canvas([(known_face(150), 9, 9)], 200, 200), pages[0]]
+    together = examine.examine_many(wish, None, pages)
+    assert together == [examine.examine(wish, page) for page in pages]
+    assert [len(each.found) for each in together] == [1] * 7 and together[0] == together[-1]
