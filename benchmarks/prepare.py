@@ -1,8 +1,9 @@
 """``kaogan prepare`` against the loop that one would write by hand: Pillow, a difference hash, every pair compared.
 
-    python -m benchmarks.prepare [--count 12000] [--workers 2] [--faces 200] [--hundred-thousand]
+    python -m benchmarks.prepare [--count 12000] [--workers 2] [--faces 400] [--hundred-thousand] [--megapixels]
 
-The last line is JSON. Without ../shared/data, avatars take the place of the pictures.
+The loop stops at the first hash that is near and finds neither mirrored nor cropped copies. Comparing a row at a time
+with NumPy is told as well. The last line is JSON. Without ../shared/data, avatars take the place of the pictures.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import resource
 import tempfile
 import time
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import psutil
 import typer
 from PIL import Image
 
@@ -25,12 +31,25 @@ from benchmarks.timing import Watch
 from kaogan.prepare import make_settings, prepare
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-PLAIN: dict[str, Any] = {"picture": {"crop": "none"}, "tags": {"enabled": False}}
+UNTAGGED: dict[str, Any] = {"tags": {"enabled": False}}
+PLAIN: dict[str, Any] = {**UNTAGGED, "picture": {"crop": "none"}}
 
 
-def plain_loop(archive: Path, out: Path, limit: int = 4) -> int:
-    """Decode, drop what is flat or tiny, hash, compare with every hash kept so far, resize, write. Returns the kept."""
+@dataclass
+class Plain:
+    """What the loop did. ``pairs``: seconds of comparing hashes; ``rows``: the same with NumPy, a row at a time."""
+
+    kept: int
+    seconds: float
+    processor: float
+    pairs: float
+    rows: float
+
+
+def plain_loop(archive: Path, out: Path, limit: int = 4) -> Plain:
+    """Decode, drop what is flat or tiny, hash, compare with every hash kept so far, resize, write."""
     hashes: list[int] = []
+    pairs, began, used = 0.0, time.perf_counter(), time.process_time()
     (out / "images").mkdir(parents=True)
     with zipfile.ZipFile(archive) as opened:
         for name in opened.namelist():
@@ -44,11 +63,19 @@ def plain_loop(archive: Path, out: Path, limit: int = 4) -> int:
                 continue
             small = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.LANCZOS))
             bits = int("".join("01"[int(bit)] for bit in (small[:, 1:] > small[:, :-1]).ravel()), 2)
-            if any((bits ^ other).bit_count() <= limit for other in hashes):
+            start = time.process_time()
+            copy = any((bits ^ other).bit_count() <= limit for other in hashes)
+            pairs += time.process_time() - start
+            if copy:
                 continue
             hashes.append(bits)
             picture.resize((64, 64), Image.Resampling.LANCZOS).save(out / "images" / f"{len(hashes):06d}.png")
-    return len(hashes)
+    seconds, processor = time.perf_counter() - began, time.process_time() - used
+    start = time.process_time()
+    packed = np.array(hashes, np.uint64)
+    for at, one in enumerate(packed):
+        (np.bitwise_count(packed[:at] ^ one) <= limit).any()
+    return Plain(len(hashes), seconds, processor, pairs, time.process_time() - start)
 
 
 def some_of(archive: Path, target: Path, count: int) -> Path:
@@ -86,52 +113,98 @@ def hundred_thousand(archive: Path, target: Path) -> Path:
     return target
 
 
+def hundred_megapixels(target: Path) -> Path:
+    """A folder with a PNG of 10,000 x 10,000 px: the face that the face finder tests itself with, on a ramp."""
+    from kaogan.faces.detector import known_face  # not above: PyTorch would weigh in every process
+
+    face = Image.fromarray(known_face()[0]).resize((2667, 2000), Image.Resampling.LANCZOS)
+    page = Image.linear_gradient("L").resize((10_000, 10_000)).convert("RGB")
+    page.paste(face, (3000, 2500))
+    target.mkdir()
+    page.save(target / "page.png", compress_level=1)
+    return target
+
+
+@dataclass
+class Measured:
+    """One call of ``prepare``, in a process that did nothing before."""
+
+    seconds: float
+    processor: float  # seconds, of all processes
+    kept: int
+    parent: int  # bytes resident at the peak
+    worker: int  # of the largest of its workers
+
+
+def measured(source: Path, out: Path, tree: dict[str, Any], workers: int) -> Measured:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own:
+        return own.submit(_measure, source, out, tree, workers).result()
+
+
+def _measure(source: Path, out: Path, tree: dict[str, Any], workers: int) -> Measured:
+    largest, asked = 0, 0.0
+
+    def look(*_: object) -> None:
+        nonlocal largest, asked
+        if time.monotonic() - asked > 0.5:
+            asked = time.monotonic()
+            largest = max([largest, *(peak(child.pid) for child in psutil.Process().children(recursive=True))])
+
+    began, used = time.perf_counter(), processor_seconds()
+    outcome = prepare([source], out, make_settings(tree), workers=workers, progress=look)
+    seconds, processor = time.perf_counter() - began, processor_seconds() - used
+    return Measured(seconds, processor, outcome.kept, peak(os.getpid()), largest)
+
+
+def peak(process: int) -> int:
+    """Its peak resident size in bytes. That of getrusage begins with the size of the parent."""
+    try:
+        found = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{process}/status").read_text())
+        return int(found[1]) * 1024 if found else 0
+    except OSError:
+        return 0
+
+
 def processor_seconds() -> float:
     """Of this process and its children that have ended; a busy machine changes it less than the time of day."""
     both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(used.ru_utime + used.ru_stime for used in both)
 
 
-def timed(source: Path, out: Path, tree: dict[str, Any], workers: int) -> tuple[float, Any]:
-    began = time.perf_counter()
-    outcome = prepare([source], out, make_settings(tree), workers=workers)
-    return time.perf_counter() - began, outcome
-
-
 def main(
-    count: Annotated[int, typer.Option(help="pictures of getchu64_12k")] = 12_000,
+    count: Annotated[int, typer.Option(help="pictures of getchu64_12k; 0: none")] = 12_000,
     workers: Annotated[int, typer.Option(help="processes")] = 2,
-    faces: Annotated[int, typer.Option(help="pictures of selfie2anime256_1500 to find faces in; 0: none")] = 200,
+    faces: Annotated[int, typer.Option(help="pictures of selfie2anime256_1500 to find faces in; 0: none")] = 400,
     large: Annotated[bool, typer.Option("--hundred-thousand", help="memory and time at 100,000 pictures")] = False,
+    megapixels: Annotated[bool, typer.Option("--megapixels", help="memory of a picture of 100 megapixels")] = False,
 ) -> None:
     """Measure; close everything else first."""
     told: dict[str, Any] = {"count": count, "workers": workers}
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         place = Path(folder)
         archive = SHARED / "getchu64_12k.zip"
-        source = some_of(archive, place / "faces.zip", count)
+        source = some_of(archive, place / "faces.zip", count or 12_000)
         told["of"] = archive.stem if archive.exists() else "avatars"
-        used = processor_seconds()
-        seconds, outcome = timed(source, place / "set", PLAIN, workers)
-        told |= {"seconds": seconds, "pictures_per_second": count / seconds, "kept": outcome.kept}
-        told["processor_seconds"] = processor_seconds() - used
-        told["again"] = timed(source, place / "set", PLAIN, workers)[0]
-        began = time.perf_counter()
-        used = processor_seconds()
-        told["plain_kept"] = plain_loop(source, place / "plain")
-        told["plain_processor_seconds"] = processor_seconds() - used
-        told |= {"plain_seconds": (plain := time.perf_counter() - began), "ratio": plain / seconds}
+        if count:
+            told["prepare"] = asdict(found := measured(source, place / "set", PLAIN, workers))
+            told["pictures_per_second"] = count / found.seconds
+            told["again"] = measured(source, place / "set", PLAIN, workers).seconds
+            told["plain"] = asdict(plain := plain_loop(source, place / "plain"))
+            told["ratio"] = plain.seconds / found.seconds
+            told["processor_ratio"] = plain.processor / found.processor
+            told["processor_ratio_with_rows"] = (plain.processor - plain.pairs + plain.rows) / found.processor
         if faces:
             portraits = some_of(SHARED / "selfie2anime256_1500.zip", place / "portraits.zip", faces)
-            seconds, outcome = timed(portraits, place / "cut", {"tags": {"enabled": False}}, workers)
-            told |= {"faces_per_second": faces / seconds, "faces": outcome.kept}
+            told["faces"] = asdict(found := measured(portraits, place / "cut", UNTAGGED, workers))
+            told["faces_per_second"] = faces / found.seconds
         if large:
             heap = hundred_thousand(source, place / "heap.zip")
-            seconds, outcome = timed(heap, place / "heap", PLAIN, workers)
-            own, child = (
-                resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-            )
-            told["hundred_thousand"] = {"seconds": seconds, "kept": outcome.kept, "peak_bytes": own + workers * child}
+            told["hundred_thousand"] = asdict(measured(heap, place / "heap", PLAIN, workers))
+        if megapixels:
+            page = hundred_megapixels(place / "page")
+            for crop in ("none", "faces"):
+                tree = {**UNTAGGED, "picture": {"crop": crop}}
+                told[f"megapixels, crop {crop}"] = asdict(measured(page, place / crop, tree, 1))
     told |= {"others_used": watch.share, "load": os.getloadavg()[0]}
     print(json.dumps(told))
 
