@@ -25,6 +25,7 @@ from kaogan.networks.kernel5 import (
     Kernel5Generator,
     Kernel5GeneratorSettings,
 )
+from kaogan.networks.projected import ProjectedDiscriminator, ProjectedDiscriminatorSettings
 from kaogan.networks.r3gan import (
     R3GANDiscriminator,
     R3GANDiscriminatorSettings,
@@ -44,6 +45,7 @@ from kaogan.networks.shuffle256 import (
     Shuffle256Generator,
     Shuffle256GeneratorSettings,
 )
+from kaogan.networks.skip import SkipGenerator, SkipGeneratorSettings
 from kaogan.networks.style import (
     StyleGAN2Discriminator,
     StyleGAN2DiscriminatorSettings,
@@ -70,7 +72,8 @@ GeneratorSettings = Annotated[
     | Shuffle256GeneratorSettings
     | StyleGAN2GeneratorSettings
     | StyleGAN3GeneratorSettings
-    | R3GANGeneratorSettings,
+    | R3GANGeneratorSettings
+    | SkipGeneratorSettings,
     Field(discriminator="family"),
 ]
 DiscriminatorSettings = Annotated[
@@ -79,7 +82,8 @@ DiscriminatorSettings = Annotated[
     | Kernel5DiscriminatorSettings
     | Shuffle256DiscriminatorSettings
     | StyleGAN2DiscriminatorSettings
-    | R3GANDiscriminatorSettings,
+    | R3GANDiscriminatorSettings
+    | ProjectedDiscriminatorSettings,
     Field(discriminator="family"),
 ]
 
@@ -91,6 +95,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "stylegan2": StyleGAN2Generator,
     "stylegan3": StyleGAN3Generator,
     "r3gan": R3GANGenerator,
+    "skip": SkipGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DCGANDiscriminator,
@@ -99,6 +104,7 @@ DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "shuffle256": Shuffle256Discriminator,
     "stylegan2": StyleGAN2Discriminator,
     "r3gan": R3GANDiscriminator,
+    "projected": ProjectedDiscriminator,
 }
 
 

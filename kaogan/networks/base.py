@@ -18,8 +18,8 @@ Norm = Literal["batch", "instance", "layer", "none"]
 
 
 class Judgement(NamedTuple):
-    """What a discriminator says of a batch: unbounded ``scores`` (N,), high for real, and, where it has attribute
-    heads, unnormalised ``logits`` (N, A) in the schema's order. Float32 even under a bf16 autocast."""
+    """What a discriminator says of a batch: unbounded ``scores`` (N,), high for real, or (N, H) of several heads, and,
+    where it has attribute heads, unnormalised ``logits`` (N, A) in the schema's order. Float32 even under autocast."""
 
     scores: Tensor
     logits: Tensor | None = None

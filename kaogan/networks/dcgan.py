@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor, nn
 
@@ -65,6 +66,7 @@ class DCGANGeneratorSettings(_Shared):
     upsample: Upsample = Field("transpose", description="how a map doubles; all but transpose use 3×3 convolutions")
     activation: Literal["relu", "leaky"] = Field("relu", description="activation of the hidden maps")
     slope: float = Field(0.2, ge=0, lt=1, description="negative slope when the activation is leaky")
+    smooth: bool = Field(False, description="a fixed 1-2-1 filter before the tanh, which takes checkerboards away")
     tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (system A's colouriser)")
 
 
@@ -86,6 +88,7 @@ class DCGANGenerator(nn.Module):
     ):
         super().__init__()
         s, self.attribute_size = settings, attribute_size
+        self.smooth = s.smooth
         size, stages = doublings("dcgan", image_size)
         widths = s.widths(stages)[::-1]
         body: list[nn.Module] = [ConvTranspose2d(latent_size + attribute_size, widths[0], size, bias=s.bias)]
@@ -120,7 +123,8 @@ class DCGANGenerator(nn.Module):
             normalise_spectra(self.body)
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        return picture(self.last(self.body(condition(latents, attributes, self.attribute_size)[:, :, None, None])))
+        x = self.last(self.body(condition(latents, attributes, self.attribute_size)[:, :, None, None]))
+        return picture(binomial(x) if self.smooth else x)
 
 
 class DCGANDiscriminator(nn.Module):
@@ -152,6 +156,12 @@ class DCGANDiscriminator(nn.Module):
     def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
         features = self.trunk(images)
         return judge(self.score(features), None if self.attributes is None else self.attributes(features))
+
+
+def binomial(x: Tensor) -> Tensor:
+    """The 1-2-1 filter along both sides, (N, C, H, W) -> the same: nothing is left of what alternates from pixel to
+    pixel. Twice a mean of two by two is the same filter."""
+    return F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)
 
 
 def doubler(kind: Upsample, before: int, after: int, kernel: int, bias: bool) -> list[nn.Module]:

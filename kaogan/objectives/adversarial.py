@@ -1,8 +1,9 @@
 """Adversarial objectives: what calling a score real or fake costs.
 
-Scores are unbounded (N,); every function returns one loss per picture (N,). ``opponents`` are the scores of the other
-side, which only the relativistic objective looks at. A label p between 0 and 1 is the expected loss of a picture that
-is real with probability p; for bce that *is* cross-entropy against a soft label, and it gives all the others the same.
+Scores are unbounded: (N,), or (N, H) of a discriminator with several heads, each of which is met on its own. Every loss
+has the shape of its scores. ``opponents`` are the scores of the other side, which only the relativistic objective looks
+at. A label p between 0 and 1 is the expected loss of a picture that is real with probability p; for bce that *is*
+cross-entropy against a soft label, and it gives all the others the same.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ OBJECTIVES: dict[str, Objective] = {
 def discriminator_loss(
     objective: Objective, real: Tensor, fake: Tensor, real_label: Tensor | float = 1.0, fake_label: Tensor | float = 0.0
 ) -> Tensor:
-    """Scores of reals and fakes (N,) each, labels scalar or (N,) -> scalar: the sum of both sides' means."""
+    """Scores of reals and fakes (N,) or (N, H), labels scalar or (N,) -> scalar: the sum of both sides' means."""
     loss = labelled(objective, real, fake, real_label).mean() + labelled(objective, fake, real, fake_label).mean()
     return loss / 2 if objective.paired else loss
 
@@ -66,7 +67,7 @@ def generator_loss(objective: Objective, fake: Tensor, real: Tensor, label: Tens
     """Scores of fakes (and of reals, for a paired objective) -> scalar."""
     loss = objective.generator(fake, real)
     if isinstance(label, Tensor) or label != 1:
-        loss = label * loss + (1 - label) * objective.fake(fake, real)
+        loss = mixed(label, loss, objective.fake(fake, real))
     return loss.mean()
 
 
@@ -76,10 +77,17 @@ def negatives_loss(objective: Objective, scores: Tensor, real: Tensor) -> Tensor
 
 
 def labelled(objective: Objective, scores: Tensor, opponents: Tensor, label: Tensor | float) -> Tensor:
-    """The loss (N,) of pictures that are real with probability ``label``."""
+    """The loss, shaped like ``scores``, of pictures that are real with probability ``label``."""
     if not isinstance(label, Tensor):
         if label == 1:
             return objective.real(scores, opponents)
         if label == 0:
             return objective.fake(scores, opponents)
-    return label * objective.real(scores, opponents) + (1 - label) * objective.fake(scores, opponents)
+    return mixed(label, objective.real(scores, opponents), objective.fake(scores, opponents))
+
+
+def mixed(label: Tensor | float, real: Tensor, fake: Tensor) -> Tensor:
+    """Losses (N,) or (N, H) as real and as fake, weighted by labels, scalar or (N,)."""
+    if isinstance(label, Tensor) and real.ndim > 1:
+        label = label[:, None]
+    return label * real + (1 - label) * fake

@@ -52,7 +52,7 @@ class Views:
         """Take the signs of the scores (N,) of real pictures down."""
         if self.adapts:
             self.adaptive.signs += float(scores.sign().sum())
-            self.adaptive.seen += len(scores)
+            self.adaptive.seen += scores.numel()
 
     def adapt(self, clock: int, batch_size: int) -> None:
         """After a step that began at ``clock``: move p when it is time (Karras et al. 2020b, section 3.1)."""

@@ -1,0 +1,123 @@
+"""The search for the recipe ``kao``: recipes at equal time, by the processor's clock, so that other work counts little.
+
+``python -m benchmarks.search --data SET --out DIR TRIAL...`` trains each trial of search.yaml to its marks, in minutes
+of one core, measures the averaged generator at each, and appends a row to DIR/search.jsonl. The same command goes on
+where it was. ``python -m benchmarks.search --table`` prints the rows of benchmarks/search.jsonl, those of docs/recipes/kao.md, as
+Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from kaogan import api, recipes
+from kaogan.metrics.evaluate import evaluate
+from kaogan.training.loop import Progress
+
+SAMPLES = {"tagger": 5_000, "mobilenet": 5_000}
+EARLY = {"tagger": 5_000, "mobilenet": 2_000}  # before SETTLED minutes; mobilenet looks at 50 pictures a second
+SETTLED = 15
+HERE = Path(__file__).parent
+TRIALS, LOG = HERE / "search.yaml", HERE / "search.jsonl"
+COLUMNS = ("fd/tagger", "fd/mobilenet", "precision/tagger", "recall/tagger")
+
+
+def load_trial(name: str) -> tuple[str, dict[str, Any]]:
+    """The recipe that a trial is based on, and what it sets otherwise; ``base`` names another trial or a recipe."""
+    written = yaml.safe_load(TRIALS.read_text())
+    if name not in written:
+        return name, {}
+    recipe, inherited = load_trial(written[name]["base"])
+    return recipe, inherited | recipes.flatten(written[name].get("set", {}))
+
+
+def run_trial(name: str, data: Path, out: Path, marks: list[float], seed: int) -> None:
+    """Train to each of ``marks`` (minutes), measuring there."""
+    base, settings = load_trial(name)
+    often = {"images": 10_000_000, "run.grid_every": 20_000, "run.stats_every": 256, "run.seed": seed}
+    recipe = recipes.load(base, often | settings)
+    pictures = api.load_data(recipe, data)
+    folder, log = out / f"{name}-{seed}", out / "search.jsonl"
+    known = [row for row in rows(log) if (row["trial"], row["seed"]) == (name, seed)]
+    spent = max((row["seconds"] for row in known), default=0.0)
+    for mark in marks:
+        if any(row["mark"] == mark for row in known):
+            continue
+        began = time.process_time()
+        outcome = api.run(recipe, pictures, folder, on_progress=Alarm(began + 60 * mark - spent))
+        spent += time.process_time() - began
+        row = {"trial": name, "seed": seed, "mark": mark, "seconds": round(spent), "images": outcome.clock}
+        row |= measure(folder, data, SAMPLES if mark >= SETTLED else EARLY)
+        with log.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+class Alarm:
+    """Ends a training, as Ctrl-C does, once the process has used ``end`` seconds of processor time."""
+
+    def __init__(self, end: float) -> None:
+        self.end, self.rung = end, False  # a second Ctrl-C would be obeyed at once
+
+    def __call__(self, progress: Progress) -> None:
+        if time.process_time() >= self.end and not self.rung:
+            self.rung = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def measure(folder: Path, data: Path, samples: dict[str, int]) -> dict[str, list[float]]:
+    """[value, low, high] by the names of metrics and features."""
+    found = {}
+    for extractor, count in samples.items():
+        (result,) = evaluate([folder], data, metrics=("fid", "precision"), features=(extractor,), count=count)
+        for key, measured in result.rows.items():
+            estimate = measured.estimate
+            found[key] = [round(value, 4) for value in (estimate.value, estimate.low, estimate.high)]
+    return found
+
+
+def rows(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def table(log: Path) -> str:
+    """The rows as Markdown, in the order in which they were made."""
+    lines = [f"| trial | seed | minutes | images | {' | '.join(COLUMNS)} |", "|---|---|---|---|" + "---|" * len(COLUMNS)]
+    for row in rows(log):
+        cells = [row["trial"], str(row["seed"]), f"{row['mark']:g}", f"{row['images']:,}"]
+        for column in COLUMNS:
+            value = row.get(column)
+            cells.append("" if value is None else f"{value[0]:.3g} ± {(value[2] - value[1]) / 2:.2g}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", nargs="*")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/getchu64_12k.zip"))
+    parser.add_argument("--out", type=Path, default=Path("runs/search"))
+    parser.add_argument("--marks", default="5,15", help="minutes of one core")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--table", action="store_true", help="only print benchmarks/search.jsonl as Markdown")
+    chosen = parser.parse_args()
+    if chosen.table:
+        print(table(LOG))
+        return
+    torch.set_num_threads(1)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    for name in chosen.trials:
+        run_trial(name, chosen.data, chosen.out, [float(m) for m in chosen.marks.split(",")], chosen.seed)
+
+
+if __name__ == "__main__":
+    main()
