@@ -2,8 +2,7 @@
 
 ``python -m benchmarks.search --data SET --out DIR TRIAL...`` trains each trial of search.yaml to its marks, in minutes
 of one core, measures the averaged generator at each, and appends a row to DIR/search.jsonl. The same command goes on
-where it was. ``python -m benchmarks.search --table`` prints the rows of benchmarks/search.jsonl, those of docs/recipes/kao.md, as
-Markdown.
+where it was. ``python -m benchmarks.search --table`` prints benchmarks/search.jsonl, the log of docs/recipes/kao.md.
 """
 
 from __future__ import annotations
@@ -91,7 +90,10 @@ def rows(log: Path) -> list[dict[str, Any]]:
 
 def table(log: Path) -> str:
     """The rows as Markdown, in the order in which they were made."""
-    lines = [f"| trial | seed | minutes | images | {' | '.join(COLUMNS)} |", "|---|---|---|---|" + "---|" * len(COLUMNS)]
+    lines = [
+        f"| trial | seed | minutes | images | {' | '.join(COLUMNS)} |",
+        "|---|---|---|---|" + "---|" * len(COLUMNS),
+    ]
     for row in rows(log):
         cells = [row["trial"], str(row["seed"]), f"{row['mark']:g}", f"{row['images']:,}"]
         for column in COLUMNS:

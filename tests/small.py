@@ -18,6 +18,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "stylegan2": {"channel_base": 128, "channel_max": 8},
     "stylegan3": {"channel_base": 128, "channel_max": 8},
     "r3gan": {"channel_base": 256, "channel_max": 16},
+    "projected": {"width": 4, "max_width": 8},
 }
 GENERATOR_SIZES: dict[str, dict[str, Any]] = {
     "residual": {"blocks": 2, "start": 4},

@@ -45,7 +45,6 @@ from kaogan.networks.shuffle256 import (
     Shuffle256Generator,
     Shuffle256GeneratorSettings,
 )
-from kaogan.networks.skip import SkipGenerator, SkipGeneratorSettings
 from kaogan.networks.style import (
     StyleGAN2Discriminator,
     StyleGAN2DiscriminatorSettings,
@@ -72,8 +71,7 @@ GeneratorSettings = Annotated[
     | Shuffle256GeneratorSettings
     | StyleGAN2GeneratorSettings
     | StyleGAN3GeneratorSettings
-    | R3GANGeneratorSettings
-    | SkipGeneratorSettings,
+    | R3GANGeneratorSettings,
     Field(discriminator="family"),
 ]
 DiscriminatorSettings = Annotated[
@@ -95,7 +93,6 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "stylegan2": StyleGAN2Generator,
     "stylegan3": StyleGAN3Generator,
     "r3gan": R3GANGenerator,
-    "skip": SkipGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DCGANDiscriminator,

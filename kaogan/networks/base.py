@@ -54,8 +54,10 @@ def condition(latents: Tensor, attributes: Tensor | None, attribute_size: int) -
 
 
 def judge(scores: Tensor, logits: Tensor | None) -> Judgement:
-    """Scores of any shape with N elements and logits (N, A) -> a Judgement that losses can trust to 24 bits."""
-    return Judgement(_widen(scores.flatten()), None if logits is None else _widen(logits))
+    """Scores of any shape with N elements, or (N, H) of several heads, and logits (N, A) -> a Judgement that losses can
+    trust to 24 bits."""
+    scores = scores if scores.ndim == 2 and scores.shape[1] > 1 else scores.flatten()
+    return Judgement(_widen(scores), None if logits is None else _widen(logits))
 
 
 def picture(values: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A discriminator that sees faces as kaogan's tagger does (Sauer et al. 2021, "Projected GANs Converge Faster").
 
-The tagger knows already what faces are made of. It stays as it is; small networks on its maps of 32, 16, 8 and 4 px tell
-real from fake, and one on the pixels, where it is asked for, watches over textures that the tagger overlooks.
+The tagger knows already what faces are made of. It stays as it is; small networks on its maps of 32, 16, 8 and 4 px
+tell real from fake, and one on the pixels, where it is asked for, watches over textures that the tagger overlooks.
 
 Unlike the paper, the maps are not mixed at random before the heads see them: here that made worse pictures
 (docs/recipes/kao.md). The norms of the heads matter: without them real and fake hardly differ in the scores.
@@ -32,7 +32,9 @@ class ProjectedDiscriminatorSettings(Settings):
     family: Literal["projected"] = Field("projected", description="the family of networks")
     width: int = Field(32, ge=1, le=4096, description="channels of the heads' first maps; deeper maps double")
     max_width: int = Field(128, ge=1, le=8192, description="no map of a head has more channels than this")
-    patches: int = Field(0, ge=0, le=4096, description="width of one more head that looks at patches of pixels; 0: none")
+    patches: int = Field(
+        0, ge=0, le=4096, description="width of a further head that looks at patches of pixels; 0: none"
+    )
     norm: Literal["batch", "none"] = Field("batch", description="normalisation of the heads' maps")
     spectral: bool = Field(True, description="spectral norm on every convolution of the heads")
 
@@ -40,7 +42,7 @@ class ProjectedDiscriminatorSettings(Settings):
 class ProjectedDiscriminator(nn.Module):
     """images (N, C, S, S) in [-1, 1] -> Judgement with a score of each head, (N, H).
 
-    Raises UsageError for an S that is not 8, 16, 32, ...; pictures of another size than 64 px are resized for the tagger.
+    Raises UsageError for an S that is not 8, 16, 32, ...; pictures are resized to 64 px for the tagger.
     """
 
     def __init__(
@@ -79,15 +81,66 @@ class Head(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         width = min(max(s.width, before), s.max_width)
-        if size == LAST:
-            layers += convolution(before, width, 3, 1, s)
-        while size > LAST:
-            layers += convolution(before, width, 4, 2, s)
-            before, size, width = width, size // 2, min(2 * width, s.max_width)
-        self.features = before if layers and len(layers) > 3 else width
+        while not layers or size > LAST:
+            layers += halving(before, width, s) if size > LAST else convolution(before, width, 3, 1, s)
+            before, width, size = width, min(2 * width, s.max_width), max(size // 2, LAST)
+        self.features = before
         self.trunk = nn.Sequential(*layers)
-        self.score = normalised(nn.Conv2d(self.features, 1, LAST), s)
+        self.score = normalised(nn.Conv2d(before, 1, LAST), s)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.trunk(x)
         return self.score(x).flatten(1), x.mean((2, 3))
+
+
+class PatchHead(nn.Module):
+    """Pictures (N, C, S, S) -> the mean score (N, 1) of their patches, each 12 px wide."""
+
+    def __init__(self, channels: int, s: ProjectedDiscriminatorSettings):
+        super().__init__()
+        width = s.patches
+        self.trunk = nn.Sequential(
+            normalised(nn.Conv2d(channels, width, 3, padding=1), s),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            *halving(width, width, s),
+            *halving(width, 2 * width, s),
+        )
+        self.score = normalised(nn.Conv2d(2 * width, 1, 1), s)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.score(self.trunk(images)).mean((2, 3))
+
+
+def halving(before: int, after: int, s: ProjectedDiscriminatorSettings) -> list[nn.Module]:
+    return convolution(before, after, 4, 2, s)
+
+
+def convolution(
+    before: int, after: int, kernel: int, stride: int, s: ProjectedDiscriminatorSettings
+) -> list[nn.Module]:  # fmt: skip
+    norm = [nn.BatchNorm2d(after)] if s.norm == "batch" else []
+    return [normalised(nn.Conv2d(before, after, kernel, stride, 1), s), *norm, nn.LeakyReLU(SLOPE, inplace=True)]
+
+
+def normalised(layer: nn.Module, s: ProjectedDiscriminatorSettings) -> nn.Module:
+    return spectral_norm(layer) if s.spectral else layer
+
+
+def for_tagger(images: Tensor) -> Tensor:
+    """Images (N, 1 or 3, S, S) -> (N, 3, 64, 64)."""
+    if images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1)
+    if images.shape[2] == IMAGE_SIZE:
+        return images
+    return F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
+
+
+def frozen_tagger() -> TaggerNetwork:
+    """The tagger's network with buffers for parameters: no optimiser moves them, and no checkpoint repeats them."""
+    with torch.device("cpu"):  # also where networks are only sketched, on the device "meta"
+        network = load_tagger().network
+    for part in network.modules():
+        for name, value in list(part.named_parameters(recurse=False)):
+            delattr(part, name)
+            part.register_buffer(name, value.detach(), persistent=False)
+    return network

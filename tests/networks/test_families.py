@@ -26,6 +26,7 @@ GENERATOR_CASES = {
     "bamsgan": {"family": "dcgan", "width": 8, "norm": "layer", "spectral": True, "attention": [8, 16], "bias": True},
     "dcgan nearest": {"family": "dcgan", "width": 4, "upsample": "nearest", "activation": "leaky", "max_width": 8},
     "dcgan bilinear": {"family": "dcgan", "width": 4, "upsample": "bilinear", "norm": "instance", "init": "pytorch"},
+    "dcgan smooth": {"family": "dcgan", "width": 4, "smooth": True},
     "dcgan shuffle": {"family": "dcgan", "width": 4, "upsample": "shuffle", "tail_blocks": 2, "kernel": 5},
     "dcgan kernel 5": {"family": "dcgan", "width": 4, "kernel": 5, "norm": "none", "init": "glorot"},
     "residual": {"family": "residual", "width": 4, "blocks": 2, "start": 8, "widen_at": [1]},
@@ -75,6 +76,9 @@ DISCRIMINATOR_CASES = {
         "mbstd_num_channels": 0, "architecture": "skip", "conv_clamp": None},
     "r3gan": {
         "family": "r3gan", "channel_base": 256, "channel_max": 16, "blocks": 1, "attribute_head": "classifier"},
+    "projected": {"family": "projected", "width": 4, "max_width": 8},
+    "projected patches": {
+        "family": "projected", "width": 4, "max_width": 8, "patches": 4, "norm": "none", "spectral": False},
 }  # fmt: skip
 
 every_generator = pytest.mark.parametrize("case", GENERATOR_CASES)
@@ -109,6 +113,11 @@ def wake(network: nn.Module) -> nn.Module:
         if name.endswith("contract.weight"):
             nn.init.normal_(parameter, 0, 0.1)
     return network
+
+
+def one_score(judgement: Judgement) -> Tensor:
+    """(N,): of several heads the mean."""
+    return judgement.scores.flatten(1).mean(1) if judgement.scores.ndim > 1 else judgement.scores
 
 
 def noise(count: int = 4) -> tuple[Tensor, Tensor]:
@@ -154,7 +163,8 @@ def test_discriminator_shape(case, size, channels, attribute_sizes):
     with torch.no_grad():
         judgement = network(images)
     assert isinstance(judgement, Judgement)
-    assert judgement.scores.shape == (2,)
+    heads = {"projected": (4,), "projected patches": (5,)}.get(case, ())
+    assert judgement.scores.shape == (2, *heads)
     if attribute_sizes:
         assert judgement.logits.shape == (2, CODE)
     else:
@@ -167,20 +177,26 @@ def test_no_attributes_no_head(case):
     assert count_parameters(discriminator(case, attribute_sizes=())) < count_parameters(discriminator(case))
 
 
-@every_discriminator
+def last_layers(network: nn.Module, family: str) -> list[nn.Module]:
+    if family == "stylegan2":
+        return [network.b4.out]
+    if family == "projected":
+        return [head.score for head in (*network.heads, network.patches)]
+    return [network.score if hasattr(network, "score") else network.heads.score]
+
+
+# A spectrally normalised last layer cannot be scaled.
+@pytest.mark.parametrize("case", [case for case in DISCRIMINATOR_CASES if case != "projected"])
 def test_scores_are_unbounded_logits(case):
     """Nothing squashes the score: scaling the last layer scales it."""
     network = discriminator(case).eval()
     images = pictures()
-    head = {"stylegan2": lambda: network.b4.out, "r3gan": lambda: network.score}.get(
-        DISCRIMINATOR_CASES[case]["family"],
-        lambda: network.score if hasattr(network, "score") else network.heads.score,
-    )()
+    parameters = [p for layer in last_layers(network, DISCRIMINATOR_CASES[case]["family"]) for p in layer.parameters()]
     with torch.no_grad():
-        for parameter in head.parameters():
+        for parameter in parameters:
             parameter.mul_(1e6)
         large = network(images).scores
-        for parameter in head.parameters():
+        for parameter in parameters:
             parameter.mul_(10)
         torch.testing.assert_close(network(images).scores, 10 * large, rtol=1e-4, atol=0)
     assert large.abs().max() > 1
@@ -220,7 +236,7 @@ def test_gradients_reach_every_parameter_of_the_generator(case):
 def test_gradients_reach_every_parameter_of_the_discriminator(case):
     network = discriminator(case)
     judgement = network(pictures())
-    ((judgement.scores * torch.randn(4)).sum() + (judgement.logits * torch.randn(4, CODE)).sum()).backward()
+    ((one_score(judgement) * torch.randn(4)).sum() + (judgement.logits * torch.randn(4, CODE)).sum()).backward()
     assert_all_learn(network)
 
 
@@ -380,7 +396,7 @@ def test_impossible_generator_sizes(case, size, possible):
 
 
 @pytest.mark.parametrize(("case", "size"), [("dcgan", 48), ("residual", 100), ("kernel5", 36), ("shuffle256", 16),
-                                            ("stylegan2", 48)])  # fmt: skip
+                                            ("stylegan2", 48), ("projected", 48)])  # fmt: skip
 def test_impossible_discriminator_sizes(case, size):
     with pytest.raises(UsageError, match=f"'{DISCRIMINATOR_CASES[case]['family']}'.* {size} px.*32, .*64"):
         discriminator(case, size)

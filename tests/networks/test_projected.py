@@ -1,0 +1,99 @@
+"""The projected discriminator: what the tagger sees is judged, and the tagger stays as it is."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kaogan.networks import build_discriminator, build_generator
+from kaogan.networks.dcgan import DCGANGeneratorSettings, binomial
+from kaogan.networks.projected import PatchHead, ProjectedDiscriminatorSettings, for_tagger
+from kaogan.tagger import load_tagger
+
+
+def projected(channels: int = 3, size: int = 64, **settings) -> nn.Module:
+    torch.manual_seed(0)
+    chosen = ProjectedDiscriminatorSettings(width=4, max_width=8, **settings)
+    return build_discriminator(chosen, attribute_sizes=(), image_size=size, channels=channels)
+
+
+def test_the_tagger_is_no_part_of_what_is_trained_or_saved():
+    network = projected()
+    own = load_tagger().network
+    assert not list(network.tagger.parameters())
+    assert not any(key.startswith("tagger") for key in network.state_dict())
+    before = {key: value.clone() for key, value in network.tagger.named_buffers()}
+    assert before.keys() == dict(own.named_parameters()).keys()
+    network.requires_grad_(True)
+    optimiser = torch.optim.SGD(network.parameters(), 1.0)
+    network(torch.rand(4, 3, 64, 64) * 2 - 1).scores.sum().backward()
+    optimiser.step()
+    for key, value in network.tagger.named_buffers():
+        assert torch.equal(value, before[key])
+        assert not value.requires_grad
+
+
+def test_it_sees_the_maps_of_the_tagger():
+    network = projected().eval()
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        maps = load_tagger().network.stages(images)
+        expected = torch.cat([head(x)[0] for head, x in zip(network.heads, maps, strict=True)], 1)
+        torch.testing.assert_close(network(images).scores, expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [16, 64, 256])
+def test_any_size_and_grey_are_seen_at_64_px(size, channels):
+    grey = np.linspace(-1, 1, size, dtype=np.float32)
+    images = torch.from_numpy(np.broadcast_to(grey, (1, channels, size, size)).copy())
+    seen = for_tagger(images)
+    assert seen.shape == (1, 3, 64, 64)
+    assert torch.equal(seen[:, 0], seen[:, 2])
+    expected = torch.linspace(-1, 1, 64).expand(64, 64)
+    assert (seen[0, 0] - expected).abs().max() < 0.07  # but for the borders the same ramp
+
+
+def test_the_head_of_patches_sees_what_the_tagger_cannot():
+    """Fine stripes at 256 px are gone at 64 px."""
+    network = projected(size=256, patches=8, norm="none").eval()
+    plain = torch.zeros(1, 3, 256, 256)
+    stripes = plain.clone()
+    stripes[..., ::2], stripes[..., 1::2] = 1, -1
+    with torch.no_grad():
+        difference = (network(plain).scores - network(stripes).scores).abs()[0]
+    assert difference[-1] > 4 * difference[:-1].max(), difference
+
+
+def test_patches_are_twelve_pixels_wide():
+    head = PatchHead(3, ProjectedDiscriminatorSettings(patches=4, norm="none", spectral=False))
+    images = torch.zeros(1, 3, 64, 64, requires_grad=True)
+    head.score(head.trunk(images))[0, 0, 8, 8].backward()
+    rows = images.grad.abs().sum((0, 1, 3)).nonzero()[:, 0]
+    assert int(rows.max() - rows.min()) + 1 == 12
+
+
+def test_the_binomial_filter():
+    """Against the definition; what alternates from pixel to pixel is gone, what is even stays."""
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    padded = nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    taps = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
+    expected = sum(
+        taps[i] * taps[j] * padded[:, :, i : i + 8, j : j + 8] for i in range(3) for j in range(3)
+    )  # fmt: skip
+    torch.testing.assert_close(binomial(x), expected)
+    board = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))
+    assert binomial(board[None, None])[..., 1:-1, 1:-1].abs().max() == 0
+    assert torch.equal(binomial(torch.ones(1, 1, 8, 8)), torch.ones(1, 1, 8, 8))
+
+
+def test_a_smooth_generator_is_the_plain_one_filtered():
+    size = {"latent_size": 4, "attribute_size": 0, "image_size": 16, "channels": 3}
+    plain = build_generator(DCGANGeneratorSettings(width=4), **size).eval()
+    smooth = build_generator(DCGANGeneratorSettings(width=4, smooth=True), **size).eval()
+    smooth.load_state_dict(plain.state_dict())
+    latents = torch.randn(2, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            smooth(latents), torch.tanh(binomial(torch.atanh(plain(latents)))), atol=1e-5, rtol=0
+        )
