@@ -96,11 +96,17 @@ def table(log: Path) -> str:
     ]
     for row in rows(log):
         cells = [row["trial"], str(row["seed"]), f"{row['mark']:g}", f"{row['images']:,}"]
-        for column in COLUMNS:
-            value = row.get(column)
-            cells.append("" if value is None else f"{value[0]:.3g} ± {(value[2] - value[1]) / 2:.2g}")
+        cells += [cell(row.get(column, [])) for column in COLUMNS]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def cell(measured: list[float]) -> str:
+    """[value, low, high] as "value ± half the interval"; rows of the first hours have the value alone."""
+    if len(measured) < 3:
+        return "".join(f"{value:.3g}" for value in measured)
+    value, low, high = measured
+    return f"{value:.3g} ± {(high - low) / 2:.2g}"
 
 
 def main() -> None:

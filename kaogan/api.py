@@ -19,7 +19,7 @@ from kaogan.training.players import check_networks
 
 
 def train(
-    recipe: str | os.PathLike[str] | Mapping[str, Any],
+    recipe: str | os.PathLike[str] | Mapping[str, Any] = recipes.DEFAULT,
     data: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     *,

@@ -15,7 +15,7 @@ EPILOG = "The same command again resumes exactly where it stopped. 'kaogan recip
 
 def train(
     context: typer.Context,
-    recipe: Annotated[str | None, typer.Argument(help="A published recipe, e.g. dcgan, bamsgan, acgan.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="A published recipe, e.g. dcgan, bamsgan, acgan. (kao)")] = None,
     recipe_file: Annotated[
         Path | None, typer.Option("--recipe", metavar="FILE.yaml", help="A recipe of one's own, instead of a name.")
     ] = None,
@@ -50,7 +50,7 @@ def train(
 
     recipe, words = sort_words(context, recipe)
     refuse_misspelt(context, words, {*Recipe.model_fields, *recipes.SHORTHANDS})
-    if (recipe is None) == (recipe_file is None):
+    if recipe is not None and recipe_file is not None:
         raise UsageError("name one recipe, or give one's own with --recipe FILE.yaml; 'kaogan recipes list' has them")
     overrides = parse_overrides(words)
     for key, value in {"images": images, "image_size": image_size, "batch_size": batch_size, "seed": seed,
@@ -63,7 +63,7 @@ def train(
         from kaogan.cli.train_upscaler import run
 
         raise typer.Exit(run(console, recipe, overrides, data, out, dry_run, allow_changes))
-    resolved = recipes.load(recipe_file or recipe or "", overrides)
+    resolved = recipes.load(recipe_file or recipe or recipes.DEFAULT, overrides)
     if dry_run:
         run_dry(console, resolved, data)
     else:

@@ -58,9 +58,10 @@ class ProjectedDiscriminator(nn.Module):
         doublings("projected", image_size)
         self.tagger = frozen_tagger()
         widths = self.tagger.architecture.widths
-        self.heads = nn.ModuleList(Head(width, IMAGE_SIZE >> (stage + 1), s) for stage, width in enumerate(widths))
+        heads = [Head(width, IMAGE_SIZE >> (stage + 1), s) for stage, width in enumerate(widths)]
+        self.heads = nn.ModuleList(heads)
         self.patches = PatchHead(channels, s) if s.patches else None
-        features = sum(head.features for head in self.heads)
+        features = sum(head.features for head in heads)
         self.attributes = nn.Linear(features, sum(attribute_sizes)) if attribute_sizes else None
 
     def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:

@@ -20,6 +20,9 @@ YAML_LIMIT = 256 * 1024  # bytes
 FOLDER = resources.files(__name__)
 Kind = TypeVar("Kind", bound=Described)
 
+DEFAULT = "kao"
+"""What is trained when no recipe is named."""
+
 # The words of the command line that stand for a leaf of the tree.
 SHORTHANDS = {
     "images": "training.images",

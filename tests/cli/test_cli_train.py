@@ -57,6 +57,10 @@ def test_the_order_of_the_words_does_not_matter(run: Run, tmp_path: Path) -> Non
     assert "batch_size: 8\n" in said.out, "what --help spells wins"
 
 
+def test_kao_is_trained_when_no_recipe_is_named(run: Run) -> None:
+    assert "name: kao\n" in run("train", *TINY, "--dry-run").out
+
+
 def test_dry_run_prints_what_it_would_cost_and_writes_nothing(run: Run, tmp_path: Path) -> None:
     said = run("train", "acgan", *TINY, "--dry-run")
     assert said.code == 0 and list(tmp_path.iterdir()) == []
