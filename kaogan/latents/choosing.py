@@ -114,7 +114,8 @@ def discriminator_score(model: Model, run: Path) -> Score:
 
     @torch.inference_mode()
     def score(pictures: Pictures, codes: Tensor | None) -> np.ndarray:
-        return discriminator(to_float(pictures), codes).scores.numpy()
+        scores = discriminator(to_float(pictures), codes).scores
+        return scores.reshape(len(pictures), -1).mean(1).numpy()  # of several heads
 
     return score
 
