@@ -17,7 +17,10 @@ EPILOG = "Example:  kaogan export runs/acgan --to web --out page   then:  python
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")],
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="A run's or a model's folder; for onnx also kao-sr or another upscaler."),
+    ],
     to: Annotated[
         str,
         typer.Option(
@@ -33,9 +36,19 @@ def export(
     ] = False,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="web: the page's title.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="K", help="web: the seed of the first face. (0)")] = None,
+    upscale: Annotated[
+        bool | None,
+        typer.Option("--upscale/--no-upscale", help="web: enlarging with kao-sr. (if the page stays below 30 MB)"),
+    ] = None,
     upscaler: Annotated[
         list[Path] | None,
-        typer.Option(metavar="ONNX", help="web: a network that enlarges the faces; more than once for more factors."),
+        typer.Option(metavar="ONNX", help="web: a network of your own for it; more than once for more factors."),
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option(metavar="X", help="onnx of an upscaler (kao-sr): 2, 4 or 8 times as large. (4)")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(metavar="S", help="onnx of an upscaler: the side of what it takes, px. (64)")
     ] = None,
     license: Annotated[
         str | None, typer.Option(metavar="ID", help="hub: the licence, as the Hub spells it: cc-by-4.0.")
@@ -56,10 +69,11 @@ def export(
         raise UsageError(f"unknown kind '{to}'{nearest(to, TARGETS)}")
     target = TARGETS[to]
     words = {
-        "half": half, "title": title, "seed": seed, "upscaler": upscaler,
-        "license": license, "push": push, "as": as_, "wrapped": wrapped,
+        "half": half, "title": title, "seed": seed, "upscale": upscale, "upscaler": upscaler,
+        "scale": scale, "size": size, "license": license, "push": push, "as": as_, "wrapped": wrapped,
     }  # fmt: skip
-    given = {key: value for key, value in words.items() if value not in (None, False, [])}
+    defaults = {"half": False, "wrapped": False}
+    given = {key: value for key, value in words.items() if value not in (None, []) and value is not defaults.get(key)}
     for key in given:
         if key not in target.options:
             kinds = ", ".join(name for name, other in TARGETS.items() if key in other.options)
@@ -86,10 +100,17 @@ def _state_dict(model: Path, out: Path, **given: Any) -> None:
 
 
 def _onnx(model: Path, out: Path, **given: Any) -> None:
-    from kaogan.export import export_onnx
+    from kaogan.export import export_onnx, export_upscaler
+    from kaogan.upscale import Upscaler
+    from kaogan.upscale.loading import load
 
+    network = load(model, "cpu")
+    enlarges = isinstance(network, Upscaler)
+    for key in ("scale", "size"):
+        if key in given and not enlarges:
+            raise UsageError(f"--{key} is for upscalers, and {model} is a model of faces")
     with console.status("tracing, and comparing with PyTorch"):
-        path = export_onnx(model, out, **given)
+        path = (export_upscaler if enlarges else export_onnx)(network, out, **given)
     _say(path, f"{_size(path)}, agrees with PyTorch")
 
 
@@ -137,8 +158,8 @@ class _Target:
 
 
 TARGETS = {
-    "web": _Target(_web, "-web", frozenset({"half", "title", "seed", "upscaler"})),
-    "onnx": _Target(_onnx, ".onnx", frozenset({"half"})),
+    "web": _Target(_web, "-web", frozenset({"half", "title", "seed", "upscale", "upscaler"})),
+    "onnx": _Target(_onnx, ".onnx", frozenset({"half", "scale", "size"})),
     "safetensors": _Target(_safetensors, ".safetensors", frozenset({"half"})),
     "hub": _Target(_hub, "-hub", frozenset({"half", "license", "push"})),
     "state-dict": _Target(_state_dict, ".pth", frozenset({"as", "wrapped"})),

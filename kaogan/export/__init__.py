@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from kaogan.export.hub import export_hub, push
     from kaogan.export.onnx_file import export_onnx
     from kaogan.export.single import export_safetensors
+    from kaogan.export.upscaler import export_upscaler
     from kaogan.export.web import export_web
 
-__all__ = ["export_hub", "export_onnx", "export_safetensors", "export_web", "push"]
+__all__ = ["export_hub", "export_onnx", "export_safetensors", "export_upscaler", "export_web", "push"]
 
 _PLACES = {"export_hub": "hub", "push": "hub", "export_onnx": "onnx_file", "export_safetensors": "single",
-           "export_web": "web"}  # fmt: skip
+           "export_upscaler": "upscaler", "export_web": "web"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

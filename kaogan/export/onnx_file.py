@@ -24,6 +24,7 @@ from kaogan.export.plain import plain_twin
 from kaogan.files import atomic
 from kaogan.images import Pictures, grid
 from kaogan.sampling.model import Model, load
+from kaogan.version import __version__
 
 OPSET = 18
 TOLERANCE = 1e-4  # of images in [-1, 1]
@@ -55,14 +56,11 @@ def onnx_bytes(model: Model, half: bool = False) -> tuple[bytes, float]:
     if not error < TOLERANCE:
         raise KaoganError(f"the ONNX graph differs from PyTorch by {error:.1e}, more than {TOLERANCE}: nothing written")
     if half:
-        _halve(proto)
+        halve(proto)
         error = _difference(model, proto.SerializeToString())
         if not error < HALF_TOLERANCE:
             raise KaoganError(f"with half the bits the images differ by {error:.2f} of 2; export without --half")
-    for key, value in _metadata(model).items():
-        proto.metadata_props.add(key=key, value=value)
-    proto.producer_name, proto.producer_version = "kaogan", str(model.config.get("kaogan", ""))
-    return proto.SerializeToString(), error
+    return label(proto, _metadata(model), str(model.config.get("kaogan", ""))), error
 
 
 def needed(module: str) -> Any:
@@ -84,21 +82,45 @@ def _inputs(model: Model, count: int, truncation: float = 0.7) -> dict[str, Tens
 
 def _trace(model: Model) -> Any:
     """The graph as an onnx.ModelProto."""
+    inputs = _inputs(model, 2)
+    arguments = (inputs["latents"], inputs.get("codes"), *([inputs["truncation"]] if model.styled else []))
+    batch = torch.export.Dim("N")
+    shapes = ({0: batch}, {0: batch} if model.attributes else None, *([{}] if model.styled else []))
+    return trace(plain_twin(model), arguments, list(inputs), "images", shapes)
+
+
+def trace(
+    network: torch.nn.Module, arguments: tuple[Tensor | None, ...], inputs: list[str], output: str,
+    shapes: tuple[dict[int, Any] | None, ...],
+) -> Any:  # fmt: skip
+    """The graph of ``network(*arguments)`` as an onnx.ModelProto; ``shapes`` as ``torch.onnx.export`` has them."""
     needed("onnx")
     needed("onnxscript")
-    inputs = _inputs(model, 2)
-    arguments = [inputs["latents"], inputs.get("codes"), *([inputs["truncation"]] if model.styled else [])]
-    batch = torch.export.Dim("N")
-    shapes = [{0: batch}, {0: batch} if model.attributes else None, *([{}] if model.styled else [])]
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
-            plain_twin(model), tuple(arguments), input_names=list(inputs), output_names=["images"],
-            dynamic_shapes=tuple(shapes), opset_version=OPSET, dynamo=True, verbose=False,
+            network, arguments, input_names=inputs, output_names=[output], dynamic_shapes=shapes,
+            opset_version=OPSET, dynamo=True, verbose=False,
         )  # fmt: skip
     assert program is not None
     proto = program.model_proto
     _tidy(proto)
     return proto
+
+
+def label(proto: Any, told: dict[str, str], version: str = __version__) -> bytes:
+    """The content of the file of ``proto`` with what is to be told in its metadata."""
+    for key, value in told.items():
+        proto.metadata_props.add(key=key, value=value)
+    proto.producer_name, proto.producer_version = "kaogan", version
+    return bytes(proto.SerializeToString())
+
+
+def open_session(content: bytes) -> Any:
+    """An onnxruntime.InferenceSession that is quiet and leaves the other cores alone."""
+    runtime = needed("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _tidy(proto: Any) -> None:
@@ -112,10 +134,7 @@ def _tidy(proto: Any) -> None:
 
 def _difference(model: Model, content: bytes) -> float:
     """The largest absolute difference between onnxruntime's images and PyTorch's."""
-    runtime = needed("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
-    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = open_session(content)
     worst = 0.0
     for count, truncation in zip(BATCHES, (1.0, 0.5), strict=True):
         inputs = _inputs(model, count, truncation)
@@ -132,14 +151,15 @@ def _difference(model: Model, content: bytes) -> float:
     return worst
 
 
-def _halve(proto: Any) -> None:
-    """Large float32 weights become float16 with a cast behind each, which runtimes do once, when they load."""
+def halve(proto: Any, exact: bool = False) -> None:
+    """Large float32 weights become float16 with a cast behind each, which runtimes do once, when they load; with
+    ``exact`` only those that lose nothing by it."""
     onnx = needed("onnx")
     casts = []
     for weight in proto.graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
         fits = values.dtype == np.float32 and values.size >= HALVED_FROM and np.abs(values).max() < 65504
-        if not fits:
+        if not fits or (exact and (values.astype(np.float16) != values).any()):
             continue
         name = weight.name
         weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))

@@ -16,15 +16,19 @@ import torch
 from kaogan.convert.staging import staged
 from kaogan.errors import KaoganError, UsageError
 from kaogan.export.onnx_file import needed, onnx_bytes, png
+from kaogan.export.upscaler import upscaler_bytes
 from kaogan.export.vendor import FILES, PACKED, RUNTIME, SOURCE
 from kaogan.networks import count_parameters
 from kaogan.sampling.model import Model, load
+from kaogan.upscale import load_upscaler
 
 PAGE = Path(__file__).resolve().parent / "page"
 MODEL, FIRST, ABOUT = "model.onnx", "first.png", "model.json"
 PLACES = 64  # of the picture that the page compares with Python's
 LARGEST_SEED = 2**53 - 1  # the integers of JavaScript
 SCALES = range(2, 9)
+OWN_SCALES, LARGEST_SIDE = (4, 8), 1024  # of kao-sr, and of what it makes: more takes a browser too long
+WELCOME = 30_000_000  # bytes of a page that a visitor may wait for
 # Fetched when they are needed; all the rest is kept for visits without a network before the first face is drawn.
 LATE = (".onnx", ".wasm" + PACKED)
 
@@ -34,14 +38,17 @@ def export_web(
     folder: str | os.PathLike[str],
     upscaler: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     *,
+    upscale: bool | None = None,
     title: str | None = None,
     seed: int = 0,
     half: bool = False,
 ) -> Path:
     """Write the page to ``folder``; any static server can serve it, from any path.
 
-    ``upscaler`` is an ONNX file, or several of different factors, from images (N, C, S, S) in [-1, 1] to
-    (N, C, kS, kS), k from 2 to 8. ``seed`` is that of the face that the page opens with, 0 to 2^53 - 1. ``half`` halves
+    With ``upscale`` the page can enlarge its faces 4 and 8 times, up to 1024 px, with kao-sr; by default if it stays
+    below 30 MB with that. ``upscaler`` is an ONNX file of one's own, or several of different factors, from images
+    (N, C, S, S) in [-1, 1] to (N, C, kS, kS), k from 2 to 8; kao-sr is left out then where it is not asked for.
+    ``seed`` is that of the face that the page opens with, 0 to 2^53 - 1. ``half`` halves
     the size of the weights. Raises UsageError for a folder that exists, KaoganError as ``export_onnx`` does.
     """
     if not 0 <= seed <= LARGEST_SEED:
@@ -49,14 +56,16 @@ def export_web(
     model = model if isinstance(model, Model) else load(model, "cpu")
     given = [upscaler] if isinstance(upscaler, str | os.PathLike) else list(upscaler or ())
     files: dict[str, bytes] = {}
-    upscalers: list[tuple[int, str]] = []
+    enlargers: dict[int, bytes] = {}
     for path in map(Path, given):
         content, scale = _upscaler(path, model)
-        name = f"upscaler-{scale}.onnx"
-        if name in files:
+        if scale in enlargers:
             raise UsageError(f"{path}: two upscalers enlarge {scale} times; give one of each factor")
-        files[name] = content
-        upscalers.append((scale, name))
+        enlargers[scale] = content
+    if upscale and not _own_scales(model):
+        raise UsageError(
+            f"kao-sr enlarges faces of 8 to {LARGEST_SIDE // OWN_SCALES[0]} px in a page, these are larger"
+        )
 
     with staged(Path(folder)) as stage:  # a place that cannot be written is told of before the long part
         files[MODEL], _ = onnx_bytes(model, half)
@@ -64,7 +73,12 @@ def export_web(
         files |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.iterdir()) if path.is_file()}
         about, files[FIRST] = _about(model, seed)
         about["title"] = title or f"Faces of {_name(model)}"
-        about["upscalers"] = [{"scale": scale, "file": name} for scale, name in sorted(upscalers)]
+        if upscale or (upscale is None and not enlargers):
+            own = {scale: content for scale, content in _own_upscalers(model).items() if scale not in enlargers}
+            if upscale or sum(map(len, [*files.values(), *own.values()])) < WELCOME:
+                enlargers |= own
+        about["upscalers"] = [{"scale": scale, "file": _file(scale)} for scale in sorted(enlargers)]
+        files |= {_file(scale): content for scale, content in enlargers.items()}
         about["bytes"] = {name: len(content) for name, content in files.items() if name.endswith(LATE)}
         _finish(files, about)
         for name, content in files.items():
@@ -139,6 +153,23 @@ def _finish(files: dict[str, bytes], about: Mapping[str, Any]) -> None:
     early = [name for name in sorted(files) if not name.endswith(LATE) and name != "sw.js"]
     release = f"const RELEASE = {json.dumps({'version': version, 'files': early})};"
     files["sw.js"] = files["sw.js"].decode().replace('const RELEASE = { version: "", files: [] };', release).encode()
+
+
+def _file(scale: int) -> str:
+    return f"upscaler-{scale}.onnx"
+
+
+def _own_scales(model: Model) -> list[int]:
+    return [scale for scale in OWN_SCALES if 8 <= model.image_size <= LARGEST_SIDE // scale]
+
+
+def _own_upscalers(model: Model) -> dict[int, bytes]:
+    """kao-sr for the model's pictures, a file for each factor."""
+    upscaler = load_upscaler("kao-sr", "cpu", "fp32")
+    return {
+        scale: upscaler_bytes(upscaler, scale, model.image_size, channels=model.channels)[0]
+        for scale in _own_scales(model)
+    }
 
 
 def _upscaler(path: Path, model: Model) -> tuple[bytes, int]:

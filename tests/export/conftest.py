@@ -66,7 +66,7 @@ def page_folder(coded: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("page")
     upscaler = enlarger(folder / "double.onnx", 2)
-    return export_web(coded, folder / "web", upscaler, title="Tiny <faces>", seed=3)
+    return export_web(coded, folder / "web", upscaler, title="Tiny <faces>", seed=3, upscale=True)
 
 
 class Site:

@@ -13,10 +13,14 @@ import pytest
 import torch
 
 from kaogan.attributes import Schema
-from kaogan.errors import KaoganError
-from kaogan.export import export_onnx, onnx_file
+from kaogan.errors import KaoganError, UsageError
+from kaogan.export import export_onnx, export_upscaler, onnx_file
+from kaogan.export import upscaler as upscaler_file
 from kaogan.export.plain import plain_twin
+from kaogan.export.upscaler import upscaler_bytes
+from kaogan.images import to_float
 from kaogan.sampling.model import Model
+from kaogan.upscale import load_upscaler
 from tests.export.conftest import lively
 from tests.sampling.conftest import tiny_model
 
@@ -120,3 +124,31 @@ def test_without_the_packages_it_says_how_to_get_them(
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(KaoganError, match=r"needs the package 'onnx': pip install 'kaogan\[export\]'"):
         export_onnx(coded, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(("channels", "scale"), [(3, 4), (1, 8)])
+def test_upscalers_enlarge_as_in_pytorch(channels: int, scale: int) -> None:
+    upscaler = load_upscaler("kao-sr", "cpu", "fp32")
+    content, difference = upscaler_bytes(upscaler, scale, 16, channels=channels)
+    told = {each.key: each.value for each in onnx.load_from_string(content).metadata_props}
+    assert told["kaogan.scale"] == str(scale) and difference < 1e-4
+    assert len(content) < 3_000_000, "its weights are float16 and stay so"
+    session = onnxruntime.InferenceSession(content)
+    for count in (1, 4):
+        pictures = tiny_model(Schema(), channels=channels).sample(count, seed=3)
+        (found,) = session.run(["enlarged"], {"images": to_float(pictures).numpy()})
+        assert found.shape == (count, channels, 16 * scale, 16 * scale)
+        right = upscaler.upscale(pictures, scale).transpose(0, 3, 1, 2) / 127.5 - 1
+        assert np.abs(found - right).max() < 1.01 / 127.5 and right.std() > 0.05
+
+
+def test_upscalers_that_cannot_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="no scale 3; choose from 2, 4, 8"):
+        export_upscaler("kao-sr", tmp_path / "a.onnx", 3)
+    with pytest.raises(UsageError, match="8 to 1024 px, not 4"):
+        export_upscaler("kao-sr", tmp_path / "a.onnx", size=4)
+    # Matrices of the interpolation that are rounded to float16, which "half" is allowed to do.
+    monkeypatch.setattr(upscaler_file, "halve", lambda proto, exact: onnx_file.halve(proto))
+    with pytest.raises(KaoganError, match=r"differs from PyTorch by .* nothing written"):
+        export_upscaler("kao-sr", tmp_path / "a.onnx", size=64)
+    assert not list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from kaogan.sampling.model import Model
+from kaogan.upscale import load_upscaler
 from tests.export.conftest import Site
 
 pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
@@ -55,6 +56,13 @@ def visit(browser: Any, page_folder: Path) -> Iterator[Visit]:
 
 def wanted(model: Model, seed: int, number: int = 0, **asked: Any) -> np.ndarray:
     return model.sample(number + 1, seed=seed, **asked)[number].astype(int)
+
+
+def downloaded(page: Any) -> np.ndarray:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download", exact=True).click()
+    assert waiting.value.suggested_filename.endswith(".png")
+    return np.asarray(Image.open(io.BytesIO(Path(waiting.value.path()).read_bytes())).convert("RGB"))
 
 
 def test_a_seed_has_pythons_face(visit: Visit, coded: Model) -> None:
@@ -122,16 +130,29 @@ def test_downloads(visit: Visit) -> None:
 
     def download(size: str) -> np.ndarray:
         visit.page.get_by_label("Size of the download").select_option(size)
-        with visit.page.expect_download() as waiting:
-            visit.page.get_by_role("button", name="Download", exact=True).click()
-        assert waiting.value.suggested_filename.endswith(".png")
-        content = Path(waiting.value.path()).read_bytes()
-        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        return downloaded(visit.page)
 
     assert (download("original") == shown).all()
     assert download("enlarged").shape == (512, 512, 3)
     twice = download("2")  # by the upscaler of the tests, which repeats pixels and inverts them
     assert np.abs(twice.astype(int) - (255 - shown.repeat(2, 0).repeat(2, 1))).max() <= 1
+
+
+def test_enlarging(visit: Visit, coded: Model) -> None:
+    """On the stage and as a file, what kaogan's own upscaler makes of the face; back to the face itself at the end."""
+    shown = visit.picture()
+    upscaler = load_upscaler("kao-sr", "cpu", "fp32")
+    for scale in (8, 4):
+        visit.page.get_by_role("radio", name=f"×{scale}: {16 * scale} px").check()
+        right = upscaler.upscale(shown[None], scale)[0].astype(int)
+        assert np.abs(visit.picture() - right).max() <= 2 and right.std() > 8
+        assert visit.page.locator("#size").input_value() == str(scale)
+        assert np.abs(downloaded(visit.page) - right).max() <= 2
+    visit.page.get_by_role("slider", name="Morph").fill("0.5")
+    assert visit.picture().shape == (64, 64, 3)
+    visit.page.get_by_role("slider", name="Morph").fill("0")
+    visit.page.get_by_role("radio", name="16 px", exact=True).check()
+    assert (visit.picture() == shown).all() and visit.page.locator("#loading").is_hidden()
 
 
 def test_everything_has_a_name_and_fits_a_phone(visit: Visit) -> None:
@@ -149,10 +170,16 @@ def test_without_a_network_after_the_first_visit(browser: Any, page_folder: Path
     visit = Visit(browser, site)
     visit.open("#seed=11&v.hair=orange&v.eyes=red")
     visit.page.evaluate("() => navigator.serviceWorker.ready.then(() => 0)")
+    kept = "async () => (await caches.match('upscaler-8.onnx')) && (await caches.match('upscaler-4.onnx')) && true"
+    visit.page.wait_for_function(kept)
     site.close()  # no server at all
     visit.context.set_offline(True)
     visit.page.reload()
     visit.page.wait_for_selector(READY, state="attached")
-    assert np.abs(visit.picture() - wanted(coded, 11, hair="orange", eyes="red")).max() <= 2
+    face = visit.picture()
+    assert np.abs(face - wanted(coded, 11, hair="orange", eyes="red")).max() <= 2
+    visit.page.get_by_role("radio", name="×8: 128 px").check()
+    right = load_upscaler("kao-sr", "cpu", "fp32").upscale(face[None], 8)[0].astype(int)
+    assert np.abs(visit.picture() - right).max() <= 2
     visit.context.close()
     assert not visit.complaints

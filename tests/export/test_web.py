@@ -35,7 +35,7 @@ def test_the_runtime_is_that_of_the_npm_package() -> None:
 def test_the_folder_is_whole_and_asks_for_nothing_else(page_folder: Path, coded: Model) -> None:
     about = json.loads((page_folder / "model.json").read_text())
     assert about["attributes"] == coded.attributes.to_json() and about["upscalers"] == [
-        {"scale": 2, "file": "upscaler-2.onnx"}
+        {"scale": scale, "file": f"upscaler-{scale}.onnx"} for scale in (2, 4, 8)
     ]
     named = [about["file"], *(file for kind in about["runtime"].values() for file in kind.values())]
     release = json.loads(re.findall(r"const RELEASE = (\{.*\});", (page_folder / "sw.js").read_text())[0])
@@ -66,9 +66,30 @@ def test_a_page_changes_its_version_with_its_model(
     versions = []
     for number, content in enumerate((b"one", b"one", b"another")):
         monkeypatch.setattr(web, "onnx_bytes", lambda model, half, content=content: (content, 0.0))
-        folder = export_web(coded, tmp_path / str(number))
+        folder = export_web(coded, tmp_path / str(number), upscale=False)
         versions.append(json.loads((folder / "model.json").read_text())["version"])
     assert versions[0] == versions[1] != versions[2]
+
+
+def test_whether_a_page_enlarges(coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "onnx_bytes", lambda model, half: (b"model", 0.0))
+    monkeypatch.setattr(web, "upscaler_bytes", lambda upscaler, scale, size, channels: (bytes([scale] * 9), 0.0))
+    double = enlarger(tmp_path / "double.onnx", 2)
+
+    def scales(name: str, *upscaler: Path, **options: bool) -> list[int]:
+        folder = export_web(coded, tmp_path / name, upscaler, **options)
+        return [each["scale"] for each in json.loads((folder / "model.json").read_text())["upscalers"]]
+
+    assert scales("default") == [4, 8] and scales("not", upscale=False) == []
+    assert scales("own", double) == [2] and scales("both", double, upscale=True) == [2, 4, 8]
+    assert (tmp_path / "default/upscaler-8.onnx").read_bytes() == bytes([8] * 9)
+    monkeypatch.setattr(web, "WELCOME", 1000)
+    assert scales("large") == [] and scales("asked", upscale=True) == [4, 8]
+    monkeypatch.setitem(coded.config, "image_size", 256)
+    assert web._own_scales(coded) == [4]
+    monkeypatch.setitem(coded.config, "image_size", 512)
+    with pytest.raises(UsageError, match="kao-sr enlarges faces of 8 to 256 px"):
+        export_web(coded, tmp_path / "huge", upscale=True)
 
 
 def test_bad_places_and_upscalers(page_folder: Path, coded: Model, plain: Model, tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ const GRID = 24;
 const REMEMBERED = 40;
 const MORPH_SECONDS = 3;
 
+const engine = new Engine(showProgress); // its worker starts while the rest loads
 const model = await (await fetch("model.json")).json();
 const memory = `kaogan ${new URL(".", location.href).pathname} `; // pages of one site share their storage
-const engine = new Engine(showProgress);
 const controls = new Map();
 let face = fromAddress() ?? model.start;
 let end = randomFace();
@@ -86,17 +86,60 @@ function latest(work) {
 }
 
 const drawStage = latest(async (vector, label, after) => {
-  const scale = element("sharp").checked ? model.upscalers.at(-1).scale : 1;
-  const drawn = await engine.draw(vector, scale);
+  const scale = playing ? 1 : chosenScale();
+  const drawn = await enlarged(vector, scale);
   picture = drawn.picture;
   paint(element("face"), picture);
   element("face").setAttribute("aria-label", `A drawn face. ${label}`);
   element("face").hidden = false;
   element("first").hidden = element("loading").hidden = true;
   element("caption").textContent = label;
-  speed = speed ? 0.8 * speed + 0.2 * drawn.milliseconds : drawn.milliseconds;
+  if (scale === 1) speed = speed ? 0.8 * speed + 0.2 * drawn.milliseconds : drawn.milliseconds;
   await after?.();
 });
+
+// ---- enlarging
+
+function chosenScale() {
+  return Number(document.querySelector("input[name=scale]:checked")?.value ?? 1);
+}
+
+/** Draws with a bar over the stage while a second network loads and works. */
+async function enlarged(vector, scale) {
+  if (scale === 1) return engine.draw(vector);
+  const size = `${model.image_size * scale} px`;
+  const tell = (done, total) => {
+    if (done < total) waitFor(`Loading the network for ${size}: ${megabytes(done)} of ${megabytes(total)} MB`, done / total);
+    else waitFor(`Enlarging to ${size}`);
+  };
+  try {
+    return await engine.draw(vector, scale, tell);
+  } finally {
+    element("loading").hidden = true;
+  }
+}
+
+/** Without a share the bar only says that something is at work. */
+function waitFor(text, share) {
+  element("loading").hidden = element("progress").hidden = false;
+  if (share === undefined) element("progress").removeAttribute("value");
+  else element("progress").value = share;
+  element("loading-text").textContent = text;
+}
+
+function enlargeControl() {
+  const sizes = [{ scale: 1 }, ...model.upscalers].map(({ scale }) => {
+    const input = make("input", { type: "radio", name: "scale", value: scale, checked: scale === 1 });
+    input.onchange = () => {
+      element("size").value = scale === 1 ? "original" : scale;
+      show(face, { remember: false });
+    };
+    const text = scale === 1 ? `${model.image_size} px` : `×${scale}: ${model.image_size * scale} px`;
+    return make("label", {}, [input, make("span", { className: "chip", textContent: text })]);
+  });
+  element("scales").append(...sizes);
+  element("upscaling").hidden = false;
+}
 
 function show(one, { remember = true } = {}) {
   face = one;
@@ -127,9 +170,9 @@ function python(one, values) {
 
 // ---- morphing
 
-function morph(t) {
-  const vector = blend(model, toVector(model, face), toVector(model, end), t);
-  return drawStage(vector, t > 0 ? `${Math.round(t * 100)} % of the way from seed ${face.seed} to ${end.seed}` : describe(face));
+function morph() {
+  const t = Number(element("morph").value);
+  return drawStage(onStage(), t > 0 ? `${Math.round(t * 100)} % of the way from seed ${face.seed} to ${end.seed}` : describe(face));
 }
 
 async function setEnd(one) {
@@ -145,7 +188,10 @@ function stop() {
 }
 
 async function play() {
-  if (playing) return stop();
+  if (playing) {
+    stop();
+    return morph(); // in the size that was chosen
+  }
   playing = true;
   element("play").setAttribute("aria-pressed", "true");
   element("play").querySelector("span").textContent = "Stop";
@@ -154,7 +200,7 @@ async function play() {
     const phase = ((performance.now() - began) / 1000 / MORPH_SECONDS) % 2;
     const t = phase < 1 ? phase : 2 - phase;
     element("morph").value = t;
-    await morph(t);
+    await morph();
     await new Promise(requestAnimationFrame);
   }
 }
@@ -195,20 +241,33 @@ function toSheet(sheet, one, index, count) {
 
 // ---- what was made before
 
+/** Storage may be closed, as in a private window: then things last as long as the page. */
+function stored(name) {
+  try {
+    return localStorage.getItem(memory + name);
+  } catch {
+    return null;
+  }
+}
+
+function store(name, text) {
+  try {
+    localStorage.setItem(memory + name, text);
+  } catch {
+    // Told above.
+  }
+}
+
 function remembered() {
   try {
-    return JSON.parse(localStorage.getItem(`${memory}faces`) ?? "[]").map(sound).filter(Boolean).slice(0, REMEMBERED);
+    return JSON.parse(stored("faces") ?? "[]").map(sound).filter(Boolean).slice(0, REMEMBERED);
   } catch {
     return [];
   }
 }
 
 function keep() {
-  try {
-    localStorage.setItem(`${memory}faces`, JSON.stringify(past));
-  } catch {
-    // A private window: the faces last as long as the page.
-  }
+  store("faces", JSON.stringify(past));
 }
 
 function rememberFace(one, drawn) {
@@ -233,14 +292,22 @@ async function drawHistory() {
 
 // ---- downloads
 
+/** What is drawn on the stage: the face, or a point of the morph. */
+function onStage() {
+  const t = Number(element("morph").value);
+  return t ? blend(model, toVector(model, face), toVector(model, end), t) : toVector(model, face);
+}
+
 async function download() {
   const size = element("size").value;
   let canvas = toCanvas(picture);
   if (size === "enlarged") {
     canvas = make("canvas", { width: 512, height: 512 });
     paint(canvas, picture);
-  } else if (size !== "original" && Number(element("morph").value) === 0) {
-    canvas = toCanvas((await engine.draw(toVector(model, face), Number(size))).picture);
+  } else {
+    const scale = size === "original" ? 1 : Number(size);
+    const shown = picture.width === scale * model.image_size;
+    if (!shown) canvas = toCanvas((await enlarged(onStage(), scale)).picture);
   }
   save(canvas, `${model.name}-${face.seed}${face.number ? `-${face.number}` : ""}.png`);
 }
@@ -258,10 +325,11 @@ async function copyLink() {
 
 // ---- the page
 
+const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
 function showProgress(done, total) {
-  element("progress").value = done / total;
-  element("loading-text").textContent =
-    done < total ? `Loading the network: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB` : "Starting the network";
+  if (done < total) waitFor(`Loading the network: ${megabytes(done)} of ${megabytes(total)} MB`, done / total);
+  else waitFor("Starting the network", 1); // a bar that moves would cost the start a third of its time
 }
 
 function fail(error) {
@@ -286,10 +354,7 @@ function build() {
   const sizes = [["original", `${size} px`], ["enlarged", "512 px, enlarged"]];
   for (const { scale } of model.upscalers) sizes.push([scale, `${size * scale} px, ×${scale}`]);
   element("size").append(...sizes.map(([value, textContent]) => make("option", { value, textContent })));
-  if (model.upscalers.length) {
-    element("upscaling").hidden = false;
-    element("sharp-text").textContent = `Sharper: enlarge ×${model.upscalers.at(-1).scale} with a second network`;
-  }
+  if (model.upscalers.length) enlargeControl();
   const { values } = resolve(model, face);
   for (const [name, control] of controls) control.set(face.values[name], values[name]);
 }
@@ -305,11 +370,10 @@ function wire() {
   };
   element("truncation").oninput = ({ target }) => show({ ...face, truncation: Number(target.value) }, { remember: false });
   element("truncation").onchange = ({ target }) => show({ ...face, truncation: Number(target.value) });
-  element("sharp").onchange = () => show(face, { remember: false });
-  element("morph").oninput = ({ target }) => { stop(); morph(Number(target.value)); };
+  element("morph").oninput = () => { stop(); morph(); };
   element("morph-a").onclick = () => show(face, { remember: false });
   element("morph-b").onclick = () => setEnd(face);
-  element("swap").onclick = async () => { await setEnd(randomFace()); morph(Number(element("morph").value)); };
+  element("swap").onclick = async () => { await setEnd(randomFace()); morph(); };
   element("play").onclick = play;
   element("draw-grid").onclick = () => drawGrid().catch(fail);
   element("download").onclick = () => download().catch(fail);
@@ -323,38 +387,45 @@ function wire() {
 }
 
 function theme(name) {
+  if (name) store("theme", name);
+  else name = stored("theme");
   if (name) document.documentElement.dataset.theme = name;
-  try {
-    if (name) localStorage.setItem(`${memory}theme`, name);
-    else if ((name = localStorage.getItem(`${memory}theme`))) document.documentElement.dataset.theme = name;
-  } catch {
-    // A private window.
-  }
+}
+
+// Asking for a graphics card takes as long as starting the network: where there was none, the next visit does not ask.
+const noCard = `${model.version} ${navigator.userAgent}`;
+
+function backend() {
+  const forced = new URLSearchParams(location.search).get("backend");
+  return forced ?? (stored("backend") === noCard ? "wasm" : null);
 }
 
 // For tests, and for the curious with the console open.
 window.kaogan = { model, engine, toVector, picture: () => picture, face: () => face, settled: drawStage.settled };
 
+const scope = new URL(".", location.href).href;
+const asked = backend();
+const starting = engine.start(model, asked, `kaogan ${scope} ${model.version}`);
 theme();
 build();
 wire();
-const began = performance.now();
 navigator.serviceWorker?.register("sw.js").catch(() => null); // absent on plain http: then a visit needs the network
-const forced = new URLSearchParams(location.search).get("backend");
 try {
-  const scope = new URL(".", location.href).href;
-  const ready = await engine.start(forced, `kaogan ${scope} ${model.version}`);
+  const ready = await starting;
+  if (ready.backend === "wasm" && !asked) store("backend", noCard);
   for (const id of ["new", "download", "morph", "play", "swap", "draw-grid"]) element(id).disabled = false;
   const shown = past.slice();
   await show(face, { remember: false });
   const names = { wasm: "WebAssembly", webgpu: "WebGPU" };
-  const first = ((performance.now() - began) / 1000).toFixed(1);
+  performance.mark("first face");
+  const first = (performance.now() / 1000).toFixed(1); // from the address to the face
   element("status").textContent =
     `${names[ready.backend]}: first face after ${first} s, ${Math.max(1, Math.round(speed))} ms a face. ${ready.note}`;
   document.documentElement.dataset.backend = ready.backend;
   await setEnd(end);
   if (shown.length) await drawHistory();
   rememberFace(face, picture);
+  engine.keep();
 } catch (error) {
   fail(error);
 }

@@ -11,6 +11,7 @@ export class Engine {
       this.worker.onmessage = ({ data }) => {
         if (data.type === "progress") onProgress(data.done, data.total);
         else if (data.type === "ready") resolve(data);
+        else if (data.type === "step") this.waiting.get(data.id).step?.(data.done, data.total);
         else if (data.id === undefined) reject(new Error(data.message));
         else this.settle(data);
       };
@@ -18,9 +19,15 @@ export class Engine {
     });
   }
 
-  start(backend, cache) {
-    this.worker.postMessage({ type: "start", backend, cache });
+  /** `about` is model.json, `asked` a backend or null, `cache` the name of the page's cache. */
+  start(about, asked, cache) {
+    this.worker.postMessage({ type: "start", about, asked, cache });
     return this.ready;
+  }
+
+  /** Fetches the networks that enlarge, too, so that they are there without a network. */
+  keep() {
+    this.worker.postMessage({ type: "keep" });
   }
 
   settle(data) {
@@ -30,10 +37,10 @@ export class Engine {
     else resolve({ picture: new ImageData(data.pixels, data.side, data.side), milliseconds: data.milliseconds });
   }
 
-  /** {latents, codes, truncation} -> {picture: ImageData, milliseconds}. */
-  draw(vector, scale = 1) {
+  /** {latents, codes, truncation} -> {picture: ImageData, milliseconds}. `step` hears of the loading of what enlarges. */
+  draw(vector, scale = 1, step = undefined) {
     return new Promise((resolve, reject) => {
-      this.waiting.set(this.next, { resolve, reject });
+      this.waiting.set(this.next, { resolve, reject, step });
       this.worker.postMessage({ type: "draw", id: this.next++, scale, ...vector });
     });
   }

@@ -1,31 +1,33 @@
-// The generator, away from the page's thread. Messages in: start, draw; out: progress, ready, face, failed.
+// The generator, away from the page's thread. Messages in: start, draw, keep; out: progress, ready, face, failed.
 
 let model; // model.json
 let session; // of the generator
 let ort;
-let runtime; // "webgpu" or "wasm"
+let backend; // "webgpu" or "wasm"
+let store; // the name of the page's cache
 const SLOW = 400; // ms a face, from where WebAssembly is worth a try
 const upscalers = new Map(); // scale -> session
 const address = (file) => new URL(file, self.location.href).href;
 
 let queue = Promise.resolve(); // one thing after another: a session takes one run at a time
 self.onmessage = ({ data }) => {
-  queue = queue.then(() => (data.type === "start" ? start(data) : draw(data)));
+  if (data.type === "keep") keep();
+  else queue = queue.then(() => (data.type === "start" ? start(data) : draw(data)));
 };
 
-async function start({ backend, cache }) {
+async function start({ about, asked, cache }) {
   const began = performance.now();
+  [model, store] = [about, cache];
   try {
-    model = await (await fetch(address("model.json"))).json();
-    fetchOnce(model.file, cache).catch(() => null); // load() tells of it
-    const kinds = backend === "wasm" || !(await hasWebGPU(backend)) ? ["wasm"] : ["webgpu", "wasm"];
+    fetchOnce(model.file).catch(() => null); // load() tells of it
+    const kinds = asked === "wasm" || !(await hasWebGPU(asked)) ? ["wasm"] : ["webgpu", "wasm"];
     let note = "";
     for (const kind of kinds) {
       try {
-        await load(kind, cache);
+        await load(kind);
         const off = await checkProbe();
         if (kind === "webgpu" && off > 2) throw new Error(`its pictures are off by ${off} of 255`);
-        if (kind === "webgpu" && backend !== kind && (await timeProbe()) > SLOW) throw new Error("it is slow here");
+        if (kind === "webgpu" && asked !== kind && (await timeProbe()) > SLOW) throw new Error("it is slow here");
         if (off > 2) note = `The pictures differ from the original's by up to ${off} of 255 here.`;
         break;
       } catch (error) {
@@ -34,17 +36,17 @@ async function start({ backend, cache }) {
         session = undefined;
       }
     }
-    self.postMessage({ type: "ready", backend: runtime, note, milliseconds: performance.now() - began });
+    self.postMessage({ type: "ready", backend, note, milliseconds: performance.now() - began });
   } catch (error) {
     self.postMessage({ type: "failed", message: String(error?.message ?? error) });
   }
 }
 
 /** Whether there is a graphics card to use; one that the processor plays is slower than WebAssembly. */
-async function hasWebGPU(backend) {
+async function hasWebGPU(asked) {
   if (!model.runtime.webgpu || !self.navigator.gpu || !("Suspending" in WebAssembly)) return false;
   const adapter = await self.navigator.gpu.requestAdapter().catch(() => null);
-  return adapter !== null && (backend === "webgpu" || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter));
+  return adapter !== null && (asked === "webgpu" || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter));
 }
 
 async function timeProbe() {
@@ -56,58 +58,84 @@ async function timeProbe() {
 const fetched = new Map(); // file -> promise of its bytes
 const done = new Map(); // file -> how many are here
 
-function fetchOnce(file, cache) {
-  if (!fetched.has(file)) fetched.set(file, fetchBytes(file, cache, (bytes) => done.set(file, bytes) && report()));
+function fetchOnce(file) {
+  if (!fetched.has(file)) fetched.set(file, fetchBytes(file, report));
   return fetched.get(file);
 }
 
 let wanted = []; // the files that the network starts with
-function report() {
+let reported = 0; // when
+function report(file, bytes) {
+  done.set(file, bytes);
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
   const total = sum(wanted.map((file) => model.bytes[file]));
-  if (total) self.postMessage({ type: "progress", done: sum(wanted.map((file) => done.get(file) ?? 0)), total });
+  const here = sum(wanted.map((file) => done.get(file) ?? 0));
+  if (!total || (here < total && performance.now() - reported < 100)) return;
+  reported = performance.now();
+  self.postMessage({ type: "progress", done: here, total });
 }
 
-async function load(kind, cache) {
+async function load(kind) {
   const files = model.runtime[kind];
   wanted = [files.binary, model.file];
-  const parts = [import(address(files.script)), ...wanted.map((file) => fetchOnce(file, cache))];
-  const [script, binary, weights] = await Promise.all(parts);
+  const compiled = compile(files.binary);
+  self.runtime = { script: address(files.module), compiled }; // for compile.js
+  const parts = [import(address(files.script)), fetchOnce(model.file), compiled];
+  const [script, weights] = await Promise.all(parts);
   ort = script;
-  ort.env.wasm.wasmBinary = await unpack(binary);
-  ort.env.wasm.wasmPaths = { mjs: address(files.module) };
+  ort.env.wasm.wasmPaths = { mjs: address(`compile.js?${kind}`) };
   ort.env.wasm.numThreads = 1; // more need headers that static servers do not send
   ort.env.logLevel = "error";
   session = await createSession(weights, kind);
-  runtime = kind;
+  backend = kind;
 }
 
 function createSession(bytes, kind) {
   return ort.InferenceSession.create(bytes, { executionProviders: [kind], graphOptimizationLevel: "all" });
 }
 
-/** The bytes of a file, from the page's own cache where it is there: then it is also there without a network. */
-async function fetchBytes(file, cacheName, report) {
-  const cache = self.caches && cacheName ? await self.caches.open(cacheName).catch(() => null) : null;
+/** A file's stream, from the page's own cache where it is there: then it is also there without a network. */
+async function open(file, report) {
+  const cache = self.caches && store ? await self.caches.open(store).catch(() => null) : null;
   const found = await cache?.match(address(file));
   const response = found ?? (await fetch(address(file)));
   if (!response.ok) throw new Error(`${file} is missing on the server (${response.status})`);
-  const reader = response.body.getReader();
-  const chunks = [];
-  let size = 0;
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    chunks.push(part.value);
-    report?.((size += part.value.length));
-  }
-  const bytes = new Uint8Array(await new Blob(chunks).arrayBuffer());
   // Refused where the disk is full or in a private window: the page works all the same.
-  if (cache && !found) await cache.put(address(file), new Response(bytes)).catch(() => null);
-  return bytes;
+  if (cache && !found) cache.put(address(file), response.clone()).catch(() => null);
+  let size = 0;
+  const transform = (part, controller) => {
+    report?.(file, (size += part.length));
+    controller.enqueue(part);
+  };
+  return response.body.pipeThrough(new TransformStream({ transform }));
 }
 
-async function unpack(bytes) {
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes.buffer; // a server may have unpacked it already
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+async function fetchBytes(file, report) {
+  return new Uint8Array(await new Response(await open(file, report)).arrayBuffer());
+}
+
+/** The WebAssembly of a file, compiled as it arrives; a server may have unpacked it already. */
+async function compile(file) {
+  const reader = (await open(file, report)).getReader();
+  const first = await reader.read();
+  let stream = new ReadableStream({
+    start: (controller) => controller.enqueue(first.value),
+    pull: async (controller) => {
+      const { done, value } = await reader.read();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+  });
+  if (first.value[0] === 0x1f && first.value[1] === 0x8b) stream = stream.pipeThrough(new DecompressionStream("gzip"));
+  return WebAssembly.compileStreaming(new Response(stream, { headers: { "content-type": "application/wasm" } }));
+}
+
+/** Puts what has not been needed yet into the page's cache, for visits without a network. */
+async function keep() {
+  const cache = self.caches && store && !self.navigator.connection?.saveData ? await self.caches.open(store) : null;
+  for (const { file } of cache ? model.upscalers : []) {
+    if (!(await cache.match(address(file)))) await cache.add(address(file)).catch(() => null);
+  }
 }
 
 /** How far, of 255, this machine's picture of the probe is from the one that Python drew. */
@@ -128,7 +156,7 @@ async function draw({ id, latents, codes, truncation, scale }) {
   try {
     const began = performance.now();
     let images = await generate(latents, codes, truncation);
-    if (scale > 1) images = await enlarge(images, scale);
+    if (scale > 1) images = await enlarge(images, scale, (done, total) => self.postMessage({ type: "step", id, done, total }));
     const { data, side } = toPixels(images);
     const milliseconds = performance.now() - began;
     self.postMessage({ type: "face", id, pixels: data, side, milliseconds }, [data.buffer]);
@@ -137,11 +165,14 @@ async function draw({ id, latents, codes, truncation, scale }) {
   }
 }
 
-async function enlarge(images, scale) {
+/** `step(done, total)` tells how much of the second network is here. */
+async function enlarge(images, scale, step) {
   if (!upscalers.has(scale)) {
     const { file } = model.upscalers.find((each) => each.scale === scale);
-    upscalers.set(scale, await createSession(await fetchBytes(file, null), runtime));
+    const bytes = await fetchBytes(file, (_, size) => step(size, model.bytes[file]));
+    upscalers.set(scale, await createSession(bytes, backend));
   }
+  step(1, 1);
   const upscaler = upscalers.get(scale);
   const clipped = images.data.map((value) => Math.min(1, Math.max(-1, value)));
   const input = new ort.Tensor("float32", clipped, images.dims);
