@@ -22,12 +22,16 @@ def directions(
     method: Annotated[
         str,
         typer.Option(
-            metavar="M", help="sefa: from the weights; pca: where pictures differ most; tagger: hair and eye colours."
+            metavar="M",
+            help="sefa: from the weights; pca: where pictures differ most; tagger: hair and eye colours, for each face "
+            "its own way; regression: the same, one way for all.",
         ),
     ] = "sefa",
     count: Annotated[int, typer.Option(metavar="N", help="How many, of sefa and pca.")] = 8,
-    samples: Annotated[int, typer.Option(metavar="N", help="Pictures to learn from, for pca and tagger.")] = 2000,
-    keep: Annotated[str, typer.Option(metavar="A,B", help="tagger: leave these attributes alone, as in eyes.")] = "",
+    samples: Annotated[int, typer.Option(metavar="N", help="Pictures to learn from, for pca and regression.")] = 2000,
+    keep: Annotated[
+        str, typer.Option(metavar="A,B", help="Attributes to leave alone. (tagger: all others; regression: none)")
+    ] = "",
     layers: Annotated[
         str | None, typer.Option(metavar="L", help="Styles to move: coarse, middle, fine, 3 or 2-5. (all)")
     ] = None,
@@ -36,7 +40,7 @@ def directions(
         Path | None, typer.Option(metavar="FILE.png", help="Also a picture of each direction at five strengths.")
     ] = None,
     span: Annotated[
-        float | None, typer.Option(metavar="X", help="Strengths from -X to X there. (1 of the tagger; 4)")
+        float | None, typer.Option(metavar="X", help="Strengths from -X to X there. (1 of tagger and regression; 4)")
     ] = None,
     face: Annotated[int, typer.Option(metavar="I", help="The face there.")] = 0,
 ) -> None:
@@ -48,14 +52,13 @@ def directions(
 
     if sheet is not None:
         check_still(sheet, "--sheet is a picture")
-    steps = strengths(5, span if span is not None else 1.0 if method == "tagger" else 4.0)
+    steps = strengths(5, span if span is not None else 1.0 if method in ("tagger", "regression") else 4.0)
     base = point(call.model, call.seed, face, **call.attributes)
     with progress_bar("looking") as update:
         found = find_directions(
-            call.model, method, count, samples=samples, seed=call.seed, space=space, layers=layers, progress=update
-        )
-    if kept := listed(keep):
-        found = found.orthogonal_to(*kept)
+            call.model, method, count, samples=samples, seed=call.seed, space=space, layers=layers, keep=listed(keep),
+            progress=update,
+        )  # fmt: skip
     tell(found.save(out))
     console.print(escape(", ".join(found.names)), soft_wrap=True)
     if sheet is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaogan.latents.choosing import Best, best, judge_of
 from kaogan.latents.directions import Directions, load_directions
 from kaogan.latents.editing import edit
+from kaogan.latents.edits import Edits
 from kaogan.latents.finding import find_directions
 from kaogan.latents.grids import mix, sweep
 from kaogan.latents.morphs import morph, morph_along
@@ -16,6 +17,7 @@ from kaogan.latents.projection import Projection, project
 __all__ = [
     "Best",
     "Directions",
+    "Edits",
     "Point",
     "Projection",
     "best",

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from kaogan.errors import KaoganError, UsageError, nearest
-from kaogan.files import atomic, explain
+from kaogan.files import explain
+from kaogan.latents.edits import Edits
+from kaogan.latents.keeping import EDITS, FORMAT, HEADER, MAX_BYTES, VECTORS, write_directions
 from kaogan.latents.points import Point, styled
 from kaogan.sampling.model import Model
-
-FORMAT = 1
-HEADER = "kaogan-directions"
-MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,22 +100,14 @@ class Directions:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a safetensors file. Raises KaoganError."""
-        # One entry, since safetensors writes several in an order that changes from call to call.
-        about = {
-            "format": FORMAT, "space": self.space, "method": self.method, "names": self.names, "layers": self.layers,
-            "keep_length": self.keep_length,
-        }  # fmt: skip
+        about = {"space": self.space, "method": self.method, "names": self.names, "layers": self.layers,
+                 "keep_length": self.keep_length}  # fmt: skip
         tensors = {"vectors": self.vectors.contiguous(), "lengths": self.lengths.contiguous()}
-        try:
-            with atomic(path) as temporary:
-                save_file(tensors, temporary, {HEADER: json.dumps(about)})
-        except SafetensorError as error:
-            raise KaoganError(f"could not write {path}: {error}; is there space on the disk?") from error
-        return Path(path)
+        return write_directions(path, {"format": VECTORS, **about}, tensors)
 
 
-def load_directions(path: str | os.PathLike[str]) -> Directions:
-    """Read what ``Directions.save`` wrote. Raises KaoganError when the file is something else or damaged."""
+def load_directions(path: str | os.PathLike[str]) -> Directions | Edits:
+    """Read what ``save`` of either wrote. Raises KaoganError when the file is something else or damaged."""
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -129,17 +119,27 @@ def load_directions(path: str | os.PathLike[str]) -> Directions:
             about = json.loads(header[HEADER])
             if int(about["format"]) > FORMAT:
                 raise KaoganError(f"{path} was written by a newer kaogan; upgrade kaogan to read it")
+            space, names = str(about["space"]), tuple(map(str, about["names"]))
+            if space not in ("z", "w"):
+                raise KaoganError(f"{path} is damaged: there is no space '{space[:40]}'")
+            if int(about["format"]) == EDITS:
+                return _read_edits(space, names, about, file.get_tensor("size"))
             vectors, lengths = file.get_tensor("vectors").float(), file.get_tensor("lengths").float()
             layers = about["layers"]
             found = Directions(
-                str(about["space"]), tuple(map(str, about["names"])), vectors, lengths, str(about["method"]),
+                space, names, vectors, lengths, str(about["method"]),
                 None if layers is None else (int(layers[0]), int(layers[1])), bool(about["keep_length"]),
             )  # fmt: skip
     except OSError as error:
         raise explain(error, path) from error
     except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
         raise KaoganError(f"{path} is damaged or no file of directions ({' '.join(str(error).split())})") from None
-    whole = vectors.ndim == 2 and lengths.shape == (len(found),) == vectors.shape[:1] and found.space in ("z", "w")
+    whole = vectors.ndim == 2 and lengths.shape == (len(found),) == vectors.shape[:1]
     if not (whole and torch.isfinite(vectors).all() and torch.isfinite(lengths).all()):
         raise KaoganError(f"{path} is damaged: its vectors do not fit its names")
     return found
+
+
+def _read_edits(space: str, names: tuple[str, ...], about: Mapping[str, Any], size: Tensor) -> Edits:
+    keep = about["keep"]
+    return Edits(names, int(size), space, None if keep is None else tuple(map(str, keep)))

@@ -1,8 +1,9 @@
-"""Finding directions: SeFa (closed form), PCA as in GANSpace, and regression on what the tagger sees."""
+"""Finding directions: SeFa (closed form), PCA as in GANSpace, and what the tagger sees, by face or by regression."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from kaogan.errors import KaoganError, UsageError, nearest
 from kaogan.latents.directions import Directions
+from kaogan.latents.edits import Edits
 from kaogan.latents.first_layer import first_features, first_map, style_maps
 from kaogan.latents.grids import layer_range
 from kaogan.latents.paths import law_of
@@ -18,8 +20,8 @@ from kaogan.networks.style import StyleGenerator
 from kaogan.sampling.model import Model, Progress
 from kaogan.tagger import load_tagger
 
-METHODS = ("sefa", "pca", "tagger")
-SAMPLES = 2000  # that PCA and the tagger look at
+METHODS = ("sefa", "pca", "tagger", "regression")
+SAMPLES = 2000  # that PCA and the regression look at
 RIDGE = 0.005  # of the number of samples, for latents of variance 1
 SURE = 4.0  # log-odds that strength 1 is to gain beyond what the average picture lacks: a probability of 98 %
 UNLIKELY = 1e-4  # a probability below it says no more than that
@@ -27,16 +29,18 @@ UNLIKELY = 1e-4  # a probability below it says no more than that
 
 def find_directions(
     model: Model, method: str = "sefa", count: int = 8, *, samples: int = SAMPLES, seed: int = 0,
-    space: str | None = None, layers: str | None = None, progress: Progress | None = None,
-) -> Directions:  # fmt: skip
+    space: str | None = None, layers: str | None = None, keep: Sequence[str] = (), progress: Progress | None = None,
+) -> Directions | Edits:  # fmt: skip
     """Directions of ``model``, in w for a style network and in z for others, unless ``space`` says z.
 
     ``sefa``: the ``count`` directions that the first layers pass on most, the eigenvectors of AᵀA (Shen & Zhou 2021),
     from the weights alone. ``pca``: those along which w, or the activations behind the first layer, vary most over
     ``samples`` pictures, brought back to z by regression (Härkönen et al. 2020, GANSpace). ``tagger``: one for every
-    value of every attribute that kaogan's tagger knows, "hair=blue", by ridge regression of the tagger's log-odds of
-    ``samples`` pictures on their latents; strength 1 is what, by that regression, makes it of an average picture.
-    ``layers`` of a style network are written as for ``mix``. Raises UsageError.
+    value of every attribute that kaogan's tagger knows, "hair=blue", which each face follows its own way, leaving the
+    attributes ``keep`` (by default all others) as they are: see ``Edits``. ``regression``: the same names, but one
+    vector for all faces, by ridge regression of the tagger's log-odds of ``samples`` pictures on their latents;
+    strength 1 is what, by that regression, makes it of an average picture, and what a vector shares with those of
+    ``keep`` is taken out of it. ``layers`` of a style network are written as for ``mix``. Raises UsageError.
     """
     if method not in METHODS:
         raise UsageError(f"unknown method '{method}'{nearest(method, METHODS)}")
@@ -47,7 +51,7 @@ def find_directions(
         styled(model, [])  # tells why there is no w
     if layers is not None and space == "z":
         raise UsageError("layers belong to styles: they are chosen in the space w of a style network")
-    if space == "z" and model.styled and method != "tagger":
+    if space == "z" and model.styled and method in ("sefa", "pca"):
         raise UsageError(f"{method} directions of a style network are in w; leave the space out")
     chosen = None
     if layers is not None:
@@ -55,7 +59,14 @@ def find_directions(
         chosen = (part.start, part.stop - 1)
     check_count(samples, "samples", 2)
     if method == "tagger":
-        return tagger_directions(model, samples, seed, space, chosen, progress)
+        if chosen is not None:
+            raise UsageError("the tagger's directions move all styles; the method regression takes layers")
+        return Edits.of(model, space, keep or None)
+    if method == "regression":
+        found = tagger_directions(model, samples, seed, space, chosen, progress)
+        return found.orthogonal_to(*keep) if keep else found
+    if keep:
+        raise UsageError(f"{method} directions have no names of attributes: there is nothing to be kept")
     size = model.latent_size if space == "z" else _mean_style(model).numel()
     check_count(count, "directions", most=size)
     return (sefa if method == "sefa" else pca)(model, count, samples, seed, chosen)
@@ -123,7 +134,7 @@ def tagger_directions(
     lengths = lengths.clamp(max=2 * float(x.norm(dim=1).mean()))
     vectors = (slopes / steepness.clamp(min=1e-12)[:, None]).float()
     return Directions(
-        space, names, vectors, lengths.float(), "tagger", layers, space == "z" and law_of(model) == "slerp"
+        space, names, vectors, lengths.float(), "regression", layers, space == "z" and law_of(model) == "slerp"
     )
 
 

@@ -12,6 +12,7 @@ from kaogan.sampling.model import Model
 
 if TYPE_CHECKING:
     from kaogan.latents.directions import Directions
+    from kaogan.latents.edits import Edits
 
 Move = Callable[[Point, float], Point]
 
@@ -48,7 +49,7 @@ def toward(model: Model, attribute: str, value: str) -> Move:
     return move
 
 
-def move_of(model: Model, word: str, directions: Directions | None = None, absolute: bool = False) -> Move:
+def move_of(model: Model, word: str, directions: Directions | Edits | None = None, absolute: bool = False) -> Move:
     """The move that a word names: ``7`` or ``-1`` a component of z, a name in ``directions``, or ``hair=pink`` the code
     of a conditional model. Raises UsageError."""
     if word.removeprefix("-").isdigit():

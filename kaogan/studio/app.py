@@ -44,9 +44,12 @@ class Studio:
 
     catalogue: Catalogue
     trainings: Trainings
-    models: Models = field(default_factory=Models)
+    models: Models = field(init=False)
     pictures: Lane = field(default_factory=lambda: Lane("pictures", WAITING))
     jobs: Jobs = field(default_factory=lambda: Jobs(Lane("long work", LONG_WAITING)))
+
+    def __post_init__(self) -> None:
+        self.models = Models(self.catalogue.directions)
 
     def close(self) -> None:
         self.trainings.close()
@@ -94,11 +97,18 @@ async def overview(studio: Studio, request: Request) -> Response:
 
 async def model(studio: Studio, request: Request) -> Response:
     words = request.query_params
-    loaded = await _worked(studio, request, lambda: _loaded(studio, words))
+    files = (await asyncio.to_thread(studio.catalogue.found)).directions
+
+    def look_at() -> tuple[drawing.Loaded, list[str]]:
+        loaded = _loaded(studio, words)
+        return loaded, drawing.fitting(loaded, files)
+
+    loaded, fitting = await _worked(studio, request, look_at)
     model, config = loaded.model, loaded.model.config
     return JSONResponse({
         "image_size": model.image_size, "channels": model.channels, "recipe": config.get("recipe", ""),
         "clock": config.get("clock", 0), "latent": model.latent_size, "styled": model.styled,
+        "directions": fitting,
         "attributes": [{"name": a.name, "values": a.values[:512]} for a in model.attributes.attributes],
         "most": max(1, min(asking.MOST_FACES, asking.MOST_PIXELS // model.image_size**2)),
     })  # fmt: skip
@@ -158,7 +168,9 @@ async def directions(studio: Studio, request: Request) -> Response:
     words = request.query_params
 
     def find() -> Response:
-        method = asking.choice(words, "method", tuple(drawing.METHODS))
+        method = words.get("method", "")
+        if not method.startswith(drawing.FILE):
+            method = asking.choice(words, "method", tuple(drawing.METHODS))
         found = drawing.directions_of(_loaded(studio, words), method)
         return JSONResponse({"method": method, "names": list(found.names), "strongest": asking.STRONGEST})
 

@@ -56,11 +56,15 @@ class Face:
 
 @dataclass(frozen=True)
 class Look:
-    """A face, what is asked of its attributes, and how far it is moved along which directions."""
+    """A face, what is asked of its attributes, and how far it is moved along which directions.
+
+    ``source`` is the method or the file whose directions they are; without it their names tell the method.
+    """
 
     face: Face
     attributes: dict[str, Any]
     moves: dict[str, float]
+    source: str = ""
 
 
 def whole(words: Words, name: str, usual: int, least: int, most: int) -> int:
@@ -143,7 +147,7 @@ def look(words: Words, name: str = "face") -> Look:
     """Raises UsageError."""
     if not words.get(name):
         raise UsageError(f"'{name}' is missing: click a face first")
-    return Look(Face.parse(words[name]), attributes(words), moves(words))
+    return Look(Face.parse(words[name]), attributes(words), moves(words), words.get("d", ""))
 
 
 def packed_look(words: Words, name: str) -> Look:

@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from kaogan.errors import UsageError, nearest
+from kaogan.latents.keeping import holds_directions
 from kaogan.sampling.reading import CONFIG, WEIGHTS
 
 DEPTH = 4  # folders below a root
@@ -32,6 +34,7 @@ class Found:
     models: dict[str, Path] = field(default_factory=dict)
     runs: dict[str, Path] = field(default_factory=dict)
     sets: dict[str, Path] = field(default_factory=dict)
+    directions: dict[str, Path] = field(default_factory=dict)  # files of them
 
 
 class Catalogue:
@@ -63,12 +66,19 @@ class Catalogue:
         """Raises UsageError."""
         return _pick("set of pictures", word, self.found().sets)
 
+    def directions(self, word: str) -> Path:
+        """Raises UsageError."""
+        return _pick("file of directions", word, self.found().directions)
+
     def _search(self) -> Found:
         found = Found()
         for number, root in enumerate(self.roots):
             for folder, files in _folders(root):
                 inside = folder.relative_to(root).as_posix()
                 word = root.name if inside == "." else inside if number == 0 else f"{root.name}/{inside}"
+                for name in sorted(files):
+                    if name.endswith(".safetensors") and name != WEIGHTS and _tells_directions(folder / name):
+                        found.directions[name if folder == root and number == 0 else f"{word}/{name}"] = folder / name
                 if {CONFIG, WEIGHTS} <= files:
                     found.models[word.removesuffix("/model") if _is_run(folder.parent) else word] = folder
                 elif _is_run(folder):
@@ -87,6 +97,19 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
         whole = depth >= DEPTH or (depth > 0 and {CONFIG, *LABELLED} & kept)
         folders[:] = [] if whole else sorted(f for f in folders if not f.startswith(".") and f not in OTHERS)
         yield path, kept
+
+
+def _tells_directions(path: Path) -> bool:
+    try:
+        stamp = path.stat()
+    except OSError:
+        return False
+    return _holds(path, stamp.st_mtime_ns, stamp.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _holds(path: Path, changed: int, size: int) -> bool:
+    return holds_directions(path)
 
 
 def _is_run(folder: Path) -> bool:

@@ -11,6 +11,7 @@ import threading
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,17 @@ import torch
 
 from kaogan.errors import KaoganError, UsageError, nearest
 from kaogan.images import Pictures, grid
-from kaogan.latents import Point, interpolate, iter_render, points, render, styled, through, with_attributes
+from kaogan.latents import (
+    Point,
+    interpolate,
+    iter_render,
+    load_directions,
+    points,
+    render,
+    styled,
+    through,
+    with_attributes,
+)
 from kaogan.latents.paths import law_of
 from kaogan.randomness import draw_latents, torch_generator
 from kaogan.sampling.film import write_film
@@ -32,8 +43,8 @@ from kaogan.studio.asking import Face, Look
 MOST_MODELS = 4
 MOST_BYTES = 2**30  # of the weights of all models in memory
 MOST_SIDE = 1024  # px of an upscaled face
-METHODS = {"sefa": 8, "pca": 8, "tagger": 0}
-TAGGED = 640  # pictures that the tagger looks at; with fewer the directions are noise
+METHODS = {"sefa": 8, "pca": 8, "tagger": 0}  # how many directions; the tagger's are those that it knows
+FILE = "file:"  # what stands before the word of a file in the place of a method
 FILM_SIDE = 256  # px
 
 
@@ -41,6 +52,7 @@ FILM_SIDE = 256  # px
 class Loaded:
     model: Model
     stamp: tuple[float, ...]
+    find_file: Callable[[str], Path]  # of directions, by its word
     directions: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -51,7 +63,8 @@ class Loaded:
 class Models:
     """The models used last, loaded again when their files have changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, find_file: Callable[[str], Path]) -> None:
+        self._find_file = find_file
         self._loaded: OrderedDict[Path, Loaded] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -64,7 +77,7 @@ class Models:
                 raise KaoganError(f"the model {path.name} is gone; choose another one") from None
             known = self._loaded.get(path)
             if known is None or known.stamp != stamp:
-                known = self._loaded[path] = Loaded(load(path), stamp)
+                known = self._loaded[path] = Loaded(load(path), stamp, self._find_file)
             self._loaded.move_to_end(path)
             while len(self._loaded) > 1 and (
                 len(self._loaded) > MOST_MODELS or sum(each.bytes for each in self._loaded.values()) > MOST_BYTES
@@ -86,7 +99,7 @@ def point_of(loaded: Loaded, look: Look) -> Point:
         point = _step(model, point, replace(face, steps=face.steps[: step + 1]))
     point = with_attributes(model, point, **look.attributes)
     for name, strength in look.moves.items():
-        directions = directions_of(loaded, _method_of(name))
+        directions = directions_of(loaded, look.source or _method_of(name))
         point = directions.prepare(model, [point])[0]
         point = directions.move(point, name, strength)
     return point
@@ -169,13 +182,37 @@ def directions_of(loaded: Loaded, method: str) -> Any:
     find = _part("find_directions")
     if find is None:
         raise UsageError("this kaogan has no directions")
+    if method.startswith(FILE):
+        return _of_file(loaded, loaded.find_file(method.removeprefix(FILE)))
     if method not in METHODS:
         raise UsageError(f"unknown method '{method[:40]}'{nearest(method, METHODS)}")
     if method not in loaded.directions:
         few = min(METHODS[method], loaded.model.latent_size)
-        options: dict[str, Any] = {"samples": TAGGED} if method == "tagger" else {"count": few}
-        loaded.directions[method] = find(loaded.model, method, **options)
+        loaded.directions[method] = find(loaded.model, method, **({"count": few} if few else {}))
     return loaded.directions[method]
+
+
+def _of_file(loaded: Loaded, path: Path) -> Any:
+    """Raises KaoganError for a damaged file, UsageError for directions of another model."""
+    try:
+        key = f"{path} {path.stat().st_mtime_ns}"
+    except OSError:
+        raise KaoganError(f"the file {path.name} is gone; choose other directions") from None
+    if key not in loaded.directions:
+        found = load_directions(path)
+        found.prepare(loaded.model, points(loaded.model))
+        loaded.directions[key] = found
+    return loaded.directions[key]
+
+
+def fitting(loaded: Loaded, files: Mapping[str, Path]) -> list[str]:
+    """The words of those files whose directions are of this kind of model."""
+    words = []
+    for word, path in files.items():
+        with suppress(KaoganError):
+            _of_file(loaded, path)
+            words.append(word)
+    return words
 
 
 def _method_of(name: str) -> str:

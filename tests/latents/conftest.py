@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from kaogan.attributes import Schema
 from kaogan.sampling.model import Model
@@ -51,3 +52,19 @@ def plain() -> Model:
 @pytest.fixture(scope="session")
 def style() -> Model:
     return styled_model()
+
+
+class Colours(nn.Module):
+    """The upper half has the colour z[:3], a band at the height of the eyes z[3:]."""
+
+    def forward(self, z: torch.Tensor, codes: torch.Tensor | None = None) -> torch.Tensor:
+        hair = z[:, :3, None, None].expand(-1, -1, 28, 64)
+        eyes = z[:, 3:, None, None].expand(-1, -1, 36, 64)
+        return torch.cat([hair, eyes], 2).tanh()
+
+
+@pytest.fixture
+def painted() -> Model:
+    model = FAMILIES["z"]()
+    model.generator, model.config = Colours(), {**model.config, "image_size": 64}
+    return model

@@ -129,7 +129,7 @@ def painter(monkeypatch: pytest.MonkeyPatch) -> Model:
 
 
 def test_the_tagger_finds_what_makes_an_attribute(painter: Model) -> None:
-    found = find_directions(painter, "tagger", samples=400)
+    found = find_directions(painter, "regression", samples=400)
     assert found.names == ("hair=blue", "hair=other", "eyes=green", "eyes=other") and found.keep_length
     blue, green = found.vectors[0], found.vectors[2]
     assert float(blue[0]) > 0.98 and torch.allclose(found.vectors[1], -blue, atol=1e-4)
@@ -216,5 +216,5 @@ def test_networks_whose_first_layer_is_not_linear_are_refused() -> None:
     model = FAMILIES["z"]()
     model.generator = Squared()
     for method in ("sefa", "pca"):
-        with pytest.raises(KaoganError, match="takes z in as it is.*the method tagger can"):
+        with pytest.raises(KaoganError, match=r"takes z in as it is.*the method tagger can"):
             find_directions(model, method, 2, samples=8)

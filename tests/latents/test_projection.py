@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from kaogan.attributes import Schema
 from kaogan.errors import UsageError
@@ -16,7 +15,6 @@ from kaogan.latents.seeing import look, opinions
 from kaogan.latents.variables import Variables
 from kaogan.sampling.model import Model
 from kaogan.tagger import load_tagger
-from tests.latents.conftest import FAMILIES
 from tests.sampling.conftest import tiny_model
 
 
@@ -86,22 +84,6 @@ def test_pictures_are_made_ready(coded: Model) -> None:
     assert (prepare(coded, wide)[2:-2, 2:-2] == (10, 200, 30)).all(), "the centre square"
     grey = tiny_model(Schema(), channels=1)
     assert prepare(grey, wide).shape == (16, 16, 1) and prepare(coded, wide[..., 0]).shape == (16, 16, 3)
-
-
-class Colours(nn.Module):
-    """The upper half has the colour z[:3], a band at the height of the eyes z[3:]."""
-
-    def forward(self, z: torch.Tensor, codes: torch.Tensor | None = None) -> torch.Tensor:
-        hair = z[:, :3, None, None].expand(-1, -1, 28, 64)
-        eyes = z[:, 3:, None, None].expand(-1, -1, 36, 64)
-        return torch.cat([hair, eyes], 2).tanh()
-
-
-@pytest.fixture
-def painted() -> Model:
-    model = FAMILIES["z"]()
-    model.generator, model.config = Colours(), {**model.config, "image_size": 64}
-    return model
 
 
 def test_an_edit_reaches_the_value_and_keeps_the_rest(painted: Model) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import uvicorn
 
 from kaogan.data.avatars import write_set
+from kaogan.latents import Directions
 from kaogan.studio.app import build_app
 from kaogan.studio.catalogue import Catalogue
 from kaogan.studio.serve import listen
@@ -32,6 +34,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_model().save(home / "tiny", preview=blank)
     styled_model().save(home / "deep/styled", preview=blank)
     write_set(home / "avatars", 60, 16)
+    for name, size in (("mine", 6), ("odd", 7)):
+        vector = torch.ones(1, size) / size**0.5
+        Directions("z", ("smile",), vector, torch.ones(1), "hand").save(home / f"{name}.safetensors")
     return home
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from kaogan.latents import load_directions, point, render
 from kaogan.sampling.model import load
 from kaogan.studio import drawing
 
@@ -94,6 +95,33 @@ def test_the_grid_shows_what_the_controls_say(visit, home):
     page.wait_for_function("before => document.querySelector('#seed').value !== before", arg=before)
     page.go_back()
     visitor.wait_shown("#grid img", model.sample(4, seed=7, truncation=0.5))
+
+
+def test_directions_of_a_file_are_sliders(visit, home):
+    """A file that fits the model is offered, one of another model is not; its slider, the address, and the morph."""
+    model, visitor = load(home / "tiny"), visit()
+    page = visitor.open(model="tiny", count=2, face="3.1")
+    page.wait_for_selector("#method option[value='file:mine.safetensors']", state="attached")
+    assert page.locator("#method option[value*=odd]").count() == 0
+    page.select_option("#method", "file:mine.safetensors")
+    page.focus("#sliders input[data-move='smile']")
+    page.keyboard.press("End")
+    moved = load_directions(home / "mine.safetensors").move(point(model, 3, 1), "smile", 5)
+    visitor.wait_shown("#face", render(model, [moved]))
+    assert visitor.words()["method"] == "file:mine.safetensors" and visitor.words()["m.smile"] == "5"
+    page.click("#set-from")
+    page.click("#reset-moves")
+    visitor.wait_shown("#face", render(model, [point(model, 3, 1)]))
+    page.click("#set-to")
+    page.wait_for_function("() => document.querySelector('#morph-now').src")
+    ends = [drawing.data_url(picture) for picture in render(model, [moved, point(model, 3, 1)])]
+    assert visitor.shown("#morph-from, #morph-to") == ends
+    other = visit()  # the address is all that another visitor needs
+    other.page.goto(page.url)
+    other.page.wait_for_function("() => document.querySelector('#morph-now').src")
+    assert (
+        other.shown("#morph-from, #morph-to") == ends and other.page.input_value("#method") == "file:mine.safetensors"
+    )
 
 
 def test_mistakes_are_told_and_mended(visit, home):

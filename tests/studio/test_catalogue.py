@@ -37,6 +37,15 @@ def test_models_runs_and_sets(folder, home):
     assert list(Catalogue([home]).found().sets) == ["avatars"], "the set, not its folder of pictures"
 
 
+def test_files_of_directions_tell_what_they_are(folder, home):
+    (folder / "other.safetensors").write_bytes(b"none")
+    (folder / "pictures/mine.safetensors").write_bytes((home / "mine.safetensors").read_bytes())
+    (folder / "link.safetensors").symlink_to(home / "mine.safetensors")
+    found = Catalogue([folder]).found().directions
+    assert found == {"pictures/mine.safetensors": folder / "pictures/mine.safetensors"}
+    assert list(Catalogue([home]).found().directions) == ["mine.safetensors", "odd.safetensors"]
+
+
 def test_words_of_further_folders_begin_with_their_name(folder, tmp_path):
     model(tmp_path / "more/one")
     catalogue = Catalogue([folder, tmp_path / "more"])

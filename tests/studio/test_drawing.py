@@ -6,6 +6,8 @@ import io
 import json
 import shutil
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,9 +28,13 @@ def plain(word: str, moves: dict | None = None, **attributes) -> Look:
     return Look(Face.parse(word), attributes, moves or {})
 
 
+def no_file(word: str) -> Path:
+    raise UsageError(f"no file '{word}'")
+
+
 @pytest.fixture(scope="module", params=[tiny_model, styled_model])
 def loaded(request):
-    return Loaded(request.param(), ())
+    return Loaded(request.param(), (), no_file)
 
 
 def test_a_face_of_the_grid_is_the_same_one_alone(loaded):
@@ -50,7 +56,7 @@ def test_neighbours_differ_more_the_farther_they_are(loaded):
 
 @pytest.mark.parametrize("law", ["normal", "uniform"])
 def test_a_step_keeps_to_the_law_of_the_latents(law):
-    loaded = Loaded(tiny_model(law=law), ())
+    loaded = Loaded(tiny_model(law=law), (), no_file)
     far = [drawing.point_of(loaded, plain(f"0.0~50.{number}~50.1~50.2")).z for number in range(300)]
     if law == "uniform":
         assert torch.stack(far).abs().max() <= 1
@@ -67,6 +73,27 @@ def test_moves_are_those_of_the_directions(loaded):
     assert (latents.render(loaded.model, [moved]) == latents.render(loaded.model, [expected])).all()
     with pytest.raises(UsageError, match="unknown direction"):
         drawing.point_of(loaded, plain("5.3", {"sefa-99": 1.0}))
+
+
+def test_moves_by_a_file_of_directions(loaded, tmp_path):
+    found = latents.find_directions(loaded.model, "sefa", 2)
+    mine = replace(found, names=("smile", "sefa-1"), vectors=found.vectors.flip(0))
+    mine.save(tmp_path / "mine.safetensors")
+    other = latents.Directions("z", ("smile",), torch.eye(9)[:1], torch.ones(1), "hand")
+    other.save(tmp_path / "other.safetensors")
+    (tmp_path / "broken.safetensors").write_text("x")
+    files = {path.name: path for path in sorted(tmp_path.iterdir())}
+    there = Loaded(loaded.model, (), lambda word: files[word])
+    assert drawing.fitting(there, files) == ["mine.safetensors"]
+    for name in ("smile", "sefa-1"):
+        look = replace(plain("5.3", {name: 1.5}), source="file:mine.safetensors")
+        (start,) = mine.prepare(loaded.model, [latents.point(loaded.model, 5, 3)])
+        expected = latents.render(loaded.model, [mine.move(start, name, 1.5)])
+        assert (drawing.one(there, look, 1.0) == expected).all()
+    with pytest.raises(UsageError, match="of another model"):
+        drawing.one(there, replace(look, source="file:other.safetensors"), 1.0)
+    with pytest.raises(UsageError, match="no file 'x'"):
+        drawing.one(loaded, replace(look, source="file:x"), 1.0)
 
 
 def test_a_morph_goes_from_one_look_to_the_other(loaded):
@@ -95,7 +122,7 @@ def test_a_zip_has_all_pictures_and_what_they_are(loaded):
 def test_models_are_loaded_once_anew_when_changed_and_not_too_many(home, tmp_path, monkeypatch):
     model = load(home / "tiny")
     monkeypatch.setattr(drawing, "load", lambda path: model)
-    models = drawing.Models()
+    models = drawing.Models(lambda word: tmp_path / word)
     folders = [shutil.copytree(home / "tiny", tmp_path / str(number)) for number in range(drawing.MOST_MODELS + 1)]
     first = models.get(folders[0])
     assert models.get(folders[0]) is first

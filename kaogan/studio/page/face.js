@@ -11,9 +11,14 @@ let found = null; // the directions of which model and method
 let of = null; // the model's facts
 
 /** The face with its attributes and moves, as one word of an address. */
-export const look = () => new URLSearchParams({ face: word("face"), ...beginning("a.", "m.") }).toString();
+export const look = () => new URLSearchParams(given({ face: word("face"), d: source(), ...beginning("a.", "m.") })).toString();
 
-const asked = () => given({ model: word("model"), truncation: word("truncation"), face: word("face"), ...beginning("a.", "m.") });
+/** The file whose directions the sliders are, if it is one: "file:" and its word. */
+const source = () => (word("method").startsWith("file:") ? word("method") : "");
+
+const asked = () => given({
+  model: word("model"), truncation: word("truncation"), face: word("face"), d: source(), ...beginning("a.", "m."),
+});
 const sized = () => (word("scale") ? { ...asked(), scale: word("scale") } : asked());
 
 const draw = newest(
@@ -71,6 +76,14 @@ function showSliders() {
   }
 }
 
+const SAID = { sefa: "strongest (SeFa)", pca: "of most variety (PCA)", tagger: "hair and eyes (tagger)" };
+
+function showMethods() {
+  const files = of.directions.map((file) => [`file:${file}`, file]);
+  $("method").replaceChildren(...[...Object.entries(SAID), ...files].map(([value, text]) => element("option", { value }, text)));
+  $("method").value = word("method", "sefa");
+}
+
 export function show(model, focus) {
   const face = word("face");
   of = model;
@@ -81,7 +94,7 @@ export function show(model, focus) {
   if (steps) $("face-title").textContent += ` · ${steps} ${steps === 1 ? "step" : "steps"}`;
   $("radius").value = word("radius", "50");
   $("radius-shown").value = `${$("radius").value} %`;
-  $("method").value = word("method", "sefa");
+  showMethods();
   $("scale").value = word("scale");
   const key = `${word("model")} ${$("method").value}`;
   if (able.directions && found !== key) directions(word("model"), $("method").value);
@@ -100,8 +113,6 @@ export function begin(overview, chooser) {
   choose = chooser;
   able = overview;
   $("directions").hidden = !able.directions;
-  const said = { sefa: "strongest (SeFa)", pca: "of most variety (PCA)", tagger: "hair and eyes (tagger)" };
-  $("method").replaceChildren(...Object.entries(said).map(([value, text]) => element("option", { value }, text)));
   $("scale").hidden = !able.scales.length;
   $("scale").replaceChildren(
     element("option", { value: "" }, "as it is"), ...able.scales.map((scale) => element("option", { value: String(scale) }, `×${scale}`)),
