@@ -15,7 +15,7 @@ from kaogan.export.onnx_file import BATCHES, HALF_TOLERANCE, TOLERANCE, halve, l
 from kaogan.files import atomic
 from kaogan.randomness import torch_generator
 from kaogan.upscale import Upscaler, load_upscaler
-from kaogan.upscale.model import keep_colours
+from kaogan.upscale.model import keep_colours_
 
 INPUT, OUTPUT = "images", "enlarged"
 LARGEST = 1024  # px of an input's side: the graph holds the whole picture's maps at once
@@ -76,7 +76,7 @@ class _Enlarger(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         grey = images.shape[1] == 1
         colours = images.expand(-1, 3, -1, -1) if grey else images
-        made = keep_colours(self.network(colours, self.scale).clamp(-1, 1), colours, self.scale).clamp(-1, 1)
+        made = keep_colours_(self.network(colours, self.scale).clamp(-1, 1), colours, self.scale).clamp(-1, 1)
         return made.mean(1, keepdim=True) if grey else made
 
 

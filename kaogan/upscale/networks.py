@@ -68,6 +68,8 @@ def add_bicubic_(made: Tensor, x: Tensor, scale: int) -> Tensor:
     """``made += bicubic(x, scale)`` without a further map of that size; ``made`` is float32, its rows contiguous."""
     with torch.autocast(x.device.type, enabled=False):
         rows, columns = (_taps(side, scale).to(x.device) for side in x.shape[2:])
+        if torch.compiler.is_exporting():  # two products are fewer nodes of a graph
+            return made + rows @ x.float() @ columns.T
         tall = (rows @ x.float().contiguous()).view(-1, x.shape[3])
         wide = made.view(-1, made.shape[3])
         for start in range(0, x.shape[3], BAND):  # what is farther off than the four taps has no share
