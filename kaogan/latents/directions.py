@@ -132,7 +132,7 @@ def load_directions(path: str | os.PathLike[str]) -> Directions | Edits:
             )  # fmt: skip
     except OSError as error:
         raise explain(error, path) from error
-    except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise KaoganError(f"{path} is damaged or no file of directions ({' '.join(str(error).split())})") from None
     whole = vectors.ndim == 2 and lengths.shape == (len(found),) == vectors.shape[:1]
     if not (whole and torch.isfinite(vectors).all() and torch.isfinite(lengths).all()):

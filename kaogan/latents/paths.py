@@ -96,6 +96,7 @@ def walks(
 ) -> list[list[Point]]:  # fmt: skip
     """``tiles`` walks at once, each past its own faces of the seed. Raises UsageError."""
     check_count(tiles, "tiles", most=1024)
+    check_count(tiles * faces * steps, "faces of all frames", most=10 * MOST)
     return [walk(model, seed, faces, steps, loop, law, space, tile * faces, **attributes) for tile in range(tiles)]
 
 
@@ -108,6 +109,8 @@ def pairs(
     Raises UsageError.
     """
     check_count(rows, "rows", most=1024)
+    check_count(steps, "steps", 2)
+    check_count(rows * steps, "faces", most=10 * MOST)
     ways = []
     for row in range(rows):
         numbers = [number + row * (abs(last - first) + 1) for number in (first, last)]

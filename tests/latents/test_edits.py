@@ -93,7 +93,7 @@ def test_mistakes_are_told(plain: Model, style: Model) -> None:
 
 
 def test_hair_changes_and_eyes_stay(painted: Model) -> None:
-    """In the picture of a network whose upper part hangs on one half of z and whose eyes hang on the other."""
+    """In bars of colour, the upper one from one half of z and that of the eyes from the other; faces do better."""
     tagger, found = load_tagger(), find_directions(painted, "tagger")
     drawn = found.prepare(painted, points_of(painted, 3, 6))
     before = tagger.predict(render(painted, drawn))
@@ -103,5 +103,5 @@ def test_hair_changes_and_eyes_stay(painted: Model) -> None:
     after = tagger.predict(render(painted, [found.move(p, name, 1) for p, name in zip(drawn, names, strict=True)]))
     assert (
         after.best("hair")[0] == np.array(asked)
-    ).mean() >= 0.6  # of bars of colour; for faces see benchmarks.latents
+    ).mean() >= 0.6
     assert (after.best("eyes")[0] == before.best("eyes")[0]).mean() >= 0.8
