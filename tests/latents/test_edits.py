@@ -101,7 +101,5 @@ def test_hair_changes_and_eyes_stay(painted: Model) -> None:
     asked = [next(int(v) for v in likely if v != was) for was in before.best("hair")[0]]
     names = [f"hair={tagger.values['hair'][value]}" for value in asked]
     after = tagger.predict(render(painted, [found.move(p, name, 1) for p, name in zip(drawn, names, strict=True)]))
-    assert (
-        after.best("hair")[0] == np.array(asked)
-    ).mean() >= 0.6
+    assert (after.best("hair")[0] == np.array(asked)).mean() >= 0.6
     assert (after.best("eyes")[0] == before.best("eyes")[0]).mean() >= 0.8
