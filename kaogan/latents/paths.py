@@ -83,9 +83,7 @@ def walk(
     by default what fits the latents; ``space`` "w" goes straight through the styles of a style network.
     Raises UsageError.
     """
-    check_count(faces, "faces", 2)
-    check_count(steps, "steps")
-    check_count(faces * steps, "frames", 2, MOST)
+    check_way(faces, steps)
     stops = in_space(model, points(model, seed, faces, start, **attributes), space)
     return through([*stops, stops[0]] if loop else stops, steps, law or law_of(model), closed=loop)
 
@@ -95,9 +93,16 @@ def walks(
     law: str | None = None, space: str = "z", **attributes: Asked,
 ) -> list[list[Point]]:  # fmt: skip
     """``tiles`` walks at once, each past its own faces of the seed. Raises UsageError."""
+    check_way(faces, steps)
     check_count(tiles, "tiles", most=1024)
     check_count(tiles * faces * steps, "faces of all frames", most=10 * MOST)
     return [walk(model, seed, faces, steps, loop, law, space, tile * faces, **attributes) for tile in range(tiles)]
+
+
+def check_way(faces: int, steps: int) -> None:
+    check_count(faces, "faces", 2)
+    check_count(steps, "steps")
+    check_count(faces * steps, "frames", 2, MOST)
 
 
 def pairs(
