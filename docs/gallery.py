@@ -57,7 +57,7 @@ INTRODUCTION = """# Gallery
 kaogan's own recipe, kao, and the 64-pixel recipes of the five source systems, trained by one command each on a CPU with
 two cores: the first latents of seed 0, nothing picked by hand, weights averaged along the training (EMA). The models
 are here, in half precision:
-`kaogan sample docs/gallery/models/acgan --hair pink --eyes aqua` works in a fresh clone. The commands are in
+`kaogan sample docs/gallery/models/kao-attributes --hair pink --eyes aqua` works in a fresh clone. The commands are in
 `runs.yaml`; `python docs/gallery.py --train` runs them and `make gallery` makes this page. The minutes were measured on
 a machine that was busy with other work at the time. These are short trainings: a published one shows 3 to 6 million
 pictures.
