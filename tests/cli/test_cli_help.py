@@ -80,7 +80,7 @@ OPTIONS = {
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_help(run: Run, verb: list[str], word: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", columns)  # read once, when it is imported
     said = run(*verb, word)
     assert said.code == 0 and said.err == "" and f"Usage: {' '.join(['kaogan', *verb])}" in said.out
     for option in [*OPTIONS.get(" ".join(verb), []), "--help"]:
