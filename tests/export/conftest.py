@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ import torch
 from kaogan.attributes import Schema
 from kaogan.sampling.model import Model
 from tests.sampling.conftest import tiny_model
-
-CHROMIUM = [Path("/usr/bin/chromium"), Path("/usr/bin/chromium-browser"), Path("/usr/bin/google-chrome")]
 
 
 def lively(model: Model) -> Model:
@@ -87,16 +84,3 @@ class Site:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: the system's, for the tests download none."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next((each for each in CHROMIUM if each.exists()), None)
-    if path is None:
-        pytest.skip("there is no chromium on this machine: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(path), args=["--no-sandbox"])
-        yield found
-        found.close()
