@@ -16,13 +16,13 @@ from torch import Tensor
 from kaogan.errors import KaoganError, UsageError, nearest
 from kaogan.files import explain
 from kaogan.latents.edits import Edits
-from kaogan.latents.keeping import EDITS, FORMAT, HEADER, MAX_BYTES, VECTORS, write_directions
+from kaogan.latents.keeping import EDITS, FORMAT, HEADER, MAX_BYTES, VECTORS, Named, write_directions
 from kaogan.latents.points import Point, styled
 from kaogan.sampling.model import Model
 
 
 @dataclass(frozen=True, eq=False)
-class Directions:
+class Directions(Named):
     """Unit vectors of a latent space, with names.
 
     ``vectors`` (D, S) have the length 1; ``lengths`` (D,) say how far strength 1 goes. ``space`` is "z", or "w" of a
@@ -37,15 +37,6 @@ class Directions:
     method: str
     layers: tuple[int, int] | None = None
     keep_length: bool = False
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def index(self, name: str) -> int:
-        """Raises UsageError that names the nearest direction."""
-        if name not in self.names:
-            raise UsageError(f"unknown direction '{name}'{nearest(name, self.names)}")
-        return self.names.index(name)
 
     def prepare(self, model: Model, points: Sequence[Point]) -> list[Point]:
         """Points that ``move`` can move: with their ``w`` where the directions are of w.

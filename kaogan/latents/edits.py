@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kaogan.errors import UsageError, nearest
 from kaogan.latents.editing import edit
-from kaogan.latents.keeping import EDITS, write_directions
+from kaogan.latents.keeping import EDITS, Named, write_directions
 from kaogan.latents.paths import between, law_of
 from kaogan.latents.points import Point, styled
 from kaogan.sampling.model import Model
@@ -22,7 +22,7 @@ from kaogan.tagger import load_tagger
 KEPT = 256  # ends of moves that are remembered, so that a slider moves without another search
 
 
-class Edits:
+class Edits(Named):
     """What "hair=blue" does depends on the face: ``move`` goes towards what ``edit`` makes of it.
 
     No vector of z does the same for all faces (docs/explore.md has figures). The same calls as ``Directions`` has;
@@ -51,15 +51,6 @@ class Edits:
         """Write a safetensors file, without the model. Raises KaoganError."""
         about = {"format": EDITS, "method": self.method, "space": self.space, "names": self.names, "keep": self.keep}
         return write_directions(path, about, {"size": torch.tensor(self.size)})
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def index(self, name: str) -> int:
-        """Raises UsageError that names the nearest direction."""
-        if name not in self.names:
-            raise UsageError(f"unknown direction '{name}'{nearest(name, self.names)}")
-        return self.names.index(name)
 
     def prepare(self, model: Model, points: Sequence[Point]) -> list[Point]:
         """Points of ``model`` that ``move`` can move from now on, with their ``w`` where the space is w. Raises

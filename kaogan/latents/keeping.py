@@ -1,4 +1,5 @@
-"""Files of directions: safetensors whose metadata tell, as JSON in one entry, what they are."""
+"""What directions of every kind share: names, and files, safetensors whose metadata tell, as JSON in one entry, what
+they are."""
 
 from __future__ import annotations
 
@@ -12,13 +13,28 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kaogan.errors import KaoganError
+from kaogan.errors import KaoganError, UsageError, nearest
 from kaogan.files import atomic
 
 VECTORS, EDITS = 1, 2  # what a file holds
 FORMAT = EDITS  # the newest that is understood
 HEADER = "kaogan-directions"
 MAX_BYTES = 64 * 2**20
+
+
+class Named:
+    """Directions with ``names``."""
+
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """Raises UsageError that names the nearest direction."""
+        if name not in self.names:
+            raise UsageError(f"unknown direction '{name}'{nearest(name, self.names)}")
+        return self.names.index(name)
 
 
 def write_directions(path: str | os.PathLike[str], about: Mapping[str, Any], tensors: dict[str, Tensor]) -> Path:

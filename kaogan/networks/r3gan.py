@@ -53,7 +53,7 @@ class _Frame(nn.Module):
 
     resample_filter: Tensor
 
-    def __init__(self, s: _Shared, image_size: int):
+    def __init__(self, s: _Shared, image_size: int, upwards: bool):
         super().__init__()
         _, stages = doublings("r3gan", image_size)
         self.widths = [self._width(s, 4 << stage) for stage in range(stages + 1)]
@@ -64,16 +64,14 @@ class _Frame(nn.Module):
             for width in self.widths
         )
         pairs = zip(self.widths, self.widths[1:], strict=False)
-        self.transitions = nn.ModuleList(self._transition(*pair) for pair in pairs)
+        ways = (pair if upwards else pair[::-1] for pair in pairs)
+        self.transitions = nn.ModuleList(conv(*way, 1, 1.0) if way[0] != way[1] else nn.Identity() for way in ways)
 
     @staticmethod
     def _width(s: _Shared, resolution: int) -> int:
         """A multiple of what a group of the expanded width needs."""
         step = max(1, s.group_width // math.gcd(s.group_width, s.expansion))
         return max(step, min(s.channel_base // resolution, s.channel_max) // step * step)
-
-    def _transition(self, low: int, high: int) -> nn.Module:
-        raise NotImplementedError
 
 
 class R3GANGenerator(_Frame):
@@ -82,7 +80,7 @@ class R3GANGenerator(_Frame):
     def __init__(
         self, settings: R3GANGeneratorSettings, *, latent_size: int, attribute_size: int, image_size: int, channels: int
     ):
-        super().__init__(settings, image_size)
+        super().__init__(settings, image_size, upwards=True)
         self.attribute_size = attribute_size
         extra = settings.embedding if attribute_size else 0
         if attribute_size:
@@ -90,9 +88,6 @@ class R3GANGenerator(_Frame):
         self.basis = nn.Parameter(torch.randn(self.widths[0], 4, 4))
         self.linear = scaled(nn.Linear(latent_size + extra, self.widths[0], bias=False), 1.0)
         self.to_image = conv(self.widths[-1], channels, 1, 1.0)
-
-    def _transition(self, low: int, high: int) -> nn.Module:
-        return conv(low, high, 1, 1.0) if low != high else nn.Identity()
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
         if self.attribute_size:
@@ -115,7 +110,7 @@ class R3GANDiscriminator(_Frame):
     def __init__(
         self, settings: R3GANDiscriminatorSettings, *, attribute_sizes: Sequence[int], image_size: int, channels: int
     ):
-        super().__init__(settings, image_size)
+        super().__init__(settings, image_size, upwards=False)
         s, width, size = settings, self.widths[0], sum(attribute_sizes)
         self.from_image = conv(channels, self.widths[-1], 1, 1.0)
         self.basis = conv(width, width, 4, 1.0, groups=width)
@@ -126,9 +121,6 @@ class R3GANDiscriminator(_Frame):
             self.embed = scaled(nn.Linear(size, s.embedding, bias=False), 1 / math.sqrt(s.embedding))
         elif size:
             self.attributes = scaled(nn.Linear(width, size), 1.0)
-
-    def _transition(self, low: int, high: int) -> nn.Module:
-        return conv(high, low, 1, 1.0) if low != high else nn.Identity()
 
     def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
         x = self.stages[-1](self.from_image(images))

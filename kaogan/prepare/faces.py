@@ -35,8 +35,7 @@ def find(settings: Picture, picture: Image.Image) -> list[Face]:
     reduce it anyway, short of the last octave, which it does itself."""
     factor = _reduction(settings, picture)
     seen = np.asarray(picture.reduce(factor) if factor > 1 else picture)
-    smallest = max(_LEAST, settings.smallest_side / factor)
-    faces = detector().find(seen, smallest=smallest, threshold=settings.face_score)
+    faces = detector().find(seen, smallest=_smallest(settings, factor), threshold=settings.face_score)
     return [seen_from(face, 0, 0, 1 / factor) for face in faces] if factor > 1 else faces
 
 
@@ -48,7 +47,7 @@ def find_many(settings: Picture, pictures: Sequence[Image.Image]) -> list[list[F
     found: list[list[Face]] = [[] for _ in pictures]
     for group in groups.values():
         seen = [np.asarray(pictures[at]) for at in group]
-        faces = detector().find_many(seen, smallest=settings.smallest_side, threshold=settings.face_score)
+        faces = detector().find_many(seen, smallest=_smallest(settings), threshold=settings.face_score)
         for at, each in zip(group, faces, strict=True):
             found[at] = each
     return found
@@ -93,6 +92,10 @@ def seen_from(face: Face, left: float, top: float, factor: float) -> Face:
     x, y, width, height = (face.x - left, face.y - top, face.width, face.height)
     eyes = face.landmarks and tuple(((u - left) / factor, (v - top) / factor) for u, v in face.landmarks)
     return Face(x / factor, y / factor, width / factor, height / factor, face.score, eyes)  # type: ignore[arg-type]
+
+
+def _smallest(settings: Picture, factor: int = 1) -> float:
+    return max(_LEAST, settings.smallest_side / factor)
 
 
 def _reduction(settings: Picture, picture: Image.Image) -> int:

@@ -101,7 +101,7 @@ class Souvenirs:
             self.pictures.schema,
             clock=self.players.clock,
             data={
-                "name": self.pictures.source,
+                "name": Path(self.pictures.source).name,  # a model is shared; where its set lay is nobody's business
                 "count": len(self.pictures.images),
                 "fingerprint": self.pictures.fingerprint,
             },

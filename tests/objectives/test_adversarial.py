@@ -115,3 +115,22 @@ def test_one_step_goes_the_right_way(name: str, player: str) -> None:
     loss.backward()
     optimiser.step()
     assert merit() > before
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_head_is_met_on_its_own(name: str) -> None:
+    """Scores (N, H): the mean of the losses of each head alone, also under a label for each picture."""
+    generator = torch.Generator().manual_seed(0)
+    real, fake = (2 * torch.randn(5, 3, generator=generator) for _ in range(2))
+    labels, objective = torch.rand(5, generator=generator), OBJECTIVES[name]
+    pairs = list(zip(real.T, fake.T, strict=True))
+    for marks in ((1.0, 0.0), (0.9, 0.2), (labels, 1 - labels)):
+        each = torch.stack([discriminator_loss(objective, r, f, *marks) for r, f in pairs])
+        torch.testing.assert_close(discriminator_loss(objective, real, fake, *marks), each.mean())
+        each = torch.stack([generator_loss(objective, f, r, marks[0]) for r, f in pairs])
+        torch.testing.assert_close(generator_loss(objective, fake, real, marks[0]), each.mean())
+    each = torch.stack([negatives_loss(objective, f[:2], r) for r, f in pairs])
+    torch.testing.assert_close(negatives_loss(objective, fake[:2], real), each.mean())
+    if name != "wasserstein":  # whose loss is linear, so that the mean of the scores would do
+        together = discriminator_loss(objective, real.mean(1), fake.mean(1))
+        assert not torch.isclose(together, discriminator_loss(objective, real, fake))

@@ -12,8 +12,10 @@ import torch
 from kaogan.attributes import Attribute, Schema
 from kaogan.data import PictureSet
 from kaogan.recipe import Recipe
+from kaogan.training import report
 from kaogan.training.batches import Batches
 from kaogan.training.players import Players, build_players, set_learning_rates
+from kaogan.training.souvenirs import Souvenirs
 from kaogan.training.step import Steps
 
 HAIR, EYES = ("pink", "blue", "red"), ("aqua", "black")
@@ -78,3 +80,20 @@ def bench() -> Callable[..., Bench]:
         )
 
     return build
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No plots and films: they are tested elsewhere and take most of the time of a tiny run."""
+    monkeypatch.setattr(report, "film", lambda *_: None)
+    monkeypatch.setattr(Souvenirs, "_plots", lambda self: None)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a tiny run leaves that nothing happened to."""
+    from tests.training.runs import contents, train
+
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    train(out)
+    return contents(out)

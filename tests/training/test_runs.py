@@ -1,90 +1,27 @@
-"""A run's folder through everything that can happen to it: nothing is lost, the same command goes on."""
+"""A run that is broken off, killed or damaged: nothing is lost, the same command goes on."""
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import signal
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
-from kaogan import recipes
-from kaogan.data import PictureSet
-from kaogan.errors import KaoganError, UsageError
+from kaogan.errors import KaoganError
 from kaogan.files import TEMPORARY_SUFFIX
-from kaogan.recipe import Recipe
-from kaogan.training import checkpoint, loop, report
+from kaogan.training import checkpoint
 from kaogan.training.ema import MovingAverage
-from kaogan.training.estimate import estimate
-from kaogan.training.folder import FREE, RunFolder
 from kaogan.training.loop import Outcome, Progress, due
 from kaogan.training.souvenirs import Souvenirs
 from kaogan.training.step import Steps
 from tests.training.conftest import make_pictures
 from tests.training.dying import killed
-from tests.training.test_steps import tiny
+from tests.training.runs import contents, newest, stats_of, train
 
-RUN = {
-    "stats_every": 8,
-    "grid_every": 24,
-    "checkpoint_every": 16,
-    "grid_pictures": 4,
-    "device": "cpu",
-    "precision": "fp32",
-}
-
-
-def recipe(images: int = 48, **overrides: Any) -> Recipe:
-    return tiny(**{"run": RUN, "training.images": images, "extras.noise.amount": 0.1} | overrides)
-
-
-def train(out: Path, *, pictures: PictureSet | None = None, **overrides: Any) -> Outcome:
-    keywords = {name: overrides.pop(name) for name in ("allow_changes", "on_progress") if name in overrides}
-    return loop.train(recipe(**overrides), pictures or make_pictures(), out, **keywords)
-
-
-def newest(out: Path) -> Path:
-    return checkpoint.find(out / "checkpoints")[-1]
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """What must be the same however often a run was broken off: weights, states and pictures, not times."""
-    tensors, state = checkpoint.load(newest(out))
-    found = {f"checkpoint/{name}": tensor.numpy().tobytes() for name, tensor in tensors.items()}
-    found["clock"] = str(state["clock"]).encode()
-    for path in [
-        out / "model/model.safetensors",
-        out / "model/preview.png",
-        out / "real.png",
-        *(out / "grids").iterdir(),
-    ]:
-        found[str(path.relative_to(out))] = path.read_bytes()
-    return found
-
-
-def stats_of(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No plots and films: they are tested elsewhere and take most of the time of a tiny run."""
-    monkeypatch.setattr(report, "film", lambda *_: None)
-    monkeypatch.setattr(Souvenirs, "_plots", lambda self: None)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    train(out)
-    return contents(out)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 # The clock
@@ -315,266 +252,8 @@ def test_when_none_can_be_used(tmp_path: Path) -> None:
 # Changed settings
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"optim.lr": 0.5}, ["optim.lr was 0.0002, now 0.5"]),
-        ({"training.batch_size": 4, "run.seed": 3}, ["training.batch_size was 8, now 4", "run.seed was 0, now 3"]),
-        ({"generator.family": "kernel5", "generator.width": 4}, ["generator.family was 'dcgan', now 'kernel5'"]),
-        ({"objective.real_label": 0.9}, ["objective.real_label was [1.0, 1.0], now [0.9, 0.9]"]),
-        ({"run.precision": "bf16"}, ["run.precision was 'fp32', now 'bf16'"]),
-    ],
-)
-def test_changed_settings_are_refused_by_name(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
-    train(tmp_path / "run", images=16)
-    before = (newest(tmp_path / "run").read_bytes(), (tmp_path / "run/recipe.yaml").read_bytes())
-    with pytest.raises(UsageError) as caught:
-        train(tmp_path / "run", images=16, **changes)
-    assert all(word in str(caught.value) for word in [*words, "--allow-changes"]), caught.value
-    assert (newest(tmp_path / "run").read_bytes(), (tmp_path / "run/recipe.yaml").read_bytes()) == before
-
-
-def test_changed_data_is_refused(tmp_path: Path) -> None:
-    train(tmp_path / "run", images=16)
-    with pytest.raises(UsageError, match=r"data fingerprint was '24-16-3-False', now '25-16-3-False'"):
-        train(tmp_path / "run", pictures=make_pictures(25))
-    assert train(tmp_path / "run", pictures=make_pictures(25), allow_changes=True).finished
-    with pytest.raises(KaoganError, match=r"no checkpoint .* can be used .*generator has other weights"):
-        labelled = make_pictures(labelled=True)
-        train(tmp_path / "run", pictures=labelled, allow_changes=True, **{"attributes.names": ["hair"]})
-
-
-def test_what_may_change_freely(tmp_path: Path) -> None:
-    train(tmp_path / "run", images=16)
-    values = {"name": "other", "summary": "x", "source": "y", "training.images": 48, "run.device": "auto",
-              "run.stats_every": 16, "run.grid_every": 16, "run.checkpoint_every": 24, "run.keep_last": 1,
-              "run.keep_every": 48, "run.grid_pictures": 9, "run.loss_limit": 1e5,
-              "eval": {"share": 0.1}}  # fmt: skip
-    assert values.keys() == set(FREE)
-    changed = recipes.load(recipe(16).to_dict(), values | {"run.device": "cpu"})
-    assert loop.train(changed, make_pictures(), tmp_path / "run").finished
-    assert recipes.load(tmp_path / "run/recipe.yaml") == changed
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"optim.lr": 1e-3}, {"optim.name": "rmsprop"}, {"optim.name": "sgd", "optim.momentum": 0.5},
-     {"training.batch_size": 6}, {"objective.name": "hinge"}, {"extras.memory.capacity": 3},
-     {"extras.memory.capacity": 99}, {"run.precision": "bf16"}, {"penalties.r1.weight": 1.0},
-     {"training.ema_halflife": 0}],
-)  # fmt: skip
-def test_changes_that_are_allowed(tmp_path: Path, changes: dict[str, Any]) -> None:
-    memory = {"extras.memory": {"fraction": 0.5, "start": 8, "lead": 8, "every": 8, "capacity": 10}}
-    train(tmp_path / "run", images=24, **memory)
-    assert train(tmp_path / "run", images=48, allow_changes=True, **(memory | changes)).finished
-    (told,) = [line for line in (tmp_path / "run/log.txt").read_text().splitlines() if "settings changed" in line]
-    assert all(f"{key} was " in told for key in changes)
-    with pytest.raises(UsageError, match=next(iter(changes))):
-        train(tmp_path / "run", images=48, **memory)
-
-
-def test_settings_of_the_run_that_cannot_be_read(tmp_path: Path) -> None:
-    train(tmp_path / "run", images=8)
-    for name, content in (("data.json", "{"), ("recipe.yaml", "generator: [")):
-        (tmp_path / "run" / name).write_text(content)
-        with pytest.raises(KaoganError, match="cannot read the settings of the run"):
-            train(tmp_path / "run", images=8)
-
-
-# Off the rails
-
-
-@pytest.fixture
-def poison(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, float], None]]:
-    """From ``clock`` on, one weight of the discriminator is ``value``."""
-
-    def arm(clock: int, value: float) -> None:
-        step = Steps.discriminator
-
-        def poisoned(self: Steps, *arguments: Any, **keywords: Any) -> Any:
-            if self.players.clock >= clock:
-                with torch.no_grad():
-                    next(self.players.discriminator.parameters())[0, 0, 0, 0] = value
-            return step(self, *arguments, **keywords)
-
-        monkeypatch.setattr(Steps, "discriminator", poisoned)
-
-    yield arm
-
-
-@pytest.mark.parametrize("stats_every", [8, 1000])
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-def test_a_loss_that_is_no_number_stops_the_run(
-    tmp_path: Path, poison: Callable[[int, float], None], value: float, stats_every: int, undisturbed: dict[str, bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    run = tmp_path / "run"
-    poison(32, value)
-    with pytest.raises(KaoganError) as caught:
-        train(run, **{"run.stats_every": stats_every})
-    message = str(caught.value)
-    for word in (str(run), "the last good checkpoint is checkpoint-0000000032", "--optim.lr", "--precision fp32",
-                 "--penalties.r1.weight", "--allow-changes"):  # fmt: skip
-        assert word in message
-    assert "\n" not in message and message in (run / "log.txt").read_text()
-    assert checkpoint._clock(newest(run)) == 32 and all(
-        bool(torch.isfinite(tensor.float()).all()) for tensor in checkpoint.load(newest(run))[0].values()
-    )
-    assert json.loads((run / "model/config.json").read_text())["clock"] == 32
-    # The same command without the poison, or with what was advised, goes on.
-    monkeypatch.undo()
-    assert train(run, allow_changes=True, **{"penalties.r1.weight": 1.0, "optim.lr": 1e-4}).finished
-
-
-def test_a_runaway_loss_stops_the_run_and_is_never_saved(tmp_path: Path) -> None:
-    for stats_every, out in ((8, tmp_path / "a"), (1000, tmp_path / "b")):
-        with pytest.raises(
-            KaoganError, match=r"loss_d ran away to .*no checkpoint had been written yet\. Try again with a"
-        ):
-            train(out, **{"run.loss_limit": 0.1, "run.stats_every": stats_every})
-        assert checkpoint.find(out / "checkpoints") == []
-    train(tmp_path / "c", images=16)
-    with pytest.raises(KaoganError, match="last good checkpoint is checkpoint-0000000016"):
-        train(tmp_path / "c", **{"run.loss_limit": 0.1})
-    assert train(tmp_path / "c").finished
-
-
-# The disk
-
-
-def full(*_: object, **__: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [(checkpoint, "save_file"), (os, "fsync"), (Path, "replace"), (RunFolder, "append_stats"), (Souvenirs, "model"),
-     (Souvenirs, "line")],
-)  # fmt: skip
-def test_a_full_disk_keeps_the_checkpoint_before(
-    tmp_path: Path, owner: Any, name: str, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes]
-) -> None:
-    run = tmp_path / "run"
-    train(run, images=16)
-    before = newest(run).read_bytes()
-
-    def fill(step: Progress) -> None:
-        if step.clock == 24:
-            monkeypatch.setattr(owner, name, full)
-
-    with pytest.raises(KaoganError, match=r"the disk is full.*run the same command again"):
-        train(run, on_progress=fill)
-    monkeypatch.undo()
-    assert newest(run).read_bytes() == before or checkpoint.load(newest(run))
-    assert not list(run.rglob(f"*{TEMPORARY_SUFFIX}*"))
-    monkeypatch.setattr(report, "film", lambda *_: None)
-    monkeypatch.setattr(Souvenirs, "_plots", lambda self: None)
-    assert train(run).finished
-    assert contents(run).items() >= undisturbed.items()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
-    disk = tmp_path / "a small disk"
-    disk.mkdir()
-    if (
-        os.geteuid()
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", disk], check=False).returncode
-    ):
-        pytest.skip("may not mount a disk")
-    try:
-        yield disk, lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True) and None
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-
-
-def test_a_disk_that_is_really_full(
-    small_disk: tuple[Path, Callable[[str], None]], undisturbed: dict[str, bytes], capfd: pytest.CaptureFixture[str]
-) -> None:
-    disk, resize = small_disk
-    run = disk / "run"
-    # The generator and both optimisers' memories are some 60 KB: every checkpoint is kept until there is no room.
-    with pytest.raises(KaoganError, match="the disk is full"):
-        train(run, images=400, **{"run.keep_last": 99})
-    kept = checkpoint.find(run / "checkpoints")
-    assert kept and all(checkpoint.load(path) for path in kept)
-    assert not list(run.rglob(f"*{TEMPORARY_SUFFIX}*"))
-    with pytest.raises(KaoganError, match="the disk is full"):
-        train(run, images=400, **{"run.keep_last": 99})
-    assert "Traceback" not in capfd.readouterr().err
-    resize("8m")
-    assert train(run, images=400).finished
-    assert not list(run.rglob(f"*{TEMPORARY_SUFFIX}*")) and checkpoint.load(newest(run))
-
-
-def test_a_full_log_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "log.txt").symlink_to("/dev/full")
-    with pytest.raises(KaoganError, match=r"the disk is full: could not write .*log\.txt"):
-        train(run)
-    assert capfd.readouterr().err == ""
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(KaoganError, match="no permission"):
-            train(tmp_path / "run")
-    finally:
-        tmp_path.chmod(0o700)
-
-
-def test_two_runs_in_one_folder(tmp_path: Path) -> None:
-    first = RunFolder(tmp_path / "run")
-    with pytest.raises(KaoganError, match="is in use by another kaogan"):
-        train(tmp_path / "run")
-    first.close()
-    assert train(tmp_path / "run", images=8).finished
-    RunFolder(tmp_path / "run").close()
-
-
-def test_folders_that_are_something_else(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures/a.png").write_text("mine")
-    with pytest.raises(UsageError, match="is a file; --out must name a folder"):
-        train(tmp_path / "file")
-    with pytest.raises(UsageError, match="is not empty and holds no run"):
-        train(tmp_path / "pictures")
-    with pytest.raises(KaoganError, match="file"):
-        train(tmp_path / "file" / "below")
-    assert (tmp_path / "file").read_text() == (tmp_path / "pictures/a.png").read_text() == "mine"
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["a.png"]
-    (tmp_path / "empty").mkdir()
-    assert train(tmp_path / "empty", images=8).finished
-
-
-@pytest.mark.parametrize("name", ["two words", "顔", "[red]", "it's"])
-def test_names_of_folders(tmp_path: Path, name: str) -> None:
-    assert train(tmp_path / name / "run", images=8).path == tmp_path / name / "run"
-
-
-def test_a_set_that_is_too_small(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has 7 usable pictures, fewer than one batch of 8"):
-        train(tmp_path / "run", pictures=make_pictures(7))
-    assert not (tmp_path / "run").exists()
-
-
-# What it costs
-
-
-def test_estimate_trains_nothing(tmp_path: Path) -> None:
-    cost = estimate(recipe(), make_pictures())
-    players = loop.build_players(recipe(), make_pictures().schema, torch.device("cpu"), "fp32")
-    assert cost.generator == sum(p.numel() for p in players.generator.parameters())
-    assert cost.discriminator == sum(p.numel() for p in players.discriminator.parameters())
-    assert cost.images_per_second > 0 and cost.memory > 2**20 and cost.steps == 2
-    assert (cost.device, cost.precision) == ("cpu", "fp32")
-    with pytest.raises(UsageError, match="fewer than one batch"):
-        estimate(recipe(), make_pictures(7))
-    for settings in ({"training.n_critic": 3}, {"training.n_critic": 2, "training.reuse_fakes": True}):
-        assert estimate(recipe(**settings), make_pictures()).images_per_second > 0
+def test_a_model_does_not_tell_where_its_pictures_lay(tmp_path: Path) -> None:
+    """It is made to be shared; folders have people's names in them."""
+    train(tmp_path / "run", images=8, pictures=replace(make_pictures(), source=f"{tmp_path}/faces.zip"))
+    shared = [(tmp_path / "run/model" / name).read_text() for name in ("config.json", "README.md")]
+    assert all("faces.zip" in text and str(tmp_path) not in text for text in shared)

@@ -87,6 +87,14 @@ def test_any_network_with_any_objective_and_any_extra(
     trains(bench(recipe))
 
 
+@pytest.mark.parametrize("number", range(len(EXTRAS)))
+def test_several_heads_with_any_objective_and_any_extra(bench: Callable[..., Bench], number: int) -> None:
+    """Penalties go through the tagger; labels are of pictures, not of heads."""
+    judge = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.patches": 4 * (number % 2)}
+    objective = list(OBJECTIVES)[number % len(OBJECTIVES)]
+    trains(bench(tiny(**EXTRAS[number] | judge | {"objective.name": objective})))
+
+
 @pytest.mark.parametrize("extra", range(len(EXTRAS)))
 def test_every_extra_with_every_optimiser_and_schedule(bench: Callable[..., Bench], extra: int) -> None:
     objective = list(OBJECTIVES)[(extra + 3) % len(OBJECTIVES)]

@@ -42,7 +42,7 @@ def test_p_moves_towards_its_target(scores: list[float], expected: float) -> Non
     settings = {"extras.augment": {"name": "ada", "every": 2, "images": 160, "target": 0.6}}
     views = Views(small("stylegan2-64", **settings), Adaptive(0.0))
     for step in range(8):
-        views.note(torch.tensor(scores))
+        views.note(torch.tensor(scores).reshape(8 if step % 2 else (4, 2)))  # the signs of several heads count alike
         views.adapt(step * 8, 8)
     # Four looks, each 2 batches of 8 of 160 images; the mean sign of the last case is 0.5.
     assert views.adaptive.p == pytest.approx(expected)

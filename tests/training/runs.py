@@ -1,0 +1,55 @@
+"""A tiny run in a folder, and what is to be read there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kaogan.data import PictureSet
+from kaogan.recipe import Recipe
+from kaogan.training import checkpoint, loop
+from kaogan.training.loop import Outcome
+from tests.training.conftest import make_pictures
+from tests.training.test_steps import tiny
+
+RUN = {
+    "stats_every": 8,
+    "grid_every": 24,
+    "checkpoint_every": 16,
+    "grid_pictures": 4,
+    "device": "cpu",
+    "precision": "fp32",
+}
+
+
+def recipe(images: int = 48, **overrides: Any) -> Recipe:
+    return tiny(**{"run": RUN, "training.images": images, "extras.noise.amount": 0.1} | overrides)
+
+
+def train(out: Path, *, pictures: PictureSet | None = None, **overrides: Any) -> Outcome:
+    keywords = {name: overrides.pop(name) for name in ("allow_changes", "on_progress") if name in overrides}
+    return loop.train(recipe(**overrides), pictures or make_pictures(), out, **keywords)
+
+
+def newest(out: Path) -> Path:
+    return checkpoint.find(out / "checkpoints")[-1]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """What must be the same however often a run was broken off: weights, states and pictures, not times."""
+    tensors, state = checkpoint.load(newest(out))
+    found = {f"checkpoint/{name}": tensor.numpy().tobytes() for name, tensor in tensors.items()}
+    found["clock"] = str(state["clock"]).encode()
+    for path in [
+        out / "model/model.safetensors",
+        out / "model/preview.png",
+        out / "real.png",
+        *(out / "grids").iterdir(),
+    ]:
+        found[str(path.relative_to(out))] = path.read_bytes()
+    return found
+
+
+def stats_of(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
