@@ -15,7 +15,7 @@ from kaogan.images import Pictures
 from kaogan.training import evaluation, loop, report
 from kaogan.training.evaluation import LEAST, affordable
 from tests.training.conftest import make_pictures
-from tests.training.test_runs import contents, recipe, stats_of
+from tests.training.runs import contents, recipe, stats_of
 
 
 class Quarters:
