@@ -23,8 +23,7 @@ from kaogan.metrics.evaluate import evaluate
 from kaogan.training.loop import Progress
 
 SAMPLES = {"tagger": 5_000, "mobilenet": 5_000}
-EARLY = {"tagger": 5_000, "mobilenet": 2_000}  # before SETTLED minutes; mobilenet looks at 50 pictures a second
-SETTLED = 15
+EARLY = SAMPLES | {"mobilenet": 2_000}  # it looks at 50 pictures a second
 HERE = Path(__file__).parent
 TRIALS, LOG = HERE / "search.yaml", HERE / "search.jsonl"
 COLUMNS = ("fd/tagger", "fd/mobilenet", "precision/tagger", "recall/tagger")
@@ -39,8 +38,8 @@ def load_trial(name: str) -> tuple[str, dict[str, Any]]:
     return recipe, inherited | recipes.flatten(written[name].get("set", {}))
 
 
-def run_trial(name: str, data: Path, out: Path, marks: list[float], seed: int) -> None:
-    """Train to each of ``marks`` (minutes), measuring there."""
+def run_trial(name: str, data: Path, out: Path, marks: list[float], seed: int, settled: float) -> None:
+    """Train to each of ``marks`` (minutes), measuring there: with all samples from ``settled`` minutes on."""
     base, settings = load_trial(name)
     often = {"images": 10_000_000, "run.grid_every": 20_000, "run.stats_every": 256, "run.seed": seed}
     recipe = recipes.load(base, often | settings)
@@ -55,7 +54,7 @@ def run_trial(name: str, data: Path, out: Path, marks: list[float], seed: int) -
         outcome = api.run(recipe, pictures, folder, on_progress=Alarm(began + 60 * mark - spent))
         spent += time.process_time() - began
         row = {"trial": name, "seed": seed, "mark": mark, "seconds": round(spent), "images": outcome.clock}
-        row |= measure(folder, data, SAMPLES if mark >= SETTLED else EARLY)
+        row |= measure(folder, data, SAMPLES if mark >= settled else EARLY)
         with log.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
@@ -115,6 +114,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/getchu64_12k.zip"))
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
     parser.add_argument("--marks", default="5,15", help="minutes of one core")
+    parser.add_argument("--settled", type=float, default=15, help="minutes from which mobilenet sees all samples")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", action="store_true", help="only print benchmarks/search.jsonl as Markdown")
     chosen = parser.parse_args()
@@ -123,8 +123,9 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     chosen.out.mkdir(parents=True, exist_ok=True)
+    marks = [float(mark) for mark in chosen.marks.split(",")]
     for name in chosen.trials:
-        run_trial(name, chosen.data, chosen.out, [float(m) for m in chosen.marks.split(",")], chosen.seed)
+        run_trial(name, chosen.data, chosen.out, marks, chosen.seed, chosen.settled)
 
 
 if __name__ == "__main__":
