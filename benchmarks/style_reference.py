@@ -67,7 +67,9 @@ def bias_act(x: Tensor, bias: Tensor | None, lrelu: bool, gain: float, clamp: fl
 class StyledConv(stylegan2.StyledConv):
     def forward(self, x: Tensor, w: Tensor, random: torch.Generator | None, gain: float = 1.0) -> Tensor:
         x = modulated(x, self.weight, self.affine(w), True, 1, self.up, self.resample_filter)
-        return bias_act(x + self._noise(len(x), random) * self.noise_strength, self.bias, True, gain, self.clamp)
+        if self.use_noise:
+            x = x + self._noise(len(x), random) * self.noise_strength
+        return bias_act(x, self.bias, True, gain, self.clamp)
 
 
 class ToRGB(stylegan2.ToRGB):

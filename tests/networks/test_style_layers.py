@@ -29,6 +29,7 @@ from kaogan.networks.style.resampling import (
     filtered_leaky_relu,
     upfirdn,
     upsample,
+    upsample_bilinear,
 )
 
 
@@ -93,6 +94,11 @@ def test_named_operations(length: int, up: int) -> None:
     assert upsample(x, taps, up).shape[2] == 12 * up and downsample(x, taps, up).shape[2] == 12 // up
 
 
+def test_bilinear_enlarging_is_the_published_filter() -> None:
+    x, taps = torch.randn(2, 3, 5, 6, dtype=torch.float64), prepare_filter((1, 3, 3, 1)).double()
+    torch.testing.assert_close(upsample_bilinear(x), slow_upfirdn(x, taps, 2, 1, (2, 1, 2, 1), 4))
+
+
 def test_a_constant_stays_a_constant() -> None:
     """Inside, where no zero of the border reaches; for the published filter and gains."""
     x, taps = torch.full((1, 1, 8, 8), 3.0), prepare_filter((1, 3, 3, 1))
@@ -135,6 +141,7 @@ def test_resampling_is_differentiable_twice() -> None:
     functions: list[Any] = [
         lambda x: upsample(x, taps),
         lambda x: downsample(x, taps),
+        upsample_bilinear,
         lambda x: upfirdn(x, taps[:2, :3], padding=(4, 4, 3, 3)),
         lambda x: upfirdn(x, taps, down=3, padding=(5, 5, 5, 5)),
         lambda x: filtered_leaky_relu(
@@ -183,13 +190,18 @@ def test_demodulated_kernels_have_unit_norm() -> None:
     torch.testing.assert_close(made.square().sum((2, 3, 4)), torch.ones(2, 5))
 
 
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("inputs", [3, 16])
 @pytest.mark.parametrize("up", [1, 2])
 @pytest.mark.parametrize("random", [False, True])
-def test_stylegan2_layer(up: int, random: bool) -> None:
-    layer = stylegan2.StyledConv(StyleGAN2GeneratorSettings(w_dim=6, conv_clamp=1.0), 3, 5, 8 * up, up).double()
+def test_stylegan2_layer(up: int, random: bool, inputs: int, layout: torch.memory_format) -> None:
+    layer = stylegan2.StyledConv(StyleGAN2GeneratorSettings(w_dim=6, conv_clamp=1.0), inputs, 5, 8 * up, up).double()
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
-    x, w = torch.randn(2, 3, 8, 8).double(), torch.randn(2, 6).double()
+    x, w = torch.randn(2, inputs, 8, 8).double().to(memory_format=layout), torch.randn(2, 6).double()
     made = kernels(layer.weight, w @ layer.affine.weight.t() / math.sqrt(6) + layer.affine.bias)
     y = torch.cat([slow_conv(x[i : i + 1], made[i], layer.resample_filter, up, 1) for i in range(2)])
     noise = layer.noise_const
@@ -198,6 +210,18 @@ def test_stylegan2_layer(up: int, random: bool) -> None:
     y = F.leaky_relu(y + noise * layer.noise_strength + layer.bias[:, None, None], 0.2) * math.sqrt(2) * 0.7
     found = layer(x, w, torch.Generator().manual_seed(3) if random else None, gain=0.7)
     torch.testing.assert_close(found, y.clamp(-0.7, 0.7))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_to_rgb(layout: torch.memory_format) -> None:
+    layer = stylegan2.ToRGB(StyleGAN2GeneratorSettings(w_dim=6, conv_clamp=1.0), 5, 3).double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    x, w = torch.randn(2, 5, 8, 4).double().to(memory_format=layout), torch.randn(2, 6).double()
+    styles = (w @ layer.affine.weight.t() / math.sqrt(6) + layer.affine.bias) / math.sqrt(5)
+    made = kernels(layer.weight, styles, demodulate=False)
+    y = torch.cat([F.conv2d(x[i : i + 1], made[i]) for i in range(2)]) + layer.bias[:, None, None]
+    torch.testing.assert_close(layer(x, w), y.clamp(-1, 1))
 
 
 ENTRIES = {  # up 2, down 2; up 4, down 2; and the crop before a picture

@@ -152,5 +152,6 @@ def minibatch_stddev(x: Tensor, group: int | None, channels: int = 1) -> Tensor:
     while count % size:
         size -= 1
     y = x.reshape(size, -1, channels, width // channels, height, breadth)
-    y = (y.var(0, correction=0) + 1e-8).sqrt().mean((2, 3, 4))  # (N / size, channels)
+    variance = (y - y.mean(0)).square().mean(0)  # Tensor.var takes thirty times as long along a first dimension
+    y = (variance + 1e-8).sqrt().mean((2, 3, 4))  # (N / size, channels)
     return y.repeat(size, 1)[:, :, None, None].expand(-1, -1, height, breadth)

@@ -14,6 +14,7 @@ from kaogan.networks.style.resampling import downsample, upfirdn, upsample
 
 SLOPE = 0.2
 RESAMPLE = (1, 3, 3, 1)  # the filter of all of StyleGAN2's resampling
+FEW = 16  # channels in half a vector of bf16
 
 Activation = Literal["linear", "lrelu"]
 
@@ -125,10 +126,20 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
         return (styles.square() @ weight.square().sum((2, 3)).t() + 1e-8).rsqrt()
 
 
-def scale_channels(x: Tensor, factors: Tensor) -> Tensor:
-    """Maps (N, C, H, W) times (N, C), in the precision of the maps.
+def scale_channels(x: Tensor, factors: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Maps (N, C, H, W) times (N, C), plus a bias (C,), in the precision of the maps.
 
     Scaling a convolution's input by the styles and its output by the demodulation is the same as a kernel for each
     picture, but leaves one dense convolution of the whole batch.
     """
-    return x * factors.to(x.dtype)[:, :, None, None]
+    factors = factors.to(x.dtype)
+    bias = None if bias is None else bias.to(x.dtype)
+    count, channels, height, width = x.shape
+    if channels >= FEW or not x.is_contiguous(memory_format=torch.channels_last):
+        factors = factors[:, :, None, None]
+        return x * factors if bias is None else torch.addcmul(bias[:, None, None], x, factors)
+    # A few channels do not fill a vector; a line of pixels, each with its channels, does.
+    lines = x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
+    factors = factors.repeat(1, width)[:, None]
+    lines = lines * factors if bias is None else torch.addcmul(bias.repeat(width), lines, factors)
+    return lines.view(count, height, width, channels).permute(0, 3, 1, 2)

@@ -46,6 +46,15 @@ def upsample(x: Tensor, taps: Tensor, up: int = 2) -> Tensor:
     return upfirdn(x, taps, up=up, padding=(p0, p1, p0, p1), gain=up**2)
 
 
+def upsample_bilinear(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2 H, 2 W): ``upsample`` with the taps (1, 3, 3, 1), for planar maps of few channels."""
+    for axis, pads in ((3, (1, 1, 0, 0)), (2, (0, 0, 1, 1))):
+        length, padded = x.shape[axis], F.pad(x, pads)
+        before, here, after = (padded.narrow(axis, first, length) for first in range(3))
+        x = torch.stack([here.lerp(before, 0.25), here.lerp(after, 0.25)], axis + 1).flatten(axis, axis + 1)
+    return x
+
+
 def downsample(x: Tensor, taps: Tensor, down: int = 2) -> Tensor:
     """(N, C, H, W) -> (N, C, H/down, W/down)."""
     length = taps.shape[-1]

@@ -6,7 +6,6 @@ import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -23,7 +22,7 @@ from kaogan.networks.style.layers import (
     scale_channels,
 )
 from kaogan.networks.style.mapping import Mapping, StyleGenerator
-from kaogan.networks.style.resampling import upsample
+from kaogan.networks.style.resampling import upsample_bilinear
 
 Architecture = Literal["skip", "resnet", "orig"]
 
@@ -121,7 +120,7 @@ class Block(nn.Module):
             x = self.conv1(self.conv0(x, next(w), random), next(w), random)
         if image is not None:
             with full_precision(image):
-                image = upsample(image, self.resample_filter)
+                image = upsample_bilinear(image)
         if self.torgb is not None:
             picture = self.torgb(x, next(w))
             image = picture if image is None else image + picture
@@ -150,8 +149,7 @@ class StyledConv(nn.Module):
         full = gain * math.sqrt(2)  # passed on by the leaky ReLU, so it may come before
         factors = demodulation(self.weight, styles) * full
         x = resampled_conv2d(scale_channels(x, styles), self.weight, self.resample_filter, self.up)
-        bias = (self.bias * full).to(x.dtype)[:, None, None]
-        x = torch.addcmul(bias, x, factors.to(x.dtype)[:, :, None, None])
+        x = scale_channels(x, factors, self.bias * full)
         if self.use_noise:
             x = x.add_((self._noise(x.shape[0], random) * (self.noise_strength * full)).to(x.dtype))
         return finish(x, "lrelu", None if self.clamp is None else self.clamp * gain)
@@ -174,6 +172,10 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        styles = self.affine(w) / math.sqrt(self.weight.shape[1])
-        image = finish(F.conv2d(scale_channels(x, styles), self.weight, self.bias), "linear", self.clamp)
-        return image.to(self.weight.dtype)
+        count, channels, height, width = x.shape
+        styles = self.affine(w) / math.sqrt(channels)
+        # One small matrix for each picture, times all its pixels: no scaled copy of the maps.
+        kernels = (styles[:, None] * self.weight.flatten(1)).to(x.dtype)
+        pixels = x.permute(0, 2, 3, 1).reshape(count, height * width, channels)
+        image = torch.baddbmm(self.bias.to(x.dtype)[:, None], kernels, pixels.transpose(1, 2))
+        return finish(image.view(count, -1, height, width), "linear", self.clamp).to(self.weight.dtype)

@@ -224,8 +224,7 @@ class Layer(nn.Module):
             x = F.conv2d(x, weight, self.bias)
         else:
             x = F.conv2d(x, weight, padding=self.conv_padding)
-            bias = self.bias.to(x.dtype)[:, None, None]
-            x = torch.addcmul(bias, x, factors.to(x.dtype)[:, :, None, None])
+            x = scale_channels(x, factors, self.bias)
         plain = self.torgb
         return filtered_leaky_relu(
             x, self.up_filter, self.down_filter, up=self.up, down=self.down, padding=self.padding, size=self.size,
