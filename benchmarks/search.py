@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.search --data SET --out DIR TRIAL...`` trains each trial of search.yaml to its marks, in minutes
 of one core, measures the averaged generator at each, and appends a row to DIR/search.jsonl. The same command goes on
-where it was. ``python -m benchmarks.search --table`` prints benchmarks/search.jsonl, the log of docs/recipes/kao.md.
+where it was. ``python -m benchmarks.search --table`` prints benchmarks/search.jsonl, the log of docs/recipes/kao.md;
+``--plot FILE`` draws its recipes against minutes.
 """
 
 from __future__ import annotations
@@ -17,16 +18,27 @@ from typing import Any
 
 import torch
 import yaml
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from kaogan import api, recipes
 from kaogan.metrics.evaluate import evaluate
 from kaogan.training.loop import Progress
+from kaogan.training.report import COLOURS
 
 SAMPLES = {"tagger": 5_000, "mobilenet": 5_000}
 EARLY = SAMPLES | {"mobilenet": 2_000}  # it looks at 50 pictures a second
 HERE = Path(__file__).parent
 TRIALS, LOG = HERE / "search.yaml", HERE / "search.jsonl"
 COLUMNS = ("fd/tagger", "fd/mobilenet", "precision/tagger", "recall/tagger")
+KAO = "u1-smooth"  # what became the recipe
+CURVES = (KAO, "dcgan", "resdcgan", "bamsgan", "wgan-gp")
+# Of the distances those at infinitely many samples: 2,000 and 5,000 samples can stand in one curve.
+PANELS = {
+    "fd_infinite/tagger": "FD, tagger",
+    "fd_infinite/mobilenet": "FD, mobilenet",
+    "recall/tagger": "recall, tagger",
+}
 
 
 def load_trial(name: str) -> tuple[str, dict[str, Any]]:
@@ -108,6 +120,29 @@ def cell(measured: list[float]) -> str:
     return f"{value:.3g} ± {(high - low) / 2:.2g}"
 
 
+def plot(log: Path, target: Path) -> None:
+    """A panel for each of PANELS: a recipe is a colour, a seed a line."""
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    for axes, (column, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        for trial, colour in zip(CURVES, COLOURS, strict=False):
+            measured = [row for row in rows(log) if row["trial"] == trial and column in row]
+            for seed in sorted({row["seed"] for row in measured}):
+                points = sorted((row["mark"], row[column][0]) for row in measured if row["seed"] == seed)
+                label = "kao" if trial == KAO else trial
+                axes.plot(*zip(*points, strict=True), "o-", color=colour, label=label if seed == 0 else None)
+        axes.set(title=title, xlabel="minutes of one core", xscale="log", xticks=(5, 15, 30, 60, 120))
+        if column.startswith("fd"):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    figure.savefig(target)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trials", nargs="*")
@@ -117,9 +152,13 @@ def main() -> None:
     parser.add_argument("--settled", type=float, default=15, help="minutes from which mobilenet sees all samples")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", action="store_true", help="only print benchmarks/search.jsonl as Markdown")
+    parser.add_argument("--plot", type=Path, help="only draw benchmarks/search.jsonl into this SVG or PNG")
     chosen = parser.parse_args()
     if chosen.table:
         print(table(LOG))
+    if chosen.plot:
+        plot(LOG, chosen.plot)
+    if chosen.table or chosen.plot:
         return
     torch.set_num_threads(1)
     chosen.out.mkdir(parents=True, exist_ok=True)
