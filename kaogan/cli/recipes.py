@@ -53,9 +53,11 @@ def diff(
     from rich.table import Table
 
     from kaogan import recipes
+    from kaogan.upscale import recipe as upscaling
 
     table = Table("key", escape(first), escape(second), box=None, padding=(0, 2, 0, 0))
-    differences = recipes.diff(recipes.load(first), recipes.load(second), ignore=("name", "summary", "source"))
+    a, b = (upscaling.load(name) if name in upscaling.names() else recipes.load(name) for name in (first, second))
+    differences = recipes.diff(a, b, ignore=("name", "summary", "source"))
     for key, a, b in differences:
         table.add_row(key, *("–" if value is None else escape(str(value)) for value in (a, b)))
     if differences:

@@ -115,7 +115,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def diff(first: Recipe, second: Recipe, ignore: Iterable[str] = ()) -> list[tuple[str, Any, Any]]:
+def diff(first: Described, second: Described, ignore: Iterable[str] = ()) -> list[tuple[str, Any, Any]]:
     """The leaves that differ: (dotted key, value in first, value in second); missing ones are None."""
     a, b = flatten(first.to_dict()), flatten(second.to_dict())
     ignored = tuple(ignore)

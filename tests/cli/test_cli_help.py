@@ -56,6 +56,8 @@ def test_recipes_diff(run: Run, tmp_path: Path) -> None:
     assert rows.keys() - {"key"} == {key for key, _, _ in recipes.diff(recipes.load("dcgan"), recipes.load("sagan"),
                                                                        ("name", "summary", "source"))}  # fmt: skip
     assert run("recipes", "diff", "dcgan", "dcgan").out == "no difference\n"
+    said = run("recipes", "diff", "kao-sr", "srgan")
+    assert re.search(r"(?m)^.?losses\.pixel +\S+ +mse", said.out), said.out
     (tmp_path / "[b] mine.yaml").write_text(recipes.text("dcgan").replace("2.0e-4", "0.5"))
     said = run("recipes", "diff", "dcgan", "[b] mine.yaml")
     assert re.search(r"optim\.lr +0\.0002 +0\.5", said.out) and "[b] mine.yaml" in said.out
