@@ -173,4 +173,4 @@ def _summarise(outcome: Outcome) -> None:
         console.print(f"  {escape(note)}", soft_wrap=True)
     out = shlex.quote(str(outcome.out))
     console.print(f"What was kept and why the rest was not:  {escape(str(outcome.report))}", soft_wrap=True)
-    console.print(f"Next:  kaogan train dcgan --data {escape(out)}", soft_wrap=True)
+    console.print(f"Next:  kaogan train --data {escape(out)}", soft_wrap=True)

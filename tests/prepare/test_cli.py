@@ -22,7 +22,7 @@ def test_a_run_and_a_run_again(heap: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0
     text = " ".join(done.output.split())
     assert "24 files, 24 new or changed" in text and "24 kept" in text and "report.html" in text
-    assert f"kaogan train dcgan --data '{out}'" in text
+    assert f"kaogan train --data '{out}'" in text
     again = CliRunner().invoke(app, ["prepare", str(heap), str(out), *OPTIONS], catch_exceptions=False)
     assert "24 files, nothing new" in " ".join(again.output.split())
 
