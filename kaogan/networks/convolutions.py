@@ -3,7 +3,7 @@
 A convolution, its gradient at the map and its gradient at the weights are bilinear, and each one's derivatives are the
 other two: three Functions, differentiable as often as one likes. PyTorch's second derivative instead swaps batch and
 channels and takes up to ten times as long. Below, ``large`` is the map (N, C, H, W) that a convolution reads, ``small``
-the map (N, O, h, w) that it makes, and the weight (O, C, k, k); a transposed convolution goes from small to large.
+the map (N, O, h, w) that it makes, and the weight (O, C / groups, k, k); a transposed one goes from small to large.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ FEW = 4  # channels: oneDNN's transposed convolution takes three times as long a
 
 
 class Shape(NamedTuple):
-    """Of a convolution: its kernel, stride and padding, and the size (H, W) of the large map."""
+    """Of a convolution: its kernel, stride and padding, the size (H, W) of the large map, and its groups."""
 
     kernel: int
     stride: int
     padding: int
     size: tuple[int, int]
+    groups: int = 1
 
 
 class Conv2d(nn.Conv2d):
@@ -36,7 +37,7 @@ class Conv2d(nn.Conv2d):
         if not _ours(self):
             return super().forward(x)
         x, weight, bias = _cast(x, self)
-        shape = Shape(self.kernel_size[0], self.stride[0], int(self.padding[0]), (x.shape[2], x.shape[3]))
+        shape = Shape(self.kernel_size[0], self.stride[0], int(self.padding[0]), (x.shape[2], x.shape[3]), self.groups)
         out: Tensor = _Gather.apply(x, weight, bias, shape)
         return out
 
@@ -50,7 +51,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         x, weight, bias = _cast(x, self)
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
         high, wide = ((side - 1) * stride - 2 * padding + kernel + self.output_padding[0] for side in x.shape[2:])
-        out: Tensor = _Spread.apply(x, weight, bias, Shape(kernel, stride, padding, (high, wide)))
+        out: Tensor = _Spread.apply(x, weight, bias, Shape(kernel, stride, padding, (high, wide), self.groups))
         return out
 
 
@@ -135,41 +136,46 @@ class _Correlate(torch.autograd.Function):
 
 def _gather(large: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
     if not _whole(shape):
-        return F.conv2d(_flat(large), _flat(weight), bias, shape.stride, shape.padding)
+        return F.conv2d(_flat(large), _flat(weight), bias, shape.stride, shape.padding, groups=shape.groups)
     return F.linear(_rows(large), _rows(weight), bias)[:, :, None, None].clone()  # see _spread
 
 
 def _spread(small: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
     small, weight = _flat(small), _flat(weight)
-    kernel, stride, padding, size = shape
+    kernel, stride, padding, size, groups = shape
     if _whole(shape):
         out = (small.flatten(1) @ _rows(weight)).unflatten(1, (*size, -1)).permute(0, 3, 1, 2)
         # A copy, for autograd forbids to change views in place, as activations do.
         return out.clone() if bias is None else out + bias[:, None, None]
-    if weight.shape[1] <= FEW and kernel % stride == 0 and not any((side + 2 * padding) % stride for side in size):
+    if (
+        groups == 1
+        and weight.shape[1] <= FEW
+        and kernel % stride == 0
+        and not any((side + 2 * padding) % stride for side in size)
+    ):
         return _cells(small, weight, bias, shape)
     extra = [side + 2 * padding - kernel - (few - 1) * stride for side, few in zip(size, small.shape[2:], strict=True)]
-    return F.conv_transpose2d(small, weight, bias, stride, padding, extra)
+    return F.conv_transpose2d(small, weight, bias, stride, padding, extra, groups)
 
 
 def _correlate(large: Tensor, small: Tensor, shape: Shape) -> Tensor:
     large, small = _flat(large), _flat(small)
-    kernel, stride, padding, _ = shape
-    outside, inside = small.shape[1], large.shape[1]
-    if max(small.shape[2:]) <= SMALL:
+    kernel, stride, padding, _, groups = shape
+    outside, inside = small.shape[1], large.shape[1] // groups
+    if groups == 1 and max(small.shape[2:]) <= SMALL:
         padded = F.pad(large.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
         windows = padded.unfold(1, kernel, stride).unfold(2, kernel, stride)  # (N, h, w, C, k, k)
         patches = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, kernel * kernel * inside)
         product = small.permute(0, 2, 3, 1).reshape(-1, outside).t() @ patches
         return product.view(outside, kernel, kernel, inside).permute(0, 3, 1, 2)
     weight = large.new_empty(outside, inside, kernel, kernel).to(memory_format=torch.channels_last)
-    how = [stride, stride], [padding, padding], [1, 1], False, [0, 0], 1, [False, True, False]
+    how = [stride, stride], [padding, padding], [1, 1], False, [0, 0], groups, [False, True, False]
     return torch.ops.aten.convolution_backward(small, large, weight, None, *how)[1]
 
 
 def _cells(small: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
     """The transposed convolution with the pixels of a cell, stride times stride of them, as channels of one pixel."""
-    (_, stride, padding, (high, wide)), inside = shape, weight.shape[1]
+    (_, stride, padding, (high, wide), _), inside = shape, weight.shape[1]
     split = weight.unflatten(3, (-1, stride)).unflatten(2, (-1, stride))  # (O, C, k/s, s, k/s, s)
     split = split.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
     cells = F.conv_transpose2d(small, split, None if bias is None else bias.repeat(stride * stride))
@@ -181,7 +187,7 @@ def _cells(small: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> 
 
 def _whole(shape: Shape) -> bool:
     """Whether the kernel covers the whole large map, so that the small one has one pixel."""
-    return shape.padding == 0 and shape.size == (shape.kernel, shape.kernel)
+    return shape.groups == 1 and shape.padding == 0 and shape.size == (shape.kernel, shape.kernel)
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kaogan.networks.base import Judgement, Settings, doublings, judge
+from kaogan.networks.convolutions import Conv2d
 from kaogan.networks.style.filters import prepare_filter
 from kaogan.networks.style.resampling import downsample, upsample
 
@@ -151,10 +152,10 @@ class Block(nn.Module):
         return x + self.contract(y)
 
 
-def conv(inputs: int, outputs: int, kernel: int, gain: float, groups: int = 1, bias: bool = False) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, kernel: int, gain: float, groups: int = 1, bias: bool = False) -> Conv2d:
     """A convolution whose padding keeps the size (kernel 1, 3), or none (kernel 4); weights N(0, gain² / fan-in)."""
-    return scaled(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else 0, groups=groups,
-                            bias=bias), gain)  # fmt: skip
+    padding = kernel // 2 if kernel % 2 else 0
+    return scaled(Conv2d(inputs, outputs, kernel, padding=padding, groups=groups, bias=bias), gain)
 
 
 def scaled(layer: Layer, gain: float) -> Layer:

@@ -12,7 +12,7 @@ from torch import nn
 from kaogan.hints import inputs_only, weights_stay
 from kaogan.networks import convolutions
 
-# kind, channels, size in, kernel, stride, padding, output padding
+# kind, channels, size in, kernel, stride, padding, output padding, groups if more than 1
 CASES = [
     (convolutions.Conv2d, 3, 16, 4, 2, 1, 0),
     (convolutions.Conv2d, 6, 16, 4, 2, 1, 0),
@@ -25,13 +25,19 @@ CASES = [
     (convolutions.ConvTranspose2d, 6, 4, 4, 2, 1, 0),
     (convolutions.ConvTranspose2d, 6, 4, 5, 2, 2, 1),
     (convolutions.ConvTranspose2d, 6, 8, 3, 2, 1, 1),
+    (convolutions.Conv2d, 6, 16, 3, 1, 1, 0, 3),
+    (convolutions.Conv2d, 6, 7, 3, 2, 1, 0, 3),
+    (convolutions.Conv2d, 3, 4, 4, 1, 0, 0, 3),
+    (convolutions.ConvTranspose2d, 6, 4, 4, 2, 1, 0, 3),
 ]
 
 
 def layer(kind: type[nn.Conv2d], before: int, *shape: int, bias: bool = True) -> tuple[nn.Conv2d, torch.Tensor]:
     torch.manual_seed(0)
-    size, kernel, stride, padding, extra = shape
-    settings: dict[str, Any] = {"output_padding": extra} if extra else {}
+    size, kernel, stride, padding, extra, *groups = shape
+    settings: dict[str, Any] = {"groups": groups[0]} if groups else {}
+    if extra:
+        settings["output_padding"] = extra
     module = kind(before, 3, kernel, stride, padding, bias=bias, **settings).double()
     x = torch.randn(2, before, size, size, dtype=torch.float64).to(memory_format=torch.channels_last)
     return module.to(memory_format=torch.channels_last), x.requires_grad_()
