@@ -147,12 +147,8 @@ def _spread(small: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) ->
         out = (small.flatten(1) @ _rows(weight)).unflatten(1, (*size, -1)).permute(0, 3, 1, 2)
         # A copy, for autograd forbids to change views in place, as activations do.
         return out.clone() if bias is None else out + bias[:, None, None]
-    if (
-        groups == 1
-        and weight.shape[1] <= FEW
-        and kernel % stride == 0
-        and not any((side + 2 * padding) % stride for side in size)
-    ):
+    even = kernel % stride == 0 and not any((side + 2 * padding) % stride for side in size)
+    if groups == 1 and weight.shape[1] <= FEW and even:
         return _cells(small, weight, bias, shape)
     extra = [side + 2 * padding - kernel - (few - 1) * stride for side, few in zip(size, small.shape[2:], strict=True)]
     return F.conv_transpose2d(small, weight, bias, stride, padding, extra, groups)

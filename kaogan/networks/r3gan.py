@@ -152,7 +152,7 @@ class Block(nn.Module):
         return x + self.contract(y)
 
 
-def conv(inputs: int, outputs: int, kernel: int, gain: float, groups: int = 1, bias: bool = False) -> Conv2d:
+def conv(inputs: int, outputs: int, kernel: int, gain: float, groups: int = 1, bias: bool = False) -> nn.Conv2d:
     """A convolution whose padding keeps the size (kernel 1, 3), or none (kernel 4); weights N(0, gain² / fan-in)."""
     padding = kernel // 2 if kernel % 2 else 0
     return scaled(Conv2d(inputs, outputs, kernel, padding=padding, groups=groups, bias=bias), gain)
