@@ -7,7 +7,6 @@ pictures do, so that a search is near-linear. Every pair it finds is then compar
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,8 +16,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from kaogan.data.cache import in_order
-from kaogan.prepare.comparing import coarse, differences, rough_difference
-from kaogan.prepare.hashing import HASH_SIZE, SIDE, mirrored, perceptual_hash
+from kaogan.prepare.comparing import differences, rough_difference
+from kaogan.prepare.hashing import HASH_SIZE, mirrored
+from kaogan.prepare.looks import LOOK, looks_of
 
 KEPT, EXACT, NEAR, MIRRORED = 0, 1, 2, 3
 DIMENSIONS = 16  # more would tell strangers apart no better, but slow the tree
@@ -47,24 +47,26 @@ def find_copies(
     contents: np.ndarray,
     rank: np.ndarray,
     *,
+    looks: np.ndarray | None = None,
     limit: float = 16.0,
     mirror: bool = True,
     progress: Progress | None = None,
 ) -> Found:
     """Keep the best of each set of copies; the lower ``rank`` (N,), all different, the better.
 
-    ``contents`` (N,): equal numbers are equal files. ``take`` gives thumbnails. ``limit``: the most that a patch of two
-    copies may differ, grey levels. A copy of a copy stays if it is no copy of what is kept: chains do not grow.
+    ``contents`` (N,): equal numbers are equal files. ``take`` gives thumbnails. ``looks`` (N,): ``looks_of`` all of
+    them, if they are there already. ``limit``: the most that a patch of two copies may differ, grey levels. A copy of a
+    copy stays if it is no copy of what is kept: chains do not grow.
     """
     count = len(contents)
-    search = _Search(count, take, rank, limit, mirror, progress)
+    if looks is None:
+        looks = np.concatenate([np.empty(0, LOOK), *(looks_of(take(at)) for at in _batches(count, 1024))])
+    search = _Search(looks["coarse"], take, rank, limit, mirror, progress)
     search.collapse(contents, EXACT)
-    hashes, prints, search.coarse = _hashes(take, count, progress)
-    search.collapse(prints, NEAR)
-    components = _components(hashes)
-    points = _project(hashes, *components)
-    flipped = _project(mirrored(hashes), *components) if mirror else points
-    del hashes
+    search.collapse(looks["print"], NEAR)
+    components = _components(looks["hash"])
+    points = _project(looks["hash"], *components)
+    flipped = _project(mirrored(looks["hash"]), *components) if mirror else points
     asked = np.flatnonzero(search.kind == KEPT)
     while len(asked):
         full = search.round(points, flipped, asked)
@@ -77,11 +79,11 @@ def find_copies(
 
 class _Search:
     def __init__(
-        self, count: int, take: Take, rank: np.ndarray, limit: float, mirror: bool, progress: Progress | None
+        self, coarse: np.ndarray, take: Take, rank: np.ndarray, limit: float, mirror: bool, progress: Progress | None
     ) -> None:
-        self.kind = np.zeros(count, np.uint8)
-        self.coarse = np.empty((0, SIDE // 2, SIDE // 2), np.float16)
-        self._copy_of = np.full(count, -1, np.int64)
+        self.kind = np.zeros(len(coarse), np.uint8)
+        self._coarse = coarse
+        self._copy_of = np.full(len(coarse), -1, np.int64)
         self._take, self._rank, self._limit, self._mirror, self._progress = take, rank, limit, mirror, progress
         self._seen = np.empty(0, np.int64)  # codes of pairs that were compared
         self._copies: list[np.ndarray] = []  # (M, 3): better, worse, kind
@@ -143,9 +145,9 @@ class _Search:
 
     def _roughly_alike(self, codes: np.ndarray) -> np.ndarray:
         a, b, turned = self._pairs(codes)
-        second = self.coarse[b]
+        second = self._coarse[b]
         second[turned] = second[turned][:, :, ::-1]
-        return rough_difference(self.coarse[a], second) <= max(ALIKE_MEAN, MEAN * self._limit)
+        return rough_difference(self._coarse[a], second) <= max(ALIKE_MEAN, MEAN * self._limit)
 
     def _tell(self, done: int, total: int, what: str) -> None:
         if self._progress:
@@ -178,20 +180,6 @@ class _Search:
             if (of := self._copy_of[at]) >= 0 and self._copy_of[of] >= 0:
                 self._copy_of[at] = self._copy_of[of]
         return Found(self.kind, self._copy_of, group.astype(np.int64))
-
-
-def _hashes(take: Take, count: int, progress: Progress | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """float32 (N, 108), int64 (N,), float16 (N, 16, 16): perceptual hash, digest and ``coarse`` of each thumbnail."""
-    hashes, prints = np.empty((count, HASH_SIZE), np.float32), np.empty(count, np.int64)
-    small = np.empty((count, SIDE // 2, SIDE // 2), np.float16)
-    for at in _batches(count, 1024):
-        thumbnails = take(at)
-        hashes[at], small[at] = perceptual_hash(thumbnails), coarse(thumbnails)
-        digests = b"".join(hashlib.blake2b(t.tobytes(), digest_size=8).digest() for t in thumbnails)
-        prints[at] = np.frombuffer(digests, "<i8")
-        if progress:
-            progress(int(at[-1]) + 1, count, "hashing")
-    return hashes, prints, small
 
 
 def _components(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import io
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from kaogan.prepare import faces as finding
 from kaogan.prepare import shelf
 from kaogan.prepare.checks import measure, why_bad, why_tiny
 from kaogan.prepare.hashing import thumbnail
+from kaogan.prepare.looks import looks_of
 from kaogan.prepare.settings import Picture
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _TOGETHER = 2**20  # px: pictures up to here are held for a whole batch
 UNREAD = "unread"  # the step of a file that could not be read this time: no fault of the picture
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
     """A picture that passed every check: a face, or the whole picture."""
 
@@ -49,6 +50,7 @@ class Piece:
     box: tuple[float, float, float, float] | None  # of the face in the upright source: x, y, width, height
     score: float  # of the face finder
     brightness: float
+    look: bytes  # of LOOK
     thumbnail: bytes  # uint8 (32, 32, 3)
 
 
@@ -156,13 +158,11 @@ def _pieces(settings: Picture, opened: _Opened, faces: list[Face] | None = None)
 
 
 def _stored(found: Examined, store: str) -> Examined:
-    pieces: list[Piece | Drop] = []
     for number, piece in enumerate(found.found):
         if isinstance(piece, Piece):
             shelf.put(store, f"{found.digest}-{number}", piece.suffix, piece.data)
-            piece = replace(piece, data=b"")
-        pieces.append(piece)
-    return replace(found, found=tuple(pieces))
+            piece.data = b""
+    return found
 
 
 def preview(picture: Image.Image) -> bytes:
@@ -210,8 +210,7 @@ def _whole(settings: Picture, picture: Image.Image, header: Header, data: bytes,
         content, suffix = data, KEPT_FORMATS[header.format]
     else:
         content, suffix = encode(settings, result, header.format)
-    small = thumbnail(pixels).tobytes()
-    return Piece(content, len(content), suffix, *result.size, area, None, 0.0, measures.brightness, small)
+    return Piece(content, len(content), suffix, *result.size, area, None, 0.0, measures.brightness, *_looks(pixels))
 
 
 def _faces(settings: Picture, picture: Image.Image, format: str, faces: list[Face] | None) -> list[Piece | Drop]:
@@ -235,8 +234,13 @@ def _face(settings: Picture, picture: Image.Image, face: Face, format: str) -> P
         return Drop(*bad, preview(result))
     content, suffix = encode(settings, result, format)
     box = (face.x, face.y, face.width, face.height)
-    small = thumbnail(pixels).tobytes()
-    return Piece(content, len(content), suffix, *result.size, area, box, face.score, measures.brightness, small)
+    about = (*result.size, area, box, face.score, measures.brightness)
+    return Piece(content, len(content), suffix, *about, *_looks(pixels))
+
+
+def _looks(pixels: np.ndarray) -> tuple[bytes, bytes]:
+    small = thumbnail(pixels)
+    return looks_of(small[None]).tobytes(), small.tobytes()
 
 
 def _read(path: Path) -> bytes:

@@ -93,7 +93,7 @@ def _choose(run: _Run) -> Result:
     kind = np.zeros(len(pieces), np.uint8)
     copy_of = groups = np.arange(len(pieces))
     if pieces and (settings.twins.enabled or settings.split):
-        found = copies(pieces, labelled, run.journal, run.work, settings.twins, run.progress)
+        found = copies(pieces, labelled, run.journal, settings.twins, run.progress)
         groups = found.group
         if settings.twins.enabled:
             kind, copy_of = found.kind, found.copy_of

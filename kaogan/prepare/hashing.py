@@ -23,9 +23,9 @@ def thumbnail(picture: np.ndarray) -> np.ndarray:
 
 def perceptual_hash(thumbnails: np.ndarray) -> np.ndarray:
     """uint8 (N, 32, 32, 3) -> float32 (N, 108), grey levels 0 to 255: Gaussian-weighted means on a 6 x 6 grid."""
-    cells = _cells()
-    rows = np.einsum("cy,nyxk->ncxk", cells, thumbnails.astype(np.float32), optimize=True)
-    return np.einsum("dx,ncxk->ncdk", cells, rows, optimize=True).reshape(len(thumbnails), HASH_SIZE)
+    cells, count = _cells(), len(thumbnails)
+    rows = cells @ thumbnails.astype(np.float32).reshape(count, SIDE, SIDE * 3)
+    return (cells @ rows.reshape(count, CELLS, SIDE, 3)).reshape(count, HASH_SIZE)
 
 
 def mirrored(hashes: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 from kaogan.errors import KaoganError
 from kaogan.prepare.examine import Drop, Examined, Piece
 
-FORMAT = 1
+FORMAT = 2
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
@@ -27,7 +27,7 @@ CREATE TABLE pieces (
   id INTEGER PRIMARY KEY, file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, number INTEGER NOT NULL,
   step TEXT, reason TEXT, preview BLOB,
   suffix TEXT, bytes INTEGER, width INTEGER, height INTEGER, area INTEGER,
-  x REAL, y REAL, w REAL, h REAL, score REAL, brightness REAL, thumbnail BLOB
+  x REAL, y REAL, w REAL, h REAL, score REAL, brightness REAL, look BLOB, thumbnail BLOB
 );
 CREATE INDEX pieces_of_file ON pieces (file);
 CREATE TABLE tags (digest TEXT, number INTEGER, tags TEXT NOT NULL, PRIMARY KEY (digest, number)) WITHOUT ROWID;
@@ -119,7 +119,7 @@ class Journal:
         file = cursor.lastrowid
         assert file is not None
         self._db.executemany(
-            f"INSERT INTO pieces VALUES (NULL{', ?' * 17})",
+            f"INSERT INTO pieces VALUES (NULL{', ?' * 18})",
             [(file, number, *_columns(piece)) for number, piece in enumerate(found.found)],
         )
         return file
@@ -143,9 +143,9 @@ class Journal:
 
 def _columns(piece: Piece | Drop) -> tuple[Any, ...]:
     if isinstance(piece, Drop):
-        return (piece.step, piece.reason, piece.preview, *(None,) * 12)
+        return (piece.step, piece.reason, piece.preview, *(None,) * 13)
     x, y, w, h = piece.box or (None,) * 4
     return (
         *(None, None, None, piece.suffix, piece.length, piece.width, piece.height, piece.area),
-        *(x, y, w, h, piece.score, piece.brightness, piece.thumbnail),
+        *(x, y, w, h, piece.score, piece.brightness, piece.look, piece.thumbnail),
     )

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from kaogan.prepare.duplicates import Found, find_copies
 from kaogan.prepare.hashing import SIDE
 from kaogan.prepare.journal import Journal
+from kaogan.prepare.looks import LOOK
 from kaogan.prepare.settings import Twins
 
-_BYTES = SIDE * SIDE * 3
 Progress = Callable[[int, int, str], None]
 
 
@@ -62,30 +60,29 @@ def read_pieces(journal: Journal, positions: Mapping[int, int]) -> list[Kept]:
 
 
 def copies(
-    pieces: list[Kept],
-    labelled: np.ndarray,
-    journal: Journal,
-    folder: Path,
-    settings: Twins,
-    progress: Progress | None,
+    pieces: list[Kept], labelled: np.ndarray, journal: Journal, settings: Twins, progress: Progress | None
 ) -> Found:
     """Which pieces are copies. The labelled one is kept, then the largest, then the first."""
-    count = len(pieces)
+    count, size = len(pieces), LOOK.itemsize
     contents = np.unique([piece.key for piece in pieces], return_inverse=True)[1] if count else np.empty(0, np.int64)
     areas = np.array([piece.area for piece in pieces])
     rank = np.empty(count, np.int64)
     rank[np.lexsort((np.arange(count), -areas, ~labelled))] = np.arange(count)
-    with tempfile.TemporaryFile(dir=folder) as thumbnails:  # on disk: a hundred thousand are 300 MB
-        where = {piece.row: at for at, piece in enumerate(pieces)}
-        for row, data in journal.rows("SELECT id, thumbnail FROM pieces WHERE step IS NULL"):
-            thumbnails.seek(where[row] * _BYTES)
-            thumbnails.write(data)
+    where = {piece.row: at for at, piece in enumerate(pieces)}
+    looks = bytearray(count * size)
+    for row, data in journal.rows("SELECT id, look FROM pieces WHERE step IS NULL"):
+        at = where[row]
+        looks[at * size : (at + 1) * size] = data
 
-        def take(at: np.ndarray) -> np.ndarray:
-            result = np.empty((len(at), _BYTES), np.uint8)
-            for into, index in zip(result, at.tolist(), strict=True):
-                thumbnails.seek(index * _BYTES)
-                thumbnails.readinto(into.data)
-            return result.reshape(-1, SIDE, SIDE, 3)
+    def take(wanted: np.ndarray) -> np.ndarray:
+        """Thumbnails stay in the journal: a hundred thousand are 300 MB, of which few are looked at."""
+        rows = [pieces[at].row for at in wanted.tolist()]
+        marks = ", ".join("?" * len(rows))
+        found = dict(journal.rows(f"SELECT id, thumbnail FROM pieces WHERE id IN ({marks})", rows))
+        data = bytearray().join(found[row] for row in rows)
+        return np.frombuffer(data, np.uint8).reshape(-1, SIDE, SIDE, 3)
 
-        return find_copies(take, contents, rank, limit=settings.difference, mirror=settings.mirrored, progress=progress)
+    return find_copies(
+        take, contents, rank, looks=np.frombuffer(looks, LOOK), limit=settings.difference, mirror=settings.mirrored,
+        progress=progress,
+    )  # fmt: skip
