@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
 from kaogan.data.sources import shown
 from kaogan.prepare import tables
@@ -107,7 +108,7 @@ class _Pictures:
             return None
 
     def tiles(self, pieces: Iterable[Kept]) -> list[dict[str, str]]:
-        return [{"url": url, "title": piece.key} for piece in pieces if (url := self.of(piece))]
+        return [{"url": url, "title": piece.key} for piece, url in in_order(pieces, self.of) if url]
 
     def of(self, piece: Kept) -> str:
         return self.url(piece.key, piece.suffix, piece.bytes)
