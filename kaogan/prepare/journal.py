@@ -55,7 +55,9 @@ class Journal:
             if found == 0:
                 database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
             elif found != FORMAT:
-                raise sqlite3.DatabaseError("written by another version of kaogan")
+                raise KaoganError(
+                    f"{self.path} was written by another version of kaogan; delete it, and the next run begins anew"
+                )
         except BaseException:
             database.close()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sqlite3
 import sys
 import tarfile
 import zipfile
@@ -139,3 +140,15 @@ def test_a_damaged_journal_is_told(heap: Path, tmp_path: Path) -> None:
         path.unlink()
     run(heap, tmp_path / "set")
     assert whole(tmp_path / "set")
+
+
+def test_the_journal_of_another_version_is_told(heap: Path, tmp_path: Path) -> None:
+    run(heap, tmp_path / "set")
+    journal = tmp_path / "set" / ".prepare" / "journal.sqlite"
+    with sqlite3.connect(journal) as database:
+        database.execute("PRAGMA user_version=1")
+    database.close()
+    with pytest.raises(KaoganError, match=r"journal.sqlite was written by another version of kaogan; delete it"):
+        run(heap, tmp_path / "set")
+    journal.unlink()
+    assert run(heap, tmp_path / "set").kept == 24

@@ -11,7 +11,7 @@ from kaogan.recipe import Recipe
 from kaogan.training import checkpoint, loop
 from kaogan.training.loop import Outcome
 from tests.training.conftest import make_pictures
-from tests.training.test_steps import tiny
+from tests.training.tiny import tiny
 
 RUN = {
     "stats_every": 8,

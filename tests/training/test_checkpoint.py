@@ -18,7 +18,7 @@ from kaogan.errors import KaoganError
 from kaogan.training import checkpoint
 from kaogan.training.players import collect, restore
 from tests.training.conftest import Bench
-from tests.training.test_steps import EXTRAS, tiny
+from tests.training.tiny import EXTRAS, tiny
 
 TENSORS = {
     "generator/weight": torch.arange(12.0).view(3, 4),

@@ -10,7 +10,7 @@ from torch import nn
 
 from kaogan.training.ema import CALIBRATION_BATCH, CALIBRATION_BATCHES, MovingAverage
 from tests.training.conftest import Bench
-from tests.training.test_steps import tiny
+from tests.training.tiny import tiny
 
 
 def scalar(value: float) -> nn.Module:
