@@ -151,13 +151,16 @@ def main() -> None:
     parser.add_argument("--marks", default="5,15", help="minutes of one core")
     parser.add_argument("--settled", type=float, default=15, help="minutes from which mobilenet sees all samples")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--table", action="store_true", help="only print benchmarks/search.jsonl as Markdown")
-    parser.add_argument("--plot", type=Path, help="only draw benchmarks/search.jsonl into this SVG or PNG")
+    parser.add_argument(
+        "--log", type=Path, default=LOG, help="what --table and --plot show; benchmarks/gamma.jsonl: R3GAN's"
+    )
+    parser.add_argument("--table", action="store_true", help="only print the log as Markdown")
+    parser.add_argument("--plot", type=Path, help="only draw the log into this SVG or PNG")
     chosen = parser.parse_args()
     if chosen.table:
-        print(table(LOG))
+        print(table(chosen.log))
     if chosen.plot:
-        plot(LOG, chosen.plot)
+        plot(chosen.log, chosen.plot)
     if chosen.table or chosen.plot:
         return
     torch.set_num_threads(1)

@@ -195,7 +195,11 @@ def _explain(error: ValidationError, where: str, kind: type[Described]) -> str:
 
 
 def _hint(kind: type[Described], location: list[str], known: list[str]) -> str:
-    """The key of this name in another section, if there is one, else the nearest in this section."""
+    """The families of networks that have the key, or the key of this name in another section, or the nearest in this."""
+    if location[0] in ("generator", "discriminator"):
+        having = [name for name, family in _families(kind, location[0]).items() if location[-1] in family.model_fields]
+        if having:
+            return f" (only the family {' or '.join(having)} has it)"
     same = [key for key in _keys(kind) if key.split(".")[-1] == location[-1]]
     same = [key for key in same if key.count(".") == min(k.count(".") for k in same)]
     if 0 < len(same) <= 2:

@@ -28,6 +28,7 @@ from tests.cli.conftest import TINY, Run, refused
         (["train", "--recipe", "bomb.yaml"], ["bomb.yaml", "aliases are not allowed"]),
         (["train", "dcgan", "--optim.lrr", "1"], ["unknown key 'optim.lrr' (did you mean 'lr'?)"]),
         (["train", "dcgan", "--lr", "1"], ["did you mean 'optim.lr'"]),
+        (["train", "stylegan2-64", "--generator.smooth", "1"], ["'generator.smooth' (only the family dcgan has it)"]),
         (["train", "dcgan", "--imagse", "1"], ["unknown option --imagse (did you mean '--images'?)"]),
         (["train", "dcgan", "--alow-changes"], ["unknown option --alow-changes (did you mean '--allow-changes'?)"]),
         (["train", "dcgan", "--dry-rnu"], ["did you mean '--dry-run'"]),
