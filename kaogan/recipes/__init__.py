@@ -195,7 +195,7 @@ def _explain(error: ValidationError, where: str, kind: type[Described]) -> str:
 
 
 def _hint(kind: type[Described], location: list[str], known: list[str]) -> str:
-    """The families of networks that have the key, or the key of this name in another section, or the nearest in this."""
+    """Which families of networks have the key, or the key of this name in another section, or the nearest in this."""
     if location[0] in ("generator", "discriminator"):
         having = [name for name, family in _families(kind, location[0]).items() if location[-1] in family.model_fields]
         if having:
