@@ -1,9 +1,11 @@
 """StyleGAN2 and StyleGAN3 against the same layers written straight from their definitions, in float32 and the default
-layout: ``python -m benchmarks.style [--seconds S]``, one thread. Turns are taken, medians compared."""
+layout: ``python -m benchmarks.style [--seconds S]``, one thread. Turns are taken, medians compared. ``--cost`` prints
+what 1,000 images of training cost instead, at several sizes."""
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 
 import torch
@@ -83,13 +85,38 @@ def training(name: str, seconds: float) -> Timing:
     return interleaved(candidates, 16, seconds, warm_up=0)
 
 
+def cost(name: str, size: int) -> float:
+    """Processor seconds for 1,000 images of training: of 16 steps, in which every lazy penalty has its share."""
+    recipe = recipes.load(name, {"image_size": size, "data.avatars": 64})
+    pictures = api.load_data(recipe)
+    precision, batch_size = choose_precision("auto", CPU), recipe.training.batch_size
+    players = build_players(recipe, pictures.schema, CPU, precision)
+    players.adaptive.p = 0.2  # as it soon is in training; at 0 augmentation would cost nothing
+    batches = Batches(pictures, batch_size, 0)
+    steps = Steps(recipe, pictures.schema, players, batches, CPU, precision)
+    began = 0.0
+    for number in range(17):  # the first warms up
+        began = began if number > 1 else time.process_time()
+        batch, reuse = batches.at(players.clock), recipe.training.reuse_fakes
+        fakes = steps.discriminator(batch, reuse=reuse)
+        steps.generator(batch, fakes if reuse else None)
+        players.clock += batch_size
+    return 1000 * (time.process_time() - began) / (16 * batch_size)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cost", action="store_true", help="seconds for 1,000 images at 32, 64, 128 and 256 px")
     parser.add_argument("--seconds", type=float, default=20.0, help="at most this long for each row")
     parser.add_argument("names", nargs="*", default=["stylegan2-64", "stylegan3-t-64", "stylegan3-r-64"])
     arguments = parser.parse_args()
     seconds = arguments.seconds
     torch.set_num_threads(1)
+    if arguments.cost:
+        for name in arguments.names:
+            for size in (32, 64, 128, 256):
+                print(f"{name:16} {size:4} px {cost(name, size):8.1f} s for 1,000 images", flush=True)
+        return
     print(f"{'':32} {'reference':>10} {'float32':>16} {'bf16':>16}   busy")
     for name in arguments.names:
         rows: dict[str, Callable[[], Timing]] = {
