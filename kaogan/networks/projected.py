@@ -1,7 +1,8 @@
 """A discriminator that sees faces as kaogan's tagger does (Sauer et al. 2021, "Projected GANs Converge Faster").
 
-The tagger knows already what faces are made of. It stays as it is; small networks on its maps of 32, 16, 8 and 4 px
-tell real from fake, and one on the pixels, where it is asked for, watches over textures that the tagger overlooks.
+The tagger knows already what faces are made of. It stays as it is, at least at first; small networks on its maps of 32,
+16, 8 and 4 px tell real from fake, and one on the pixels, where it is asked for, watches over textures that the tagger
+overlooks. Unlike the paper's, the tagger can learn too once the generator has learnt from it what it knows (``thaw``).
 
 Unlike the paper, the maps are not mixed at random before the heads see them: here that made worse pictures
 (docs/recipes/kao.md). The norms of the heads matter: without them real and fake hardly differ in the scores.
@@ -23,6 +24,7 @@ from kaogan.tagger import load_tagger
 from kaogan.tagger.network import IMAGE_SIZE, TaggerNetwork
 
 SLOPE = 0.2
+THAWED = 0.25  # of the learning rate: the tagger should be changed, not forgotten
 LAST = 4  # px: where every head on the tagger's maps ends
 
 
@@ -34,6 +36,9 @@ class ProjectedDiscriminatorSettings(Settings):
     max_width: int = Field(128, ge=1, le=8192, description="no map of a head has more channels than this")
     patches: int = Field(
         0, ge=0, le=4096, description="width of a further head that looks at patches of pixels; 0: none"
+    )
+    thaw: int | None = Field(
+        None, ge=0, description="images after which the tagger's weights learn too, all at a quarter of lr; null: never"
     )
     norm: Literal["batch", "none"] = Field("batch", description="normalisation of the heads' maps")
     spectral: bool = Field(True, description="spectral norm on every convolution of the heads")
@@ -56,7 +61,8 @@ class ProjectedDiscriminator(nn.Module):
         super().__init__()
         s = settings
         doublings("projected", image_size)
-        self.tagger = frozen_tagger()
+        self.thaw = s.thaw
+        self.tagger = frozen_tagger() if s.thaw is None else learning_tagger()
         widths = self.tagger.architecture.widths
         heads = [Head(width, IMAGE_SIZE >> (stage + 1), s) for stage, width in enumerate(widths)]
         self.heads = nn.ModuleList(heads)
@@ -73,6 +79,12 @@ class ProjectedDiscriminator(nn.Module):
         if self.attributes is not None:
             logits = self.attributes(torch.cat([features for _, features in seen], 1))
         return judge(torch.cat(scores, 1), logits)
+
+    def pace(self, clock: int) -> float:
+        """The share of the learning rate at ``clock`` images; from the thaw on the tagger's weights learn."""
+        learning = self.thaw is not None and clock >= self.thaw
+        self.tagger.requires_grad_(learning)
+        return THAWED if learning else 1.0
 
 
 class Head(nn.Module):
@@ -134,6 +146,14 @@ def for_tagger(images: Tensor) -> Tensor:
     if images.shape[2] == IMAGE_SIZE:
         return images
     return F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
+
+
+def learning_tagger() -> TaggerNetwork:
+    """The tagger's network without its end, its weights free to move."""
+    with torch.device("cpu"):  # also where networks are only sketched, on the device "meta"
+        network = load_tagger().network
+    del network.last, network.heads
+    return network.requires_grad_(True)
 
 
 def frozen_tagger() -> TaggerNetwork:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kaogan.attributes import Schema
 from kaogan.errors import UsageError
 from kaogan.networks import build_discriminator, build_generator
+from kaogan.networks.projected import ProjectedDiscriminator
 from kaogan.randomness import seed_for
 from kaogan.recipe import Optim, PlayerOptim, Recipe
 from kaogan.training.ema import MovingAverage
@@ -142,10 +143,11 @@ def set_learning_rates(players: Players, recipe: Recipe) -> None:
         ("generator", players.generator_optim, optim.generator),
         ("discriminator", players.discriminator_optim, optim.discriminator),
     ):
-        lazy = lazy_share(recipe, name)
+        lazy, player = lazy_share(recipe, name), getattr(players, name)
+        pace = player.pace(clock) if isinstance(player, ProjectedDiscriminator) else 1.0
         first, second = own.betas or optim.betas
         for group in optimiser.param_groups:
-            group["lr"] = (own.lr or optim.lr) * factor * lazy
+            group["lr"] = (own.lr or optim.lr) * factor * pace * lazy
             if optim.annealing.beta2 is not None and "betas" in group:
                 group["betas"] = (first**lazy, optim.annealing.at(clock, second, optim.annealing.beta2) ** lazy)
     players.average.halflife = optim.annealing.at(clock, recipe.training.ema_halflife, optim.annealing.ema_halflife)

@@ -171,7 +171,8 @@ class Steps:
     def generator(self, batch: Batch, fakes: Fakes | None = None) -> None:
         """One step of the generator, on fresh fakes or on those of the discriminator's step."""
         recipe, players, meters = self.recipe, self.players, self.meters
-        players.discriminator.requires_grad_(False)  # the gradients of its weights would be thrown away
+        held = [weight for weight in players.discriminator.parameters() if weight.requires_grad]
+        set_gradients(held, False)  # they would be thrown away
         with self.autocast:
             if fakes is None:
                 fakes = self._generate("generator", len(batch.images))
@@ -200,7 +201,7 @@ class Steps:
         self._descend(loss, *player)
         if recipe.penalties.own_step:
             self._descend(self._path_length(len(fakes.seen)), *player)
-        players.discriminator.requires_grad_(True)
+        set_gradients(held, True)
         meters.add("loss_g", loss)
 
     def _path_length(self, batch_size: int) -> Tensor | float:
@@ -291,6 +292,11 @@ class Steps:
             return  # nothing is due
         module.zero_grad(set_to_none=True)
         # Only these gradients: those at the pictures, where penalties are taken, would be thrown away.
-        scaler.scale(loss).backward(inputs=list(module.parameters()))
+        scaler.scale(loss).backward(inputs=[weight for weight in module.parameters() if weight.requires_grad])
         scaler.step(optimiser)
         scaler.update()
+
+
+def set_gradients(weights: list[torch.nn.Parameter], wanted: bool) -> None:
+    for weight in weights:
+        weight.requires_grad_(wanted)

@@ -33,6 +33,22 @@ def test_the_tagger_is_no_part_of_what_is_trained_or_saved():
         assert not value.requires_grad
 
 
+def test_a_tagger_that_will_learn_begins_as_the_other():
+    frozen, learning = projected().eval(), projected(thaw=100).eval()
+    learning.load_state_dict(frozen.state_dict(), strict=False)
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(learning(images).scores, frozen(images).scores)
+    assert any(key.startswith("tagger.body") for key in learning.state_dict())
+    assert (learning.pace(99), learning.pace(100)) == (1.0, 0.25)
+    assert frozen.pace(10**9) == 1.0
+    before = [weight.clone() for weight in learning.tagger.parameters()]
+    learning(images).scores.sum().backward()
+    assert all(weight.grad is not None for weight in learning.parameters())
+    again = load_tagger().network  # nobody else's weights are lent
+    assert torch.equal(again.body[0].down.conv.weight, before[0])
+
+
 def test_it_sees_the_maps_of_the_tagger():
     network = projected().eval()
     images = torch.rand(2, 3, 64, 64) * 2 - 1

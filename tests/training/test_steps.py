@@ -277,3 +277,22 @@ def test_each_optimiser_has_its_settings(bench: Callable[..., Bench]) -> None:
         assert players.discriminator_optim.param_groups[0]["weight_decay"] == 0.0
         if "betas" in values:
             assert players.discriminator_optim.param_groups[0]["betas"] == (0.5, 0.6)
+
+
+def test_the_tagger_thaws_at_its_time(bench: Callable[..., Bench]) -> None:
+    """Until then its weights stay and take no gradients; from then on they and the heads learn slowly."""
+    judge = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.thaw": 16}
+    trained = bench(tiny(**judge, **{"optim.lr": 0.01}))
+
+    def tagger() -> torch.Tensor:
+        return torch.cat([weight.detach().flatten() for weight in trained.players.discriminator.tagger.parameters()])  # type: ignore[union-attr, operator]
+
+    begun = tagger()
+    trained.step(2)
+    assert torch.equal(tagger(), begun)
+    assert all(weight.grad is None for weight in trained.players.discriminator.tagger.parameters())  # type: ignore[union-attr, operator]
+    assert trained.players.discriminator_optim.param_groups[0]["lr"] == 0.01
+    trained.step()
+    assert not torch.equal(tagger(), begun)
+    assert trained.players.discriminator_optim.param_groups[0]["lr"] == 0.0025
+    assert trained.players.generator_optim.param_groups[0]["lr"] == 0.01
