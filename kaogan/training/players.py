@@ -121,7 +121,8 @@ def build_optimiser(
         return torch.optim.RMSprop(
             parameters, foreach=True, alpha=optim.alpha, eps=optim.eps, momentum=optim.momentum, **common
         )
-    return torch.optim.SGD(parameters, momentum=optim.momentum, fused=fused, **common)
+    # Its fused form fails when only some weights have moved before, as when a tagger thaws.
+    return torch.optim.SGD(parameters, momentum=optim.momentum, foreach=True, **common)
 
 
 def import_compiler_aside() -> None:

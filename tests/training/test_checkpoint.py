@@ -198,10 +198,15 @@ def test_rotation(tmp_path: Path, clocks: list[int], keep_last: int, keep_every:
 # The players in it
 
 
-@pytest.mark.parametrize("extra", [0, 2, 13, 19])
+THAWING = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.thaw": 24}
+
+
+@pytest.mark.parametrize("settings", [*(EXTRAS[number] for number in (0, 2, 13, 19)), THAWING])
 @pytest.mark.parametrize("optimiser", ["adam", "adamw", "rmsprop", "sgd"])
-def test_players_come_back_bit_for_bit(bench: Callable[..., Bench], tmp_path: Path, extra: int, optimiser: str) -> None:
-    recipe = tiny(**EXTRAS[extra], **{"optim.name": optimiser, "optim.momentum": 0.5})
+def test_players_come_back_bit_for_bit(
+    bench: Callable[..., Bench], tmp_path: Path, settings: dict[str, Any], optimiser: str
+) -> None:
+    recipe = tiny(**settings, **{"optim.name": optimiser, "optim.momentum": 0.5})
 
     def advance(trained: Bench, steps: int) -> None:
         for _ in range(steps):
