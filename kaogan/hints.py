@@ -27,12 +27,18 @@ def weights_wanted() -> bool:
 
 @contextmanager
 def weights_stay() -> Iterator[None]:
-    """Weights do not change inside but at the end, so that a layer need cast them only once."""
+    """Inside, a layer casts its weights only once: whoever changes them calls ``weights_moved``."""
     token = _casts.set({})
     try:
         yield
     finally:
         _casts.reset(token)
+
+
+def weights_moved() -> None:
+    """Forget the casts of weights that an optimiser has changed. (Fused optimisers leave ``weight._version`` alone.)"""
+    if (casts := _casts.get()) is not None:
+        casts.clear()
 
 
 def weight_casts() -> dict[Any, Any] | None:

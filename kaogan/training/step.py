@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kaogan.attributes import Schema
 from kaogan.data.edges import blur_edges
-from kaogan.hints import weights_stay
+from kaogan.hints import weights_moved, weights_stay
 from kaogan.images import to_float
 from kaogan.networks import Judgement
 from kaogan.networks.style import StyleGenerator
@@ -295,6 +295,7 @@ class Steps:
         scaler.scale(loss).backward(inputs=[weight for weight in module.parameters() if weight.requires_grad])
         scaler.step(optimiser)
         scaler.update()
+        weights_moved()
 
 
 def set_gradients(weights: list[torch.nn.Parameter], wanted: bool) -> None:
