@@ -19,7 +19,7 @@ import typer
 
 from benchmarks import steps
 from benchmarks.timing import Timing
-from kaogan.training.hardware import choose_precision, describe
+from kaogan.core.device import choose_precision, describe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

@@ -13,12 +13,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from kaogan.metrics.attributes import accuracy
-from kaogan.metrics.checks import Estimate
-from kaogan.metrics.extractors.tagger import load
+from kaogan.core.rng import numpy_generator
+from kaogan.metrics.attribute_accuracy import accuracy
+from kaogan.metrics.features.tagger import load
 from kaogan.metrics.reference import measure
-from kaogan.randomness import numpy_generator
-from kaogan.tagger.data import SETS, TAGGED, parted, read_set
+from kaogan.metrics.stats.estimate import Estimate
+from tools.tagger.data import SETS, TAGGED, parted, read_set
 
 SHUFFLES = 200
 

@@ -1,4 +1,4 @@
-"""``python face_labels.py LABELS.safetensors SET...``: the table of faces that kaogan/faces trains with.
+"""``python face_labels.py LABELS.safetensors SET...``: the table of faces that kaogan trains with.
 
 For folders of pictures of one face each. Runs on its own, in an environment with ``animeface`` (Apache-2.0) and
 Pillow < 12, beside which alone it works; nothing else of kaogan needs either. animeface gives a box, the eyes and the
@@ -58,7 +58,7 @@ def main() -> None:
             if row := found(path):
                 keys.append(int.from_bytes(hashlib.sha256(path.read_bytes()).digest()[:8], "little", signed=True))
                 rows.append(row)
-    # As kaogan.faces.portraits.unpack reads them.
+    # As tools.face_detector.dataset.unpack reads them.
     save_file(
         {"keys": np.array(keys, np.int64), "faces": np.round(np.array(rows) * 200 + 20).clip(0, 254).astype(np.uint8)},
         out,

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 import typer
 
-from kaogan.faces import Detector, load_detector
-from kaogan.faces.compose import Portrait
-from kaogan.faces.measure import NOTHING, Outcome, canvases, judge
-from kaogan.faces.portraits import load_portraits
-from kaogan.randomness import numpy_generator
-from kaogan.training.hardware import describe
+from kaogan.aux_models.face_detector import Detector, load_detector
+from kaogan.core.device import describe
+from kaogan.core.rng import numpy_generator
+from tools.face_detector.dataset import load_portraits
+from tools.face_detector.evaluate import NOTHING, Outcome, canvases, judge
+from tools.face_detector.synthesize import Portrait
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 BOXED = "selfie2anime256_1500"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import Watch
-from kaogan import api, recipes
+from kaogan import api
+from kaogan.config import recipes
 from kaogan.training import loop
 from kaogan.training.step import Steps
 

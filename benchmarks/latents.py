@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from kaogan.aux_models.tagger import Tagger, load_tagger
+from kaogan.core.images import grid, to_float
 from kaogan.data import load_pictures
-from kaogan.images import grid, to_float
-from kaogan.latents import Point, edit, points, render, with_attributes
-from kaogan.latents.projection import PIXELS, RATE, USUAL
-from kaogan.latents.seeing import Sight, look
-from kaogan.latents.variables import Variables
-from kaogan.sampling.model import Model, load
-from kaogan.sampling.pictures import write_picture
-from kaogan.tagger import Tagger, load_tagger
+from kaogan.generate.explore import Point, edit, points, render, with_attributes
+from kaogan.generate.explore.optim_variables import Variables
+from kaogan.generate.explore.projection import PIXELS, RATE, USUAL
+from kaogan.generate.explore.tagger_features import Sight, look
+from kaogan.generate.model import Model, load
+from kaogan.generate.picture_files import write_picture
 
 
 def nearest_candidates(model: Model, tagger: Tagger, targets: np.ndarray, count: int) -> list[Point]:

@@ -20,13 +20,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from kaogan.attributes import Schema
-from kaogan.data.pictures import PictureSet
-from kaogan.metrics import density_coverage, evaluate, manifold, mind, neighbours
-from kaogan.metrics.extractors.tagger import load
+from kaogan.core.rng import numpy_generator
+from kaogan.core.schema import Schema
+from kaogan.data.dataset import PictureSet
+from kaogan.evaluation import runner
+from kaogan.evaluation.rows import STEPS, Pair, Result
+from kaogan.metrics import density_coverage, mind
+from kaogan.metrics.features.tagger import load
 from kaogan.metrics.reference import Measured, Reference, measure
-from kaogan.metrics.steps import STEPS, Pair, Result
-from kaogan.randomness import numpy_generator
+from kaogan.metrics.stats import manifold, neighbors
 
 LIMIT = 2e9
 
@@ -78,7 +80,7 @@ def main(
         result = Result(pair.subject, reference=reference)
         for name, step in STEPS.items():
             step(pair, result)
-            told(evaluate.METRICS[name])
+            told(runner.METRICS[name])
 
 
 def features(count: int, width: int, seed: int) -> np.ndarray:
@@ -91,20 +93,20 @@ def features(count: int, width: int, seed: int) -> np.ndarray:
 
 def shorten(most: int) -> None:
     """Leave every pass over all pairs after its first blocks, and every pass over directions."""
-    whole: Any = neighbours.blocks
+    whole: Any = neighbors.blocks
 
-    def first(x: neighbours.Points, y: neighbours.Points) -> Iterator[tuple[slice, np.ndarray]]:
+    def first(x: neighbors.Points, y: neighbors.Points) -> Iterator[tuple[slice, np.ndarray]]:
         return itertools.islice(whole(x, y), most)
 
-    for module in (neighbours, manifold, density_coverage):
+    for module in (neighbors, manifold, density_coverage):
         module.blocks = first  # type: ignore[attr-defined]
-    near: Any = neighbours.nearest
+    near: Any = neighbors.nearest
 
-    def bounded(x: neighbours.Points, y: neighbours.Points, *words: Any, **more: Any) -> tuple[np.ndarray, np.ndarray]:
+    def bounded(x: neighbors.Points, y: neighbors.Points, *words: Any, **more: Any) -> tuple[np.ndarray, np.ndarray]:
         distances, indices = near(x, y, *words, **more)
         return distances, indices % len(y)  # the rows that were left out hold anything
 
-    neighbours.nearest = bounded
+    neighbors.nearest = bounded
     slices: Any = mind._slices
     mind._slices = lambda *words: itertools.islice(slices(*words), most)
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from kaogan.export import export_web
+from kaogan.share.export import export_web
 
 CHROMIUM = "/usr/bin/chromium"
 FIRST = "() => performance.getEntriesByName('first face')[0].startTime / 1000"

@@ -115,7 +115,7 @@ def hundred_thousand(archive: Path, target: Path) -> Path:
 
 def hundred_megapixels(target: Path) -> Path:
     """A folder with a PNG of 10,000 x 10,000 px: the face that the face finder tests itself with, on a ramp."""
-    from kaogan.faces.detector import known_face  # not above: PyTorch would weigh in every process
+    from kaogan.aux_models.face_detector.detector import known_face  # not above: PyTorch would weigh in every process
 
     face = Image.fromarray(known_face()[0]).resize((2667, 2000), Image.Resampling.LANCZOS)
     page = Image.linear_gradient("L").resize((10_000, 10_000)).convert("RGB")

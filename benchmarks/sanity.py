@@ -20,17 +20,17 @@ import numpy as np
 import typer
 from PIL import Image
 
+from kaogan.core.atomic_io import write_text
+from kaogan.core.images import Pictures
+from kaogan.core.rng import numpy_generator
 from kaogan.data import PictureSet, load_pictures
-from kaogan.files import write_text
-from kaogan.images import Pictures
-from kaogan.metrics import density_coverage, frechet, kernel, precision_recall
-from kaogan.metrics.checks import Estimate
+from kaogan.evaluation.html import number
+from kaogan.evaluation.image_sources import open_subject
+from kaogan.metrics import density_coverage, fid, kid, precision_recall
 from kaogan.metrics.features import Extractor, load_extractor
-from kaogan.metrics.html import number
-from kaogan.metrics.memorisation import memorisation
+from kaogan.metrics.memorization import memorisation
 from kaogan.metrics.reference import Measured, Reference, measure
-from kaogan.metrics.subjects import open_subject
-from kaogan.randomness import numpy_generator
+from kaogan.metrics.stats.estimate import Estimate
 
 COLUMNS = ("FD", "FD∞", "KD", "precision", "recall", "density", "coverage", "copies")
 
@@ -54,9 +54,9 @@ class Bench:
         precision, recall = precision_recall.with_intervals(features, real)
         density, coverage = density_coverage.with_intervals(features, real)
         return {
-            "FD": frechet.with_interval(features, real),
-            "FD∞": frechet.extrapolated(features, real),
-            "KD": kernel.kernel_distance(features, real),
+            "FD": fid.with_interval(features, real),
+            "FD∞": fid.extrapolated(features, real),
+            "KD": kid.kernel_distance(features, real),
             "precision": precision,
             "recall": recall,
             "density": density,

@@ -21,10 +21,11 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from kaogan import api, recipes
-from kaogan.metrics.evaluate import evaluate
+from kaogan import api
+from kaogan.config import recipes
+from kaogan.evaluation.runner import evaluate
 from kaogan.training.loop import Progress
-from kaogan.training.report import COLOURS
+from kaogan.training.plots import COLOURS
 
 SAMPLES = {"tagger": 5_000, "mobilenet": 5_000}
 EARLY = SAMPLES | {"mobilenet": 2_000}  # it looks at 50 pictures a second

@@ -10,11 +10,12 @@ import torch
 
 from benchmarks import reference
 from benchmarks.timing import Timing, interleaved
-from kaogan import api, recipes
-from kaogan.recipe import Recipe
-from kaogan.training.batches import Batch, Batches
-from kaogan.training.hardware import choose_precision
-from kaogan.training.players import build_players
+from kaogan import api
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.core.device import choose_precision
+from kaogan.training.sampler import Batch, Batches
+from kaogan.training.state import build_players
 from kaogan.training.step import Steps
 
 CPU = torch.device("cpu")

@@ -13,11 +13,12 @@ from torch import nn
 
 from benchmarks.style_reference import twin
 from benchmarks.timing import Timing, interleaved
-from kaogan import api, recipes
+from kaogan import api
+from kaogan.config import recipes
+from kaogan.core.device import choose_precision
 from kaogan.networks import build_generator
-from kaogan.training.batches import Batches
-from kaogan.training.hardware import choose_precision
-from kaogan.training.players import build_optimiser, build_players, lazy_share
+from kaogan.training.sampler import Batches
+from kaogan.training.state import build_optimiser, build_players, lazy_share
 from kaogan.training.step import Steps
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaogan.networks.style import discriminator, layers, stylegan2, stylegan3
+from kaogan.networks.stylegan import discriminator, layers, stylegan2, stylegan3
 
 
 def twin(network: nn.Module) -> nn.Module:

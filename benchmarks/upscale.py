@@ -21,18 +21,18 @@ import typer
 from PIL import Image
 
 from benchmarks.peers import peers
+from kaogan.aux_models.upscaler import load_upscaler
+from kaogan.aux_models.upscaler.compare import restored, side_by_side
+from kaogan.aux_models.upscaler.evaluate import Enlarge, Result, evaluate
+from kaogan.config.upscale_recipe import load as load_recipe
+from kaogan.core.atomic_io import atomic, write_text
+from kaogan.core.device import describe
+from kaogan.core.images import Pictures, grid
 from kaogan.data import load_pictures
 from kaogan.data.avatars import draw_many
-from kaogan.files import atomic, write_text
-from kaogan.images import Pictures, grid
-from kaogan.metrics.checks import Estimate
-from kaogan.sampling.model import load as load_model
-from kaogan.training.hardware import describe
-from kaogan.upscale import load_upscaler
-from kaogan.upscale.compare import restored, side_by_side
-from kaogan.upscale.data import split
-from kaogan.upscale.evaluate import Enlarge, Result, evaluate
-from kaogan.upscale.recipe import load as load_recipe
+from kaogan.generate.model import load as load_model
+from kaogan.metrics.stats.estimate import Estimate
+from kaogan.training.upscaler.crops import split
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "selfie2anime256_1500.zip"
@@ -93,7 +93,7 @@ def told(mean: Estimate, digits: int, sign: str = "") -> str:
 
 def in_plain_float32(scale: int) -> Enlarge:
     """The same network as one would write and run it: its way round interpolated by PyTorch, no colours kept."""
-    from kaogan.upscale import networks
+    from kaogan.aux_models.upscaler import networks
 
     network = load_upscaler("kao-sr", precision="fp32").network.to(memory_format=torch.contiguous_format)
 

@@ -17,10 +17,10 @@ import yaml
 from PIL import Image
 
 import kaogan
-from kaogan import recipes
-from kaogan.files import atomic, write_text
-from kaogan.images import grid
-from kaogan.sampling.modes import attribute_map, attribute_strip
+from kaogan.config import recipes
+from kaogan.core.atomic_io import atomic, write_text
+from kaogan.core.images import grid
+from kaogan.generate.grids import attribute_map, attribute_strip
 
 ROOT = Path(__file__).resolve().parent.parent
 GALLERY = ROOT / "docs" / "gallery"

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kaogan.errors import KaoganError, UsageError
+from kaogan.core.errors import KaoganError, UsageError
 from kaogan.version import __version__
 
 if TYPE_CHECKING:
     from kaogan.api import load_data, train
-    from kaogan.sampling.model import Model
-    from kaogan.upscale.loading import load
+    from kaogan.generate.model import Model
+    from kaogan.loading import load
 
 __all__ = ["KaoganError", "Model", "UsageError", "__version__", "load", "load_data", "train"]
 
@@ -30,11 +30,11 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     if name == "load":
-        from kaogan.upscale.loading import load
+        from kaogan.loading import load
 
         return load
     if name == "Model":
-        from kaogan.sampling.model import Model
+        from kaogan.generate.model import Model
 
         return Model
     raise AttributeError(f"module 'kaogan' has no attribute '{name}'")

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kaogan import recipes
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.core.device import choose_device
+from kaogan.core.errors import KaoganError
 from kaogan.data import PictureSet, load_pictures
-from kaogan.errors import KaoganError
-from kaogan.recipe import Recipe
-from kaogan.sampling.model import Model, load
-from kaogan.training.hardware import choose_device
+from kaogan.generate.model import Model, load
 from kaogan.training.loop import Outcome, Progress
 from kaogan.training.loop import train as run_loop
-from kaogan.training.players import check_networks
+from kaogan.training.state import check_networks
 
 
 def train(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kaogan import api, recipes
-from kaogan.recipe import Recipe
+from kaogan import api
+from kaogan.aux_models.upscaler.networks import KaoSRSettings
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
 from kaogan.training.loop import Outcome
-from kaogan.upscale.networks import KaoSRSettings
 
 SIZES: dict[str, dict[str, Any]] = {
     "dcgan": {"width": 4},

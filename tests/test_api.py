@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import kaogan
-from kaogan import api, recipes
+from kaogan import api
+from kaogan.config import recipes
 from kaogan.training import loop
 from tests.small import small
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from kaogan import recipes
-from kaogan.cli.shared import parse_overrides
+from kaogan.cli._console import parse_overrides
+from kaogan.config import recipes
+from kaogan.config import upscale_recipe as upscaling
 from kaogan.networks import PUBLISHED, build_discriminator, build_generator, count_parameters
-from kaogan.upscale import recipe as upscaling
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kaogan import recipes
+from kaogan.config import recipes
 from tools import record_golden as golden
 
 TRAINING, PICTURES = golden.read("training"), golden.read("pictures")

@@ -246,7 +246,7 @@ def metrics(cases: Iterable[str], scratch: Path) -> dict[str, Any]:
 
 
 def measure(subject: Path, count: int, real: Path, scratch: Path) -> dict[str, Any]:
-    from kaogan.metrics.evaluate import evaluate
+    from kaogan.evaluation.runner import evaluate
 
     torch.set_num_threads(1)
     (result,) = evaluate([subject], real, features=FEATURES, count=count, device="cpu", cache=scratch / "features")

@@ -36,8 +36,8 @@ from kaogan.cli import (
     upscale,
     walk,
 )
-from kaogan.cli.shared import FREE_WORDS, console, errors
-from kaogan.errors import KaoganError
+from kaogan.cli._console import FREE_WORDS, console, errors
+from kaogan.core.errors import KaoganError
 from kaogan.version import __version__
 
 

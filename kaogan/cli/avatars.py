@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.shared import console, progress_bar
+from kaogan.cli._console import console, progress_bar
 
 
 def avatars(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.exploring import EPILOG, Call, explores
-from kaogan.cli.shared import console, progress_bar
+from kaogan.cli._console import console, progress_bar
+from kaogan.cli._explore import EPILOG, Call, explores
 
 __all__ = ["EPILOG", "best"]
 
@@ -36,10 +36,10 @@ def best(
 ) -> None:
     """The best of many faces. System A's reduced sigma is --truncation 0.9."""
     from kaogan.data import load_pictures
-    from kaogan.latents.choosing import MOST_TRIED, judge_of
-    from kaogan.latents.choosing import best as run
-    from kaogan.latents.output import check_still, write_sheet
-    from kaogan.latents.points import check_count
+    from kaogan.generate.explore.latent_point import check_count
+    from kaogan.generate.explore.ranking import MOST_TRIED, judge_of
+    from kaogan.generate.explore.ranking import best as run
+    from kaogan.generate.explore.rendering import check_still, write_sheet
 
     check_still(out, "the best are a sheet")
     check_count(columns, "faces in a row", most=1024)

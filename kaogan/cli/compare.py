@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.options import listed
-from kaogan.cli.shared import console, parse_overrides, progress_bar, refuse_misspelt
-from kaogan.errors import UsageError
+from kaogan.cli._console import console, parse_overrides, progress_bar, refuse_misspelt
+from kaogan.cli._options import listed
+from kaogan.core.errors import UsageError
 
 EPILOG = (
     "Without names, the page is made again from the runs in --out. --SECTION.KEY VALUE sets a key of every recipe. "
@@ -33,10 +33,10 @@ def compare(
     count: Annotated[int, typer.Option(metavar="N", help="Pictures drawn from each model.")] = 10_000,
 ) -> None:
     """Train recipes, or take RUNS, under one budget and rank them: [dim]compare dcgan wgan-gp --images 50000[/]."""
-    from kaogan.compare import Budget
-    from kaogan.compare import compare as run
-    from kaogan.leaderboard import write_leaderboard
-    from kaogan.recipe import Recipe
+    from kaogan.config.recipe import Recipe
+    from kaogan.evaluation.compare import Budget
+    from kaogan.evaluation.compare import compare as run
+    from kaogan.evaluation.leaderboard import write_leaderboard
 
     subjects, pairs = sort_many(context)
     refuse_misspelt(context, pairs, set(Recipe.model_fields))

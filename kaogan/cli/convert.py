@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.options import listed
-from kaogan.cli.shared import console, progress_bar
+from kaogan.cli._console import console, progress_bar
+from kaogan.cli._options import listed
 
 EPILOG = (
     "Formats: kaogan, flat, nested, classes, acgan, acgan-new, hdf5, bamsgan, stylegan, webdataset, huggingface. "
@@ -37,8 +37,8 @@ def convert(
     ] = "keep",
 ) -> None:
     """Turn a set of pictures from one format into another."""
-    from kaogan.convert import Options
-    from kaogan.convert import convert as run
+    from kaogan.data.formats import Options
+    from kaogan.data.formats import convert as run
 
     names = None if attributes is None else listed(attributes)
     options = Options(size=size, attributes=names, shard_size=shard_size, encode=encode)

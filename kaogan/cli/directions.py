@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.exploring import Call, explores, tell
-from kaogan.cli.options import Spaces, listed
-from kaogan.cli.shared import console, progress_bar
+from kaogan.cli._console import console, progress_bar
+from kaogan.cli._explore import Call, explores, tell
+from kaogan.cli._options import Spaces, listed
 
 EPILOG = "Use them:  kaogan sweep MODEL --directions directions.safetensors --across hair=blue --down none"
 
@@ -45,10 +45,10 @@ def directions(
     face: Annotated[int, typer.Option(metavar="I", help="The face there.")] = 0,
 ) -> None:
     """Find the sliders of a model: directions with names, in a file that sweep and the studio read."""
-    from kaogan.latents import find_directions, move_of, point
-    from kaogan.latents import sweep as grid_of
-    from kaogan.latents.grids import strengths
-    from kaogan.latents.output import check_still, write_labelled
+    from kaogan.generate.explore import find_directions, move_of, point
+    from kaogan.generate.explore import sweep as grid_of
+    from kaogan.generate.explore.latent_grids import strengths
+    from kaogan.generate.explore.rendering import check_still, write_labelled
 
     if sheet is not None:
         check_still(sheet, "--sheet is a picture")

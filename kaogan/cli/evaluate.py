@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.options import Device, listed
-from kaogan.cli.shared import console, progress_bar
+from kaogan.cli._console import console, progress_bar
+from kaogan.cli._options import Device, listed
 
 if TYPE_CHECKING:
-    from kaogan.metrics.steps import Result
+    from kaogan.evaluation.rows import Result
 
 EPILOG = (
     "Features: tagger (kaogan's own), mobilenet (an independent second opinion), inception (the FID of the papers), "
@@ -47,9 +47,9 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure models, runs and pictures against real ones: a table, a page, metrics.jsonl in each run."""
-    from kaogan.files import write_text
-    from kaogan.metrics import evaluation_page
-    from kaogan.metrics.evaluate import evaluate as run
+    from kaogan.core.atomic_io import write_text
+    from kaogan.evaluation import page as evaluation_page
+    from kaogan.evaluation.runner import evaluate as run
 
     with progress_bar("measuring") as update:
         results = run(
@@ -69,8 +69,8 @@ def print_results(results: Sequence[Result]) -> None:
     """One table of all, then what there is to say of each."""
     from rich.table import Table
 
-    from kaogan.metrics.evaluation_page import row_keys
-    from kaogan.metrics.html import interval, number
+    from kaogan.evaluation.html import interval, number
+    from kaogan.evaluation.page import row_keys
 
     reference = results[0].reference
     assert reference is not None

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from kaogan.cli.shared import console
-from kaogan.errors import UsageError, nearest
+from kaogan.cli._console import console
+from kaogan.core.errors import UsageError, nearest
 
 EPILOG = "Example:  kaogan export runs/acgan --to web --out page   then:  python -m http.server -d page"
 
@@ -91,7 +91,7 @@ def _stem(model: Path) -> str:
 
 
 def _state_dict(model: Path, out: Path, **given: Any) -> None:
-    from kaogan.importing import export_weights
+    from kaogan.share.import_weights import export_weights
 
     if "as" not in given:
         raise UsageError("--to state-dict needs the program: --as bamsgan, acgan, ganime or starsface")
@@ -100,9 +100,9 @@ def _state_dict(model: Path, out: Path, **given: Any) -> None:
 
 
 def _onnx(model: Path, out: Path, **given: Any) -> None:
-    from kaogan.export import export_onnx, export_upscaler
-    from kaogan.upscale import Upscaler
-    from kaogan.upscale.loading import load
+    from kaogan.aux_models.upscaler import Upscaler
+    from kaogan.loading import load
+    from kaogan.share.export import export_onnx, export_upscaler
 
     network = load(model, "cpu")
     enlarges = isinstance(network, Upscaler)
@@ -115,15 +115,15 @@ def _onnx(model: Path, out: Path, **given: Any) -> None:
 
 
 def _safetensors(model: Path, out: Path, **given: Any) -> None:
-    from kaogan.export import export_safetensors
+    from kaogan.share.export import export_safetensors
 
     path = export_safetensors(model, out, **given)
     _say(path, f"{_size(path)}; kaogan takes it wherever it takes a model folder")
 
 
 def _hub(model: Path, out: Path, *, push: str | None = None, **given: Any) -> None:
-    from kaogan.export import export_hub
-    from kaogan.export import push as upload
+    from kaogan.share.export import export_hub
+    from kaogan.share.export import push as upload
 
     path = export_hub(model, out, repository=push, **given)
     _say(path, "say what may be done with it in README.md" if "license" not in given else "a folder for the Hub")
@@ -132,7 +132,7 @@ def _hub(model: Path, out: Path, *, push: str | None = None, **given: Any) -> No
 
 
 def _web(model: Path, out: Path, **given: Any) -> None:
-    from kaogan.export import export_web
+    from kaogan.share.export import export_web
 
     with console.status("tracing, comparing with PyTorch, writing the page"):
         path = export_web(model, out, **given)

@@ -10,8 +10,8 @@ import typer
 import typer.core
 from rich.markup import escape
 
-from kaogan.cli.shared import console, progress_bar
-from kaogan.errors import UsageError
+from kaogan.cli._console import console, progress_bar
+from kaogan.core.errors import UsageError
 
 
 class _FindFirst(typer.core.TyperGroup):
@@ -50,9 +50,9 @@ def find(
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of one's own training.")] = None,
 ) -> None:
     """Find the faces of pictures, of any size; list them, or write crops, boxes and drawings."""
-    from kaogan.faces.boxes import Face
-    from kaogan.faces.detector import load_detector
-    from kaogan.faces.folder import Wish, find_faces
+    from kaogan.aux_models.face_detector.boxes import Face
+    from kaogan.aux_models.face_detector.detect_folder import Wish, find_faces
+    from kaogan.aux_models.face_detector.detector import load_detector
 
     if draw and out is None:
         raise UsageError("--draw writes pictures; say where with --out DIR")
@@ -92,9 +92,9 @@ def train(
     seed: Annotated[int, typer.Option(metavar="K", help="Every random draw follows from it.")] = 0,
 ) -> None:
     """Train the face finder anew on composed pictures. The same command again resumes where it stopped."""
-    from kaogan.faces.portraits import lessons_of
-    from kaogan.faces.train import Settings
-    from kaogan.faces.train import train as run
+    from tools.face_detector.dataset import lessons_of
+    from tools.face_detector.train import Settings
+    from tools.face_detector.train import train as run
 
     with progress_bar("reading") as update:
         portraits = lessons_of(sets, update)

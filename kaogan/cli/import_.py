@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.shared import console
+from kaogan.cli._console import console
 
 EPILOG = (
     "Programs: bamsgan, acgan, acgan-new, ganime, starsface, keraswgan, stylegan, srgan. "
@@ -27,9 +27,9 @@ def import_(
     ] = None,
 ) -> None:
     """Turn a generator's weights of another program into a model folder."""
-    from kaogan.importing import Hints, import_weights, srgan
-    from kaogan.importing.files import read_weights
     from kaogan.networks import count_parameters
+    from kaogan.share.import_weights import Hints, import_weights, srgan
+    from kaogan.share.import_weights.weight_files import read_weights
 
     if as_ == srgan.NAME or (as_ is None and srgan.recognises(read_weights(file))):
         path, upscaler = srgan.import_upscaler(file, out)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.exploring import EPILOG, Call, explores
-from kaogan.cli.options import Out
+from kaogan.cli._explore import EPILOG, Call, explores
+from kaogan.cli._options import Out
 
 __all__ = ["EPILOG", "interpolate"]
 
@@ -23,8 +23,8 @@ def interpolate(
     rows: Annotated[int, typer.Option(metavar="R", help="So many pairs: the next ones of the seed below.")] = 1,
 ) -> None:
     """From one face to another, step by step. --hair pink,blue: the first pink, the last blue."""
-    from kaogan.latents.output import is_film, write_tracks
-    from kaogan.latents.paths import pairs
+    from kaogan.generate.explore.paths import pairs
+    from kaogan.generate.explore.rendering import is_film, write_tracks
 
     steps = steps if steps is not None else 48 if is_film(out) else 8
     last = first + 1 if last is None else last

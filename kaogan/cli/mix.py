@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.exploring import Call, explores
-from kaogan.cli.options import listed
+from kaogan.cli._explore import Call, explores
+from kaogan.cli._options import listed
 
 EPILOG = "Of a style network coarse layers carry pose and shape, fine ones colours (Karras et al. 2019, figure 3)."
 
@@ -32,10 +32,10 @@ def mix(
     weight: Annotated[float | None, typer.Option(metavar="X", help="The column's share. (1; of latents 0.5)")] = None,
 ) -> None:
     """Children of faces: each row's face with something of each column's."""
-    from kaogan.latents import mix as run
-    from kaogan.latents import points
-    from kaogan.latents.output import check_still, write_table
-    from kaogan.latents.points import check_count
+    from kaogan.generate.explore import mix as run
+    from kaogan.generate.explore import points
+    from kaogan.generate.explore.latent_point import check_count
+    from kaogan.generate.explore.rendering import check_still, write_table
 
     for count, name in ((rows, "rows"), (columns, "columns")):
         check_count(count, name, most=256)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.exploring import EPILOG, Call, explores
-from kaogan.cli.options import Out, listed
-from kaogan.errors import UsageError
+from kaogan.cli._explore import EPILOG, Call, explores
+from kaogan.cli._options import Out, listed
+from kaogan.core.errors import UsageError
 
 __all__ = ["EPILOG", "morph"]
 
@@ -36,9 +36,9 @@ def morph(
     ] = "",
 ) -> None:
     """One face along an attribute (--along year), or two faces in given shares."""
-    from kaogan.latents import morph as run
-    from kaogan.latents import morph_along, point, points
-    from kaogan.latents.output import is_film, write_tracks
+    from kaogan.generate.explore import morph as run
+    from kaogan.generate.explore import morph_along, point, points
+    from kaogan.generate.explore.rendering import is_film, write_tracks
 
     if along is None:
         ends = [

@@ -12,8 +12,8 @@ import typer
 import typer.core
 from rich.markup import escape
 
-from kaogan.cli.shared import console, progress_bar
-from kaogan.errors import UsageError
+from kaogan.cli._console import console, progress_bar
+from kaogan.core.errors import UsageError
 
 if TYPE_CHECKING:
     from kaogan.prepare import Outcome

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.exploring import tell
-from kaogan.cli.options import Device, Fps, Out, Resize, Seed, Size, Spaces
-from kaogan.cli.shared import console, progress_bar, refuse_misspelt, split_words
-from kaogan.errors import UsageError, nearest
+from kaogan.cli._console import console, progress_bar, refuse_misspelt, split_words
+from kaogan.cli._explore import tell
+from kaogan.cli._options import Device, Fps, Out, Resize, Seed, Size, Spaces
+from kaogan.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from kaogan.latents import Point, Projection
-    from kaogan.sampling.model import Model
-    from kaogan.tagger import Tagger
+    from kaogan.aux_models.tagger import Tagger
+    from kaogan.generate.explore import Point, Projection
+    from kaogan.generate.model import Model
 
 EPILOG = "--hair blue, --eyes red: then change that, and leave what else the tagger sees as it is."
 
@@ -43,12 +43,12 @@ def project(
 
     A sheet shows the picture, what was found, and the changed face; a film the search and the change beside it.
     """
-    from kaogan.latents import between, edit
-    from kaogan.latents import project as run
-    from kaogan.latents.output import Look, check_projections, write_projections
-    from kaogan.latents.projection import read_faces
-    from kaogan.sampling.model import load
-    from kaogan.tagger import load_tagger
+    from kaogan.aux_models.tagger import load_tagger
+    from kaogan.generate.explore import between, edit
+    from kaogan.generate.explore import project as run
+    from kaogan.generate.explore.projection import read_faces
+    from kaogan.generate.explore.rendering import Look, check_projections, write_projections
+    from kaogan.generate.model import load
 
     plain, words = split_words(context, [model, *(pictures or [])])
     if len(plain) < 2:
@@ -83,8 +83,8 @@ def _check_asked(context: typer.Context, model: Model, tagger: Tagger, words: di
 
 
 def _tell_opinions(name: str, model: Model, tagger: Tagger, found: Projection, changed: Point | None) -> None:
-    from kaogan.latents import render
-    from kaogan.latents.seeing import opinions
+    from kaogan.generate.explore import render
+    from kaogan.generate.explore.tagger_features import opinions
 
     shown = {"picture": found.target, "found": found.film[-1]}
     if changed is not None:

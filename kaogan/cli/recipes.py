@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.shared import console, print_table
+from kaogan.cli._console import console, print_table
 
 app = typer.Typer(help="List, show and compare the published recipes.", no_args_is_help=True)
 
@@ -17,13 +17,13 @@ def list_() -> None:
     """One line for each recipe."""
     from rich.table import Table
 
-    from kaogan import recipes
+    from kaogan.config import recipes
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name in recipes.names():
         recipe = recipes.load(name)
         table.add_row(f"[bold]{name}[/]", escape(recipe.summary))
-    from kaogan.upscale import recipe as upscaling
+    from kaogan.config import upscale_recipe as upscaling
 
     for name in upscaling.names():
         table.add_row(f"[bold]{name}[/]", escape(upscaling.load(name).summary))
@@ -36,8 +36,8 @@ def show(
     resolved: Annotated[bool, typer.Option("--resolved", help="With every default filled in.")] = False,
 ) -> None:
     """Print a recipe as it is written, or with every key (--resolved)."""
-    from kaogan import recipes
-    from kaogan.upscale import recipe as upscaling
+    from kaogan.config import recipes
+    from kaogan.config import upscale_recipe as upscaling
 
     kind = upscaling if name in upscaling.names() else recipes
     text = recipes.dump(kind.load(name)) if resolved else kind.text(name)
@@ -52,8 +52,8 @@ def diff(
     """The keys in which two recipes differ."""
     from rich.table import Table
 
-    from kaogan import recipes
-    from kaogan.upscale import recipe as upscaling
+    from kaogan.config import recipes
+    from kaogan.config import upscale_recipe as upscaling
 
     table = Table("key", escape(first), escape(second), box=None, padding=(0, 2, 0, 0))
     a, b = (upscaling.load(name) if name in upscaling.names() else recipes.load(name) for name in (first, second))

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.options import ATTRIBUTES, Device, ModelArgument, Seed, Truncation
-from kaogan.cli.shared import console, parse_attributes, progress_bar, refuse_misspelt, sort_words
-from kaogan.errors import UsageError
+from kaogan.cli._console import console, parse_attributes, progress_bar, refuse_misspelt, sort_words
+from kaogan.cli._options import ATTRIBUTES, Device, ModelArgument, Seed, Truncation
+from kaogan.core.errors import UsageError
 
 EPILOG = ATTRIBUTES
 
@@ -34,8 +34,8 @@ def sample(
     list_attributes: Annotated[bool, typer.Option("--list-attributes", help="What can be asked for.")] = False,
 ) -> None:
     """Draw faces from a trained model."""
-    from kaogan.sampling.model import load
-    from kaogan.sampling.modes import write_mode, write_samples
+    from kaogan.generate.grids import write_mode, write_samples
+    from kaogan.generate.model import load
 
     model, words = sort_words(context, model)
     if model is None:
@@ -52,7 +52,7 @@ def sample(
     asked = parse_attributes(words)
     upscaler = None
     if upscale is not None:
-        from kaogan.upscale import load_upscaler
+        from kaogan.aux_models.upscaler import load_upscaler
 
         upscaler = load_upscaler("kao-sr", device)
         if upscale not in upscaler.scales:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli.shared import console
-from kaogan.errors import KaoganError
+from kaogan.cli._console import console
+from kaogan.core.errors import KaoganError
 
 EPILOG = (
     "Models, runs and sets are found in FOLDER and below. Nothing outside of it can be read, nothing is sent anywhere. "

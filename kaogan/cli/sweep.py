@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.exploring import Call, explores
-from kaogan.cli.options import Out
+from kaogan.cli._explore import Call, explores
+from kaogan.cli._options import Out
 
 EPILOG = (
     "An axis is a number (a component of z; -1 is the last), hair=pink (the code, where 1 is all of it), or a name out "
@@ -33,9 +33,9 @@ def sweep(
     face: Annotated[int, typer.Option(metavar="I", help="Face I of the seed.")] = 0,
 ) -> None:
     """One face under two sliders: a grid of all their settings."""
-    from kaogan.latents import load_directions, move_of, point
-    from kaogan.latents import sweep as run
-    from kaogan.latents.output import write_tracks
+    from kaogan.generate.explore import load_directions, move_of, point
+    from kaogan.generate.explore import sweep as run
+    from kaogan.generate.explore.rendering import write_tracks
 
     known = load_directions(directions) if directions else None
     base = point(call.model, call.seed, face, **call.attributes)

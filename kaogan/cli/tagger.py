@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from kaogan.cli.shared import console, print_table, progress_bar
-from kaogan.errors import UsageError
+from kaogan.cli._console import console, print_table, progress_bar
+from kaogan.core.errors import UsageError
 
 app = typer.Typer(help="Hair and eye colours of faces: tag pictures, or train the tagger anew.", no_args_is_help=True)
 
@@ -30,8 +30,8 @@ def tag(
     The tagger wants cropped faces. Its probabilities are calibrated: of the tags given with 0.8, about four in five are
     right. Face and quality run from 0 to 1.
     """
-    from kaogan.tagger import load_tagger
-    from kaogan.tagger.tagging import tag_files, write_table
+    from kaogan.aux_models.tagger import load_tagger
+    from kaogan.aux_models.tagger.tag_folder import tag_files, write_table
 
     tagger = load_tagger(weights)
     rows = tag_files(tagger, pictures)
@@ -67,8 +67,8 @@ def train(
     """
     import time
 
-    from kaogan.tagger import build
-    from kaogan.tagger.training import Settings, Step
+    from tools.tagger import build
+    from tools.tagger.training import Settings, Step
 
     said = time.monotonic()
     with progress_bar("reading") as update:
@@ -92,7 +92,7 @@ def train(
 def _print_figures(figures: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from kaogan.tagger.build import MEASURED
+    from tools.tagger.build import MEASURED
 
     table = Table("held-out part", "attribute", "pictures", "top-1", "top-3", "calibration error", box=None)
     for name in MEASURED:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.shared import console, parse_overrides, refuse_misspelt, sort_words
-from kaogan.errors import UsageError
+from kaogan.cli._console import console, parse_overrides, refuse_misspelt, sort_words
+from kaogan.core.errors import UsageError
 
 EPILOG = "The same command again resumes exactly where it stopped. 'kaogan recipes show NAME' prints every key."
 
@@ -44,9 +44,9 @@ def train(
     ] = False,
 ) -> None:
     """Train a generator. [dim]--SECTION.KEY VALUE[/] sets any key of the recipe: [dim]--optim.lr 1e-4[/]."""
-    from kaogan import recipes
-    from kaogan.cli.train_report import run_dry, run_training
-    from kaogan.recipe import Recipe
+    from kaogan.cli._train_progress import run_dry, run_training
+    from kaogan.config import recipes
+    from kaogan.config.recipe import Recipe
 
     recipe, words = sort_words(context, recipe)
     refuse_misspelt(context, words, {*Recipe.model_fields, *recipes.SHORTHANDS})
@@ -57,10 +57,10 @@ def train(
                        "device": device, "precision": precision, "eval_every": eval_every}.items():  # fmt: skip
         if value is not None:
             overrides[key] = value
-    from kaogan.upscale import recipe as upscaling
+    from kaogan.config import upscale_recipe as upscaling
 
     if recipe in upscaling.names():
-        from kaogan.cli.train_upscaler import run
+        from kaogan.cli._train_upscaler import run
 
         raise typer.Exit(run(console, recipe, overrides, data, out, dry_run, allow_changes))
     resolved = recipes.load(recipe_file or recipe or recipes.DEFAULT, overrides)

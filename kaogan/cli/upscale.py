@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from kaogan.cli.options import Device
-from kaogan.cli.shared import console, errors, progress_bar
-from kaogan.errors import UsageError
+from kaogan.cli._console import console, errors, progress_bar
+from kaogan.cli._options import Device
+from kaogan.core.errors import UsageError
 
 EPILOG = (
     "Examples:  kaogan upscale face.png --scale 4 --out large.png        kaogan upscale runs/dcgan --scale 8 --count 16"
@@ -49,9 +49,9 @@ def upscale(
 
     Transparency is kept. Results never overwrite what they are made from.
     """
-    from kaogan.sampling.pictures import check_format
-    from kaogan.upscale.files import check_inputs, upscale_files
-    from kaogan.upscale.model import load_upscaler
+    from kaogan.aux_models.upscaler.model import load_upscaler
+    from kaogan.aux_models.upscaler.upscale_files import check_inputs, upscale_files
+    from kaogan.generate.picture_files import check_format
 
     if format is not None:
         format = check_format(format)
@@ -94,10 +94,10 @@ def _is_model(place: Path) -> bool:
 
 
 def _from_stdin(upscaler: Any, scale: int, out: Path | None, format: str) -> None:
+    from kaogan.aux_models.upscaler.upscale_files import unwritable, upscale_bytes
+    from kaogan.core.atomic_io import explain
     from kaogan.data.decoding import MAX_BYTES
-    from kaogan.files import explain
-    from kaogan.sampling.pictures import FORMATS, check_format, to_image, write_picture
-    from kaogan.upscale.files import unwritable, upscale_bytes
+    from kaogan.generate.picture_files import FORMATS, check_format, to_image, write_picture
 
     if out is not None:
         check_format(out.suffix or str(out))
@@ -134,10 +134,10 @@ def _from_model(
     compare: bool,
     device: str,
 ) -> None:
-    from kaogan.sampling.model import load
-    from kaogan.sampling.modes import picture_path, write_samples
-    from kaogan.sampling.pictures import write_picture
-    from kaogan.upscale.compare import side_by_side
+    from kaogan.aux_models.upscaler.compare import side_by_side
+    from kaogan.generate.grids import picture_path, write_samples
+    from kaogan.generate.model import load
+    from kaogan.generate.picture_files import write_picture
 
     loaded = load(place, device)
     if compare:

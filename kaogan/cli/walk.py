@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaogan.cli.exploring import Call, explores
-from kaogan.cli.options import Out
+from kaogan.cli._explore import Call, explores
+from kaogan.cli._options import Out
 
 EPILOG = "--hair pink keeps the hair; --hair pink,blue,... names that of each of the faces on the way."
 
@@ -23,8 +23,8 @@ def walk(
     tiles: Annotated[int, typer.Option(metavar="M", help="So many walks at once, side by side.")] = 1,
 ) -> None:
     """A film from face to face."""
-    from kaogan.latents.output import write_tracks
-    from kaogan.latents.paths import walks
+    from kaogan.generate.explore.paths import walks
+    from kaogan.generate.explore.rendering import write_tracks
 
     tracks = walks(call.model, call.seed, faces, steps, loop, tiles, call.law, call.space, **call.attributes)
     call.draw(write_tracks, tracks, out)

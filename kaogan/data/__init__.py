@@ -9,18 +9,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kaogan.data.dataset import PictureSet, load_pictures
     from kaogan.data.decoding import BrokenPicture, decode, read_picture
-    from kaogan.data.edges import blur_edges
-    from kaogan.data.pictures import PictureSet, load_pictures
+    from kaogan.data.edge_blur import blur_edges
 
 __all__ = ["BrokenPicture", "PictureSet", "blur_edges", "decode", "load_pictures", "read_picture"]
 
 _HOMES = {
     "BrokenPicture": "decoding",
-    "PictureSet": "pictures",
-    "blur_edges": "edges",
+    "PictureSet": "dataset",
+    "blur_edges": "edge_blur",
     "decode": "decoding",
-    "load_pictures": "pictures",
+    "load_pictures": "dataset",
     "read_picture": "decoding",
 }
 

@@ -18,8 +18,8 @@ import numpy as np
 from filelock import FileLock
 from platformdirs import user_cache_dir
 
-from kaogan.errors import KaoganError
-from kaogan.files import TEMPORARY_SUFFIX, explain
+from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain
+from kaogan.core.errors import KaoganError
 
 VERSION = 1  # raise it when the same file would decode to other pixels
 IMAGES, INDEX = "images.npy", "index.json"

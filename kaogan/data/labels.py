@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from kaogan.attributes import EYES, HAIR, UNKNOWN, Schema
-from kaogan.data.sources import shown
-from kaogan.errors import KaoganError, UsageError, nearest
+from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.schema import EYES, HAIR, UNKNOWN, Schema
+from kaogan.data.sources.base import shown
 
 AUTO = "auto"
 CLASS = "class"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kaogan.metrics.checks import Estimate
-from kaogan.metrics.intervals import NORMAL, halves
-from kaogan.metrics.manifold import (
+from kaogan.core.rng import numpy_generator
+from kaogan.metrics.stats.estimate import Estimate
+from kaogan.metrics.stats.intervals import NORMAL, halves
+from kaogan.metrics.stats.manifold import (
     PROBES,
     REPLICATES,
     Features,
@@ -20,8 +21,7 @@ from kaogan.metrics.manifold import (
     margin,
     pair_of,
 )
-from kaogan.metrics.neighbours import Points, blocks
-from kaogan.randomness import numpy_generator
+from kaogan.metrics.stats.neighbors import Points, blocks
 
 K = 5
 

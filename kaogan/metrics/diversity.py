@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
-from kaogan.metrics.checks import Estimate, TooFew, checked, same_width
-from kaogan.metrics.intervals import NORMAL
-from kaogan.randomness import numpy_generator
+from kaogan.core.rng import numpy_generator
+from kaogan.metrics.stats.estimate import Estimate, TooFew, checked, same_width
+from kaogan.metrics.stats.intervals import NORMAL
 
 LEAST_PAIRS = 10
 

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kaogan.networks.style import StyleGAN3Generator
-from kaogan.networks.style.resampling import upfirdn
-from kaogan.randomness import torch_generator
+from kaogan.core.rng import torch_generator
+from kaogan.networks.stylegan import StyleGAN3Generator
+from kaogan.networks.stylegan.resampling import upfirdn
 
 TRANSLATION = 0.125  # the largest, as a share of the picture
 LANCZOS = 3

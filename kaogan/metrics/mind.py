@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from kaogan.metrics.checks import Estimate, TooFew
-from kaogan.metrics.intervals import NORMAL
-from kaogan.metrics.manifold import Features, pair_of
-from kaogan.metrics.neighbours import Points
+from kaogan.metrics.stats.estimate import Estimate, TooFew
+from kaogan.metrics.stats.intervals import NORMAL
+from kaogan.metrics.stats.manifold import Features, pair_of
+from kaogan.metrics.stats.neighbors import Points
 
 PROJECTIONS, SEED = 1000, 2020  # of torch-fidelity
 LEAST = 2

@@ -6,10 +6,10 @@ generated ones' balls. torch-fidelity's convention.
 
 from __future__ import annotations
 
-from kaogan.metrics.checks import Estimate
-from kaogan.metrics.intervals import NORMAL
-from kaogan.metrics.manifold import Features, Manifold, balls_around, manifold_variance, margin, pair_of
-from kaogan.metrics.neighbours import Points
+from kaogan.metrics.stats.estimate import Estimate
+from kaogan.metrics.stats.intervals import NORMAL
+from kaogan.metrics.stats.manifold import Features, Manifold, balls_around, manifold_variance, margin, pair_of
+from kaogan.metrics.stats.neighbors import Points
 
 K = 3
 

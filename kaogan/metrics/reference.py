@@ -13,11 +13,11 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from kaogan.core.atomic_io import atomic, explain, write_text
+from kaogan.core.errors import KaoganError
+from kaogan.core.images import Pictures
 from kaogan.data import PictureSet
 from kaogan.data.cache import cache_folder, fingerprint_of
-from kaogan.errors import KaoganError
-from kaogan.files import atomic, explain, write_text
-from kaogan.images import Pictures
 from kaogan.metrics.features import BATCH, Extractor, Progress, checked_batch
 
 VERSION = 1  # raise it when a metric of the same features would come out differently

@@ -19,7 +19,7 @@ from kaogan.networks.dcgan import (
     DCGANGenerator,
     DCGANGeneratorSettings,
 )
-from kaogan.networks.kernel5 import (
+from kaogan.networks.keras_wgan import (
     Kernel5Discriminator,
     Kernel5DiscriminatorSettings,
     Kernel5Generator,
@@ -39,13 +39,13 @@ from kaogan.networks.residual import (
     ResidualGenerator,
     ResidualGeneratorSettings,
 )
-from kaogan.networks.shuffle256 import (
+from kaogan.networks.starsface_wgan import (
     Shuffle256Discriminator,
     Shuffle256DiscriminatorSettings,
     Shuffle256Generator,
     Shuffle256GeneratorSettings,
 )
-from kaogan.networks.style import (
+from kaogan.networks.stylegan import (
     StyleGAN2Discriminator,
     StyleGAN2DiscriminatorSettings,
     StyleGAN2Generator,

@@ -9,7 +9,7 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
-from kaogan.errors import UsageError
+from kaogan.core.errors import UsageError
 
 LARGEST = 1024
 

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor, nn
 
 from kaogan.networks.base import Init, Judgement, Norm, Settings, condition, doublings, judge, picture
-from kaogan.networks.convolutions import Conv2d, ConvTranspose2d
+from kaogan.networks.cpu.convolutions import Conv2d, ConvTranspose2d
 from kaogan.networks.layers import (
     ResidualBlock,
     SelfAttention,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.networks.base import Init, Norm
-from kaogan.networks.instance_norm import InstanceNorm
+from kaogan.networks.cpu.instance_norm import InstanceNorm
 
 
 class Attend(torch.autograd.Function):

@@ -19,9 +19,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from kaogan.aux_models.tagger import load_tagger
+from kaogan.aux_models.tagger.network import IMAGE_SIZE, TaggerNetwork
 from kaogan.networks.base import Judgement, Settings, doublings, judge
-from kaogan.tagger import load_tagger
-from kaogan.tagger.network import IMAGE_SIZE, TaggerNetwork
 
 SLOPE = 0.2
 THAWED = 0.25  # of the learning rate: the tagger should be changed, not forgotten

@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kaogan.networks.base import Judgement, Settings, doublings, judge
-from kaogan.networks.convolutions import Conv2d
-from kaogan.networks.style.filters import prepare_filter
-from kaogan.networks.style.resampling import downsample, upsample
+from kaogan.networks.cpu.convolutions import Conv2d
+from kaogan.networks.stylegan.filters import prepare_filter
+from kaogan.networks.stylegan.resampling import downsample, upsample
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # what keeps the variance through a leaky ReLU: He et al. 2015

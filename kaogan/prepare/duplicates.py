@@ -16,8 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from kaogan.data.cache import in_order
-from kaogan.prepare.comparing import differences, rough_difference
-from kaogan.prepare.hashing import HASH_SIZE, mirrored
+from kaogan.prepare.alignment import differences, rough_difference
+from kaogan.prepare.fingerprints import HASH_SIZE, mirrored
 from kaogan.prepare.looks import LOOK, looks_of
 
 KEPT, EXACT, NEAR, MIRRORED = 0, 1, 2, 3

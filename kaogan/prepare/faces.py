@@ -13,7 +13,7 @@ from PIL import Image
 from kaogan.prepare.settings import Picture
 
 if TYPE_CHECKING:
-    from kaogan.faces import Detector, Face
+    from kaogan.aux_models.face_detector import Detector, Face
 
 # From here on a picture is looked at reduced, and so are its faces where they are far larger than the result.
 LARGE = 16_000_000  # px
@@ -25,7 +25,7 @@ _LEAST = 8  # px, the smallest face that the face finder takes a word for
 @lru_cache(maxsize=1)
 def detector() -> Detector:
     """Raises KaoganError when the face finder does not find a face that it must find."""
-    from kaogan.faces import load_detector
+    from kaogan.aux_models.face_detector import load_detector
 
     return load_detector()
 
@@ -55,7 +55,7 @@ def find_many(settings: Picture, pictures: Sequence[Image.Image]) -> list[list[F
 
 def cut(settings: Picture, picture: Image.Image, face: Face) -> tuple[Image.Image, int]:
     """(the face with its margin, px of the picture that went into it)."""
-    from kaogan.faces import crop
+    from kaogan.aux_models.face_detector import crop
 
     margin = fitting_margin(settings.margin, face, *picture.size) if settings.square else settings.margin
     whole = max(face.width, face.height) * (1 + 2 * margin)
@@ -87,7 +87,7 @@ def fitting_margin(margin: float, face: Face, width: int, height: int) -> float:
 
 def seen_from(face: Face, left: float, top: float, factor: float) -> Face:
     """The face in a picture that begins at (left, top) and is ``factor`` times smaller."""
-    from kaogan.faces import Face
+    from kaogan.aux_models.face_detector import Face
 
     x, y, width, height = (face.x - left, face.y - top, face.width, face.height)
     eyes = face.landmarks and tuple(((u - left) / factor, (v - top) / factor) for u, v in face.landmarks)
@@ -101,7 +101,7 @@ def _smallest(settings: Picture, factor: int = 1) -> float:
 def _reduction(settings: Picture, picture: Image.Image) -> int:
     if picture.width * picture.height <= LARGE:
         return 1
-    from kaogan.faces import looked_for
+    from kaogan.aux_models.face_detector import looked_for
 
     finest = looked_for(picture.height, picture.width, settings.smallest_side) / FINEST
     return max(1, int(finest / 2))

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from kaogan.core.errors import KaoganError
 from kaogan.data import labels as tables
-from kaogan.data.sources import Source, shown
-from kaogan.errors import KaoganError
+from kaogan.data.sources.base import Source, shown
 
 
 @dataclass

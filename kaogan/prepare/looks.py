@@ -6,8 +6,8 @@ import hashlib
 
 import numpy as np
 
-from kaogan.prepare.comparing import coarse
-from kaogan.prepare.hashing import HASH_SIZE, SIDE, perceptual_hash
+from kaogan.prepare.alignment import coarse
+from kaogan.prepare.fingerprints import HASH_SIZE, SIDE, perceptual_hash
 
 LOOK = np.dtype([("print", "<i8"), ("hash", "<f4", HASH_SIZE), ("coarse", "<f2", (SIDE // 2, SIDE // 2))])
 """Of a thumbnail: its digest, its perceptual hash and its ``coarse`` form."""

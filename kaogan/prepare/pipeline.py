@@ -13,15 +13,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from kaogan.errors import KaoganError, UsageError
-from kaogan.files import explain, sweep
-from kaogan.prepare.examine import UNREAD, Drop, Examined, examine_many
-from kaogan.prepare.files import Files, changed, open_files
-from kaogan.prepare.journal import Journal
+from kaogan.core.atomic_io import explain, sweep
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.prepare.crops import read_pieces
+from kaogan.prepare.image_store import Store
+from kaogan.prepare.inputs import Files, changed, open_files
 from kaogan.prepare.labels import Labels, read_labels
-from kaogan.prepare.pieces import read_pieces
+from kaogan.prepare.manifest import Journal
+from kaogan.prepare.process_image import UNREAD, Drop, Examined, examine_many
 from kaogan.prepare.settings import Settings, fingerprint
-from kaogan.prepare.store import Store
 from kaogan.prepare.workers import map_batches
 
 WORK = ".prepare"
@@ -90,8 +90,8 @@ class _Run:
     ) -> None:
         self.files, self.labels, self.out, self.work = files, labels, out, work
         self.settings, self.journal, self.progress = settings, journal, progress
-        faces = package_stamp("kaogan.faces") if settings.picture.crop == "faces" else ""
-        tagger = package_stamp("kaogan.tagger") if settings.tags.enabled else ""
+        faces = package_stamp("kaogan.aux_models.face_detector") if settings.picture.crop == "faces" else ""
+        tagger = package_stamp("kaogan.aux_models.tagger") if settings.tags.enabled else ""
         self._picture = fingerprint(settings.picture, faces)
         self._tagger = tagger
         self._all = fingerprint(settings, faces, tagger, files.digest(), labels.digest, files.given)
@@ -141,7 +141,7 @@ class _Run:
         self.worked_on = len(todo)
 
     def finish(self) -> Outcome:
-        from kaogan.prepare.finish import finish
+        from kaogan.prepare.write_dataset import finish
 
         outcome, tables = finish(self)
         if not self.unread:

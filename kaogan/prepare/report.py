@@ -16,14 +16,14 @@ from PIL import Image
 
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
-from kaogan.data.sources import shown
+from kaogan.data.sources.base import shown
 from kaogan.prepare import tables
-from kaogan.prepare.pieces import Kept
+from kaogan.prepare.crops import Kept
 from kaogan.prepare.split import share_of
 
 if TYPE_CHECKING:
-    from kaogan.prepare.finish import Dropped, Result
     from kaogan.prepare.pipeline import _Run
+    from kaogan.prepare.write_dataset import Dropped, Result
 
 TILE = 96  # px, longest side of a small picture
 KEPT_TILES, DROPPED_TILES, VALUE_TILES, MEAN_OF = 120, 48, 8, 250

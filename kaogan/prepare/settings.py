@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kaogan.errors import UsageError, nearest
+from kaogan.core.errors import UsageError, nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 VERSION = 1  # raise it when the same picture and settings would give other bytes

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kaogan.attributes import EYES, HAIR, UNKNOWN, Schema
-from kaogan.files import atomic
+from kaogan.core.atomic_io import atomic
+from kaogan.core.schema import EYES, HAIR, UNKNOWN, Schema
 
 Row = dict[str, str]
 _FIRST = ("hair", "eyes")

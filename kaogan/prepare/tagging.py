@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kaogan.core.errors import KaoganError
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, read_picture
-from kaogan.errors import KaoganError
-from kaogan.prepare.journal import Journal
-from kaogan.prepare.pieces import Kept
+from kaogan.prepare.crops import Kept
+from kaogan.prepare.manifest import Journal
 from kaogan.prepare.settings import Tags
 
 Progress = Callable[[int, int, str], None]
@@ -37,7 +37,7 @@ def tag(pieces: list[Kept], read: Callable[[Kept], bytes], journal: Journal, pro
     todo = [piece for piece in pieces if (piece.digest, piece.number) not in known]
     if not todo:
         return
-    from kaogan.tagger import load_tagger
+    from kaogan.aux_models.tagger import load_tagger
 
     tagger = load_tagger()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, Protocol, TypeVar
 
-from kaogan.errors import KaoganError
+from kaogan.core.errors import KaoganError
 
 Batch = TypeVar("Batch", bound=Sequence[Any])
 Work = Callable[[Any], list[Any]]  # a batch -> one result an item; a function of a module, so that it can be sent

@@ -22,12 +22,12 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from kaogan.errors import KaoganError, UsageError
-from kaogan.studio import asking, drawing, trainings, work
-from kaogan.studio.catalogue import Catalogue
-from kaogan.studio.drawing import Models
-from kaogan.studio.guard import Guard
-from kaogan.studio.lanes import BusyError, Jobs, Lane
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.studio import params, rendering, tasks, trainings
+from kaogan.studio.index import Catalogue
+from kaogan.studio.jobs import BusyError, Jobs, Lane
+from kaogan.studio.middleware import Guard
+from kaogan.studio.rendering import Models
 from kaogan.studio.trainings import Trainings
 from kaogan.version import __version__
 
@@ -90,8 +90,8 @@ async def overview(studio: Studio, request: Request) -> Response:
     return JSONResponse({
         "version": __version__, "models": list(found.models), "runs": list(found.runs), "sets": list(found.sets),
         "recipes": await asyncio.to_thread(trainings.offered), "training": studio.trainings.allowed,
-        **await asyncio.to_thread(drawing.abilities),
-        "limits": {"count": asking.MOST_FACES, "frames": asking.MOST_FRAMES, "evaluated": asking.MOST_EVALUATED},
+        **await asyncio.to_thread(rendering.abilities),
+        "limits": {"count": params.MOST_FACES, "frames": params.MOST_FRAMES, "evaluated": params.MOST_EVALUATED},
     })  # fmt: skip
 
 
@@ -99,9 +99,9 @@ async def model(studio: Studio, request: Request) -> Response:
     words = request.query_params
     files = (await asyncio.to_thread(studio.catalogue.found)).directions
 
-    def look_at() -> tuple[drawing.Loaded, list[str]]:
+    def look_at() -> tuple[rendering.Loaded, list[str]]:
         loaded = _loaded(studio, words)
-        return loaded, drawing.fitting(loaded, files)
+        return loaded, rendering.fitting(loaded, files)
 
     loaded, fitting = await _worked(studio, request, look_at)
     model, config = loaded.model, loaded.model.config
@@ -110,7 +110,7 @@ async def model(studio: Studio, request: Request) -> Response:
         "clock": config.get("clock", 0), "latent": model.latent_size, "styled": model.styled,
         "directions": fitting,
         "attributes": [{"name": a.name, "values": a.values[:512]} for a in model.attributes.attributes],
-        "most": max(1, min(asking.MOST_FACES, asking.MOST_PIXELS // model.image_size**2)),
+        "most": max(1, min(params.MOST_FACES, params.MOST_PIXELS // model.image_size**2)),
     })  # fmt: skip
 
 
@@ -119,8 +119,8 @@ async def faces(studio: Studio, request: Request) -> Response:
 
     def draw() -> Response:
         loaded = _loaded(studio, words)
-        seed, count = asking.seed(words), asking.count(words, loaded.model.image_size)
-        made = drawing.faces(loaded, seed, count, asking.truncation(words), asking.attributes(words))
+        seed, count = params.seed(words), params.count(words, loaded.model.image_size)
+        made = rendering.faces(loaded, seed, count, params.truncation(words), params.attributes(words))
         named = [f"{seed}.{number}" for number in range(count)]
         return _pictures(words, named, made, f"faces-{seed}")
 
@@ -132,8 +132,8 @@ async def around(studio: Studio, request: Request) -> Response:
 
     def draw() -> Response:
         loaded = _loaded(studio, words)
-        percent, count = asking.whole(words, "radius", 50, 1, 100), asking.count(words, loaded.model.image_size, 8)
-        named, made = drawing.around(loaded, asking.look(words), count, percent, asking.truncation(words))
+        percent, count = params.whole(words, "radius", 50, 1, 100), params.count(words, loaded.model.image_size, 8)
+        named, made = rendering.around(loaded, params.look(words), count, percent, params.truncation(words))
         return _pictures(words, [str(face) for face in named], made, "around")
 
     return await _worked(studio, request, draw)
@@ -143,8 +143,8 @@ async def face(studio: Studio, request: Request) -> Response:
     words = request.query_params
 
     def draw() -> Response:
-        loaded, look = _loaded(studio, words), asking.look(words)
-        made = drawing.one(loaded, look, asking.truncation(words), asking.whole(words, "scale", 1, 1, 64))
+        loaded, look = _loaded(studio, words), params.look(words)
+        made = rendering.one(loaded, look, params.truncation(words), params.whole(words, "scale", 1, 1, 64))
         return _pictures(words, [str(look.face)], made, f"face-{look.face}")
 
     return await _worked(studio, request, draw)
@@ -155,10 +155,10 @@ async def morph(studio: Studio, request: Request) -> Response:
 
     def draw() -> Response:
         loaded = _loaded(studio, words)
-        steps = asking.whole(words, "steps", 17, 2, asking.MOST_STEPS)
-        asking.check_pixels(steps, loaded.model.image_size)
-        ends = asking.packed_look(words, "from"), asking.packed_look(words, "to")
-        made = drawing.morph(loaded, *ends, steps, asking.truncation(words))
+        steps = params.whole(words, "steps", 17, 2, params.MOST_STEPS)
+        params.check_pixels(steps, loaded.model.image_size)
+        ends = params.packed_look(words, "from"), params.packed_look(words, "to")
+        made = rendering.morph(loaded, *ends, steps, params.truncation(words))
         return _pictures(words, [f"{number:02}" for number in range(steps)], made, "morph")
 
     return await _worked(studio, request, draw)
@@ -169,10 +169,10 @@ async def directions(studio: Studio, request: Request) -> Response:
 
     def find() -> Response:
         method = words.get("method", "")
-        if not method.startswith(drawing.FILE):
-            method = asking.choice(words, "method", tuple(drawing.METHODS))
-        found = drawing.directions_of(_loaded(studio, words), method)
-        return JSONResponse({"method": method, "names": list(found.names), "strongest": asking.STRONGEST})
+        if not method.startswith(rendering.FILE):
+            method = params.choice(words, "method", tuple(rendering.METHODS))
+        found = rendering.directions_of(_loaded(studio, words), method)
+        return JSONResponse({"method": method, "names": list(found.names), "strongest": params.STRONGEST})
 
     return await _worked(studio, request, find)
 
@@ -180,11 +180,11 @@ async def directions(studio: Studio, request: Request) -> Response:
 async def start_job(studio: Studio, request: Request) -> Response:
     words = await _body(request)
     if words.get("job") == "film":
-        ready = await _worked(studio, request, lambda: work.film(_loaded(studio, words), words))
+        ready = await _worked(studio, request, lambda: tasks.film(_loaded(studio, words), words))
     elif words.get("job") == "evaluation":
         word, data = words.get("model", ""), words.get("data", "")
         path = studio.catalogue.model(word)
-        ready = work.evaluation(
+        ready = tasks.evaluation(
             path, studio.catalogue.set(data) if data not in ("", trainings.AVATARS) else None, word, words
         )
     else:
@@ -217,7 +217,7 @@ async def run(studio: Studio, request: Request) -> Response:
 
 async def run_grid(studio: Studio, request: Request) -> Response:
     words = request.query_params
-    clock = asking.whole(words, "clock", 0, 0, 10**12)
+    clock = params.whole(words, "clock", 0, 0, 10**12)
     path = studio.catalogue.run(words.get("run", ""))
     return FileResponse(await asyncio.to_thread(trainings.grid_file, path, clock), media_type="image/png")
 
@@ -264,20 +264,20 @@ ROUTES: list[tuple[str, str, Handler]] = [
 ]
 
 
-def _loaded(studio: Studio, words: Mapping[str, str]) -> drawing.Loaded:
+def _loaded(studio: Studio, words: Mapping[str, str]) -> rendering.Loaded:
     return studio.models.get(studio.catalogue.model(words.get("model", "")))
 
 
 def _pictures(words: Mapping[str, str], named: list[str], made: Any, title: str) -> Response:
     """As JSON for the page or, with ``save``, as a file: one PNG, a sheet, or a zip of everything."""
-    kind = asking.choice(words, "save", ("no", "png", "zip"))
+    kind = params.choice(words, "save", ("no", "png", "zip"))
     if kind == "no":
-        shown = [{"face": name, "picture": drawing.data_url(each)} for name, each in zip(named, made, strict=True)]
+        shown = [{"face": name, "picture": rendering.data_url(each)} for name, each in zip(named, made, strict=True)]
         return JSONResponse({"faces": shown})
     if kind == "png":
-        content = drawing.png(made[0]) if len(made) == 1 else drawing.sheet(made)
+        content = rendering.png(made[0]) if len(made) == 1 else rendering.sheet(made)
     else:
-        content = drawing.archive(made, named, {"kaogan": __version__, **words})
+        content = rendering.archive(made, named, {"kaogan": __version__, **words})
     name = f"{title}.{kind}"
     return Response(content, media_type=f"image/{kind}" if kind == "png" else "application/zip",
                     headers={"Content-Disposition": f'attachment; filename="{name}"'})  # fmt: skip

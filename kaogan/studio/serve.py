@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
-from kaogan.errors import KaoganError, UsageError
+from kaogan.core.errors import KaoganError, UsageError
 
 CONNECTIONS = 64
 
@@ -26,7 +26,7 @@ def serve(folder: Path, models: Path | None, host: str, port: int, ready: Callab
     with listen(host, port) as listening:
         # Only now: PyTorch takes seconds, and a port that is taken should be told of at once.
         from kaogan.studio.app import build_app
-        from kaogan.studio.catalogue import Catalogue
+        from kaogan.studio.index import Catalogue
 
         catalogue = Catalogue([folder, *([models] if models else [])])
         shown = f"[{host}]" if ":" in host else host

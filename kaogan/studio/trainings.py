@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 import kaogan
-from kaogan import recipes
-from kaogan.errors import KaoganError, UsageError
-from kaogan.recipe import Recipe
-from kaogan.studio.asking import MOST_SEED, Words, whole
-from kaogan.studio.catalogue import Catalogue
-from kaogan.training import report
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.studio.index import Catalogue
+from kaogan.studio.params import MOST_SEED, Words, whole
+from kaogan.training import plots
 
 AVATARS = "(avatars)"  # the word for the built-in ones, which no folder is likely to have
 MOST_STATS = 32 * 2**20  # bytes of a stats.jsonl
@@ -188,7 +188,7 @@ def watch(path: Path) -> dict[str, Any]:
     with suppress(OSError, KaoganError):
         found = file.stat()
         age = max(0.0, time.time() - found.st_mtime)
-        stats = report.read_stats(file) if found.st_size <= MOST_STATS else []
+        stats = plots.read_stats(file) if found.st_size <= MOST_STATS else []
     clock = int(stats[-1]["clock"]) if stats else 0
     grids = grid_clocks(path)
     chosen = np.unique(np.linspace(0, len(grids) - 1, min(len(grids), MOST_GRIDS)).astype(int))
@@ -215,7 +215,7 @@ def curves(stats: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
     keys = dict.fromkeys(key for line in stats[-50:] for key in line if key not in ("clock", "seconds"))
     found: dict[str, list[list[float]]] = {}
     for key in list(keys)[:24]:
-        clocks, values = report.series(stats, key)
+        clocks, values = plots.series(stats, key)
         if not len(clocks):
             continue
         parts = np.array_split(np.arange(len(clocks)), min(len(clocks), MOST_POINTS))
@@ -247,8 +247,8 @@ def offered() -> list[dict[str, Any]]:
 
 
 def _check(recipe: Recipe) -> None:
-    from kaogan.training.hardware import choose_device
-    from kaogan.training.players import check_networks
+    from kaogan.core.device import choose_device
+    from kaogan.training.state import check_networks
 
     choose_device(recipe.run.device)
     check_networks(recipe)

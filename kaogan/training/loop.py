@@ -11,16 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaogan.config.recipe import Recipe
+from kaogan.core import checkpoint
+from kaogan.core.atomic_io import explain
+from kaogan.core.device import choose_device, choose_precision, describe
+from kaogan.core.errors import KaoganError
 from kaogan.data import PictureSet
-from kaogan.errors import KaoganError
-from kaogan.files import explain
-from kaogan.recipe import Recipe
-from kaogan.training import checkpoint
-from kaogan.training.batches import Batches
-from kaogan.training.evaluation import Evaluation
-from kaogan.training.folder import RunFolder
-from kaogan.training.hardware import choose_device, choose_precision, describe
-from kaogan.training.players import (
+from kaogan.training.evaluator import Evaluation
+from kaogan.training.run_dir import RunFolder
+from kaogan.training.run_logger import Souvenirs
+from kaogan.training.sampler import Batches
+from kaogan.training.state import (
     Players,
     build_players,
     collect,
@@ -29,7 +30,6 @@ from kaogan.training.players import (
     restore,
     set_learning_rates,
 )
-from kaogan.training.souvenirs import Souvenirs
 from kaogan.training.step import Steps
 
 

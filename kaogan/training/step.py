@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kaogan.attributes import Schema
-from kaogan.data.edges import blur_edges
-from kaogan.hints import weights_moved, weights_stay
-from kaogan.images import to_float
-from kaogan.networks import Judgement
-from kaogan.networks.style import StyleGenerator
-from kaogan.objectives import (
+from kaogan.config.recipe import Recipe
+from kaogan.core.images import to_float
+from kaogan.core.meters import Meters
+from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
+from kaogan.core.schema import Schema
+from kaogan.data.edge_blur import blur_edges
+from kaogan.losses import (
     OBJECTIVES,
     attribute_accuracy,
     attribute_loss,
@@ -22,14 +22,14 @@ from kaogan.objectives import (
     generator_loss,
     negatives_loss,
 )
-from kaogan.randomness import draw_latents, numpy_generator, torch_generator
-from kaogan.recipe import Recipe
-from kaogan.training.batches import Batch, Batches
-from kaogan.training.meters import Meters
-from kaogan.training.players import Players
-from kaogan.training.slopes import Point, slope_penalties
-from kaogan.training.styles import draw_styles, path_penalty
-from kaogan.training.views import Views
+from kaogan.networks import Judgement
+from kaogan.networks.cpu.grad_modes import weights_moved, weights_stay
+from kaogan.networks.stylegan import StyleGenerator
+from kaogan.training.augmentation import Views
+from kaogan.training.penalties import Point, slope_penalties
+from kaogan.training.sampler import Batch, Batches
+from kaogan.training.state import Players
+from kaogan.training.style_regularization import draw_styles, path_penalty
 
 
 @dataclass

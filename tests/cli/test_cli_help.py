@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kaogan import cli, recipes
+from kaogan import cli
 from kaogan.cli.recipes import list_
-from kaogan.upscale import recipe as upscaling
+from kaogan.config import recipes
+from kaogan.config import upscale_recipe as upscaling
 from tests.cli.conftest import Run, Said, refused
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from kaogan import cli
-from kaogan.training import checkpoint
+from kaogan.core import checkpoint
 from tests.cli.conftest import ROOT, TINY, Run
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kaogan import cli, recipes
-from kaogan.cli import train_report
-from kaogan.cli.shared import parse_overrides
+from kaogan import cli
+from kaogan.cli import _train_progress
+from kaogan.cli._console import parse_overrides
+from kaogan.config import recipes
 from kaogan.training.loop import Outcome, Progress
 from tests.cli.conftest import TINY, Run, refused
 
@@ -103,18 +104,18 @@ def test_what_interrupts_the_reading_of_data(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(train_report.api, "load_data", fail)
+    monkeypatch.setattr(_train_progress.api, "load_data", fail)
     refused(run("train", "dcgan", *TINY), code, words)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_data_is_read(run: Run, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_report.api, "load_data", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(_train_progress.api, "load_data", lambda *_: signal.raise_signal(number))
     refused(run("train", "dcgan", *TINY), 130, "interrupted")
 
 
 def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_report.api, "load_data", lambda *_: 1 / 0)
+    monkeypatch.setattr(_train_progress.api, "load_data", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["kaogan", "train", "dcgan", *TINY])
     with pytest.raises(ZeroDivisionError):
         cli.main()
@@ -138,11 +139,11 @@ def test_the_bar_fits_the_terminal(width: int, name: str, monkeypatch: pytest.Mo
         on_progress(Progress(150_000, 300_000, stats))
         return Outcome(150_000, False, 3.0, tmp_path)
 
-    monkeypatch.setattr(train_report, "read_data", lambda *_: Pictures)
-    monkeypatch.setattr(train_report.api, "run", fake)
+    monkeypatch.setattr(_train_progress, "read_data", lambda *_: Pictures)
+    monkeypatch.setattr(_train_progress.api, "run", fake)
     with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
         console = Console(file=file, force_terminal=True, width=width, highlight=False)
-        assert train_report.run_training(console, recipes.load(name, {"images": 300_000}), None, None, False) == 130
+        assert _train_progress.run_training(console, recipes.load(name, {"images": 300_000}), None, None, False) == 130
         file.seek(0)
         screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.read())
     lines = [line.rstrip() for line in re.split(r"[\r\n]", screen) if line.strip()]

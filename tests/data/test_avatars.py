@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kaogan.attributes import EYES, HAIR
-from kaogan.data import avatar_style, avatars, load_pictures
-from kaogan.errors import UsageError
+from kaogan.core.errors import UsageError
+from kaogan.core.schema import EYES, HAIR
+from kaogan.data import avatars, load_pictures
+from kaogan.data.avatars import style
 
 
 def hex_colour(text: str) -> np.ndarray:
@@ -96,7 +97,7 @@ def test_hair_has_its_colour(hair: str) -> None:
         differs = np.abs(mine - avatars.draw_with(index, 64, 0, other, "aqua")).max(2) > 40
         assert 0.08 < differs.mean() < 0.6
         colour = np.median(mine[differs], 0)
-        nearest = min(HAIR, key=lambda name: np.linalg.norm(colour - hex_colour(avatar_style.HAIR_COLOURS[name])))
+        nearest = min(HAIR, key=lambda name: np.linalg.norm(colour - hex_colour(style.HAIR_COLOURS[name])))
         assert nearest == hair
 
 
@@ -110,13 +111,13 @@ def test_eyes_have_their_colour(eyes: str) -> None:
         rows, columns = np.nonzero(differs)
         assert rows.min() > 20 and rows.max() < 45 and columns.max() - columns.min() < 42
         colour = np.median(mine[differs], 0)
-        nearest = min(EYES, key=lambda name: np.linalg.norm(colour - hex_colour(avatar_style.EYE_COLOURS[name])))
+        nearest = min(EYES, key=lambda name: np.linalg.norm(colour - hex_colour(style.EYE_COLOURS[name])))
         assert nearest == eyes
 
 
-@pytest.mark.parametrize("hair", avatar_style.HAIRS)
+@pytest.mark.parametrize("hair", style.HAIRS)
 def test_no_hair_hides_an_eye(hair: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avatar_style, "HAIRS", (hair,))
+    monkeypatch.setattr(style, "HAIRS", (hair,))
     yellow, black = (avatars.draw_with(0, 64, 0, "green", eyes).astype(float) for eyes in ("yellow", "black"))
     columns = np.nonzero((np.abs(yellow - black).max(2) > 40).any(0))[0]
     gap = np.diff(columns).argmax()
@@ -126,32 +127,32 @@ def test_no_hair_hides_an_eye(hair: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_all_parts_are_in_the_style() -> None:
-    components = avatar_style._style().components()
+    components = style._style().components()
     for part, choices in {
-        "hair": avatar_style.HAIRS,
-        "head": avatar_style.HEADS,
-        "mouth": avatar_style.MOUTHS,
-        "nose": avatar_style.NOSES,
-        "eyebrows": avatar_style.EYEBROWS,
-        "earrings": avatar_style.EARRINGS,
-        "eyes": avatar_style.EYE_SHAPES,
+        "hair": style.HAIRS,
+        "head": style.HEADS,
+        "mouth": style.MOUTHS,
+        "nose": style.NOSES,
+        "eyebrows": style.EYEBROWS,
+        "earrings": style.EARRINGS,
+        "eyes": style.EYE_SHAPES,
     }.items():
         assert set(choices) <= set(components[part].variants())
 
 
 def test_the_drawings_may_be_used_by_anyone() -> None:
     parts = {
-        "background": avatar_style.BACKGROUNDS[0],
-        "skin": avatar_style.SKINS[0],
-        "hair": avatar_style.HAIRS[0],
-        "head": avatar_style.HEADS[0],
-        "mouth": avatar_style.MOUTHS[0],
-        "nose": avatar_style.NOSES[0],
-        "eyebrows": avatar_style.EYEBROWS[0],
-        "eyes": avatar_style.EYE_SHAPES[0],
+        "background": style.BACKGROUNDS[0],
+        "skin": style.SKINS[0],
+        "hair": style.HAIRS[0],
+        "head": style.HEADS[0],
+        "mouth": style.MOUTHS[0],
+        "nose": style.NOSES[0],
+        "eyebrows": style.EYEBROWS[0],
+        "eyes": style.EYE_SHAPES[0],
         "earrings": "",
     }
-    assert "licensed under “CC0 1.0”" in avatar_style.svg(parts, "red", "blue")
+    assert "licensed under “CC0 1.0”" in style.svg(parts, "red", "blue")
 
 
 def test_load_pictures_without_a_source() -> None:

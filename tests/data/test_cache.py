@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaogan.data import cache, load_pictures, pictures
-from kaogan.errors import KaoganError
+from kaogan.core.errors import KaoganError
+from kaogan.data import cache, dataset, load_pictures
 from tests.data.conftest import COLOURS, encoded, load, picture, write_folder, write_zip
 
 FILES = {f"{name}.png": encoded(picture(colour)) for name, colour in COLOURS.items()}
@@ -24,8 +24,8 @@ FILES = {f"{name}.png": encoded(picture(colour)) for name, colour in COLOURS.ite
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """One item for each picture decoded."""
     calls: list[object] = []
-    real = pictures.decode
-    monkeypatch.setattr(pictures, "decode", lambda *a: calls.append(a) or real(*a))
+    real = dataset.decode
+    monkeypatch.setattr(dataset, "decode", lambda *a: calls.append(a) or real(*a))
     return calls
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaogan.attributes import EYES, HAIR
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.schema import EYES, HAIR
 from kaogan.data import PictureSet
 from kaogan.data.labels import Table, choose, class_table
-from kaogan.errors import KaoganError, UsageError
 from tests.data.conftest import encoded, load, picture
 
 PNG = encoded(picture())

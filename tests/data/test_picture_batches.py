@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaogan.attributes import Schema
+from kaogan.core.schema import Schema
 from kaogan.data import PictureSet
 
 SHAPE = (700, 32, 32, 3)

@@ -9,8 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaogan.metrics.equivariance import _decibels, _errors, band_limit, equivariance, pseudo_rotate, rotate, translate
-from kaogan.networks.style import StyleGAN3Generator, StyleGAN3GeneratorSettings
+from kaogan.metrics.equivariance import (
+    _decibels,
+    _errors,
+    band_limit,
+    equivariance,
+    pseudo_rotate,
+    rotate,
+    translate,
+)
+from kaogan.networks.stylegan import StyleGAN3Generator, StyleGAN3GeneratorSettings
 
 
 def generator(radial: bool) -> StyleGAN3Generator:

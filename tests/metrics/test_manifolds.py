@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from kaogan.errors import KaoganError
+from kaogan.core.errors import KaoganError
 from kaogan.metrics import density_coverage as dc
-from kaogan.metrics import neighbours
 from kaogan.metrics import precision_recall as pr
-from kaogan.metrics.checks import TooFew
-from kaogan.metrics.manifold import Manifold, pair_of
+from kaogan.metrics.stats import neighbors
+from kaogan.metrics.stats.estimate import TooFew
+from kaogan.metrics.stats.manifold import Manifold, pair_of
 from tests.metrics.conftest import holds_only_for
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -108,36 +108,36 @@ def test_blocks_order_and_type_do_not_matter(golden: Pair, monkeypatch: pytest.M
     single = x.astype(np.float32), y.astype(np.float32)
     assert (pr.precision_recall(*single), dc.density_coverage(*single)) == expected
     for block in (500, 9973):
-        monkeypatch.setattr(neighbours, "BLOCK", block)
+        monkeypatch.setattr(neighbors, "BLOCK", block)
         assert (pr.precision_recall(x, y), dc.density_coverage(x, y)) == expected
 
 
 def test_distances_of_copies_are_zero_even_far_from_the_origin() -> None:
     x = np.random.default_rng(0).standard_normal((40, 300)).astype(np.float32) * 3 + 500
-    points = neighbours.points_of(x, x.copy())
+    points = neighbors.points_of(x, x.copy())
 
     def check(between) -> None:
         found = between(*points)
         assert (np.diag(found) == 0).all()
         assert found == pytest.approx(distances(x, x), rel=1e-9, abs=1e-9)
 
-    def products(a: neighbours.Points, b: neighbours.Points) -> np.ndarray:
+    def products(a: neighbors.Points, b: neighbors.Points) -> np.ndarray:
         p, q = a[:], b[:]
         return np.sqrt(np.abs((p**2).sum(1)[:, None] + (q**2).sum(1) - 2 * p @ q.T))
 
     holds_only_for(
-        lambda a, b: np.concatenate([block for _, block in neighbours.blocks(a, b)]), {"products": products}, check
+        lambda a, b: np.concatenate([block for _, block in neighbors.blocks(a, b)]), {"products": products}, check
     )
 
 
 def test_nearest_against_a_full_sort() -> None:
     random = np.random.default_rng(1)
     x, y = random.standard_normal((50, 5)), random.standard_normal((80, 5))
-    a, b = neighbours.points_of(x, y)
-    found, indices = neighbours.nearest(a, b, 4)
+    a, b = neighbors.points_of(x, y)
+    found, indices = neighbors.nearest(a, b, 4)
     assert found == pytest.approx(np.sort(distances(x, y), 1)[:, :4])
     assert (indices == np.argsort(distances(x, y), 1)[:, :4]).all()
-    same, _ = neighbours.nearest(a, a, 4, same=True)
+    same, _ = neighbors.nearest(a, a, 4, same=True)
     assert same == pytest.approx(np.sort(distances(x, x), 1)[:, 1:5])
 
 

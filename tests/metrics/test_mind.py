@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from kaogan.errors import KaoganError
+from kaogan.core.errors import KaoganError
 from kaogan.metrics import mind as home
-from kaogan.metrics.checks import Estimate, TooFew
 from kaogan.metrics.mind import mind, with_interval
+from kaogan.metrics.stats.estimate import Estimate, TooFew
 from tests.metrics.conftest import holds_only_for
 
 Pair = tuple[np.ndarray, np.ndarray]

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from kaogan.errors import UsageError
+from kaogan.core.errors import UsageError
 from kaogan.networks import (
     DISCRIMINATORS,
     GENERATORS,

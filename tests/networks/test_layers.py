@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kaogan.networks.kernel5 import Kernel5Generator, Kernel5GeneratorSettings, SameConv, SameConvTranspose
+from kaogan.networks.keras_wgan import Kernel5Generator, Kernel5GeneratorSettings, SameConv, SameConvTranspose
 from kaogan.networks.layers import (
     LayerNorm,
     ResidualBlock,

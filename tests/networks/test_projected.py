@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from kaogan.aux_models.tagger import load_tagger
 from kaogan.networks import build_discriminator, build_generator
 from kaogan.networks.dcgan import DCGANGeneratorSettings, binomial
 from kaogan.networks.projected import PatchHead, ProjectedDiscriminatorSettings, for_tagger
-from kaogan.tagger import load_tagger
 
 
 def projected(channels: int = 3, size: int = 64, **settings) -> nn.Module:

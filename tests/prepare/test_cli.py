@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from kaogan.cli import app
 from kaogan.cli.prepare import SETTINGS, _tree
-from kaogan.errors import UsageError
+from kaogan.core.errors import UsageError
 from kaogan.prepare.settings import Settings, describe, make_settings
 
 OPTIONS = ["--crop", "none", "--no-tag", "--size", "32", "--workers", "1"]

@@ -10,9 +10,9 @@ from PIL import Image
 
 from kaogan.data.avatars import draw, draw_with
 from kaogan.prepare import duplicates
-from kaogan.prepare.comparing import coarse, differences, rough_difference
+from kaogan.prepare.alignment import coarse, differences, rough_difference
 from kaogan.prepare.duplicates import EXACT, KEPT, MIRRORED, NEAR, Found, find_copies
-from kaogan.prepare.hashing import mirrored, perceptual_hash, thumbnail
+from kaogan.prepare.fingerprints import mirrored, perceptual_hash, thumbnail
 
 
 def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:

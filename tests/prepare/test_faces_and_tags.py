@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kaogan.aux_models.face_detector import Detector, Face, crop
+from kaogan.core.errors import KaoganError
 from kaogan.data.avatars import EYE_NAMES, HAIR_NAMES, draw, labels_of
-from kaogan.errors import KaoganError
-from kaogan.faces import Detector, Face, crop
-from kaogan.prepare import examine, prepare
 from kaogan.prepare import faces as finding
+from kaogan.prepare import prepare, process_image
 from kaogan.prepare.settings import Tags, make_settings
 from kaogan.prepare.tagging import Doubt, merged
 from tests.prepare.compose import encoded
@@ -26,7 +26,7 @@ Write = Callable[[Path, bytes], None]
 
 
 def known_face(size: int) -> Image.Image:
-    data = files("kaogan.faces").joinpath("known_face.png").read_bytes()
+    data = files("kaogan.aux_models.face_detector").joinpath("known_face.png").read_bytes()
     return Image.open(io.BytesIO(data)).convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
 
 
@@ -176,6 +176,6 @@ def test_faces_are_the_same_alone_and_in_a_batch() -> None:
     wish = make_settings({"picture": {"size": 48}}).picture
     pages = [canvas([(known_face(110), 30 * at, 20 * at)]) for at in range(3)]
     pages = [*pages, canvas([], 100, 100), b"broken", canvas([(known_face(150), 9, 9)], 200, 200), pages[0]]
-    together = examine.examine_many(wish, None, pages)
-    assert together == [examine.examine(wish, page) for page in pages]
+    together = process_image.examine_many(wish, None, pages)
+    assert together == [process_image.examine(wish, page) for page in pages]
     assert [len(each.found) for each in together] == [1] * 7 and together[0] == together[-1]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kaogan.errors import KaoganError
-from kaogan.prepare import pipeline, shelf
-from kaogan.prepare.store import Store
+from kaogan.core.errors import KaoganError
+from kaogan.prepare import image_store_paths, pipeline
+from kaogan.prepare.image_store import Store
 from tests.prepare.compose import encoded
 from tests.prepare.conftest import contents, read_table, run, whole
 
@@ -99,7 +99,7 @@ def test_a_full_disk(heap: Path, tmp_path: Path, step: str, monkeypatch: pytest.
         return write
 
     (heap / "a" / "0000.jpg").unlink()
-    home, name = (shelf, "write_all") if step == "add" else (os, "replace")
+    home, name = (image_store_paths, "write_all") if step == "add" else (os, "replace")
     with monkeypatch.context() as patch:
         patch.setattr(home, name, fail(getattr(home, name)))
         if step == "move_out":
@@ -137,7 +137,7 @@ def test_interrupted_anywhere_then_the_same_again(heap: Path, tmp_path: Path, mo
             return stop
 
         with monkeypatch.context() as patch:
-            patch.setattr(shelf, "write_all", stopping(shelf.write_all, half=True))
+            patch.setattr(image_store_paths, "write_all", stopping(image_store_paths.write_all, half=True))
             patch.setattr(os, "replace", stopping(os.replace, half=False))
             with pytest.raises(KeyboardInterrupt):
                 run(heap, out)

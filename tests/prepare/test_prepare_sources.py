@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kaogan.errors import KaoganError, UsageError
+from kaogan.core.errors import KaoganError, UsageError
 from kaogan.prepare import pipeline
 from tests.prepare.compose import encoded
 from tests.prepare.conftest import read_table, run, whole

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kaogan.errors import UsageError
+from kaogan.core.errors import UsageError
 from kaogan.prepare.settings import make_settings, parse_split
 from kaogan.prepare.split import assign
 

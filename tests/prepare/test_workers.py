@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from kaogan.errors import KaoganError
+from kaogan.core.errors import KaoganError
 from kaogan.prepare.workers import map_batches
 from tests.prepare.conftest import contents, run, whole
 from tests.prepare.work import deadly, refuse, square

@@ -16,12 +16,12 @@ import torch
 import uvicorn
 
 from kaogan.data.avatars import write_set
-from kaogan.latents import Directions
+from kaogan.generate.explore import Directions
 from kaogan.studio.app import build_app
-from kaogan.studio.catalogue import Catalogue
+from kaogan.studio.index import Catalogue
 from kaogan.studio.serve import listen
-from tests.latents.conftest import styled_model
-from tests.sampling.conftest import tiny_model
+from tests.generate.conftest import tiny_model
+from tests.generate.explore.conftest import styled_model
 
 
 @pytest.fixture(scope="session")

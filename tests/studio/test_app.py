@@ -12,9 +12,9 @@ import zipfile
 import pytest
 from PIL import Image
 
-from kaogan.errors import KaoganError, UsageError
-from kaogan.sampling.model import load
-from kaogan.studio import drawing
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.generate.model import load
+from kaogan.studio import rendering
 from kaogan.studio.serve import is_local, listen, serve
 
 
@@ -34,7 +34,7 @@ def test_faces_are_those_of_sample(studio, home):
     words = {"model": "tiny", "seed": 4, "count": 3, "truncation": 0.5, "a.hair": "white"}
     _, found, _ = studio.call("/api/faces", **words)
     expected = load(home / "tiny").sample(3, seed=4, truncation=0.5, hair="white")
-    assert pixels(found) == [drawing.png(picture) for picture in expected]
+    assert pixels(found) == [rendering.png(picture) for picture in expected]
     assert [face["face"] for face in found["faces"]] == ["4.0", "4.1", "4.2"]
     _, packed, headers = studio.call("/api/faces", **words, save="zip")
     with zipfile.ZipFile(io.BytesIO(packed)) as file:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaogan.errors import UsageError
-from kaogan.studio import asking
-from kaogan.studio.asking import Face
+from kaogan.core.errors import UsageError
+from kaogan.studio import params
+from kaogan.studio.params import Face
 
 
 @given(
@@ -46,33 +46,33 @@ def test_what_is_no_face_is_refused(word):
 )
 def test_seeds_that_are_none(words, told):
     with pytest.raises(UsageError, match=told) as error:
-        asking.seed(words)
+        params.seed(words)
     assert len(str(error.value)) < 200
 
 
 def test_counts_are_bounded_by_number_and_by_pixels():
-    assert asking.count({"count": "100"}, 64) == 100
+    assert params.count({"count": "100"}, 64) == 100
     with pytest.raises(UsageError, match="from 1 to 100, not 1,000,000,000"):
-        asking.count({"count": "1000000000"}, 64)
+        params.count({"count": "1000000000"}, 64)
     with pytest.raises(UsageError, match="at most 8 pictures of 1024 × 1024 px"):
-        asking.count({"count": "9"}, 1024)
+        params.count({"count": "9"}, 1024)
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-0.1", "2.1", "wild"])
 def test_truncations_that_are_none(text):
     with pytest.raises(UsageError, match=f"the truncation must be a number from 0 to 2, not '{text}'"):
-        asking.truncation({"truncation": text})
+        params.truncation({"truncation": text})
 
 
 def test_several_values_are_a_mixture():
     words = {"a.hair": "pink", "a.eyes": "blue,red", "hair": "green", "a.year": ""}
-    assert asking.attributes(words) == {"hair": "pink", "eyes": {"blue": 0.5, "red": 0.5}}
+    assert params.attributes(words) == {"hair": "pink", "eyes": {"blue": 0.5, "red": 0.5}}
 
 
 def test_a_look_packed_into_one_word():
-    look = asking.packed_look({"from": "face=7.3~35.2&a.hair=pink&m.sefa-1=-1.5&m.sefa-2=0"}, "from")
+    look = params.packed_look({"from": "face=7.3~35.2&a.hair=pink&m.sefa-1=-1.5&m.sefa-2=0"}, "from")
     assert (str(look.face), look.attributes, look.moves) == ("7.3~35.2", {"hair": "pink"}, {"sefa-1": -1.5})
     with pytest.raises(UsageError):
-        asking.packed_look({"from": "&".join(f"m.{number}=1" for number in range(90))}, "from")
+        params.packed_look({"from": "&".join(f"m.{number}=1" for number in range(90))}, "from")
     with pytest.raises(UsageError, match="is missing: click a face first"):
-        asking.look({})
+        params.look({})

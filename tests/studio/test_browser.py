@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kaogan.latents import load_directions, point, render
-from kaogan.sampling.model import load
-from kaogan.studio import drawing
+from kaogan.generate.explore import load_directions, point, render
+from kaogan.generate.model import load
+from kaogan.studio import rendering
 
 pytestmark = pytest.mark.timeout(180)
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -44,7 +44,7 @@ class Visitor:
         return self.page.eval_on_selector_all(selector, "all => all.map(each => each.src)")
 
     def wait_shown(self, selector: str, pictures: Any) -> None:
-        expected = [drawing.data_url(picture) for picture in pictures]
+        expected = [rendering.data_url(picture) for picture in pictures]
         self.page.wait_for_function(
             "([selector, expected]) => [...document.querySelectorAll(selector)].map(e => e.src).join() === expected",
             arg=[selector, ",".join(expected)],
@@ -89,7 +89,7 @@ def test_the_grid_shows_what_the_controls_say(visit, home):
     with page.expect_download() as saved:
         page.click("text=Save all")
     with zipfile.ZipFile(saved.value.path()) as packed:
-        assert packed.read("7.3.png") == drawing.png(model.sample(4, seed=7, truncation=0.5)[3])
+        assert packed.read("7.3.png") == rendering.png(model.sample(4, seed=7, truncation=0.5)[3])
     before = page.input_value("#seed")
     page.click("#dice")
     page.wait_for_function("before => document.querySelector('#seed').value !== before", arg=before)
@@ -114,7 +114,7 @@ def test_directions_of_a_file_are_sliders(visit, home):
     visitor.wait_shown("#face", render(model, [point(model, 3, 1)]))
     page.click("#set-to")
     page.wait_for_function("() => document.querySelector('#morph-now').src")
-    ends = [drawing.data_url(picture) for picture in render(model, [moved, point(model, 3, 1)])]
+    ends = [rendering.data_url(picture) for picture in render(model, [moved, point(model, 3, 1)])]
     assert visitor.shown("#morph-from, #morph-to") == ends
     other = visit()  # the address is all that another visitor needs
     other.page.goto(page.url)
@@ -244,7 +244,7 @@ def test_a_training_is_started_watched_and_stopped(visit, home):
 
 
 def test_a_face_is_upscaled(visit):
-    pytest.importorskip("kaogan.upscale", reason="this kaogan has no upscaler")
+    pytest.importorskip("kaogan.aux_models.upscaler", reason="this kaogan has no upscaler")
     visitor = visit()
     page = visitor.open(model="tiny", count=2, face="0.1")
     page.wait_for_function("() => document.querySelector('#face').naturalWidth === 16")

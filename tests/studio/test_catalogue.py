@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kaogan.errors import UsageError
-from kaogan.studio.catalogue import DEPTH, Catalogue
+from kaogan.core.errors import UsageError
+from kaogan.studio.index import DEPTH, Catalogue
 
 
 def model(folder: Path) -> None:

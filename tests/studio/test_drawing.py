@@ -14,14 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from kaogan import latents
-from kaogan.errors import KaoganError, UsageError
-from kaogan.sampling.model import load
-from kaogan.studio import drawing
-from kaogan.studio.asking import Face, Look
-from kaogan.studio.drawing import Loaded
-from tests.latents.conftest import styled_model
-from tests.sampling.conftest import tiny_model
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.generate import explore
+from kaogan.generate.model import load
+from kaogan.studio import rendering
+from kaogan.studio.params import Face, Look
+from kaogan.studio.rendering import Loaded
+from tests.generate.conftest import tiny_model
+from tests.generate.explore.conftest import styled_model
 
 
 def plain(word: str, moves: dict | None = None, **attributes) -> Look:
@@ -38,18 +38,18 @@ def loaded(request):
 
 
 def test_a_face_of_the_grid_is_the_same_one_alone(loaded):
-    together = drawing.faces(loaded, 5, 4, 0.7, {"hair": "white"})
-    assert (drawing.one(loaded, plain("5.3", hair="white"), 0.7)[0] == together[3]).all()
+    together = rendering.faces(loaded, 5, 4, 0.7, {"hair": "white"})
+    assert (rendering.one(loaded, plain("5.3", hair="white"), 0.7)[0] == together[3]).all()
 
 
 def test_neighbours_differ_more_the_farther_they_are(loaded):
     look = plain("5.3", hair="orange")
-    middle = drawing.one(loaded, look, 1.0).astype(float)
+    middle = rendering.one(loaded, look, 1.0).astype(float)
     means = []
     for percent in (1, 30, 100):
-        named, made = drawing.around(loaded, look, 6, percent, 1.0)
+        named, made = rendering.around(loaded, look, 6, percent, 1.0)
         assert [str(face) for face in named][:2] == [f"5.3~{percent}.0", f"5.3~{percent}.1"]
-        assert (drawing.one(loaded, Look(named[2], look.attributes, {}), 1.0)[0] == made[2]).all()
+        assert (rendering.one(loaded, Look(named[2], look.attributes, {}), 1.0)[0] == made[2]).all()
         means.append(np.abs(made - middle).mean())
     assert means[0] < means[1] < means[2]
 
@@ -57,7 +57,7 @@ def test_neighbours_differ_more_the_farther_they_are(loaded):
 @pytest.mark.parametrize("law", ["normal", "uniform"])
 def test_a_step_keeps_to_the_law_of_the_latents(law):
     loaded = Loaded(tiny_model(law=law), (), no_file)
-    far = [drawing.point_of(loaded, plain(f"0.0~50.{number}~50.1~50.2")).z for number in range(300)]
+    far = [rendering.point_of(loaded, plain(f"0.0~50.{number}~50.1~50.2")).z for number in range(300)]
     if law == "uniform":
         assert torch.stack(far).abs().max() <= 1
     lengths = torch.stack([z.norm() for z in far])
@@ -66,64 +66,66 @@ def test_a_step_keeps_to_the_law_of_the_latents(law):
 
 
 def test_moves_are_those_of_the_directions(loaded):
-    moved = drawing.point_of(loaded, plain("5.3", {"sefa-2": 1.5}))
-    directions = latents.find_directions(loaded.model, "sefa", 8 if loaded.model.styled else 6)
-    start = directions.prepare(loaded.model, [latents.point(loaded.model, 5, 3)])[0]
+    moved = rendering.point_of(loaded, plain("5.3", {"sefa-2": 1.5}))
+    directions = explore.find_directions(loaded.model, "sefa", 8 if loaded.model.styled else 6)
+    start = directions.prepare(loaded.model, [explore.point(loaded.model, 5, 3)])[0]
     expected = directions.move(start, "sefa-2", 1.5)
-    assert (latents.render(loaded.model, [moved]) == latents.render(loaded.model, [expected])).all()
+    assert (explore.render(loaded.model, [moved]) == explore.render(loaded.model, [expected])).all()
     with pytest.raises(UsageError, match="unknown direction"):
-        drawing.point_of(loaded, plain("5.3", {"sefa-99": 1.0}))
+        rendering.point_of(loaded, plain("5.3", {"sefa-99": 1.0}))
 
 
 def test_moves_by_a_file_of_directions(loaded, tmp_path):
-    found = latents.find_directions(loaded.model, "sefa", 2)
+    found = explore.find_directions(loaded.model, "sefa", 2)
     mine = replace(found, names=("smile", "sefa-1"), vectors=found.vectors.flip(0))
     mine.save(tmp_path / "mine.safetensors")
-    other = latents.Directions("z", ("smile",), torch.eye(9)[:1], torch.ones(1), "hand")
+    other = explore.Directions("z", ("smile",), torch.eye(9)[:1], torch.ones(1), "hand")
     other.save(tmp_path / "other.safetensors")
     (tmp_path / "broken.safetensors").write_text("x")
     files = {path.name: path for path in sorted(tmp_path.iterdir())}
     there = Loaded(loaded.model, (), lambda word: files[word])
-    assert drawing.fitting(there, files) == ["mine.safetensors"]
+    assert rendering.fitting(there, files) == ["mine.safetensors"]
     for name in ("smile", "sefa-1"):
         look = replace(plain("5.3", {name: 1.5}), source="file:mine.safetensors")
-        (start,) = mine.prepare(loaded.model, [latents.point(loaded.model, 5, 3)])
-        expected = latents.render(loaded.model, [mine.move(start, name, 1.5)])
-        assert (drawing.one(there, look, 1.0) == expected).all()
+        (start,) = mine.prepare(loaded.model, [explore.point(loaded.model, 5, 3)])
+        expected = explore.render(loaded.model, [mine.move(start, name, 1.5)])
+        assert (rendering.one(there, look, 1.0) == expected).all()
     with pytest.raises(UsageError, match="of another model"):
-        drawing.one(there, replace(look, source="file:other.safetensors"), 1.0)
+        rendering.one(there, replace(look, source="file:other.safetensors"), 1.0)
     with pytest.raises(UsageError, match="no file 'x'"):
-        drawing.one(loaded, replace(look, source="file:x"), 1.0)
+        rendering.one(loaded, replace(look, source="file:x"), 1.0)
 
 
 def test_a_morph_goes_from_one_look_to_the_other(loaded):
     first, last = plain("5.3", hair="orange"), plain("9.0", {"sefa-1": 1.0}, hair="white")
-    frames = drawing.morph(loaded, first, last, 5, 0.8)
-    ends = np.concatenate([drawing.one(loaded, look, 0.8) for look in (first, last)])
+    frames = rendering.morph(loaded, first, last, 5, 0.8)
+    ends = np.concatenate([rendering.one(loaded, look, 0.8) for look in (first, last)])
     assert np.abs(frames[[0, -1]].astype(int) - ends.astype(int)).max() <= 1
     assert (frames[2] != frames[0]).any() and (frames[2] != frames[-1]).any()
 
 
 def test_a_looping_film_has_a_frame_for_each_step(loaded, tmp_path):
     stops, seen = [plain("5.0"), plain("5.1"), plain("5.2")], []
-    path = drawing.walk_film(loaded, stops, 4, True, 1.0, tmp_path / "a.webp", 20, lambda *step: seen.append(step))
+    path = rendering.walk_film(loaded, stops, 4, True, 1.0, tmp_path / "a.webp", 20, lambda *step: seen.append(step))
     with Image.open(path) as film:
         assert film.n_frames == 12 and film.size == (256, 256)
     assert seen[-1] == (11, 12)
 
 
 def test_a_zip_has_all_pictures_and_what_they_are(loaded):
-    made = drawing.faces(loaded, 1, 3, 1.0, {})
-    packed = zipfile.ZipFile(io.BytesIO(drawing.archive(made, ["1.0", "1.1", "1.2"], {"seed": "1"})))
+    made = rendering.faces(loaded, 1, 3, 1.0, {})
+    packed = zipfile.ZipFile(io.BytesIO(rendering.archive(made, ["1.0", "1.1", "1.2"], {"seed": "1"})))
     assert packed.namelist() == ["1.0.png", "1.1.png", "1.2.png", "sheet.png", "settings.json"]
-    assert json.loads(packed.read("settings.json")) == {"seed": "1"} and packed.read("1.2.png") == drawing.png(made[2])
+    assert json.loads(packed.read("settings.json")) == {"seed": "1"} and packed.read("1.2.png") == rendering.png(
+        made[2]
+    )
 
 
 def test_models_are_loaded_once_anew_when_changed_and_not_too_many(home, tmp_path, monkeypatch):
     model = load(home / "tiny")
-    monkeypatch.setattr(drawing, "load", lambda path: model)
-    models = drawing.Models(lambda word: tmp_path / word)
-    folders = [shutil.copytree(home / "tiny", tmp_path / str(number)) for number in range(drawing.MOST_MODELS + 1)]
+    monkeypatch.setattr(rendering, "load", lambda path: model)
+    models = rendering.Models(lambda word: tmp_path / word)
+    folders = [shutil.copytree(home / "tiny", tmp_path / str(number)) for number in range(rendering.MOST_MODELS + 1)]
     first = models.get(folders[0])
     assert models.get(folders[0]) is first
     (folders[0] / "config.json").touch()
@@ -138,10 +140,10 @@ def test_models_are_loaded_once_anew_when_changed_and_not_too_many(home, tmp_pat
 
 
 def test_upscaling_is_offered_only_where_it_is(loaded, monkeypatch):
-    monkeypatch.setattr(drawing, "_UPSCALERS", [None])
-    assert drawing.abilities()["scales"] == []
+    monkeypatch.setattr(rendering, "_UPSCALERS", [None])
+    assert rendering.abilities()["scales"] == []
     with pytest.raises(UsageError, match="no upscaler"):
-        drawing.one(loaded, plain("0.0"), 1.0, 4)
+        rendering.one(loaded, plain("0.0"), 1.0, 4)
 
     class Twice:
         scales = (2,)
@@ -149,9 +151,9 @@ def test_upscaling_is_offered_only_where_it_is(loaded, monkeypatch):
         def upscale(self, pictures, scale):
             return pictures.repeat(scale, 1).repeat(scale, 2)
 
-    monkeypatch.setattr(drawing, "_UPSCALERS", [Twice()])
-    assert drawing.one(loaded, plain("0.0"), 1.0, 2).shape == (1, 32, 32, 3)
+    monkeypatch.setattr(rendering, "_UPSCALERS", [Twice()])
+    assert rendering.one(loaded, plain("0.0"), 1.0, 2).shape == (1, 32, 32, 3)
     with pytest.raises(UsageError, match="must be one of 2, not 3"):
-        drawing.one(loaded, plain("0.0"), 1.0, 3)
+        rendering.one(loaded, plain("0.0"), 1.0, 3)
     with pytest.raises(UsageError, match="too large"):
-        drawing.upscaled(np.zeros((1, 600, 600, 3), np.uint8), 2)
+        rendering.upscaled(np.zeros((1, 600, 600, 3), np.uint8), 2)

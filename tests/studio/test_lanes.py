@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from kaogan.errors import KaoganError
-from kaogan.studio.lanes import KEPT, BusyError, Jobs, Lane
+from kaogan.core.errors import KaoganError
+from kaogan.studio.jobs import KEPT, BusyError, Jobs, Lane
 
 
 def wait_for(job):

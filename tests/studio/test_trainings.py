@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kaogan.errors import UsageError
+from kaogan.core.errors import UsageError
 from kaogan.studio import trainings
-from kaogan.studio.catalogue import Catalogue
+from kaogan.studio.index import Catalogue
 from kaogan.studio.trainings import Trainings
 
 WORDS = {"recipe": "demo", "name": "mine", "data": "(avatars)", "image_size": "16", "batch_size": "8"}

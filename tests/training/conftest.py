@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from kaogan.attributes import Attribute, Schema
+from kaogan.config.recipe import Recipe
+from kaogan.core.schema import Attribute, Schema
 from kaogan.data import PictureSet
-from kaogan.recipe import Recipe
-from kaogan.training import report
-from kaogan.training.batches import Batches
-from kaogan.training.players import Players, build_players, set_learning_rates
-from kaogan.training.souvenirs import Souvenirs
+from kaogan.training import plots
+from kaogan.training.run_logger import Souvenirs
+from kaogan.training.sampler import Batches
+from kaogan.training.state import Players, build_players, set_learning_rates
 from kaogan.training.step import Steps
 
 HAIR, EYES = ("pink", "blue", "red"), ("aqua", "black")
@@ -85,7 +85,7 @@ def bench() -> Callable[..., Bench]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No plots and films: they are tested elsewhere and take most of the time of a tiny run."""
-    monkeypatch.setattr(report, "film", lambda *_: None)
+    monkeypatch.setattr(plots, "film", lambda *_: None)
     monkeypatch.setattr(Souvenirs, "_plots", lambda self: None)
 
 

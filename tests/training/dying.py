@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from kaogan.training import checkpoint
-from kaogan.training.folder import RunFolder
+from kaogan.core import checkpoint
+from kaogan.training.run_dir import RunFolder
 
 # Not forked from the tests' process, in which threads of autograd may run that a copy would not have.
 SERVER = multiprocessing.get_context("forkserver")

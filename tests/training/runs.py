@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kaogan.config.recipe import Recipe
+from kaogan.core import checkpoint
 from kaogan.data import PictureSet
-from kaogan.recipe import Recipe
-from kaogan.training import checkpoint, loop
+from kaogan.training import loop
 from kaogan.training.loop import Outcome
 from tests.training.conftest import make_pictures
 from tests.training.tiny import tiny

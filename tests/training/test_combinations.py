@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from kaogan.objectives import OBJECTIVES
-from kaogan.training.players import finite
+from kaogan.losses import OBJECTIVES
+from kaogan.training.state import finite
 from tests.training.conftest import Bench
 from tests.training.tiny import ATTRIBUTES, EXTRAS, NETWORKS, SOON, tiny
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from kaogan.hints import weights_stay
+from kaogan.config.recipe import Recipe
 from kaogan.networks import DISCRIMINATORS
-from kaogan.recipe import Recipe
+from kaogan.networks.cpu.grad_modes import weights_stay
 from kaogan.training.step import Steps
 from tests.small import small
 from tests.training.conftest import Bench

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from benchmarks import reference
 from kaogan import api
-from kaogan.randomness import draw_latents, torch_generator
-from kaogan.recipe import Recipe
-from kaogan.training.batches import Batches
-from kaogan.training.players import Players, build_players
+from kaogan.config.recipe import Recipe
+from kaogan.core.rng import draw_latents, torch_generator
+from kaogan.training.sampler import Batches
+from kaogan.training.state import Players, build_players
 from kaogan.training.step import Steps
 from tests.small import small
 

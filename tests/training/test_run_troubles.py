@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from kaogan import recipes
-from kaogan.errors import KaoganError, UsageError
-from kaogan.files import TEMPORARY_SUFFIX
-from kaogan.training import checkpoint, loop, report
-from kaogan.training.estimate import estimate
-from kaogan.training.folder import FREE, RunFolder
+from kaogan.config import recipes
+from kaogan.core import checkpoint
+from kaogan.core.atomic_io import TEMPORARY_SUFFIX
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.training import loop, plots
+from kaogan.training.cost import estimate
 from kaogan.training.loop import Progress
-from kaogan.training.souvenirs import Souvenirs
+from kaogan.training.run_dir import FREE, RunFolder
+from kaogan.training.run_logger import Souvenirs
 from kaogan.training.step import Steps
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, newest, recipe, train
@@ -180,7 +181,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     monkeypatch.undo()
     assert newest(run).read_bytes() == before or checkpoint.load(newest(run))
     assert not list(run.rglob(f"*{TEMPORARY_SUFFIX}*"))
-    monkeypatch.setattr(report, "film", lambda *_: None)
+    monkeypatch.setattr(plots, "film", lambda *_: None)
     monkeypatch.setattr(Souvenirs, "_plots", lambda self: None)
     assert train(run).finished
     assert contents(run).items() >= undisturbed.items()

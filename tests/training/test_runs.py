@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from kaogan.errors import KaoganError
-from kaogan.files import TEMPORARY_SUFFIX
-from kaogan.training import checkpoint
-from kaogan.training.ema import MovingAverage
+from kaogan.core import checkpoint
+from kaogan.core.atomic_io import TEMPORARY_SUFFIX
+from kaogan.core.ema import MovingAverage
+from kaogan.core.errors import KaoganError
 from kaogan.training.loop import Outcome, Progress, due
-from kaogan.training.souvenirs import Souvenirs
+from kaogan.training.run_logger import Souvenirs
 from kaogan.training.step import Steps
 from tests.training.conftest import make_pictures
 from tests.training.dying import killed

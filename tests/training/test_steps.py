@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from kaogan.images import to_float
-from kaogan.objectives import OBJECTIVES
-from kaogan.training.players import set_learning_rates
+from kaogan.core.images import to_float
+from kaogan.losses import OBJECTIVES
+from kaogan.training.state import set_learning_rates
 from tests.training.conftest import Bench, make_pictures
 from tests.training.tiny import ATTRIBUTES, EXTRAS, SOON, tiny
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from kaogan import recipes
-from kaogan.errors import UsageError
-from kaogan.networks.style import StyleGenerator
-from kaogan.objectives import path_length, path_lengths
-from kaogan.training import checkpoint
-from kaogan.training.players import check_networks, lazy_share
-from kaogan.training.styles import draw_styles
-from kaogan.training.views import Adaptive, Views
+from kaogan.config import recipes
+from kaogan.core import checkpoint
+from kaogan.core.errors import UsageError
+from kaogan.losses import path_length, path_lengths
+from kaogan.networks.stylegan import StyleGenerator
+from kaogan.training.augmentation import Adaptive, Views
+from kaogan.training.state import check_networks, lazy_share
+from kaogan.training.style_regularization import draw_styles
 from tests.small import small, train
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaogan import recipes
-from kaogan.recipe import Recipe
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "dcgan": {"generator": {"width": 4}, "discriminator": {"width": 4}},

@@ -1,0 +1,21 @@
+"""Hair and eye colours, face or not, good or broken, and the features behind them: one small network for all.
+
+The names are looked up on first use, so that ``import kaogan.aux_models.tagger`` does not pull in torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kaogan.aux_models.tagger.predict import Prediction, Tagger, load_tagger
+
+__all__ = ["Prediction", "Tagger", "load_tagger"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kaogan.aux_models.tagger import predict
+
+    return getattr(predict, name)

@@ -1,0 +1,232 @@
+"""An upscaler: one file of weights, and pictures enlarged with it, in tiles where they are large."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kaogan.aux_models.upscaler.networks import (
+    GeneratorSettings,
+    KaoSRSettings,
+    SRGANSettings,
+    add_bicubic_,
+    build,
+)
+from kaogan.core.atomic_io import atomic, explain
+from kaogan.core.device import choose_device, choose_precision
+from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.images import Pictures, to_float, to_uint8
+from kaogan.training.upscaler.degradation import blurred
+
+FORMAT = 1
+FILE = "upscaler.safetensors"  # in a folder
+MAX_BYTES = 256 * 2**20
+SMOOTH, COLOUR_REACH = 2.0, 8  # px of the input: over how far colours are kept, and how far that is felt
+TILE = 256  # px of the input, a side
+CHUNK_PIXELS = 4 * 64 * 64  # of the input, that are computed at a time: their maps stay in the cache
+Progress = Callable[[int, int], None]
+
+
+class Upscaler:
+    """A network with its settings; ``precision`` as in a recipe: bf16 where the hardware is fast at it."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: KaoSRSettings | SRGANSettings,
+        facts: Mapping[str, str] | None = None,
+        device: str | torch.device = "cpu",
+        precision: str = "auto",
+    ) -> None:
+        self.device = torch.device(device)
+        self.network = network.to(self.device, torch.float32, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.settings, self.facts = settings, dict(facts or {})
+        self.precision = choose_precision(precision, self.device)
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        return tuple(self.settings.scales)
+
+    def check_scale(self, scale: int) -> None:
+        """Raise UsageError for a scale that the network has not."""
+        if scale not in self.scales:
+            known = ", ".join(map(str, self.scales))
+            raise UsageError(f"this upscaler has no scale {scale}; choose from {known}")
+
+    def upscale(
+        self, pictures: Pictures, scale: int = 4, *, tile: int = TILE, progress: Progress | None = None
+    ) -> Pictures:
+        """uint8 (N, H, W, C) -> uint8 (N, scale·H, scale·W, C); C is 1 (grey), 3 (RGB) or 4 (RGB and alpha).
+
+        Pictures beyond ``tile`` px a side are computed in tiles that overlap by as far as the network sees, so that the
+        result is that of the whole picture. Raises UsageError for a scale that the network has not, and other arrays.
+        """
+        self.check_scale(scale)
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] not in (1, 3, 4):
+            raise UsageError(
+                f"upscaling takes pictures uint8 (N, H, W, 1, 3 or 4), not {pictures.dtype} {tuple(pictures.shape)}"
+            )
+        if 0 in pictures.shape[1:3]:
+            raise UsageError("upscaling takes pictures of at least 1 × 1 px")
+        count, high, wide, channels = pictures.shape
+        result = np.empty((count, high * scale, wide * scale, channels), np.uint8)
+        some = max(1, CHUNK_PIXELS // (min(high, tile) * min(wide, tile)))
+        for start in range(0, count, some):
+            part = pictures[start : start + some]
+            result[start : start + some] = self._enlarged(part, scale, tile)
+            if progress:
+                progress(min(count, start + some), count)
+        return result
+
+    def _enlarged(self, pictures: Pictures, scale: int, tile: int) -> Pictures:
+        channels = pictures.shape[3]
+        if channels == 1:
+            return np.rint(self._colours(pictures.repeat(3, 3), scale, tile).mean(3, keepdims=True)).astype(np.uint8)
+        if channels == 3:
+            return self._colours(pictures, scale, tile)
+        # What is transparent has no colour of its own: whatever lies there must not bleed into the edge.
+        colours = self._colours(_filled(pictures), scale, tile)
+        alpha = self._colours(pictures[..., 3:].repeat(3, 3), scale, tile).mean(3, keepdims=True)
+        return np.concatenate([colours, np.rint(alpha).astype(np.uint8)], 3)
+
+    def _colours(self, pictures: Pictures, scale: int, tile: int) -> Pictures:
+        """(N, H, W, 3) -> (N, scale·H, scale·W, 3)."""
+        count, high, wide, _ = pictures.shape
+        if high <= tile and wide <= tile:
+            return to_uint8(self._run(to_float(pictures), scale))
+        multiple = self.network.multiple
+        reach, step = int(self.network.reach) + COLOUR_REACH, max(multiple, tile // multiple * multiple)
+        result = np.empty((count, high * scale, wide * scale, 3), np.uint8)
+        for top in range(0, high, step):
+            for left in range(0, wide, step):
+                bottom, right = min(high, top + step), min(wide, left + step)
+                first, start = max(0, top - reach), max(0, left - reach)
+                part = pictures[:, first : min(high, bottom + reach), start : min(wide, right + reach)]
+                made = self._run(to_float(part), scale)
+                made = made[
+                    ...,
+                    (top - first) * scale : (bottom - first) * scale,
+                    (left - start) * scale : (right - start) * scale,
+                ]
+                result[:, top * scale : bottom * scale, left * scale : right * scale] = to_uint8(made)
+        return result
+
+    @torch.inference_mode()
+    def _run(self, images: Tensor, scale: int) -> Tensor:
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        images = images.to(self.device)
+        with autocast:
+            made = self.network(images, scale).float().contiguous()
+        return keep_colours_(made.clamp_(-1, 1), images, scale).cpu()
+
+
+def keep_colours_(made: Tensor, images: Tensor, scale: int) -> Tensor:
+    """Shift ``made`` (N, C, scale·H, scale·W), smoothly, to where its local means are those of ``images`` (N, C, H, W).
+
+    A network takes odd colours, such as those of other networks' faces, a little towards what it was trained on.
+    """
+    drift = images - F.avg_pool2d(made, scale)
+    return add_bicubic_(made, blurred(drift, SMOOTH), scale)
+
+
+def _filled(pictures: Pictures) -> Pictures:
+    """(N, H, W, 4) -> (N, H, W, 3): wholly transparent pixels take the colours of the nearest others."""
+    from scipy.ndimage import distance_transform_edt
+
+    colours = pictures[..., :3].copy()
+    for picture, alpha in zip(colours, pictures[..., 3], strict=True):
+        if (alpha == 0).any() and alpha.any():
+            rows, columns = distance_transform_edt(alpha == 0, return_distances=False, return_indices=True)
+            picture[:] = picture[rows, columns]
+    return colours
+
+
+def names() -> list[str]:
+    """The upscalers that come with kaogan."""
+    folder = resources.files("kaogan.aux_models.upscaler") / "weights"
+    return sorted(e.name.removesuffix(".safetensors") for e in folder.iterdir() if e.name.endswith(".safetensors"))
+
+
+def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto", precision: str = "auto") -> Upscaler:
+    """An upscaler by name, or from a file that a training wrote, or a run's folder, or SRGAN's ``netG_*.pth``.
+
+    Raises UsageError for an unknown name or path, KaoganError for a file that is damaged or no upscaler.
+    """
+    path = _find(os.fspath(model))
+    if path.suffix.lower() in (".pth", ".pt", ".tar"):
+        from kaogan.share.import_weights.srgan import read_upscaler
+
+        return read_upscaler(path, choose_device(device), precision)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise KaoganError(f"{path} is larger than {MAX_BYTES // 2**20} MB: no upscaler of kaogan's")
+        with safe_open(path, "pt") as opened:
+            header = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise KaoganError(f"{path} is damaged or not a safetensors file ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        raise explain(error, path) from None
+    if "kaogan-upscaler" not in header:
+        raise KaoganError(f"{path} is not an upscaler; give a file that a training of kao-sr or srgan wrote")
+    try:
+        if int(header["kaogan-upscaler"]) > FORMAT:
+            raise KaoganError(f"{path} is an upscaler of a newer kaogan; upgrade kaogan to use it")
+        settings: Any = TypeAdapter(GeneratorSettings).validate_json(header["settings"])
+        facts = {str(k): str(v) for k, v in json.loads(header["facts"]).items()}
+        network = build(settings)
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    except (KeyError, ValueError, ValidationError, AttributeError) as error:
+        raise KaoganError(f"{path} is not a whole upscaler ({type(error).__name__})") from None
+    except RuntimeError:
+        raise KaoganError(f"{path} holds weights of another network than it says") from None
+    if not all(torch.isfinite(value).all() for value in tensors.values()):
+        raise KaoganError(f"{path} holds numbers that are not finite; use an earlier one of the run")
+    return Upscaler(network, settings, facts, choose_device(device), precision)
+
+
+def save_upscaler(
+    path: str | os.PathLike[str],
+    network: nn.Module,
+    settings: KaoSRSettings | SRGANSettings,
+    facts: Mapping[str, str],
+    *,
+    half: bool = True,
+) -> None:
+    """One safetensors file; with ``half`` the weights as float16, where it can hold them."""
+    tensors = {name: _stored(value.detach().cpu(), half) for name, value in network.state_dict().items()}
+    header = {
+        "kaogan-upscaler": str(FORMAT),
+        "settings": settings.model_dump_json(),
+        "facts": json.dumps(dict(facts)),
+    }
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, header)
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    small = value.half()
+    fits = half and value.is_floating_point() and bool(torch.isfinite(small).all())
+    return (small if fits else value).contiguous()
+
+
+def _find(model: str) -> Path:
+    if model in names():
+        return Path(str(resources.files("kaogan.aux_models.upscaler") / "weights" / f"{model}.safetensors"))
+    path = Path(model).expanduser()
+    for candidate in (path, path / FILE, path / "model" / FILE):
+        if candidate.is_file():
+            return candidate
+    raise UsageError(f"no upscaler '{model}': neither a file nor one of kaogan's{nearest(model, names())}")

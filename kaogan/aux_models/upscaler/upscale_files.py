@@ -1,0 +1,242 @@
+"""Picture files in, large picture files out: what ``kaogan upscale`` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from kaogan.aux_models.upscaler.compare import restored
+from kaogan.aux_models.upscaler.model import TILE, Upscaler
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.images import Pictures
+from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, read_picture
+from kaogan.data.sources.base import SUFFIXES, open_source, shown
+from kaogan.generate.picture_files import FORMATS, LONGEST, Writer, format_of
+
+TOGETHER = 16  # pictures of one size that are enlarged at once
+LONGEST_NAME = 230  # bytes; file systems hold 255, and a name in the making is longer
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Report:
+    """What was written, and what could not be and why, by name."""
+
+    written: list[Path] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    gains: list[tuple[float, float]] = field(default_factory=list)
+    """With ``compare``: PSNR of ours and of bicubic, dB, a picture."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    name: str  # to tell of it
+    read: Callable[[], bytes | Path]
+    target: PurePosixPath  # below the folder of results
+    source: Path | None = None  # the file itself, if it is one
+
+
+def upscale_files(
+    upscaler: Upscaler,
+    inputs: Sequence[Path],
+    out: Path,
+    scale: int = 4,
+    *,
+    format: str | None = None,
+    compare: bool = False,
+    tile: int = TILE,
+    progress: Progress | None = None,
+) -> Report:
+    """Enlarge pictures, and those in folders, zips and tars, into ``out``: a folder, or one file for one picture.
+
+    Names and formats stay, but where a format cannot be written or hold the alpha it becomes png; ``format`` asks for
+    another. With ``compare`` every picture is shrunk by ``scale`` first, and a sheet is written: low | bicubic | ours |
+    original. Of an animation the first picture is taken. What cannot be read or would become too large is listed in
+    the report, and the rest is done; results of before, in ``out``, are not taken for pictures to enlarge.
+    Raises UsageError when nothing is there to be done, KaoganError for errors of the disk.
+    """
+    upscaler.check_scale(scale)
+    report = Report()
+    with _jobs(inputs, out, report) as jobs:
+        single = not out.is_dir() and format_of(out) is not None
+        if single and len(jobs) > 1:
+            raise UsageError(f"{out} is one file, but there are {len(jobs)} pictures; name a folder with --out")
+        if not single and out.is_file():
+            raise UsageError(f"{out} is a file; name a folder with --out")
+        sources = {job.source.resolve() for job in jobs if job.source is not None}
+        taken: set[Path] = set()
+        unread = len(report.skipped)
+        with Writer(threads=2, pending=8) as writer:
+            for group in _groups(jobs, scale, upscaler, compare, report):
+                pictures = np.stack([picture for _, picture in group])
+                for (job, _), result in zip(
+                    group, _results(upscaler, pictures, scale, compare, tile, report), strict=True
+                ):
+                    path = out if single else _place(out, job.target, result, format, taken)
+                    if path.resolve() in sources:
+                        report.skipped.append(
+                            (job.name, "the result would overwrite it; name another place with --out")
+                        )
+                        continue
+                    if problem := unwritable(path, result):
+                        report.skipped.append((job.name, problem))
+                        continue
+                    taken.add(path)
+                    writer.put(result, path)
+                    report.written.append(path)
+                if progress:
+                    progress(len(report.written) + len(report.skipped) - unread, len(jobs))
+    return report
+
+
+def read_whole(source: bytes | Path) -> np.ndarray:
+    """A picture file as uint8 (H, W, C): 4 channels if any of it is transparent, 1 if it is grey, else 3.
+
+    16 bits become 8, palettes their colours, EXIF orientation is applied. Raises BrokenPicture.
+    """
+    picture = np.asarray(read_picture(source, channels=4))
+    if (picture[..., 3] < 255).any():
+        return picture
+    colours = picture[..., :3]
+    grey = (colours[..., :1] == colours).all()
+    return np.ascontiguousarray(colours[..., :1] if grey else colours)
+
+
+def _results(
+    upscaler: Upscaler, pictures: Pictures, scale: int, compare: bool, tile: int, report: Report
+) -> Iterator[np.ndarray]:
+    if not compare:
+        yield from upscaler.upscale(pictures, scale, tile=tile)
+        return
+    for picture in pictures:
+        sheet, ours, bicubic = restored(upscaler, picture, scale)
+        report.gains.append((ours, bicubic))
+        yield sheet
+
+
+class _jobs:  # noqa: N801 - a context manager
+    """Every picture of the inputs. Archives stay open as long as they are read from."""
+
+    def __init__(self, inputs: Sequence[Path], out: Path, report: Report) -> None:
+        self._stack, self._inputs, self._out, self._report = ExitStack(), inputs, out, report
+
+    def __enter__(self) -> list[_Job]:
+        jobs: list[_Job] = []
+        try:
+            for place in self._inputs:
+                try:
+                    jobs += self._of(place)
+                except KaoganError as error:
+                    if len(self._inputs) == 1:
+                        raise
+                    self._report.skipped.append((shown(str(place)), str(error).removeprefix(f"{place} ")))
+        except BaseException:
+            self._stack.close()
+            raise
+        if not jobs and not self._report.skipped:
+            raise UsageError(f"no pictures in {', '.join(map(str, self._inputs))}")
+        return jobs
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _of(self, place: Path) -> Iterator[_Job]:
+        place = place.expanduser()
+        if place.is_file() and (place.suffix.lower() in SUFFIXES or not place.suffix):
+            yield _Job(str(place), partial(Path, place), PurePosixPath(place.name), place)
+            return
+        if not (place.is_dir() or place.is_file()):
+            raise UsageError(f"{shown(str(place))} is neither a file nor a folder")
+        source = self._stack.enter_context(open_source(place, without=(self._out.resolve(),)))
+        self._report.skipped += [(f"{place}/{shown(name)}", reason) for name, reason in source.listing.skipped]
+        for index, entry in enumerate(source.listing.entries):
+            parts = [part for part in PurePosixPath(entry.name).parts if part not in ("/", "..", ".")]
+            inside = place / entry.name if place.is_dir() else None
+            yield _Job(f"{place}/{shown(entry.name)}", partial(source.read, index), PurePosixPath(*parts), inside)
+
+
+def _groups(
+    jobs: Sequence[_Job], scale: int, upscaler: Upscaler, compare: bool, report: Report
+) -> Iterator[list[tuple[_Job, np.ndarray]]]:
+    """Pictures that can be used, those of one shape that follow each other together."""
+    group: list[tuple[_Job, np.ndarray]] = []
+    for job in jobs:
+        try:
+            picture = read_whole(job.read())
+        except BrokenPicture as broken:
+            report.skipped.append((job.name, broken.reason))
+            continue
+        if problem := _unfit(picture, scale, compare):
+            report.skipped.append((job.name, problem))
+            continue
+        if group and (picture.shape != group[0][1].shape or len(group) >= _most(picture)):
+            yield group
+            group = []
+        group.append((job, picture))
+    if group:
+        yield group
+
+
+def _most(picture: np.ndarray) -> int:
+    return max(1, min(TOGETHER, TOGETHER * 128**2 // (picture.shape[0] * picture.shape[1])))
+
+
+def _unfit(picture: np.ndarray, scale: int, compare: bool) -> str | None:
+    high, wide = picture.shape[:2]
+    if compare:
+        fewest = 11 + scale  # what SSIM needs, and one whole pixel more
+        return f"too small to compare: {wide} x {high} px" if min(high, wide) < fewest else None
+    if high * wide * scale**2 > MAX_PIXELS:
+        return f"{wide} x {high} px at x{scale} would be more than {MAX_PIXELS // 10**6} megapixels"
+    return None
+
+
+def unwritable(path: Path, picture: np.ndarray) -> str | None:
+    """Why ``picture`` (H, W, C) cannot be written as ``path``, in a few words; None if it can."""
+    ending = path.suffix.lower().removeprefix(".").replace("jpeg", "jpg")
+    if max(picture.shape[:2]) > LONGEST[ending]:
+        return f"a {ending} cannot hold {picture.shape[1]} x {picture.shape[0]} px; use --format png"
+    if ending == "jpg" and picture.shape[2] == 4:
+        return "a jpg cannot hold transparency; use --format png"
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        return "its name is too long to write another file of it"
+    return None
+
+
+def _place(out: Path, target: PurePosixPath, picture: np.ndarray, format: str | None, taken: set[Path]) -> Path:
+    ending = format or target.suffix.lower().removeprefix(".").replace("jpeg", "jpg")
+    if ending not in FORMATS or (ending == "jpg" and picture.shape[2] == 4):
+        ending = "png"
+    path = out / target.with_suffix(f".{ending}")
+    if path in taken:  # a.gif and a.png both become a.png
+        path = path.with_name(f"{target.name.replace('.', '-')}.{ending}")
+    stem, number = path.stem, 2
+    while path in taken:  # pictures of one name from several folders
+        path, number = path.with_name(f"{stem}-{number}.{ending}"), number + 1
+    return path
+
+
+def check_inputs(inputs: Sequence[Path]) -> None:
+    """Raise UsageError for a place that is not there, before any weights are read."""
+    for place in inputs:
+        if not place.expanduser().exists():
+            raise UsageError(f"no such picture, folder, zip or tar: {shown(str(place))}")
+
+
+def upscale_bytes(upscaler: Upscaler, data: bytes, scale: int) -> np.ndarray:
+    """One picture file's bytes -> the enlarged picture (H, W, C). Raises KaoganError."""
+    if len(data) > MAX_BYTES:
+        raise KaoganError(f"the picture is larger than {MAX_BYTES // 2**20} MB")
+    try:
+        picture = read_whole(data)
+    except BrokenPicture as broken:
+        raise KaoganError(f"the picture cannot be used: {broken.reason}") from None
+    if problem := _unfit(picture, scale, False):
+        raise KaoganError(problem)
+    return upscaler.upscale(picture[None], scale)[0]

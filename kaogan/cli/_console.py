@@ -1,0 +1,126 @@
+"""What the verbs share: the console, the words of a call that typer does not know, bars and tables."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from kaogan.core.errors import UsageError
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+FREE_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Context settings of a verb that takes ``--KEY VALUE`` words beyond those in its help."""
+
+
+@contextmanager
+def progress_bar(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar with a rate and the time left. Yields ``update(done, total=None, description=None)``."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+
+    columns = (
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=total)
+
+        def update(done: int, total: int | None = None, description: str | None = None) -> None:
+            bar.update(task, completed=done, total=total, description=description)
+
+        yield update
+
+
+def parse_overrides(words: dict[str, str]) -> dict[str, Any]:
+    """``--optim.lr 1e-4 --data.flip=true`` -> {"optim.lr": ..., "data.flip": True}; values are YAML, or a,b,c lists,
+    but for the words that only describe."""
+    from kaogan.config import recipes
+
+    overrides: dict[str, Any] = {}
+    for key, value in words.items():
+        if key in ("name", "summary", "source"):
+            overrides[key] = value
+            continue
+        plain = "," in value and value.strip()[:1] not in "[{\"'"
+        overrides[key.replace("-", "_")] = recipes.parse_yaml(f"[{value}]" if plain else value, f"--{key}")
+    return overrides
+
+
+def sort_words(context: typer.Context, first: str | None) -> tuple[str | None, dict[str, str]]:
+    """The one plain word and the ``--key value`` or ``--key=value`` pairs of a call, in whatever order they stand.
+
+    ``first`` is what typer took for the plain word. Raises UsageError for a second one and for a key without a value.
+    """
+    plain, pairs = split_words(context, [first])
+    if len(plain) > 1:
+        raise UsageError(f"unexpected word '{plain[1]}'; what is not in --help is spelt --NAME VALUE")
+    return (plain[0] if plain else None), pairs
+
+
+def split_words(context: typer.Context, first: Iterable[str | None]) -> tuple[list[str], dict[str, str]]:
+    """All plain words and the pairs of a call; ``first`` is what typer took for the plain ones. Raises UsageError."""
+    plain: list[str] = []
+    pairs: dict[str, str] = {}
+    left = iter([*(word for word in first if word is not None), *context.args])
+    for word in left:
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not key:
+            plain.append(word)
+            continue
+        try:
+            pairs[key] = value if equals else next(left)
+        except StopIteration:
+            refuse_misspelt(context, [key])
+            raise UsageError(f"--{key} needs a value") from None
+    return plain, pairs
+
+
+def refuse_misspelt(context: typer.Context, keys: Iterable[str], known: Container[str] = ()) -> None:
+    """Raise UsageError for a key that is none of ``known`` but looks like one of the options in --help."""
+    options = [word for parameter in context.command.params for word in parameter.opts if word.startswith("--")]
+    for key in keys:
+        near = difflib.get_close_matches(f"--{key}", options, n=1, cutoff=0.8)
+        if near and key.split(".")[0].replace("-", "_") not in known:
+            raise UsageError(f"unknown option --{key} (did you mean '{near[0]}'?)")
+
+
+def parse_attributes(words: dict[str, str]) -> dict[str, Any]:
+    """``--hair pink --eyes red:0.5,blue:0.5`` -> {"hair": "pink", "eyes": {"red": 0.5, "blue": 0.5}}."""
+    asked: dict[str, Any] = {}
+    for name, value in words.items():
+        if ":" not in value:
+            asked[name] = value
+            continue
+        try:
+            asked[name] = {k.strip(): float(v) for k, _, v in (part.rpartition(":") for part in value.split(","))}
+        except ValueError:
+            raise UsageError(f"--{name} {value}: a mixture is spelt value:weight,value:weight") from None
+    return asked
+
+
+def print_table(table: Any) -> None:
+    """Fitted into a terminal; one line a row for a pipe."""
+    (console if console.is_terminal else Console(highlight=False, width=10_000)).print(table)

@@ -1,0 +1,140 @@
+"""What ``kaogan train`` prints."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from kaogan import api
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.data import PictureSet
+from kaogan.training.cost import estimate
+from kaogan.training.loop import Progress as Step
+
+LEFT_BEHIND = {
+    "model": "the model, to sample and to share",
+    "best": "the best model by the first metric of eval.metrics",
+    "fd.png": "Fréchet distance along the clock",
+    "grids": "the same faces along the clock",
+    "loss.png": "losses",
+    "attributes.png": "losses of the attributes",
+    "progress.gif": "the training as a film",
+    "progress.mp4": "the same as MP4",
+    "real.png": "real pictures",
+    "log.txt": "settings, versions, machine, times",
+    "stats.jsonl": "numbers; also in tensorboard/",
+}
+
+LOSSES = "loss D {loss_d:.3g}  G {loss_g:.3g}"
+SCORES = "D(x) {real_score:.2f}  D(G(z)) {fake_score:.2f}"
+SPEED = "{images_per_second:.0f} images/s"
+# What is told of a step in how many columns at most, the fullest first.
+NUMBERS = {72: (LOSSES, SCORES, SPEED), 43: (LOSSES, SPEED), 14: (SPEED,), 0: ()}
+BAR = 12
+
+
+def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path | None, allow_changes: bool) -> int:
+    """Train with a progress bar, then say where everything is. Returns the exit code."""
+    pictures = read_data(console, recipe, data)
+    plain = not console.is_terminal
+    taken = len(f"{recipe.name} {recipe.training.images}/{recipe.training.images}  0:00:00 left 0:00:00 ") + BAR
+    numbers = next(told for width, told in NUMBERS.items() if plain or width <= max(0, console.width - taken))
+    columns = (
+        TextColumn("[bold]{task.description}[/]"),
+        BarColumn(bar_width=BAR),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    shown = time.monotonic()
+    with Progress(*columns, console=console, disable=plain) as bar:
+        task = bar.add_task(recipe.name, total=recipe.training.images, numbers="")
+
+        def on_progress(step: Step) -> None:
+            nonlocal shown
+            text = "  ".join(part.format(**step.stats) for part in numbers if _has(step.stats, part))
+            bar.update(task, completed=min(step.clock, step.total), numbers=text)
+            if plain and (time.monotonic() - shown > 15 or step.clock >= step.total):
+                left = max(0, step.total - step.clock) / step.stats["images_per_second"]
+                console.print(f"{step.clock:>9,} of {step.total:,}  {text}  {_minutes(left)} left", soft_wrap=True)
+                shown = time.monotonic()
+
+        outcome = api.run(recipe, pictures, out, allow_changes=allow_changes, on_progress=on_progress)
+    if not outcome.finished:
+        console.print(f"Stopped at {outcome.clock:,} images; the same command goes on from here.")
+        return 130
+    if not outcome.seconds or outcome.clock == 0:
+        return 0
+    console.print(
+        f"Trained to {outcome.clock:,} images ({_minutes(outcome.seconds)} in this sitting). "
+        f"In {escape(str(outcome.path))}:",
+        soft_wrap=True,
+    )
+    for name, meaning in LEFT_BEHIND.items():
+        if (outcome.path / name).exists():
+            console.print(f"  {name:<15} {meaning}")
+    console.print(f"Next:  kaogan sample {escape(shlex.quote(str(outcome.path)))} --out samples.png", soft_wrap=True)
+    return 0
+
+
+def run_dry(console: Console, recipe: Recipe, data: Path | None) -> None:
+    """Print what would be trained and what it would cost, measured on a few steps."""
+    pictures = read_data(console, recipe, data)
+    console.print(recipes.dump(recipe).rstrip(), markup=False, soft_wrap=True)
+    cost = estimate(recipe, pictures)
+    attributes = "".join(f", {a.name} ({len(a.values)})" for a in pictures.schema.attributes)
+    seconds = recipe.training.images / cost.images_per_second
+    console.print(
+        f"\ndata           {len(pictures.images):,} pictures of {pictures.source}{attributes}"
+        f"\nparameters     generator {cost.generator:,}, discriminator {cost.discriminator:,}"
+        f"\nmachine        {cost.machine}, {cost.device}, {cost.precision}"
+        f"\nspeed          {cost.images_per_second:.0f} images/s, measured on {cost.steps} steps"
+        f"\ntime           {_minutes(seconds)} for {recipe.training.images:,} images"
+        f"\nmemory         {cost.memory / 2**20:,.0f} MB",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def read_data(console: Console, recipe: Recipe, data: Path | None) -> PictureSet:
+    """Load the pictures with a bar (only the first time takes long) and say what was left out."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def on_progress(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        pictures = api.load_data(recipe, data, on_progress)
+    text = f"{len(pictures.images):,} pictures from {pictures.source}"
+    if pictures.schema:
+        text += ", labelled with " + ", ".join(pictures.schema.names)
+    if pictures.skipped:
+        name, reason = pictures.skipped[0]
+        more = "; the rest is in log.txt" if len(pictures.skipped) > 1 else ""
+        text += f"; {len(pictures.skipped)} skipped ({name}: {reason}{more})"
+    console.print(escape(text), soft_wrap=True)
+    for note in pictures.notes:
+        console.print(f"  {escape(note)}", soft_wrap=True)
+    return pictures
+
+
+def _has(stats: dict[str, float], text: str) -> bool:
+    try:
+        text.format(**stats)
+    except KeyError:
+        return False
+    return True
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,303 @@
+"""The recipe: one typed tree that describes a run completely.
+
+Every leaf can be set in a recipe's YAML file and on the command line (``--optim.lr 1e-4``). Lengths, starts and
+intervals are in *images shown*: real pictures that the discriminator has seen. Sources: see each file in ``recipes/``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from kaogan.networks import DiscriminatorSettings, GeneratorSettings
+from kaogan.training.augment.ada import Group
+from kaogan.training.augment.diffaugment import Policy
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+Images = Annotated[int, Field(ge=1)]
+# A single value stands for a range without width, and a single name for a list of one.
+Range = Annotated[tuple[float, float], BeforeValidator(lambda v: (v, v) if isinstance(v, int | float) else v)]
+Text = Annotated[str, BeforeValidator(lambda v: str(v) if type(v) is int else v)]  # years look like numbers to YAML
+Names = Annotated[tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str | int) else v)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("input should be a number or a word")
+        return value
+
+
+class Latent(Section):
+    size: int = Field(128, ge=1, le=65536, description="length of the latent vector z")
+    law: Literal["normal", "uniform"] = Field("normal", description="N(0, 1) or U(-1, 1)")
+
+
+class Objective(Section):
+    name: Literal["bce", "softplus", "lsgan", "hinge", "wasserstein", "relativistic"] = Field(
+        "bce", description="what the players minimise; bce and softplus are the non-saturating loss on logits"
+    )
+    discriminator_weight: Weight = Field(1.0, description="weight of the adversarial part of the discriminator's loss")
+    real_label: Range = Field((1.0, 1.0), description="label of real pictures, drawn from this range per picture")
+    fake_label: Range = Field((0.0, 0.0), description="label of generated pictures in the discriminator's step")
+    generator_label: Range = Field((1.0, 1.0), description="label that the generator wants for its pictures")
+    flip: Fraction = Field(0.0, description="share of pictures whose real and fake labels are swapped")
+
+    @model_validator(mode="after")
+    def _labels_are_probabilities(self) -> Objective:
+        for name in ("real_label", "fake_label", "generator_label"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high <= 1:
+                raise ValueError(f"{name} must be a range within 0 and 1, the lower end first, not [{low}, {high}]")
+        return self
+
+
+class GradientPenalty(Section):
+    weight: Weight = Field(0.0, description="lambda; 0 is off")
+    target: Weight = Field(1.0, description="the gradient norm that is not penalised")
+    every: int = Field(1, ge=1, description="apply at every n-th discriminator step, n times as strong")
+
+
+class ZeroCentred(Section):
+    weight: Weight = Field(0.0, description="gamma; the loss is gamma/2 times the mean squared gradient norm; 0 is off")
+    every: int = Field(1, ge=1, description="apply at every n-th discriminator step, n times as strong")
+
+
+class PathLength(Section):
+    weight: Weight = Field(0.0, description="weight of the deviation of path lengths from their mean; 0 is off")
+    every: int = Field(4, ge=1, description="apply at every n-th generator step, n times as strong")
+    shrink: int = Field(2, ge=1, description="take the batch divided by this")
+    decay: Fraction = Field(0.01, description="how far the mean length moves towards that of a batch")
+
+
+class Penalties(Section):
+    gradient_penalty: GradientPenalty = Field(GradientPenalty(), description="WGAN-GP, between reals and fakes")
+    r1: ZeroCentred = Field(ZeroCentred(), description="zero-centred, at real pictures")
+    r2: ZeroCentred = Field(ZeroCentred(), description="zero-centred, at generated pictures")
+    path_length: PathLength = Field(PathLength(), description="of style networks: steps in w are steps in the picture")
+    own_step: bool = Field(
+        False,
+        description="penalties take optimiser steps of their own, after the main ones; lr and betas allow for them",
+    )
+    clip: Weight = Field(0.0, description="clip every discriminator weight to +-this after each step; 0 is off")
+
+
+class Blur(Section):
+    ratio: Fraction = Field(0.0, description="blurred real pictures shown as fakes, as a share of the batch; 0 is off")
+    low: Weight = Field(200.0, description="lower Canny threshold (t1)")
+    high: Weight = Field(500.0, description="upper Canny threshold (t2)")
+    dilation: int = Field(3, ge=1, le=63, description="side of the square that widens the edges into a band, px")
+    kernel: int = Field(5, ge=1, le=63, description="side of the Gaussian kernel, px, odd")
+    variant: Literal["honest", "source"] = Field(
+        "honest", description="'source' darkens the edges as BaMSGAN's code does"
+    )
+    weight: Weight = Field(1.0, description="weight of this term against the other fakes")
+
+    @model_validator(mode="after")
+    def _check(self) -> Blur:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, not {self.kernel}")
+        if self.low > self.high:
+            raise ValueError(f"low must not exceed high, but {self.low} > {self.high}")
+        return self
+
+
+class Memory(Section):
+    fraction: Fraction = Field(0.0, description="remembered fakes shown again, as a share of the batch; 0 is off")
+    start: int = Field(50_000, ge=0, description="images shown before the memory is used")
+    lead: int = Field(25_000, ge=0, description="images before the start at which remembering begins")
+    every: Images = Field(5_000, description="images between two moments at which fakes are remembered")
+    capacity: int = Field(1_000, ge=1, le=1_000_000, description="pictures kept; a reservoir, fair to every age")
+    weight: Weight = Field(1.0, description="weight of this term against the other fakes")
+
+
+class Noise(Section):
+    amount: Fraction = Field(0.0, description="a: the discriminator sees (1 - a) x + a n, n from N(0, 1); 0 is off")
+    end: int = Field(0, ge=0, description="images shown at which the noise has faded to nothing; 0: it never fades")
+
+
+class Pull(Section):
+    weight: Weight = Field(
+        0.0, description="lambda of mean |G(z) - x| against the unpaired reals of the step; 0 is off"
+    )
+    power: Literal[1, 2] = Field(1, description="1 for L1, 2 for the mean square")
+
+
+class Fade(Section):
+    sigma: Weight = Field(0.0, description="blur of all that the discriminator sees at the start, px; 0 is off")
+    images: Images = Field(200_000, description="images over which it fades to nothing")
+
+
+class Augment(Section):
+    name: Literal["none", "ada", "diffaugment"] = Field("none", description="the pipeline")
+    groups: Annotated[tuple[Group, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+        ("blit", "geometry", "color"), description="ada's groups of transformations"
+    )
+    policy: Annotated[tuple[Policy, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+        ("color", "translation", "cutout"), description="diffaugment's transformations"
+    )
+    p: Fraction = Field(0.0, description="ada's probability at the start")
+    target: Fraction | None = Field(
+        0.6, description="p rises while the mean sign of D(real) is above this, else falls; null: p stays"
+    )
+    images: Images = Field(500_000, description="images in which p can go from 0 to 1")
+    every: int = Field(4, ge=1, description="discriminator steps between two adjustments of p")
+
+
+class Extras(Section):
+    blur: Blur = Field(Blur(), description="real pictures with blurred edges as further fakes (BaMSGAN)")
+    memory: Memory = Field(Memory(), description="a memory of old fakes as further fakes (BaMSGAN)")
+    noise: Noise = Field(Noise(), description="instance noise on everything that the discriminator sees")
+    pull: Pull = Field(Pull(), description="GANime's 'cycle' constraint: pull generated pictures to the data")
+    style_mixing: Fraction = Field(
+        0.0, description="of style networks: probability of a batch whose later layers take the styles of other latents"
+    )
+    fade: Fade = Field(Fade(), description="a fading blur (StyleGAN3-R)")
+    augment: Augment = Field(Augment(), description="augmentation of all that the discriminator sees")
+
+
+class Attributes(Section):
+    names: Names = Field((), description="attributes to condition on; ['auto'] takes all of the set, [] none")
+    loss: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="cross-entropy per attribute, or binary per value"
+    )
+    discriminator_weight: Weight = Field(1.0, description="weight of classification in the discriminator's loss")
+    generator_weight: Weight = Field(1.0, description="weight of classification in the generator's loss")
+    on_fakes: bool = Field(False, description="also train the classifier on generated pictures")
+    uniform: bool = Field(False, description="draw attributes for fakes uniformly instead of from the data's priors")
+    merge: dict[str, dict[Text, Names]] = Field(
+        default_factory=dict, description="new classes made of old ones: {year: {early: ['2000', '2001'], ...}}"
+    )
+
+
+class Schedule(Section):
+    law: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    images: Images = Field(1_000_000, description="images over which the learning rate falls to final x lr")
+    final: Fraction = Field(0.0, description="the share of the learning rate that is left then")
+    wave: bool = Field(False, description="cosine only: rise and fall again for ever instead of staying at the end")
+
+    def factor(self, clock: int) -> float:
+        """The factor on the learning rate at ``clock`` images shown."""
+        time = clock / self.images
+        if self.law == "constant":
+            return 1.0
+        if self.law == "exponential":
+            return self.final**time
+        if not (self.wave and self.law == "cosine"):
+            time = min(time, 1.0)
+        fall = (1 - math.cos(math.pi * time)) / 2 if self.law == "cosine" else time
+        return 1 + (self.final - 1) * fall
+
+
+class Annealing(Section):
+    """R3GAN's schedules besides that of the learning rate; what is null stays as it is set elsewhere."""
+
+    images: Images = Field(10_000_000, description="images over which these values go their way, by half a cosine")
+    penalties: Weight | None = Field(None, description="share of the weights of r1 and r2 that is left at the end")
+    beta2: Fraction | None = Field(None, description="adam's second beta at the end")
+    ema_halflife: Weight | None = Field(None, description="half-life of the moving average at the end, images")
+    augment: Fraction | None = Field(None, description="ada's p at the end; with target null")
+
+    def at(self, clock: int, start: float, end: float | None) -> float:
+        """The value at ``clock`` of what goes from ``start`` to ``end``."""
+        if end is None:
+            return start
+        return end + (start - end) * (1 + math.cos(math.pi * min(clock / self.images, 1.0))) / 2
+
+
+class PlayerOptim(Section):
+    """What one player does otherwise; null means: as in ``optim``."""
+
+    lr: Annotated[float, Field(gt=0)] | None = None
+    betas: tuple[Fraction, Fraction] | None = None
+    weight_decay: Weight | None = None
+
+
+class Optim(Section):
+    name: Literal["adam", "rmsprop", "adamw", "sgd"] = "adam"
+    lr: float = Field(2e-4, gt=0, description="learning rate of both players")
+    betas: tuple[Fraction, Fraction] = Field((0.5, 0.999), description="adam's and adamw's")
+    alpha: Fraction = Field(0.99, description="rmsprop's smoothing")
+    momentum: Fraction = Field(0.0, description="rmsprop's and sgd's")
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: Weight = 0.0
+    schedule: Schedule = Schedule()
+    annealing: Annealing = Field(Annealing(), description="what else changes along the run")
+    generator: PlayerOptim = Field(PlayerOptim(), description="what the generator does otherwise")
+    discriminator: PlayerOptim = Field(PlayerOptim(), description="what the discriminator does otherwise")
+
+
+class Training(Section):
+    images: int = Field(300_000, ge=0, description="length of the run in real images shown")
+    batch_size: int = Field(64, ge=1, le=65536)
+    n_critic: int = Field(1, ge=1, description="discriminator steps for each generator step")
+    reuse_fakes: bool = Field(
+        False, description="the generator's step scores the fakes of the discriminator's step again"
+    )
+    ema_halflife: Weight = Field(10_000.0, description="half-life of the weights' moving average, images; 0 is off")
+    ema_rampup: Weight = Field(0.05, description="but at most this share of the images shown so far; 0: no ramp")
+
+
+class Data(Section):
+    flip: bool = Field(False, description="mirror half of the pictures")
+    avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
+
+
+class Run(Section):
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: what the hardware is fast at")
+    channels_last: bool = True
+    stats_every: Images = Field(1_000, description="images between two lines of stats.jsonl")
+    grid_every: Images = Field(5_000, description="images between two grids of the fixed latents")
+    checkpoint_every: Images = Field(10_000, description="images between two checkpoints")
+    keep_last: int = Field(2, ge=1, description="checkpoints kept")
+    keep_every: int = Field(0, ge=0, description="also keep each checkpoint at a multiple of this many images; 0: none")
+    grid_pictures: int = Field(64, ge=1, le=4096, description="pictures in a grid")
+    loss_limit: float = Field(1e6, gt=0, description="a loss beyond +-this counts as runaway and stops the run")
+
+
+class Evaluation(Section):
+    every: int = Field(0, ge=0, description="images between two measurements of the averaged generator; 0 is off")
+    metrics: Annotated[tuple[Literal["fid", "kid", "mind", "precision", "density"], ...], Names.__metadata__[0]] = (
+        Field(("fid",), min_length=1, description="what is measured; the first one chooses best/ and stops early")
+    )
+    features: str = Field("tagger", min_length=1, description="what looks at the pictures: 'kaogan evaluate --help'")
+    pictures: int = Field(0, ge=0, le=1_000_000, description="generated pictures a time; 0: what the share allows")
+    share: Fraction = Field(0.05, description="of the training's time that measuring may take")
+    patience: int = Field(0, ge=0, description="measurements without a better value that end the training; 0: none do")
+
+
+class Described(Section):
+    """What every recipe begins with, also those that enlarge (kaogan/config/upscale_recipe.py)."""
+
+    name: str = Field("custom", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    summary: str = ""
+    source: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+class Recipe(Described):
+    image_size: int = Field(64, ge=4, le=4096, description="side of the square pictures, px")
+    channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
+    latent: Latent = Latent()
+    generator: GeneratorSettings
+    discriminator: DiscriminatorSettings
+    objective: Objective = Objective()
+    penalties: Penalties = Penalties()
+    extras: Extras = Extras()
+    attributes: Attributes = Attributes()
+    optim: Optim = Optim()
+    training: Training = Training()
+    data: Data = Data()
+    run: Run = Run()
+    eval: Evaluation = Evaluation()

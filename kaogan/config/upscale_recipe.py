@@ -1,0 +1,121 @@
+"""The recipe of a training that enlarges, one typed tree like that of the generators (kaogan/config/recipe.py).
+
+Lengths and starts are in *pictures shown*: crops of large pictures that the network was to restore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from kaogan.aux_models.upscaler.networks import GeneratorSettings
+from kaogan.config import recipes
+from kaogan.config.recipe import Described, Fraction, Images, PlayerOptim, Range, Schedule, Section, Weight
+
+
+class Crops(Section):
+    size: int = Field(256, ge=16, le=4096, description="side that the pictures are read at, px")
+    low: int = Field(32, ge=4, le=512, description="side of what is enlarged in training, px; crops are scale times it")
+    scales: dict[Literal["2", "4", "8"], Weight] = Field(
+        {"2": 0.1, "4": 0.45, "8": 0.45}, description="how often each scale is drawn"
+    )
+    flip: bool = Field(True, description="mirror half of the crops")
+    held_out: Fraction = Field(0.08, description="share of the pictures that training never sees, chosen by content")
+    avatars: int = Field(0, ge=0, le=100_000, description="drawn faces that are mixed in")
+    avatar_size: int = Field(512, ge=16, le=2048, description="their side, px")
+    avatar_share: Fraction = Field(0.1, description="share of the crops that are taken from them")
+
+
+class Degradation(Section):
+    """What besides antialiased bicubic shrinking happens to ``share`` of the crops; each with the given chance."""
+
+    share: Fraction = Field(0.0, description="share of the crops that are spoilt; the rest is only shrunk")
+    blur: Range = Field((0.2, 1.2), description="sigma of a Gaussian before shrinking, px of the small picture")
+    plain: Fraction = Field(0.3, description="shrink by bilinear or area instead of bicubic")
+    noise: Range = Field((1.0, 8.0), description="standard deviation, of 255")
+    blotches: Range = Field((2.0, 12.0), description="coarse coloured noise and grids such as GANs leave, of 255")
+    jpeg: Range = Field((40, 95), description="quality")
+
+
+class Losses(Section):
+    pixel: Literal["mse", "l1", "charbonnier"] = "charbonnier"
+    pixel_weight: Weight = 1.0
+    epsilon: float = Field(5e-3, gt=0, description="of charbonnier, in a range of 1")
+    perceptual: Weight = Field(0.0, description="weight of the distance in the stages of kaogan's tagger")
+    adversarial: Weight = Field(0.0, description="weight of the judge's verdict; 0: there is no judge")
+    objective: Literal["bce", "relativistic"] = "bce"
+    discriminator: Literal["srgan", "patch"] = "patch"
+    start: int = Field(0, ge=0, description="pictures shown before the judge joins in")
+    real_label: Range = (1.0, 1.0)
+    fake_label: Range = (0.0, 0.0)
+    flip: Fraction = Field(0.0, description="share of crops whose labels are swapped for the judge")
+
+
+class Optim(Section):
+    lr: float = Field(5e-4, gt=0)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+    clip: Weight = Field(0.0, description="longest gradient of the generator; 0: any")
+    schedule: Schedule = Schedule()
+    discriminator: PlayerOptim = Field(PlayerOptim(), description="what the judge does otherwise")
+
+
+class Training(Section):
+    images: int = Field(200_000, ge=0, description="length of the run in pictures shown")
+    batch_size: int = Field(16, ge=1, le=4096)
+    ema_halflife: Weight = Field(5_000.0, description="half-life of the weights' moving average, pictures; 0 is off")
+    ema_rampup: Weight = 0.05
+
+
+class Run(Section):
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    stats_every: Images = 800
+    measure_every: Images = Field(16_000, description="pictures between two measurements and grids")
+    checkpoint_every: Images = 8_000
+    keep_last: int = Field(2, ge=1)
+
+
+class UpscaleRecipe(Described):
+    start_from: str = Field("", description="an upscaler whose weights this training begins with")
+    generator: GeneratorSettings
+    crops: Crops = Crops()
+    degradation: Degradation = Degradation()
+    losses: Losses = Losses()
+    optim: Optim = Optim()
+    training: Training = Training()
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _scales_fit(self) -> UpscaleRecipe:
+        drawn = {int(scale) for scale, weight in self.crops.scales.items() if weight}
+        missing = sorted(drawn - set(self.generator.scales))
+        if not drawn or missing:
+            raise ValueError(f"crops.scales draws x{missing or 'nothing'}, which generator.scales has not")
+        if self.crops.low * max(drawn) > min(self.crops.size, self.crops.avatar_size or self.crops.size):
+            raise ValueError(f"crops of {self.crops.low * max(drawn)} px do not fit into pictures of {self.crops.size}")
+        return self
+
+
+FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.measure_every",
+        "run.checkpoint_every", "run.keep_last", "start_from")  # fmt: skip
+
+
+FOLDER = resources.files("kaogan.config") / "upscale_recipes"
+
+
+def names() -> list[str]:
+    """The names of the published recipes that enlarge."""
+    return recipes.names(FOLDER)
+
+
+def text(name: str) -> str:
+    return recipes.text(name, FOLDER)
+
+
+def load(name: str, overrides: Mapping[str, Any] | None = None) -> UpscaleRecipe:
+    """A published recipe by name with dotted keys set. Raises UsageError."""
+    return recipes.resolve_as(UpscaleRecipe, recipes.parse_yaml(text(name), name), overrides or {}, name)

@@ -1,0 +1,110 @@
+"""Checkpoints: everything needed to go on training, in one file that is whole and checked or absent.
+
+A checkpoint is a safetensors file, so loading it executes nothing. Its header names kaogan, the format, the recipe and
+the SHA-256 of the tensors; a truncated, foreign, newer or altered file is told apart from a good one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from kaogan.core.atomic_io import atomic
+from kaogan.core.errors import KaoganError
+from kaogan.version import __version__
+
+FORMAT = 1
+PATTERN = re.compile(r"checkpoint-(\d+)\.safetensors")
+
+
+def name_at(clock: int) -> str:
+    return f"checkpoint-{clock:010d}.safetensors"
+
+
+def find(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.glob("checkpoint-*.safetensors") if PATTERN.fullmatch(path.name))
+
+
+def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
+    """Write the checkpoint of ``state["clock"]``. Raises KaoganError; what was there before stays whole."""
+    path = folder / name_at(state["clock"])
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    header = {
+        "kaogan": __version__,
+        "format": str(FORMAT),
+        "state": json.dumps(state),
+        "sha256": _digest(tensors, state),
+    }
+    with atomic(path) as temporary:
+        try:
+            save_file(tensors, temporary, header)
+        except SafetensorError as error:
+            raise _disk_error(error, path) from None
+    return path
+
+
+def rotate(folder: Path, keep_last: int, keep_every: int) -> None:
+    """Remove all but the last ones and the one nearest to each multiple of ``keep_every`` images."""
+    paths = find(folder)
+    marks = set()
+    for path in paths[:-keep_last]:
+        clock = _clock(path)
+        # The first checkpoint at or after a multiple stands for it.
+        mark = clock // keep_every if keep_every else 0
+        if mark and mark not in marks:
+            marks.add(mark)
+            continue
+        path.unlink(missing_ok=True)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, state). Raises KaoganError that says what is wrong with the file."""
+    try:
+        with safe_open(path, "pt") as opened:
+            header = opened.metadata() or {}
+            if "kaogan" not in header:
+                raise KaoganError(f"{path} was not written by kaogan")
+            if int(header["format"]) > FORMAT:
+                raise KaoganError(
+                    f"{path} was written by a newer kaogan ({header['kaogan']}); upgrade kaogan to use it"
+                )
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+            state = json.loads(header["state"])
+            digest = header["sha256"]
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise KaoganError(f"{path} is damaged or not a checkpoint ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        raise KaoganError(f"cannot read {path}: {error.strerror or error}") from None
+    if _digest(tensors, state) != digest:
+        raise KaoganError(f"{path} was altered after it was written: its checksum does not match")
+    return tensors, state
+
+
+def _clock(path: Path) -> int:
+    match = PATTERN.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
+
+
+def _digest(tensors: dict[str, Tensor], state: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).numpy().data)
+    return digest.hexdigest()
+
+
+def _disk_error(error: SafetensorError, path: Path) -> KaoganError:
+    text = " ".join(str(error).split())
+    if "os error 28" in text or "No space left" in text:
+        return KaoganError(f"the disk is full: could not write {path}; free some space and run the same command again")
+    return KaoganError(f"could not write {path}: {text}")

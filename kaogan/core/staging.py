@@ -1,0 +1,67 @@
+"""Outputs that are whole or absent: written beside their place and moved there at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain
+from kaogan.core.errors import KaoganError, UsageError
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """Yield a path to write a file or a folder to; on success it is moved to ``out``, else it is removed.
+
+    What a killed run left is swept by the next one; of two at once, the second is refused. Raises UsageError when
+    ``out`` exists (an empty folder does not count), KaoganError for errors of the operating system.
+    """
+    stage = out.parent / f".{out.name}{TEMPORARY_SUFFIX}"
+    lock = FileLock(stage / _LOCK)
+    try:
+        if os.path.lexists(out) and not (out.is_dir() and not out.is_symlink() and not any(out.iterdir())):
+            raise UsageError(f"{out} exists; remove it or name another place")
+        stage.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise KaoganError(f"another run is writing {out}; wait for it or name another place") from None
+        try:
+            _sweep(stage)
+            yield stage / out.name
+            result = stage / out.name
+            if out.is_dir():
+                out.rmdir()
+            if result.is_file():
+                with result.open("rb") as written:
+                    os.fsync(written.fileno())
+            result.replace(out)
+        finally:
+            lock.release()
+            shutil.rmtree(stage, ignore_errors=True)
+    except OSError as error:
+        raise _explained(error, out) from error
+
+
+def _explained(error: OSError, out: Path) -> KaoganError:
+    if error.errno is None and (number := re.search(r"errno = (\d+)", str(error))):  # as h5py tells it
+        error = OSError(int(number[1]), os.strerror(int(number[1])))
+    return explain(error, out)
+
+
+def _sweep(stage: Path) -> None:
+    for leftover in stage.iterdir():
+        if leftover.name == _LOCK:
+            continue
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

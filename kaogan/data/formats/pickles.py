@@ -1,0 +1,149 @@
+"""Pickles of tensors and plain values, read without executing anything.
+
+A pickle is a program. The only reader used here is ``torch.load(weights_only=True)``, which runs a small part of that
+language and knows the functions that it may call. Two things stand between it and the files that other programs made
+with ``pickle.dump``: it wants a frame of its own around the pickle, and it speaks the instructions of protocol 2 only.
+``_rewritten`` therefore writes the same program down in protocol 2 — a translation of instructions, which runs none —
+and puts the frame around it.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import pickletools
+import re
+import struct
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from kaogan.core.errors import KaoganError
+
+# The first three objects of a file of torch's format from before 1.6: magic number, protocol, system.
+_FRAME = (
+    b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19." b"\x80\x02M\xe9\x03." b"\x80\x02}."
+)  # fmt: skip
+_NO_STORAGES = b"\x80\x02]."
+_KEPT_TEXT = 256  # bytes; longer texts are remembered by the pickle instead of being written out again
+_STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
+_BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
+_PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
+_GETS = {"GET", "BINGET", "LONG_BINGET"}
+
+
+def read_pickle(data: bytes, where: str) -> Any:
+    """The object in ``data``: a file of ``torch.save`` (old or new) or of ``pickle.dump``, any protocol.
+
+    Allowed are dicts, lists, tuples, numbers, text, None, tensors and NumPy arrays of numbers. Raises KaoganError for
+    everything else, above all for a pickle that would call anything.
+    """
+    own = data[:2] == b"PK" or data.startswith(_FRAME[:15])
+    try:
+        return _load(data if own else _FRAME + _rewritten(data) + _NO_STORAGES)
+    except Exception as error:  # hostile bytes raise anything: struct.error, EOFError, IndexError, RuntimeError ...
+        raise _refused(error, where) from error
+
+
+def _load(data: bytes) -> Any:
+    with warnings.catch_warnings(), torch.serialization.safe_globals(_allowed()):
+        warnings.simplefilter("ignore")
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _allowed() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What a tensor or an array inside a plain pickle is rebuilt with. Arrays of objects are not among it."""
+    arrays: list[Any] = [np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd")]
+    named: list[Any] = [(_storage, "torch.storage._load_from_bytes")]
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        named += [(np._core.multiarray._reconstruct, f"{module}._reconstruct")]  # type: ignore[attr-defined]
+        named += [(np._core.multiarray.scalar, f"{module}.scalar")]  # type: ignore[attr-defined]
+    return arrays + named
+
+
+def _storage(data: bytes) -> Any:
+    """Stands in for the function that ``pickle.dump`` of a tensor names, which would unpickle without any limits."""
+    if not isinstance(data, bytes):
+        raise ValueError("a storage that is not bytes")
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _rewritten(data: bytes) -> bytes:
+    """The pickle in ``data`` in the instructions of protocol 2; raises ValueError where it has others.
+
+    Short texts are written out wherever they are used, so that the two texts which protocol 4 names a function by can
+    be taken back.
+    """
+    out: list[bytes] = [b"\x80\x02"]
+    texts: list[str | None] = [None]  # for each part of ``out``, the text it is, or None
+    remembered: dict[int, str] = {}
+    memo_size = 0
+
+    def emit(part: bytes, text: str | None = None) -> None:
+        out.append(part)
+        texts.append(text)
+
+    def literal(text: str) -> bytes:
+        encoded = text.encode("utf-8", "surrogatepass")
+        return b"X" + struct.pack("<I", len(encoded)) + encoded
+
+    steps: Any = itertools.pairwise(itertools.chain(pickletools.genops(data), [(None, None, len(data))]))
+    for (op, argument, start), (_, _, end) in steps:
+        name: str = op.name
+        if name in ("PROTO", "FRAME"):
+            continue
+        if name in _STRINGS:
+            emit(literal(argument), argument if len(argument) <= _KEPT_TEXT else None)
+        elif name in _BYTES:
+            emit(b"c_codecs\nencode\n" + literal(argument.decode("latin-1")) + literal("latin1") + b"\x86R")
+        elif name in _PUTS:
+            place = memo_size if name == "MEMOIZE" else int(argument)
+            memo_size += 1
+            if texts[-1] is not None:
+                remembered[place] = texts[-1]
+            else:
+                remembered.pop(place, None)
+                emit(b"r" + struct.pack("<I", place))
+        elif name in _GETS:
+            place = int(argument)
+            if place in remembered:
+                emit(literal(remembered[place]), remembered[place])
+            else:
+                emit(b"j" + struct.pack("<I", place))
+        elif name == "STACK_GLOBAL":
+            qualified, module = texts.pop(), texts.pop()
+            if not isinstance(module, str) or not isinstance(qualified, str) or "\n" in module + qualified:
+                raise ValueError("a function without a name")
+            del out[-2:]
+            emit(f"c{module}\n{qualified}\n".encode())
+        elif name in ("INT", "LONG", "LONG4") and not isinstance(argument, bool):
+            size = (argument.bit_length() + 8) // 8
+            emit(b"\x8a" + struct.pack("<B", size) + argument.to_bytes(size, "little", signed=True))
+        elif name == "INT":
+            emit(b"\x88" if argument else b"\x89")
+        else:
+            emit(data[start:end])
+        if name == "STOP":
+            break
+    return b"".join(out)
+
+
+_REMEDY = "if you trust it, write it again with torch.save in the program that made it (docs/formats.md shows how)"
+
+
+def _refused(error: Exception, where: str) -> KaoganError:
+    text = " ".join(str(error).split())
+    called = re.search(r"(?:GLOBAL|unrecognized function) <?(?:built-in function )?([\w.]+)", text)
+    if called:
+        return KaoganError(
+            f"{where} is refused and nothing of it was executed: as a pickle it would call {called[1][:80]}, where "
+            f"only numbers, text and tensors are read; {_REMEDY}"
+        )
+    if isinstance(error, MemoryError) or "allocate memory" in text:
+        return KaoganError(f"{where} claims more memory than there is; it is damaged or hostile")
+    reason = re.search(r"WeightsUnpickler error: (.{1,100})", text)
+    why = (reason[1] if reason else text[:100]).split(" This file")[0] or type(error).__name__
+    return KaoganError(f"{where} is not a pickle that can be read safely ({why}); {_REMEDY}")

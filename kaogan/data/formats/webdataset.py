@@ -1,0 +1,206 @@
+"""WebDataset shards: tars of ``00000000.png`` with a ``.json`` of labels and, where there is one label, a ``.cls``.
+
+The same set gives the same shards, to the byte: no times, owners or other accidents are in them.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import stat
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kaogan.core.atomic_io import explain
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.data.decoding import MAX_BYTES, BrokenPicture
+from kaogan.data.formats.base import Collection, Encoded, Item, Job
+from kaogan.data.labels import CLASS
+from kaogan.data.sources.base import MAX_FILES, SUFFIXES, natural, shown
+
+NAME = "webdataset"
+TITLE = "WebDataset: tar shards of pictures with .json and .cls (--shard-size)"
+WRITES_FILE = False
+KINDS = ("PNG", "JPEG", "WEBP")
+SHARD = "shard-{:06d}.tar"
+LABEL_LIMIT = 2**20  # bytes of a .json or .cls
+FILE = "file"  # the key of the picture's own name in its .json
+MAX_VALUES = 100_000
+
+
+def detect(path: Path) -> bool:
+    try:
+        if path.is_dir():
+            return any(path.glob("*.tar"))
+        return path.suffix.lower() == ".tar" and tarfile.is_tarfile(path)
+    except OSError:
+        return False
+
+
+@contextmanager
+def read(path: Path) -> Iterator[Collection]:
+    shards = [path] if path.is_file() else sorted(path.glob("*.tar"), key=lambda shard: natural(shard.name))
+    if not shards:
+        raise KaoganError(f"{path} holds no .tar")
+    skipped: list[tuple[str, str]] = []
+    values: dict[str, set[str]] = {}
+    count = 0
+    for shard in shards:  # a first pass over headers and labels; the pictures are not touched
+        for name, fields in _samples(shard, skipped):
+            labels = _labels(fields, f"{shard}/{shown(name)}")
+            for column, value in labels.items():
+                known = values.setdefault(column, set())
+                if len(known) < MAX_VALUES:
+                    known.add(value)
+            count += 1
+
+    def items() -> Iterator[Item]:
+        for shard in shards:
+            for name, fields in _samples(shard, []):
+                picture, suffix = _picture(fields)
+                labels = _labels(fields, f"{shard}/{shown(name)}")
+                yield Item(_own_name(fields, name + suffix), _given(picture()), labels)
+
+    yield Collection(count, items, {name: sorted(known) for name, known in values.items()}, [], skipped)
+
+
+def write(job: Job, out: Path) -> None:
+    if job.options.shard_size < 1:
+        raise UsageError(f"--shard-size {job.options.shard_size}: at least 1")
+    columns, attributes = job.columns(), job.attributes
+    classes: Mapping[str, int] = {}
+    attribute = ""
+    if len(attributes) == 1:
+        ((attribute, names),) = attributes.items()
+        classes = {value: number for number, value in enumerate(names)}
+    out.mkdir()
+    numbered = enumerate(job.pictures(KINDS))
+    for number, group in itertools.groupby(numbered, lambda pair: pair[0] // job.options.shard_size):
+        with tarfile.open(out / SHARD.format(number), "w", format=tarfile.PAX_FORMAT) as shard:
+            for index, picture in group:
+                label = classes.get(picture.labels.get(attribute, "")) if classes else None
+                _add(shard, f"{index:08d}", picture, columns, label)
+
+
+def _add(shard: tarfile.TarFile, key: str, picture: Encoded, columns: list[str], label: int | None) -> None:
+    labels = {FILE: picture.name} | {name: picture.labels[name] for name in columns if picture.labels.get(name)}
+    fields = {picture.suffix: picture.data, ".json": json.dumps(labels, ensure_ascii=False).encode()}
+    if label is not None:
+        fields[".cls"] = str(label).encode()
+    for suffix, data in fields.items():
+        member = tarfile.TarInfo(key + suffix)
+        member.size, member.mode = len(data), stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH
+        shard.addfile(member, io.BytesIO(data))
+
+
+Fields = dict[str, Callable[[], bytes]]  # suffix -> the member's bytes, to be read before the next sample
+
+
+def _samples(shard: Path, skipped: list[tuple[str, str]]) -> Iterator[tuple[str, Fields]]:
+    """The samples of one shard: members with the same name up to the first dot, which stand together."""
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            name, fields, seen = "", Fields(), 0
+            while (member := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # or every member ever met stays in memory
+                seen += 1
+                if seen > MAX_FILES:
+                    raise KaoganError(f"{shard} holds more than {MAX_FILES:,} files; split it")
+                if not member.isreg() or member.issparse():
+                    if not member.isdir():
+                        skipped.append((shown(member.name), "not a regular file"))
+                    continue
+                folder, _, base = member.name.rpartition("/")
+                stem, _, suffix = base.partition(".")
+                if (key := f"{folder}/{stem}" if folder else stem) != name:
+                    if _has_picture(fields):
+                        yield name, fields
+                    name, fields = key, {}
+                fields["." + suffix.lower()] = _reader(archive, member)
+            if _has_picture(fields):
+                yield name, fields
+    except OSError as error:
+        raise explain(error, shard) from error
+    except KaoganError:
+        raise
+    except Exception as error:  # hostile headers raise more than TarError
+        raise KaoganError(
+            f"{shard} is not a whole tar ({' '.join(str(error).split())[:120]}); copy it again"
+        ) from error
+
+
+def _reader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], bytes]:
+    def read() -> bytes:
+        if member.size > MAX_BYTES:
+            raise BrokenPicture(f"too large: more than {MAX_BYTES // 2**20} MB")
+        file = archive.extractfile(member)
+        data = file.read() if file else b""
+        if len(data) != member.size:
+            raise BrokenPicture("cut short")
+        return data
+
+    return read
+
+
+def _has_picture(fields: Fields) -> bool:
+    return any(suffix in SUFFIXES for suffix in fields)
+
+
+def _picture(fields: Fields) -> tuple[Callable[[], bytes | BrokenPicture], str]:
+    """A function that reads the picture at once, or says why it cannot; and the picture's suffix."""
+    suffix = next(suffix for suffix in fields if suffix in SUFFIXES)
+
+    def read() -> bytes | BrokenPicture:
+        try:
+            return fields[suffix]()
+        except BrokenPicture as broken:
+            return broken
+
+    return read, suffix
+
+
+def _given(data: bytes | BrokenPicture) -> Callable[[], bytes]:
+    def load() -> bytes:
+        if isinstance(data, BrokenPicture):
+            raise data
+        return data
+
+    return load
+
+
+def _json(fields: Fields, where: str) -> Mapping[str, Any]:
+    if ".json" not in fields:
+        return {}
+    try:
+        data = fields[".json"]()
+        values = json.loads(data) if len(data) <= LABEL_LIMIT else None
+    except (ValueError, RecursionError, BrokenPicture):
+        values = None
+    if not isinstance(values, dict):
+        raise KaoganError(f"{where}.json is not a JSON object of labels")
+    return values
+
+
+def _labels(fields: Fields, where: str) -> dict[str, str]:
+    labels = {}
+    for name, value in _json(fields, where).items():
+        if name != FILE and isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
+            labels[name] = str(value)
+    if ".cls" in fields and not labels:
+        try:
+            text = fields[".cls"]()[:LABEL_LIMIT].decode("ascii", "replace").strip()
+        except BrokenPicture:
+            text = ""
+        if not text.isdecimal():
+            raise KaoganError(f"{where}.cls is not the number of a class")
+        labels[CLASS] = str(int(text[:18]))
+    return labels
+
+
+def _own_name(fields: Fields, name: str) -> str:
+    given = _json(fields, name).get(FILE)
+    return given if isinstance(given, str) and given else name

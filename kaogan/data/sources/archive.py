@@ -1,0 +1,149 @@
+"""What a zip and a tar have in common as sources of pictures: members are listed once and read one at a time, within
+limits, into memory. Nothing is ever written to a name that an archive chose."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from kaogan.core.atomic_io import explain
+from kaogan.core.errors import KaoganError
+from kaogan.data.decoding import BrokenPicture
+from kaogan.data.sources import base
+from kaogan.data.sources.base import LABELS, Entry, Listing, natural
+
+Self = TypeVar("Self", bound="Archive")
+
+
+class Member(NamedTuple):
+    """One member as its archive tells of it."""
+
+    name: str
+    folder: bool
+    regular: bool  # neither a link nor a device
+    size: int  # bytes, unpacked
+    stamp: int
+    place: Any  # what the archive reads it by
+    refused: str | None = None  # why it cannot be read
+
+
+class Archive(ABC):
+    """A source (``sources.Source``) in one file. Raises KaoganError when it is no whole ``kind``."""
+
+    kind: str
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.listing = Listing()
+        self._lock = threading.Lock()
+        self._labels: dict[str, tuple[Any, int]] = {}
+        with self._told(OSError):
+            status = path.stat()
+            self._open(path)
+        self.stamp = f"{self.kind}/{status.st_size}/{status.st_mtime_ns}"
+        found: list[tuple[Entry, Any]] = []
+        try:
+            with self._told():
+                for count, member in enumerate(self._members()):
+                    if count >= base.MAX_FILES:
+                        raise KaoganError(f"{path} holds more than {base.MAX_FILES:,} files; give a smaller set")
+                    self._add(member, found)
+        except BaseException:
+            self._close()
+            raise
+        found.sort(key=lambda each: natural(each[0].name))
+        self.listing.entries = [entry for entry, _ in found]
+        self._places = [place for _, place in found]
+        self.listing.sort_skipped()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def read(self, index: int) -> bytes:
+        size = self.listing.entries[index].size
+        try:
+            # One lock: the members share one open file. Decoding, the slow part, happens outside.
+            with self._lock:
+                data = self._read(self._places[index], size)
+        except Exception as error:  # hostile bytes raise zlib.error, struct.error, NotImplementedError ...
+            reason = getattr(error, "strerror", None) or str(error)[:120] or type(error).__name__
+            raise BrokenPicture(f"cannot be unpacked: {reason}") from error
+        if len(data) > base.MAX_BYTES:
+            raise BrokenPicture(f"too large: more than {base.MAX_BYTES // 2**20} MB")
+        if len(data) < size:
+            raise BrokenPicture(f"cannot be unpacked: the {self.kind} ends before it does")
+        return data
+
+    def read_labels(self, name: str) -> bytes:
+        try:
+            with self._lock:
+                return self._read(*self._labels[name])[: base.MAX_BYTES]
+        except Exception as error:
+            raise KaoganError(
+                f"{name} in {self.path} cannot be unpacked ({error}); pack the {self.kind} again"
+            ) from error
+
+    @abstractmethod
+    def _open(self, path: Path) -> None: ...
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+    @abstractmethod
+    def _members(self) -> Iterator[Member]: ...
+
+    @abstractmethod
+    def _read(self, place: Any, size: int) -> bytes:
+        """The bytes of a member, at most one more than MAX_BYTES."""
+
+    def _add(self, member: Member, found: list[tuple[Entry, Any]]) -> None:
+        # Some Windows tools write backslashes.
+        name = member.name.replace("\\", "/").removeprefix("./")
+        parts = name.split("/")
+        if member.folder or any(base.ignored(part) and part not in (".", "..") for part in parts):
+            return
+        if reason := self._refused(member, name, parts):
+            self.listing.skipped.append((name, reason))
+        elif parts[-1] == LABELS:
+            self.listing.labels.append(name)
+            self._labels[name] = member.place, member.size
+        else:
+            found.append((Entry(name, member.size, member.stamp), member.place))
+
+    def _refused(self, member: Member, name: str, parts: list[str]) -> str | None:
+        """Why a member is passed over. Its name is only ever shown, but one that climbs out tells of ill will."""
+        if name.startswith("/") or name[1:2] == ":" or ".." in parts:
+            return f"its path leads out of the {self.kind}"
+        if not member.regular:
+            return "not a regular file"
+        if parts[-1] != LABELS and (reason := base.why_no_picture(name)):
+            return reason
+        if member.size > base.MAX_BYTES:
+            return f"too large: unpacks to more than {base.MAX_BYTES // 2**20} MB"
+        return member.refused
+
+    def _told(self, *plain: type[OSError]) -> _Told:
+        return _Told(self.path, self.kind, plain)
+
+
+class _Told:
+    """Turns what a damaged or hostile archive makes a library raise into one line."""
+
+    def __init__(self, path: Path, kind: str, plain: tuple[type[OSError], ...]) -> None:
+        self._path, self._kind, self._plain = path, kind, plain
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, KaoganError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, self._plain):
+            raise explain(error, self._path) from error
+        raise KaoganError(f"{self._path} is not a whole {self._kind} ({error}); download or pack it again") from error

@@ -1,0 +1,233 @@
+"""``kaogan compare``: several recipes under one budget, or finished runs, on the same real pictures.
+
+Everything that the leaderboard shows is read from the run folders: ``metrics.jsonl`` for the table, ``stats.jsonl`` for
+the curves, ``model/`` for the pictures. So the page can be made again from them alone, at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kaogan import api
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.data import load_pictures
+from kaogan.evaluation.image_sources import open_subject, read_lines
+from kaogan.evaluation.page import LINES, append_lines
+from kaogan.evaluation.runner import METRICS, Report, evaluate_one, open_extractors
+from kaogan.metrics.curve_plots import Point
+from kaogan.metrics.reference import Reference
+from kaogan.metrics.stats.estimate import Estimate
+from kaogan.metrics.stats.intervals import mean_of
+from kaogan.training.cost import estimate
+from kaogan.training.loop import Progress
+
+POINTS = 10  # evaluations along each training
+PICTURES_ON_THE_WAY = 2000
+
+
+@dataclass
+class Entry:
+    """One line of the leaderboard: a recipe with a run for each seed, or a run that was there already."""
+
+    name: str
+    runs: list[Path] = field(default_factory=list)
+    recipe: str | None = None
+    """The word that the recipe was named by; None for runs that are taken as they are."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Either images shown or minutes of training, the same for all."""
+
+    images: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.images is None) == (self.minutes is None):
+            raise UsageError("give one budget for all: --images N or --minutes M")
+        if (self.images if self.images is not None else self.minutes or 0) <= 0:
+            raise UsageError("the budget must be more than 0")
+
+
+def compare(
+    subjects: Sequence[str],
+    data: Path | None,
+    out: Path,
+    *,
+    budget: Budget | None = None,
+    seeds: int = 1,
+    features: Sequence[str] = ("tagger",),
+    count: int = 10_000,
+    overrides: dict[str, Any] | None = None,
+    report: Report = lambda done, total, what: None,
+) -> list[Entry]:
+    """Train what is a recipe, measure everything that was not measured so, and return the entries for the page.
+
+    Without ``subjects``: the runs that are in ``out``. Raises UsageError for wrong words, KaoganError when a training
+    was broken off; the same call goes on.
+    """
+    if seeds < 1:
+        raise UsageError(f"--seeds must be 1 or more, not {seeds}")
+    entries = _entries(subjects, out, seeds)
+    for entry in entries:
+        if entry.recipe is not None:
+            for number, run in enumerate(entry.runs):
+                _train(entry.recipe, run, number, data, budget, features, overrides or {}, report)
+    _measure([run for entry in entries for run in entry.runs], data, features, count, report)
+    return entries
+
+
+def _entries(subjects: Sequence[str], out: Path, seeds: int) -> list[Entry]:
+    if not subjects:
+        entries: dict[str, Entry] = {}
+        for recipe in sorted(out.glob("*/seed-*/recipe.yaml")):
+            entries.setdefault(recipe.parent.parent.name, Entry(recipe.parent.parent.name)).runs.append(recipe.parent)
+        if not entries:
+            raise UsageError(
+                f"no runs in {out}: name recipes or runs, as in: kaogan compare dcgan wgan-gp --images 50000"
+            )
+        return list(entries.values())
+    found = []
+    for word in subjects:
+        if _is_run(Path(word)):
+            run = Path(word).resolve()
+            same = [other for other in subjects if Path(other).name == run.name]
+            alone = len(same) == 1 and not run.name.startswith("seed-")
+            found.append(Entry(run.name if alone else f"{run.parent.name}/{run.name}", [Path(word)]))
+        else:
+            name = recipes.load(word).name
+            found.append(Entry(name, [out / name / f"seed-{number}" for number in range(seeds)], word))
+    names = [entry.name for entry in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"'{twice}' is named twice; give recipe files other names, or run folders")
+    return found
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "recipe.yaml").is_file()
+
+
+def _train(
+    word: str,
+    run: Path,
+    seed: int,
+    data: Path | None,
+    budget: Budget | None,
+    features: Sequence[str],
+    overrides: dict[str, Any],
+    report: Report,
+) -> None:
+    if budget is None:
+        raise UsageError("recipes are to be trained: give a budget, --images N or --minutes M")
+    recipe = recipes.load(word, {**overrides, "run.seed": seed})
+    pictures = api.load_data(recipe, data, report)
+    images = budget.images or _images_of(run) or _in_minutes(recipe, pictures, float(budget.minutes or 0))
+    settings = {
+        **overrides,
+        "run.seed": seed,
+        "training.images": images,
+        "eval.every": max(recipe.training.batch_size, images // POINTS),
+        "eval.pictures": PICTURES_ON_THE_WAY,
+        "eval.features": features[0],
+    }
+
+    def on_progress(step: Progress) -> None:
+        report(min(step.clock, step.total), step.total, f"training {recipe.name}, seed {seed}")
+
+    outcome = api.run(recipes.load(word, settings), pictures, run, on_progress=on_progress)
+    if not outcome.finished:
+        raise KaoganError(f"interrupted while training {run} at {outcome.clock:,} images; the same command goes on")
+
+
+def _images_of(run: Path) -> int | None:
+    """The length that a run of minutes was given when it was begun: a stopwatch is asked only once."""
+    with suppress(KaoganError):
+        return recipes.load(run / "recipe.yaml").training.images if _is_run(run) else None
+    return None
+
+
+def _in_minutes(recipe: Recipe, pictures: Any, minutes: float) -> int:
+    speed = estimate(recipe, pictures).images_per_second
+    batch = recipe.training.batch_size
+    return max(batch, round(speed * 60 * minutes / batch) * batch)
+
+
+def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], count: int, report: Report) -> None:
+    """Every run that has no line of this model, these features and this count yet."""
+    waiting = [run for run in runs if not _measured(run, features, count)]
+    if not waiting:
+        return
+    extractors, failures = open_extractors(features, download=False)
+    references: dict[tuple[int, int], Reference] = {}
+    for run in waiting:
+        subject = open_subject(run, count, progress=report)
+        size = subject.image_size, subject.channels
+        if size not in references:
+            pictures = load_pictures(data, image_size=size[0], channels=size[1], attributes=["auto"], progress=report)
+            references[size] = Reference(pictures)
+        result = evaluate_one(subject, references[size], extractors, list(METRICS), report=report)
+        result.notes += failures
+        append_lines([result])
+
+
+def _measured(run: Path, features: Sequence[str], count: int) -> bool:
+    line = last_line(run)
+    if line is None or line.get("count") != count:
+        return False
+    known = line.get("features")
+    wanted = {word.partition("=")[0] for word in features}
+    return isinstance(known, dict) and wanted <= set(known) and line.get("clock") == config_of(run).get("clock")
+
+
+def last_line(run: Path) -> dict[str, Any] | None:
+    lines = read_lines(run / LINES)
+    return lines[-1] if lines else None
+
+
+def config_of(run: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        return dict(json.loads((run / "model" / "config.json").read_text(encoding="utf-8")))
+    return {}
+
+
+def metric(runs: Sequence[Path], key: str) -> Estimate | None:
+    """Of several seeds the mean with Student's interval, which holds the luck of the training, too; of one its own."""
+    estimates = []
+    for run in runs:
+        found = (last_line(run) or {}).get("metrics", {}).get(key)
+        if isinstance(found, dict):
+            estimates.append(Estimate(float(found["value"]), float(found["low"]), float(found["high"])))
+    if not estimates:
+        return None
+    return estimates[0] if len(estimates) == 1 else mean_of(np.array([estimate.value for estimate in estimates]))
+
+
+def curve(runs: Sequence[Path], key: str = "fd") -> list[Point]:
+    """The metric along the training, from the stats of the runs; of several seeds the mean and the range."""
+    by_clock: dict[int, list[Point]] = {}
+    for run in runs:
+        for line in read_lines(run / "stats.jsonl"):
+            value, clock, seconds = line.get(f"eval/{key}"), line.get("clock"), line.get("seconds")
+            if isinstance(value, int | float) and isinstance(clock, int) and isinstance(seconds, int | float):
+                low, high = line.get(f"eval/{key}_low", value), line.get(f"eval/{key}_high", value)
+                point = Point(clock, float(value), float(low), float(high), seconds / 60)  # type: ignore[arg-type]
+                by_clock.setdefault(clock, []).append(point)
+    points = []
+    for clock in sorted(by_clock):
+        some = by_clock[clock]
+        if len(some) == 1:
+            points.append(some[0])
+        elif len(some) == max(map(len, by_clock.values())):  # all seeds got here
+            values = [p.value for p in some]
+            minutes = float(np.mean([p.minutes for p in some]))
+            points.append(Point(clock, float(np.mean(values)), min(values), max(values), minutes))
+    return points

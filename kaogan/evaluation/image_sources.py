@@ -1,0 +1,207 @@
+"""What can be measured: models, runs, and plain folders or zips of pictures of whatever made them."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.images import Pictures
+from kaogan.core.rng import numpy_generator
+from kaogan.core.schema import Schema
+from kaogan.data import PictureSet, load_pictures
+from kaogan.data.dataset import Progress
+from kaogan.data.decoding import FORMATS, BrokenPicture
+from kaogan.data.sources.base import Source, open_source
+from kaogan.generate.model import Model, load
+from kaogan.generate.model_io import find_model
+
+BATCH = 64
+LOOKED_AT = 400  # files whose headers tell the size of a folder's pictures
+
+
+class Subject(Protocol):
+    name: str
+    image_size: int
+    channels: int
+    count: int
+    schema: Schema
+    asked: np.ndarray
+    """int64 (count, K): the attributes that each picture was asked for, -1 unknown."""
+    notes: list[str]
+    facts: dict[str, object]
+    """What is known of its making: recipe, clock, minutes."""
+    run: Path | None
+    """The run's folder, if it is of one."""
+
+    def batches(self) -> Iterator[Pictures]: ...
+
+    def pictures(self, indices: Sequence[int]) -> Pictures: ...
+
+
+@dataclass
+class GeneratedPictures:
+    """Pictures drawn from a model, each a function of the seed and its number; made anew when they are asked for."""
+
+    name: str
+    model: Model
+    count: int
+    seed: int = 0
+    run: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.schema = self.model.attributes
+        self.image_size, self.channels = self.model.image_size, self.model.channels
+        self.asked = np.empty((self.count, len(self.schema.attributes)), np.int64)
+        for column, attribute in enumerate(self.schema.attributes):
+            # By their numbers, so that fewer pictures are the first ones of many.
+            drawn = numpy_generator(self.seed, f"evaluate/{attribute.name}").random(self.count)
+            places = np.searchsorted(np.cumsum(attribute.priors), drawn, side="right")
+            self.asked[:, column] = np.minimum(places, max(np.flatnonzero(attribute.priors), default=0))
+        config = self.model.config
+        self.facts: dict[str, object] = {
+            key: config[key] for key in ("recipe", "clock", "minutes", "machine") if key in config
+        }
+
+    def batches(self) -> Iterator[Pictures]:
+        for start in range(0, self.count, self.model.chunk):
+            yield self._made(range(start, min(start + self.model.chunk, self.count)))
+
+    def pictures(self, indices: Sequence[int]) -> Pictures:
+        empty = np.empty((0, self.image_size, self.image_size, self.channels), np.uint8)
+        return np.concatenate([empty, *(self._made(range(index, index + 1)) for index in map(int, indices))])
+
+    def _made(self, numbers: range) -> Pictures:
+        latents = self.model.latents(len(numbers), self.seed, start=numbers.start)
+        codes = self.schema.encode(self.asked[numbers.start : numbers.stop]) if self.schema else None
+        return self.model.generate(latents, codes)
+
+
+@dataclass
+class PlainPictures:
+    """The pictures of a folder or a zip, of which at most ``most`` are taken, at random."""
+
+    name: str
+    set: PictureSet
+    most: int | None = None
+    seed: int = 0
+    notes: list[str] = field(default_factory=list)
+    run: Path | None = None
+
+    def __post_init__(self) -> None:
+        total = len(self.set)
+        self.rows = np.arange(total)
+        if self.most is not None and self.most < total:
+            self.rows = np.sort(numpy_generator(self.seed, "evaluate/pictures").permutation(total)[: self.most])
+        self.count, self.schema, self.asked = len(self.rows), self.set.schema, self.set.labels[self.rows]
+        self.image_size, self.channels = self.set.images.shape[1], self.set.images.shape[3]
+        self.facts: dict[str, object] = {}
+
+    def batches(self) -> Iterator[Pictures]:
+        yield from self.set.batches(BATCH, self.rows)
+
+    def pictures(self, indices: Sequence[int]) -> Pictures:
+        return self.set.images[self.rows[np.asarray(indices, np.int64)]]
+
+
+def open_subject(
+    path: Path,
+    count: int,
+    *,
+    every_picture: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Subject:
+    """A model, a run, or pictures by their path. ``count`` pictures are drawn from a model; of plain pictures at most
+    as many are taken, all with ``every_picture``.
+
+    Raises UsageError or KaoganError for what is neither.
+    """
+    if is_model(path):
+        folder = find_model(path)
+        run = path if folder != path else path.parent if (path.parent / "recipe.yaml").is_file() else None
+        name = path.name if folder != path or run is None else f"{run.name}/{path.name}"
+        model = load(path, device)
+        subject = GeneratedPictures(name or str(path), model, count, seed, run)
+        subject.notes += _half_done(run, model)
+        return subject
+    if not path.is_dir() and not path.is_file():
+        raise UsageError(f"no such model, run, folder or zip: {path}")
+    if path.is_dir() and (path / "recipe.yaml").is_file():
+        find_model(path)  # a run without a model: says so
+    with open_source(path) as source:
+        size, notes = common_size(source)
+    pictures = load_pictures(path, image_size=size, attributes=["auto"], progress=progress)
+    if pictures.skipped:
+        first, reason = pictures.skipped[0]
+        notes.append(f"{len(pictures.skipped)} files skipped, first {first} ({reason})")
+    return PlainPictures(path.name or str(path), pictures, None if every_picture else count, seed, notes)
+
+
+def is_model(path: Path) -> bool:
+    return any((folder / "config.json").is_file() for folder in (path, path / "model"))
+
+
+def common_size(source: Source) -> tuple[int, list[str]]:
+    """The short side that most pictures have, and a note when there are others."""
+    sizes: Counter[int] = Counter()
+    entries = source.listing.entries
+    for index in np.unique(np.linspace(0, len(entries) - 1, min(LOOKED_AT, len(entries))).astype(int)):
+        with suppress(BrokenPicture, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            sizes[_short_side(source, int(index))] += 1
+    if not sizes:
+        return 64, []  # what is wrong with the pictures is said when they are decoded
+    size, common = sizes.most_common(1)[0]
+    others = sum(sizes.values()) - common
+    if not others:
+        return size, []
+    share = f"{others} of {sum(sizes.values())} looked at"
+    return size, [f"pictures of mixed sizes ({share} differ): all were resized to {size} px, which blurs or sharpens"]
+
+
+def _short_side(source: Source, index: int) -> int:
+    data = source.read(index)
+    with (
+        warnings.catch_warnings(),
+        Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS) as p,
+    ):
+        warnings.simplefilter("ignore")
+        return min(p.size)
+
+
+def _half_done(run: Path | None, model: Model) -> list[str]:
+    """A note when the run is not at its end."""
+    with suppress(OSError, ValueError, KeyError, TypeError, KaoganError):
+        if run is not None:
+            from kaogan.config import recipes
+
+            wanted = recipes.load(run / "recipe.yaml").training.images
+            clock = int(model.config["clock"])
+            if clock < wanted:
+                return [f"the training is at {clock:,} of {wanted:,} images"]
+    return []
+
+
+def read_lines(path: Path) -> list[dict[str, object]]:
+    """The whole lines of a .jsonl; an absent file has none."""
+    if not path.is_file():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                found.append(entry)
+    return found

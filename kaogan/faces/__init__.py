@@ -1,6 +1,0 @@
-"""Finding faces: ``load_detector().find(picture)`` gives boxes, ``crop`` cuts one out."""
-
-from kaogan.faces.boxes import Face, crop, non_max_suppression
-from kaogan.faces.detector import Detector, load_detector, looked_for
-
-__all__ = ["Detector", "Face", "crop", "load_detector", "looked_for", "non_max_suppression"]

@@ -1,0 +1,320 @@
+"""The unit of sharing: a folder of config.json, model.safetensors, README.md and preview.png, and the way back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kaogan.core.atomic_io import atomic, write_text
+from kaogan.core.device import choose_device
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.images import Pictures, grid, to_uint8
+from kaogan.core.rng import draw_latents, torch_generator
+from kaogan.core.schema import Attribute, Schema
+from kaogan.generate.model_card import card, make_config
+from kaogan.generate.model_io import (
+    CARD,
+    CONFIG,
+    PREVIEW,
+    WEIGHTS,
+    find_model,
+    parse_config,
+    read_config,
+    read_weights,
+    single_config,
+)
+from kaogan.networks import GeneratorSettings, build_generator
+from kaogan.networks.stylegan import StyleGenerator
+
+__all__ = ["Asked", "Model", "card", "load", "make_config"]
+
+PREVIEW_PICTURES = 64
+
+# What can be asked of an attribute: one value, one a picture, a mixture of weights, or None: drawn from the priors.
+Asked = str | Sequence[str] | Mapping[str, float] | None
+Progress = Callable[[int, int], None]  # pictures done, pictures in all
+
+
+class Model:
+    """A generator with all that is needed to draw from it.
+
+    ``generator`` is taken over: float32, in evaluation mode, channels last, on ``device``. ``config`` is as
+    ``make_config`` builds it. ``path`` is the folder or file that the model came from, if any.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        attributes: Schema,
+        config: dict[str, Any],
+        path: Path | None = None,
+        device: str | torch.device = "cpu",
+    ):
+        self.device = torch.device(device)
+        self.generator = generator.to(self.device, torch.float32, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.attributes, self.config, self.path = attributes, config, path
+        # The size of a chunk depends on nothing but the model, or the pictures of a seed would not be the same ones in
+        # every call: a convolution over 3 pictures and one over 32 may round differently.
+        self.chunk = max(1, min(32, 32 * 128**2 // self.image_size**2))
+
+    @property
+    def styled(self) -> bool:
+        """Whether the generator makes its pictures from styles."""
+        return isinstance(self.generator, StyleGenerator)
+
+    @property
+    def latent_size(self) -> int:
+        return int(self.config["latent"]["size"])
+
+    @property
+    def image_size(self) -> int:
+        return int(self.config["image_size"])
+
+    @property
+    def channels(self) -> int:
+        return int(self.config["channels"])
+
+    def sample(
+        self,
+        count: int = 1,
+        *,
+        seed: int = 0,
+        truncation: float = 1.0,
+        progress: Progress | None = None,
+        **attributes: Asked,
+    ) -> Pictures:
+        """``count`` pictures, uint8 (count, H, W, C). Picture i depends on the seed and i, not on the count.
+
+        Truncation, >= 0, scales the latents, or draws the styles of a style network to their average; what can be
+        asked of attributes: see ``codes``. Raises UsageError.
+        """
+        chunks = self.iter_samples(count, seed=seed, truncation=truncation, **attributes)
+        pictures = np.empty((count, self.image_size, self.image_size, self.channels), np.uint8)
+        done = 0
+        for some in chunks:
+            pictures[done : done + len(some)] = some
+            done += len(some)
+            if progress:
+                progress(done, count)
+        return pictures
+
+    def iter_samples(
+        self, count: int, *, seed: int = 0, truncation: float = 1.0, **attributes: Asked
+    ) -> Iterator[Pictures]:
+        """The pictures of ``sample``, at most ``chunk`` at a time, made as they are asked for."""
+        self._check_asked(count, attributes)  # here, not at the first chunk: the caller should hear of it at once
+
+        def chunks() -> Iterator[Pictures]:
+            for start in range(0, count, self.chunk):
+                here = min(self.chunk, count - start)
+                asked = {name: _part(value, start, here) for name, value in attributes.items()}
+                codes = self.codes(here, seed, start, **asked) if self.attributes else None
+                yield self.generate(self.latents(here, seed, truncation, start), codes, truncation)
+
+        return chunks()
+
+    def latents(self, count: int, seed: int = 0, truncation: float = 1.0, start: int = 0) -> Tensor:
+        """Latents (count, Z) of the pictures ``start``, start + 1, ...; each a function of the seed and its number.
+
+        Truncation scales them, but not those of a style network, whose length means nothing: there ``generate``
+        truncates. Raises UsageError unless truncation is a number >= 0.
+        """
+        check_truncation(truncation)
+        law = self.config["latent"]["law"]
+        drawn = [
+            draw_latents(1, self.latent_size, law, torch_generator(seed, "sample/latent", number))
+            for number in range(start, start + count)
+        ]
+        scale = 1.0 if self.styled else truncation
+        return torch.cat(drawn) * scale if drawn else torch.empty(0, self.latent_size)
+
+    def codes(self, count: int, seed: int = 0, start: int = 0, **attributes: Asked) -> Tensor:
+        """Codes (count, A) of the pictures ``start``, start + 1, ...
+
+        An attribute is a value (``"pink"``), a list of them, one a picture, a mixture ``{"pink": 0.5, "blue": 0.5}``
+        taken as it is, or None or unnamed: drawn from the priors, picture by picture. Raises UsageError for an unknown
+        attribute or value and for a list of another length than ``count``.
+        """
+        self._check_asked(count, attributes)
+        parts = []
+        for attribute in self.attributes.attributes:
+            value = attributes.get(attribute.name)
+            if value is None:
+                value = [
+                    attribute.values[_draw(attribute, torch_generator(seed, f"sample/{attribute.name}", number))]
+                    for number in range(start, start + count)
+                ]
+            part = torch.zeros(count, len(attribute.values))
+            if isinstance(value, Mapping):
+                for name, weight in value.items():
+                    part[:, attribute.index(name)] = float(weight)
+            elif isinstance(value, str):
+                part[:, attribute.index(value)] = 1
+            else:
+                part[range(count), [attribute.index(name) for name in value]] = 1
+            parts.append(part)
+        return torch.cat(parts, 1) if parts else torch.empty(count, 0)
+
+    def generate(self, latents: Tensor, codes: Tensor | None = None, truncation: float = 1.0) -> Pictures:
+        """Latents (N, Z) and, for a model with attributes, codes (N, A) -> uint8 (N, H, W, C).
+
+        ``truncation`` is that of a style network: w_avg + truncation (w - w_avg). For others ``latents`` has done it.
+        """
+        expected = (len(latents), self.attributes.size)
+        if latents.shape[1:] != (self.latent_size,):
+            raise ValueError(f"latents of shape (N, {self.latent_size}) are needed, not {tuple(latents.shape)}")
+        if self.attributes and (codes is None or codes.shape != expected):
+            raise ValueError(
+                f"codes of shape {expected} are needed, not {None if codes is None else tuple(codes.shape)}"
+            )
+        rows = (latents, codes) if self.attributes and codes is not None else (latents,)
+
+        def network(*rows: Tensor) -> Tensor:
+            return self.generator(*rows, truncation=truncation) if self.styled else self.generator(*rows)
+
+        return self.in_chunks(network, *rows)
+
+    def in_chunks(self, network: Callable[..., Tensor], *rows: Tensor) -> Pictures:
+        """The images that ``network`` makes of ``rows``, each (N, ...), as uint8 (N, H, W, C); a chunk at a time, so
+        that no picture depends on the others of the call."""
+        pictures = np.empty((len(rows[0]), self.image_size, self.image_size, self.channels), np.uint8)
+        for start in range(0, len(pictures), self.chunk):
+            here = min(self.chunk, len(pictures) - start)
+            pictures[start : start + here] = to_uint8(self.run(network, *(row[start : start + here] for row in rows)))
+        return pictures
+
+    def run(self, network: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+        """``network(*rows)`` without gradients, for at most ``chunk`` rows (n, ...), computed as a chunk is."""
+        with torch.inference_mode(), self._exact():
+            made = network(*map(self._padded, rows))
+        return made[: len(rows[0])].clone()  # no longer a tensor of inference mode, which no gradient could pass
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        card_text: str | None = None,
+        preview: Pictures | np.ndarray | None = None,
+        *,
+        half: bool = False,
+    ) -> Path:
+        """Write the model to ``folder``; the configuration last, so that a folder which has one is whole.
+
+        ``preview`` is one picture (H, W, C) or several (N, H, W, C); without it some are drawn. ``half`` stores the
+        weights as float16, half as large, for sharing; pictures then differ by a few of 255 steps. Raises KaoganError.
+        """
+        folder = Path(folder)
+        try:
+            with atomic(folder / WEIGHTS) as temporary:
+                save_file(stored_weights(self.generator, half), temporary, {"format": "pt"})
+        except SafetensorError as error:
+            raise KaoganError(f"could not write {folder / WEIGHTS}: {error}; is there space on the disk?") from error
+        if preview is None:
+            preview = self.sample(PREVIEW_PICTURES)
+        sheet = grid(preview, 8) if preview.ndim == 4 else preview
+        with atomic(folder / PREVIEW) as temporary:
+            Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(temporary, "PNG")
+        write_text(folder / CARD, card(self.config) if card_text is None else card_text)
+        write_text(folder / CONFIG, json.dumps(self.config, indent=2, ensure_ascii=False) + "\n")
+        return folder
+
+    def _check_asked(self, count: int, attributes: Mapping[str, Asked]) -> None:
+        if count < 0:
+            raise UsageError(f"the number of pictures must be 0 or more, not {count}")
+        for name, value in attributes.items():
+            attribute = self.attributes[name]
+            if value is None:
+                continue
+            for each in [value] if isinstance(value, str) else value:
+                attribute.index(each)
+            if isinstance(value, Mapping) and not all(math.isfinite(weight) for weight in value.values()):
+                raise UsageError(f"the weights of '{name}' must be finite numbers, not {dict(value)}")
+            if not isinstance(value, str | Mapping) and len(value) != count:
+                raise UsageError(f"{len(value)} values of '{name}' for {count} pictures: give one for each picture")
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        """Rows (n, ...) -> (chunk, ...) on the device, the last row repeated."""
+        missing = self.chunk - len(rows)
+        if missing:
+            rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+        return rows.to(self.device, torch.float32)
+
+    def _exact(self) -> contextlib.AbstractContextManager[None]:
+        """Float32 as it is written, and no algorithm chosen by a stopwatch."""
+        if self.device.type != "cuda":
+            return contextlib.nullcontext()
+        return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def check_truncation(truncation: float) -> None:
+    """Raises UsageError."""
+    if not 0 <= truncation < float("inf"):
+        raise UsageError(f"truncation must be a number that is 0 or more, not {truncation}")
+
+
+def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
+    """The model in a model folder, in the ``model`` folder of a run, or in a single safetensors file.
+
+    Nothing in it is ever unpickled. Raises KaoganError, one line that names the file and the remedy, when it is absent,
+    incomplete or damaged.
+    """
+    place = Path(path)
+    single = single_config(place)
+    if single is None:
+        place = find_model(place)
+        origin, weights, config = place / CONFIG, place / WEIGHTS, read_config(place / CONFIG)
+    else:
+        origin, weights, config = place, place, parse_config(single, place)
+    schema = Schema.from_json(config["attributes"])
+    settings: Any = TypeAdapter(GeneratorSettings).validate_python(config["generator"])
+    shape = {
+        "latent_size": config["latent"]["size"],
+        "attribute_size": schema.size,
+        "image_size": config["image_size"],
+        "channels": config["channels"],
+    }
+    try:
+        # A network without memory is enough to compare shapes, so a wrong file is refused before anything is allocated.
+        with torch.device("meta"):
+            expected = build_generator(settings, **shape).state_dict()
+        tensors = read_weights(weights, expected)
+        with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away; the caller's randomness is not
+            generator = build_generator(settings, **shape)
+    except UsageError as error:
+        raise KaoganError(f"{origin}: {error}") from error
+    generator.load_state_dict(tensors)
+    return Model(generator, schema, config, place, choose_device(str(device)))
+
+
+def stored_weights(generator: nn.Module, half: bool) -> dict[str, Tensor]:
+    """What a file keeps of a generator; ``half`` as float16."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    return {name: _halved(value) for name, value in weights.items()} if half else weights
+
+
+def _halved(weight: Tensor) -> Tensor:
+    """float16, but for what it cannot hold: counters, and numbers beyond its range."""
+    fits = weight.dtype == torch.float32 and bool((weight.abs() <= torch.finfo(torch.float16).max).all())
+    return weight.half() if fits else weight
+
+
+def _part(value: Asked, start: int, count: int) -> Asked:
+    """What is asked of the pictures ``start`` to ``start + count``: lists have an entry for each."""
+    return value if value is None or isinstance(value, str | Mapping) else value[start : start + count]
+
+
+def _draw(attribute: Attribute, generator: torch.Generator) -> int:
+    priors = torch.tensor(attribute.priors, dtype=torch.float64)
+    return int(torch.multinomial(priors, 1, generator=generator))

@@ -1,0 +1,146 @@
+"""The words that travel with a model: its configuration and its card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from kaogan.config.recipe import Recipe
+from kaogan.core.schema import Schema
+from kaogan.version import __version__
+
+FORMAT = 1
+
+
+def make_config(
+    recipe: Recipe,
+    attributes: Schema,
+    *,
+    clock: int,
+    data: Mapping[str, Any] | None = None,
+    minutes: float = 0.0,
+    machine: str = "",
+) -> dict[str, Any]:
+    """The configuration of a model trained by ``recipe``, ready for JSON.
+
+    ``clock`` is in images shown, ``data`` holds ``name``, ``count`` and ``fingerprint``, ``minutes`` the training time.
+    """
+    return {
+        "format": FORMAT,
+        "kaogan": __version__,
+        "recipe": recipe.name,
+        "summary": recipe.summary,
+        "source": recipe.source,
+        "generator": recipe.generator.model_dump(mode="json"),
+        "latent": recipe.latent.model_dump(mode="json"),
+        "image_size": recipe.image_size,
+        "channels": recipe.channels,
+        "attributes": attributes.to_json(),
+        "clock": clock,
+        "data": dict(data or {}),
+        "minutes": round(minutes, 2),
+        "machine": machine,
+    }
+
+
+def card(config: Mapping[str, Any], *, license: str | None = None, repository: str | None = None) -> str:
+    """The model card as Markdown, with the front matter that the Hugging Face hub reads.
+
+    ``license`` is one of its identifiers, ``repository`` the USER/NAME there that the model can be had from.
+    """
+    attributes = Schema.from_json(config.get("attributes", ()))
+    recipe = _line(config.get("recipe", "custom"))
+    size = config["image_size"]
+    front = {
+        "license": license or "other",
+        "library_name": "kaogan",
+        "pipeline_tag": "unconditional-image-generation",
+        "tags": ["kaogan", "gan", "anime", "faces", *(["conditional"] if attributes else [])],
+    }
+    parts = [
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+        f"# {recipe}, {size} × {size} px",
+        f"A generator of {'grey ' if config['channels'] == 1 else ''}{size} × {size} px pictures, "
+        f"{'imported into' if config.get('imported') else 'trained with'} kaogan {_line(config.get('kaogan', ''))}. "
+        f"{_line(config.get('summary', ''))}",
+        "![pictures drawn from the model](preview.png)",
+        _facts(config, recipe),
+        _usage(attributes, repository),
+    ]
+    if attributes:
+        parts.append(_table(attributes))
+    parts.append(_LIMITS)
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+_LIMITS = """## Limits and licence
+
+The model knows nothing but the pictures it was trained on and repeats their habits, their gaps and their biases. Some
+of its pictures are broken; it may come close to single pictures of a small set.
+
+What may be done with the model and its pictures depends on the licence of the training pictures, which kaogan cannot
+know. Whoever publishes this folder states it here and in `license` above."""
+
+
+def _facts(config: Mapping[str, Any], recipe: str) -> str:
+    data = config.get("data") or {}
+    latent = config["latent"]
+    rows = {
+        "recipe": recipe,
+        "source": _line(config.get("source", "")),
+        "data": _line(data.get("name", "")),
+        "pictures": f"{data['count']:,}" if isinstance(data.get("count"), int) else "",
+        "fingerprint of the data": f"`{_line(data['fingerprint'])}`" if data.get("fingerprint") else "",
+        "images shown": f"{config.get('clock', 0):,}",
+        "minutes trained": f"{config.get('minutes', 0):,.1f}",
+        "machine": _line(config.get("machine", "")),
+        "generator": _line(config["generator"].get("family", "")),
+        "latent": f"{latent['size']} numbers, {latent['law']}",
+    }
+    lines = [f"| {name} | {value.replace('|', '/')} |" for name, value in rows.items() if value]
+    return "\n".join(["## How it was made", "", "| | |", "|---|---|", *lines])
+
+
+def _usage(attributes: Schema, repository: str | None) -> str:
+    asked = [(a.name, a.values[0]) for a in attributes.attributes if a.name.isidentifier()]
+    options = "".join(f" --{name} {_quoted(value)}" for name, value in asked)
+    keywords = "".join(f", {name}={json.dumps(value, ensure_ascii=False)}" for name, value in asked)
+    get = "from huggingface_hub import snapshot_download\n\n" if repository else "\n"
+    place = f'snapshot_download("{repository}")' if repository else '"path/to/this/folder"'
+    return f"""## How to sample
+
+```
+kaogan sample path/to/this/folder --count 64 --seed 0{options}
+```
+
+```python
+import kaogan
+{get}model = kaogan.load({place})
+pictures = model.sample(64, seed=0{keywords})  # uint8 (64, height, width, channels)
+```
+
+The same seed gives the same pictures, however many are asked for. A `truncation` below 1 trades variety for
+regularity."""
+
+
+def _table(attributes: Schema) -> str:
+    rows = []
+    for attribute in attributes.attributes:
+        values = ", ".join(
+            f"{_line(value)} {prior:.1%}" for value, prior in zip(attribute.values, attribute.priors, strict=True)
+        )
+        rows.append(f"| {_line(attribute.name)} | {values.replace('|', '/')} |")
+    lines = ["## Attributes", "", "| attribute | values, and how often the data has them |", "|---|---|", *rows]
+    return "\n".join(lines)
+
+
+def _quoted(value: str) -> str:
+    return value if value.replace("-", "").replace("_", "").isalnum() else f'"{value}"'
+
+
+def _line(value: Any) -> str:
+    """Free text as one line, so that it cannot break a table."""
+    return " ".join(str(value).split())

@@ -1,0 +1,149 @@
+"""The files of a model: which there have to be, and their contents, checked before anything is built from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from kaogan.config.recipe import Latent
+from kaogan.core.atomic_io import explain
+from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.generate.model_card import FORMAT
+from kaogan.networks import GeneratorSettings
+
+CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
+SINGLE = "kaogan"  # where the metadata of a safetensors file hold the configuration, if it is a whole model
+CONFIG_LIMIT = 2**20  # bytes
+
+
+def find_model(path: Path) -> Path:
+    """The model folder that ``path`` means. Raises KaoganError that says what is missing."""
+    if path.is_file():
+        if path.name in (CONFIG, WEIGHTS):
+            raise UsageError(f"{path} is a part of a model; name its folder {path.parent}")
+        if path.suffix == ".safetensors":
+            raise UsageError(f"{path} holds weights without kaogan's configuration; name a model folder")
+        foreign = path.suffix.lower() in (".pth", ".pt", ".ckpt", ".pkl", ".h5", ".tar")
+        hint = "weights of other programs have to be imported first" if foreign else "name a model folder or a run"
+        raise UsageError(f"{path} is a file, not a model folder; {hint}")
+    if not path.is_dir():
+        raise UsageError(f"no such folder {path}; name a model folder or a run")
+    for folder in (path, path / "model"):
+        missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+        if not missing:
+            return folder
+        if len(missing) == 1:
+            raise KaoganError(f"{folder} is not a whole model: {missing[0]} is missing; copy or train it again")
+    if any((path / name).exists() for name in ("recipe.yaml", "checkpoints", "stats.jsonl")):
+        raise KaoganError(f"the run {path} has no model yet; train it further with the same command")
+    raise UsageError(f"{path} is not a model folder: {CONFIG} and {WEIGHTS} are missing")
+
+
+class _Attribute(BaseModel):
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    values: Annotated[list[str], Field(min_length=1, max_length=65536)]
+    priors: list[Annotated[float, Field(ge=0, le=1)]]
+
+    @model_validator(mode="after")
+    def _priors_fit(self) -> _Attribute:
+        if len(self.priors) != len(self.values) or abs(sum(self.priors) - 1) > 1e-3:
+            raise ValueError("priors must be one number for each value, 1 in all")
+        return self
+
+
+class _Config(BaseModel):
+    """What loading relies on; everything else in the file is information and free."""
+
+    model_config = ConfigDict(extra="allow")
+    generator: GeneratorSettings
+    latent: Latent
+    image_size: Annotated[int, Field(ge=4, le=4096)]
+    channels: Annotated[int, Field(ge=1, le=3)]
+    attributes: list[_Attribute] = []
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The checked configuration. Raises KaoganError."""
+    try:
+        if path.stat().st_size > CONFIG_LIMIT:
+            raise KaoganError(f"{path} is larger than {CONFIG_LIMIT // 2**20} MB: not the configuration of a model")
+        return parse_config(path.read_text(encoding="utf-8"), path)
+    except OSError as error:
+        raise explain(error, path) from error
+    except UnicodeDecodeError as error:
+        raise KaoganError(f"{path} is not JSON ({error}); copy or train the model again") from error
+
+
+def parse_config(text: str, path: Path) -> dict[str, Any]:
+    """The same from its text, which was found in ``path``."""
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise KaoganError(f"{path} is not JSON ({error}); copy or train the model again") from error
+    version = config.get("format") if isinstance(config, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise KaoganError(f"{path} is not the configuration of a kaogan model: it has no 'format'")
+    if version > FORMAT:
+        written = str(config.get("kaogan", "unknown version"))[:40]
+        raise KaoganError(
+            f"{path} was written by a newer kaogan ({written}, format {version}); upgrade kaogan to read it"
+        )
+    try:
+        _Config.model_validate(config)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"]) or "config"
+        raise KaoganError(f"{path}: '{key}': {problem['msg']}; copy or train the model again") from error
+    config.setdefault("attributes", [])
+    return config
+
+
+def single_config(path: Path) -> str | None:
+    """The configuration inside of a file that is a whole model, or None."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            found: str | None = (file.metadata() or {}).get(SINGLE)
+    except SafetensorError as error:
+        raise KaoganError(f"{path} is damaged or cut short ({error}); copy or export the model again") from error
+    except OSError as error:
+        raise explain(error, path) from error
+    return found
+
+
+def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, exactly those of ``expected``, all finite. Raises KaoganError."""
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _compare(path, found, {name: tuple(value.shape) for name, value in expected.items()})
+            tensors = {name: file.get_tensor(name) for name in found}
+    except SafetensorError as error:
+        raise KaoganError(f"{path} is damaged or cut short ({error}); copy or train the model again") from error
+    except OSError as error:
+        raise explain(error, path) from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise KaoganError(f"{path}: '{name}' holds numbers that are not finite; use an earlier model of the run")
+    return tensors
+
+
+def _compare(path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
+    problems = [f"'{name}' is missing" for name in expected if name not in found]
+    problems += [f"'{name}' is not of this network{nearest(name, expected)}" for name in found if name not in expected]
+    problems += [
+        f"'{name}' has the shape {found[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise KaoganError(f"{path} does not fit its {CONFIG}: {'; '.join(problems[:3])}{more}; copy the model again")

@@ -1,0 +1,198 @@
+"""A generator as a web page that draws in the visitor's own browser: a folder of static files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kaogan.aux_models.upscaler import load_upscaler
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.staging import staged
+from kaogan.generate.model import Model, load
+from kaogan.networks import count_parameters
+from kaogan.share.export.onnx_file import needed, onnx_bytes, png
+from kaogan.share.export.upscaler import upscaler_bytes
+from tools.vendor_ort import FILES, PACKED, RUNTIME, SOURCE
+
+PAGE = Path(__file__).resolve().parent / "page"
+MODEL, FIRST, ABOUT = "model.onnx", "first.png", "model.json"
+PLACES = 64  # of the picture that the page compares with Python's
+LARGEST_SEED = 2**53 - 1  # the integers of JavaScript
+SCALES = range(2, 9)
+OWN_SCALES, LARGEST_SIDE = (4, 8), 1024  # of kao-sr, and of what it makes: more takes a browser too long
+WELCOME = 30_000_000  # bytes of a page that a visitor may wait for
+# Fetched when they are needed; all the rest is kept for visits without a network before the first face is drawn.
+LATE = (".onnx", ".wasm" + PACKED)
+
+
+def export_web(
+    model: str | os.PathLike[str] | Model,
+    folder: str | os.PathLike[str],
+    upscaler: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    *,
+    upscale: bool | None = None,
+    title: str | None = None,
+    seed: int = 0,
+    half: bool = False,
+) -> Path:
+    """Write the page to ``folder``; any static server can serve it, from any path.
+
+    With ``upscale`` the page can enlarge its faces 4 and 8 times, up to 1024 px, with kao-sr; by default if it stays
+    below 30 MB with that. ``upscaler`` is an ONNX file of one's own, or several of different factors, from images
+    (N, C, S, S) in [-1, 1] to (N, C, kS, kS), k from 2 to 8; kao-sr is left out then where it is not asked for.
+    ``seed`` is that of the face that the page opens with, 0 to 2^53 - 1. ``half`` halves
+    the size of the weights. Raises UsageError for a folder that exists, KaoganError as ``export_onnx`` does.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"the seed of a page must be from 0 to 2^53 - 1, not {seed}")
+    model = model if isinstance(model, Model) else load(model, "cpu")
+    given = [upscaler] if isinstance(upscaler, str | os.PathLike) else list(upscaler or ())
+    files: dict[str, bytes] = {}
+    enlargers: dict[int, bytes] = {}
+    for path in map(Path, given):
+        content, scale = _upscaler(path, model)
+        if scale in enlargers:
+            raise UsageError(f"{path}: two upscalers enlarge {scale} times; give one of each factor")
+        enlargers[scale] = content
+    if upscale and not _own_scales(model):
+        raise UsageError(
+            f"kao-sr enlarges faces of 8 to {LARGEST_SIDE // OWN_SCALES[0]} px in a page, these are larger"
+        )
+
+    with staged(Path(folder)) as stage:  # a place that cannot be written is told of before the long part
+        files[MODEL], _ = onnx_bytes(model, half)
+        files |= {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
+        files |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.iterdir()) if path.is_file()}
+        about, files[FIRST] = _about(model, seed)
+        about["title"] = title or f"Faces of {_name(model)}"
+        if upscale or (upscale is None and not enlargers):
+            own = {scale: content for scale, content in _own_upscalers(model).items() if scale not in enlargers}
+            if upscale or sum(map(len, [*files.values(), *own.values()])) < WELCOME:
+                enlargers |= own
+        about["upscalers"] = [{"scale": scale, "file": _file(scale)} for scale in sorted(enlargers)]
+        files |= {_file(scale): content for scale, content in enlargers.items()}
+        about["bytes"] = {name: len(content) for name, content in files.items() if name.endswith(LATE)}
+        _finish(files, about)
+        for name, content in files.items():
+            (stage / name).parent.mkdir(parents=True, exist_ok=True)
+            (stage / name).write_bytes(content)
+    return Path(folder)
+
+
+def _name(model: Model) -> str:
+    return str(model.config.get("recipe") or "kaogan")
+
+
+def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
+    """What the page has to know of the model, and the picture it opens with."""
+    values: dict[str, Any] = {a.name: a.values[int(np.argmax(a.priors))] for a in model.attributes.attributes}
+    latents, codes = model.latents(1, seed), model.codes(1, seed, **values)
+    picture = model.generate(latents, codes)[0]
+    side = model.image_size
+    rgba = np.full((side, side, 4), 255, np.uint8)
+    rgba[..., :3] = picture
+    numbers = rgba.reshape(-1)
+    spread = np.arange(PLACES) * (side * side) // PLACES
+    places = (4 * (spread * 37 % (side * side)) + spread % 3).tolist()
+    config = model.config
+    about = {
+        "format": 1,
+        "name": _name(model),
+        "kaogan": config.get("kaogan", ""),
+        "summary": config.get("summary", ""),
+        "parameters": count_parameters(model.generator),
+        "image_size": side,
+        "channels": model.channels,
+        "latent": {"size": model.latent_size, "law": config["latent"]["law"]},
+        "styled": model.styled,
+        "attributes": model.attributes.to_json(),
+        "file": MODEL,
+        "runtime": {
+            kind: {
+                part: f"runtime/{name}{PACKED if name.endswith('.wasm') else ''}"
+                for part, name in zip(("script", "module", "binary"), names, strict=True)
+            }
+            for kind, names in FILES.items()
+        },
+        "engine": json.loads((RUNTIME / SOURCE).read_text(encoding="utf-8"))["version"],
+        "start": {"seed": seed, "number": 0, "truncation": 1, "values": values},
+        "probe": {
+            "latents": latents[0].tolist(),
+            "codes": codes[0].tolist() if model.attributes else None,
+            "places": places,
+            "pixels": [int(numbers[place]) for place in places],
+        },
+    }
+    return about, png(picture)
+
+
+def _finish(files: dict[str, bytes], about: Mapping[str, Any]) -> None:
+    """Put the words of this export into the page, and its version, a hash of it all, to where caches are named."""
+    title, summary = str(about["title"]), f"Draw anime faces in your own browser. {about['summary']}"
+    words = {"{{title}}": title, "{{summary}}": summary.strip()}
+    html = files["index.html"].decode()
+    for key, value in words.items():
+        html = html.replace(key, escape(value))
+    files["index.html"] = html.encode()
+    manifest = json.loads(files["manifest.webmanifest"])
+    files["manifest.webmanifest"] = json.dumps(manifest | {"name": title}, ensure_ascii=False).encode()
+    files[ABOUT] = json.dumps(about, ensure_ascii=False).encode()
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
+    version = digest.hexdigest()[:16]
+    files[ABOUT] = json.dumps({**about, "version": version}, ensure_ascii=False).encode()
+    early = [name for name in sorted(files) if not name.endswith(LATE) and name != "sw.js"]
+    release = f"const RELEASE = {json.dumps({'version': version, 'files': early})};"
+    files["sw.js"] = files["sw.js"].decode().replace('const RELEASE = { version: "", files: [] };', release).encode()
+
+
+def _file(scale: int) -> str:
+    return f"upscaler-{scale}.onnx"
+
+
+def _own_scales(model: Model) -> list[int]:
+    return [scale for scale in OWN_SCALES if 8 <= model.image_size <= LARGEST_SIDE // scale]
+
+
+def _own_upscalers(model: Model) -> dict[int, bytes]:
+    """kao-sr for the model's pictures, a file for each factor."""
+    upscaler = load_upscaler("kao-sr", "cpu", "fp32")
+    return {
+        scale: upscaler_bytes(upscaler, scale, model.image_size, channels=model.channels)[0]
+        for scale in _own_scales(model)
+    }
+
+
+def _upscaler(path: Path, model: Model) -> tuple[bytes, int]:
+    """The content of an upscaler's file and its factor. Raises KaoganError unless it enlarges the model's pictures."""
+    runtime = needed("onnxruntime")
+    try:
+        content = path.read_bytes()
+        session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        images = torch.zeros(1, model.channels, model.image_size, model.image_size).numpy()
+        (found, *_) = session.run(None, {session.get_inputs()[0].name: images})
+    except OSError as error:
+        raise KaoganError(f"{path}: {error.strerror or error}") from error
+    except Exception as error:  # onnxruntime has a class of its own for every kind of failure
+        words = " ".join(str(error).split())[:160]
+        raise KaoganError(f"{path} is no upscaler for {images_of(model)} in ONNX ({words})") from error
+    scale = found.shape[-1] // model.image_size if found.ndim == 4 else 0
+    wanted = (1, model.channels, scale * model.image_size, scale * model.image_size)
+    if scale not in SCALES or found.shape != wanted:
+        raise KaoganError(
+            f"{path} turns {images_of(model)} into {tuple(found.shape)}: an upscaler enlarges them 2 to 8 times"
+        )
+    return content, scale
+
+
+def images_of(model: Model) -> str:
+    return f"images (N, {model.channels}, {model.image_size}, {model.image_size})"

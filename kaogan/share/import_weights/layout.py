@@ -1,0 +1,163 @@
+"""How the tensors of another program and those of a kaogan network correspond: module by module, in that program's
+order, the names inside of a module being the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.schema import Attribute, Schema
+
+Modules = list[tuple[str, str]]  # (their module, our module)
+OUR_SPECTRAL = {  # the two spellings of spectral norm in PyTorch
+    "parametrizations.weight.original": "weight_orig",
+    "parametrizations.weight.0._u": "weight_u",
+    "parametrizations.weight.0._v": "weight_v",
+}
+COUNTER = "num_batches_tracked"  # absent in files from before PyTorch 0.4.1
+
+
+@dataclass
+class Content:
+    """What a file holds: the generator's tensors by their names, and what else tells of its program."""
+
+    path: Path
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()  # of the dict around them
+    arrays: list[Any] = field(default_factory=list)  # a Keras generator's, in the order of its layers
+    config: Mapping[str, Any] | None = None  # a Keras model's
+
+    def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
+        """Raises KaoganError when the tensor is missing or has another number of dimensions."""
+        tensor = self.tensors.get(name)
+        if tensor is None or tensor.ndim != dimensions:
+            what = "is missing" if tensor is None else f"has the shape {tuple(tensor.shape)}"
+            raise KaoganError(f"{self.path}: '{name}' {what}; the file is not whole, or of another program")
+        return tuple(tensor.shape)
+
+    def count(self, pattern: str, start: int = 0) -> int:
+        """How many of ``pattern.format(start)``, ``pattern.format(start + 1)``, ... there are without a gap."""
+        number = start
+        while pattern.format(number) in self.tensors:
+            number += 1
+        return number - start
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What no tensor tells."""
+
+    classes: int | None = None  # length of the attribute code that follows the latent
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which network a file's tensors belong to."""
+
+    name: str
+    summary: str
+    source: str
+    generator: dict[str, Any]
+    latent_size: int
+    layout: Callable[[Any, nn.Module], Modules]
+    law: Literal["normal", "uniform"] = "normal"
+    image_size: int = 64
+    channels: int = 3
+    attributes: Schema = field(default_factory=Schema)
+    network: nn.Module | None = None  # already filled
+
+
+def uniform(**values: Sequence[str]) -> Schema:
+    """A schema in which every value is as likely as any other."""
+    return Schema(tuple(Attribute(name, tuple(v), (1 / len(v),) * len(v)) for name, v in values.items()))
+
+
+def names_of(network: nn.Module, modules: Modules) -> dict[str, str]:
+    """Their name -> our name of every tensor, in their order. ``modules`` cover the whole network."""
+    ours = list(network.state_dict())
+    found = {}
+    for theirs, module in modules:
+        for name in ours:
+            if name.startswith(module + "."):
+                inner = name.removeprefix(module + ".")
+                found[f"{theirs}.{OUR_SPECTRAL.get(inner, inner)}"] = name
+    missed = set(ours) - set(found.values())
+    assert not missed, f"no module of the other program for {sorted(missed)[:3]}"
+    return found
+
+
+def take(content: Content, network: nn.Module, modules: Modules) -> dict[str, Tensor]:
+    """The state dict of ``network`` (which may be on the meta device) out of the file's tensors, float32.
+
+    Raises KaoganError when a tensor is missing, too many, of another shape or kind, or not finite.
+    """
+    expected = network.state_dict()
+    names = names_of(network, modules)
+    theirs = content.tensors
+    problems = []
+    for name, our_name in names.items():
+        if name not in theirs:
+            if not name.endswith(COUNTER):
+                problems.append(f"'{name}' is missing")
+        elif theirs[name].shape != expected[our_name].shape:
+            found, wanted = tuple(theirs[name].shape), tuple(expected[our_name].shape)
+            problems.append(f"'{name}' has the shape {found} instead of {wanted}")
+    problems += [f"'{name}' is not of this network{_near(name, names)}" for name in theirs if name not in names]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise KaoganError(
+            f"{content.path}: {'; '.join(problems[:3])}{more}; the file is not whole, or of another program"
+        )
+    return {
+        our_name: _sound(content.path, name, theirs[name], expected[our_name])
+        if name in theirs
+        else torch.zeros((), dtype=torch.int64)
+        for name, our_name in names.items()
+    }
+
+
+def require(settings: Any, program: str, **wanted: Any) -> None:
+    """Raise UsageError, naming the first difference, unless ``settings`` have these values."""
+    for name, value in wanted.items():
+        found = getattr(settings, name, None)
+        if found != value:
+            raise UsageError(
+                f"{program} has no such network: '{name}' is {found} in this model and {value} there, so its pictures "
+                "would differ"
+            )
+
+
+def require_size(network: nn.Module, program: str, parts: int, side: int = 64) -> None:
+    """Raise UsageError unless the network's body has as many parts as the program's, which has one size only."""
+    if len(list(network.get_submodule("body").children())) != parts:
+        raise UsageError(f"{program} makes pictures of {side} px only, this model makes others")
+
+
+def _near(name: str, known: Mapping[str, str]) -> str:
+    hint = nearest(name, known)
+    return hint if "did you mean" in hint else ""
+
+
+def old_spelling(name: str) -> str:
+    """The name of a tensor of spectral norm as PyTorch spelt it before 2.0."""
+    for new, old in OUR_SPECTRAL.items():
+        if name.endswith("." + new):
+            return name.removesuffix(new) + old
+    return name
+
+
+def _sound(path: Path, name: str, tensor: Tensor, expected: Tensor) -> Tensor:
+    if tensor.dtype.is_floating_point != expected.dtype.is_floating_point or tensor.layout != torch.strided:
+        raise KaoganError(f"{path}: '{name}' is a tensor of {tensor.dtype}, which no weight is")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise KaoganError(f"{path}: '{name}' claims more numbers than the file holds; it is damaged or hostile")
+    tensor = tensor.detach().to(expected.dtype).contiguous()
+    if not torch.isfinite(tensor).all():
+        raise KaoganError(f"{path}: '{name}' holds numbers that are not finite; use an earlier file of that run")
+    return tensor

@@ -1,0 +1,37 @@
+"""StyleGAN2 and StyleGAN3 generators as plain tensors (see kaogan/networks/stylegan/load_pretrained.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kaogan.core.schema import Schema
+from kaogan.networks.stylegan.load_pretrained import load_published
+from kaogan.share.import_weights.layout import Content, Hints, Plan, uniform
+
+NAMES = ("stylegan",)
+
+
+def recognises(content: Content) -> bool:
+    names = content.tensors
+    return any(name.startswith("mapping.fc0.") for name in names) and any(n.startswith("synthesis.") for n in names)
+
+
+def plan(content: Content, hints: Hints, name: str | None) -> Plan:
+    published = load_published(content.path)
+    classes = published.attribute_size
+    return Plan(
+        name=published.settings.family,
+        summary=f"A published generator of the family {published.settings.family}.",
+        source="NVIDIA, StyleGAN2-ADA or StyleGAN3",
+        generator=published.settings.model_dump(mode="json"),
+        latent_size=published.latent_size,
+        image_size=published.image_size,
+        channels=published.channels,
+        attributes=uniform(**{"class": [str(n) for n in range(classes)]}) if classes else Schema(),
+        layout=_none,
+        network=published.network,
+    )
+
+
+def _none(settings: Any, network: Any) -> Any:
+    raise AssertionError("the network is filled already")

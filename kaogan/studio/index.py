@@ -1,0 +1,127 @@
+"""What the studio may open: models, runs and sets of pictures, found under its folders and known by short words.
+
+A request names a word of this list and never a path, so nothing outside of the folders can be asked for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from kaogan.core.errors import UsageError, nearest
+from kaogan.generate.explore.directions_io import holds_directions
+from kaogan.generate.model_io import CONFIG, WEIGHTS
+
+DEPTH = 4  # folders below a root
+MOST_FOLDERS = 5_000  # looked into in one search
+LEAST_PICTURES = 8  # that make a folder a set
+FRESH = 2.0  # seconds that a search is good for
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif"}
+LABELLED = {"dataset.json", "labels.csv"}  # beside the folder of the pictures
+OTHERS = {"node_modules", "__pycache__", "checkpoints", "grids", "tensorboard"}
+
+
+@dataclass
+class Found:
+    """Word -> path."""
+
+    models: dict[str, Path] = field(default_factory=dict)
+    runs: dict[str, Path] = field(default_factory=dict)
+    sets: dict[str, Path] = field(default_factory=dict)
+    directions: dict[str, Path] = field(default_factory=dict)  # files of them
+
+
+class Catalogue:
+    def __init__(self, roots: Sequence[Path]) -> None:
+        """``roots``: the folders to search; words of the first have no prefix. Raises UsageError for an absent one."""
+        for root in roots:
+            if not root.is_dir():
+                raise UsageError(f"no such folder {root}; name one with models, runs or pictures")
+        self.roots = list(dict.fromkeys(root.resolve() for root in roots))
+        self._lock = threading.Lock()
+        self._found, self._when = Found(), -FRESH
+
+    def found(self, fresh: bool = False) -> Found:
+        with self._lock:
+            if fresh or time.monotonic() - self._when >= FRESH:
+                self._found = self._search()
+                self._when = time.monotonic()
+            return self._found
+
+    def model(self, word: str) -> Path:
+        """Raises UsageError."""
+        return _pick("model", word, self.found().models)
+
+    def run(self, word: str) -> Path:
+        """Raises UsageError."""
+        return _pick("run", word, self.found().runs)
+
+    def set(self, word: str) -> Path:
+        """Raises UsageError."""
+        return _pick("set of pictures", word, self.found().sets)
+
+    def directions(self, word: str) -> Path:
+        """Raises UsageError."""
+        return _pick("file of directions", word, self.found().directions)
+
+    def _search(self) -> Found:
+        found = Found()
+        for number, root in enumerate(self.roots):
+            for folder, files in _folders(root):
+                inside = folder.relative_to(root).as_posix()
+                word = root.name if inside == "." else inside if number == 0 else f"{root.name}/{inside}"
+                for name in sorted(files):
+                    if name.endswith(".safetensors") and name != WEIGHTS and _tells_directions(folder / name):
+                        found.directions[name if folder == root and number == 0 else f"{word}/{name}"] = folder / name
+                if {CONFIG, WEIGHTS} <= files:
+                    found.models[word.removesuffix("/model") if _is_run(folder.parent) else word] = folder
+                elif _is_run(folder):
+                    found.runs[word] = folder
+                elif LABELLED & files or sum(_is_picture(name) for name in files) >= LEAST_PICTURES:
+                    found.sets[word] = folder
+        return found
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
+    """Each folder and the names of the files in it; symbolic links lead out of the root and are not followed."""
+    for name, folders, files in itertools.islice(os.walk(root, followlinks=False), MOST_FOLDERS):
+        path = Path(name)
+        kept = {file for file in files if not (path / file).is_symlink()}
+        depth = len(path.relative_to(root).parts)
+        whole = depth >= DEPTH or (depth > 0 and {CONFIG, *LABELLED} & kept)
+        folders[:] = [] if whole else sorted(f for f in folders if not f.startswith(".") and f not in OTHERS)
+        yield path, kept
+
+
+def _tells_directions(path: Path) -> bool:
+    try:
+        stamp = path.stat()
+    except OSError:
+        return False
+    return _holds(path, stamp.st_mtime_ns, stamp.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _holds(path: Path, changed: int, size: int) -> bool:
+    return holds_directions(path)
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "recipe.yaml").is_file() and (folder / "data.json").is_file()
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PICTURES  # noqa: PTH122 - names by the ten thousand
+
+
+def _pick(what: str, word: str, known: dict[str, Path]) -> Path:
+    if word not in known:
+        hint = nearest(word, known) if len(known) <= 20 else ""
+        raise UsageError(f"no {what} '{word[:100]}' in the studio's folders{hint}")
+    return known[word]

@@ -1,0 +1,154 @@
+"""Who computes when: two threads, one for pictures and one for what takes long, each with a short queue."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kaogan.core.errors import KaoganError
+
+T = TypeVar("T")
+KEPT = 12  # finished jobs whose files are kept
+
+
+class BusyError(KaoganError):
+    """The queue is full."""
+
+
+class StoppedError(KaoganError):
+    """Nobody waits for it any more."""
+
+
+class Lane:
+    """One worker; at most ``waiting`` more calls wait for it, so that memory and waiting are bounded."""
+
+    def __init__(self, name: str, waiting: int) -> None:
+        self.name, self.limit = name, waiting + 1
+        self._pool = ThreadPoolExecutor(1, f"kaogan-{name}")
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Raises BusyError."""
+        with self._lock:
+            if self._inside >= self.limit:
+                raise BusyError(f"the studio is busy: {self._inside} calls wait for {self.name}; try again in a moment")
+            self._inside += 1
+        future = self._pool.submit(work)
+        future.add_done_callback(self._leave)
+        return future
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _leave(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._inside -= 1
+
+
+@dataclass
+class Job:
+    """Something that takes long. ``files`` are those that it has made, by the name for the download."""
+
+    id: str
+    folder: Path
+    state: str = "waiting"  # waiting, running, done, failed, cancelled
+    done: int = 0
+    total: int = 0
+    what: str = ""
+    error: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    cancelled: bool = False
+
+    def report(self, done: int, total: int = 0, what: str = "") -> None:
+        """Raises StoppedError, which stops the work at its next sign of life."""
+        if self.cancelled:
+            raise StoppedError("cancelled")
+        self.done, self.total, self.what = done, total, what or self.what
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "state": self.state, "done": self.done, "total": self.total, "what": self.what,
+                "error": self.error, "result": self.result, "files": list(self.files)}  # fmt: skip
+
+
+class Jobs:
+    """Long work and what came of it, each under an id that cannot be guessed."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._folder = Path(tempfile.mkdtemp(prefix="kaogan-studio-"))
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def start(self, work: Callable[[Job], None]) -> Job:
+        """Raises BusyError."""
+        name = secrets.token_urlsafe(16)
+        job = Job(name, self._folder / name)
+
+        def run() -> None:
+            if job.cancelled:
+                job.state = "cancelled"
+                return
+            job.state = "running"
+            try:
+                job.folder.mkdir()
+                work(job)
+                job.state = "done"
+            except StoppedError:
+                job.state = "cancelled"
+            except KaoganError as error:
+                job.state, job.error = "failed", str(error)
+            except MemoryError:
+                job.state, job.error = "failed", "out of memory; ask for less"
+            except BaseException:
+                job.state, job.error = "failed", "this went wrong inside of kaogan; the terminal says more"
+                raise
+
+        future = self._lane.submit(run)
+        future.add_done_callback(_show)
+        with self._lock:
+            self._jobs[name] = job
+            self._forget()
+        return job
+
+    def get(self, name: str) -> Job:
+        """Raises KaoganError."""
+        job = self._jobs.get(name)
+        if job is None:
+            raise KaoganError("this result is no longer kept; make it again")
+        return job
+
+    def cancel(self, name: str) -> Job:
+        job = self.get(name)
+        job.cancelled = True
+        if job.state == "waiting":
+            job.state = "cancelled"
+        return job
+
+    def close(self) -> None:
+        for job in self._jobs.values():
+            job.cancelled = True
+        self._lane.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _forget(self) -> None:
+        over = [job for job in self._jobs.values() if job.state not in ("waiting", "running")][: -KEPT or None]
+        for job in over:
+            del self._jobs[job.id]
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _show(future: Future[None]) -> None:
+    """A bug is told in the terminal, with its traceback."""
+    if not future.cancelled() and (error := future.exception()) is not None:
+        import traceback
+
+        traceback.print_exception(error)

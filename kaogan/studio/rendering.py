@@ -1,0 +1,283 @@
+"""Pictures for the page, each a function of the model and of what was asked: nothing is remembered of a visitor."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+import json
+import math
+import threading
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.images import Pictures, grid
+from kaogan.core.rng import draw_latents, torch_generator
+from kaogan.generate.explore import (
+    Point,
+    interpolate,
+    iter_render,
+    load_directions,
+    points,
+    render,
+    styled,
+    through,
+    with_attributes,
+)
+from kaogan.generate.explore.paths import law_of
+from kaogan.generate.model import Model, load
+from kaogan.generate.model_io import CONFIG, WEIGHTS
+from kaogan.generate.picture_files import GAP, enlarge, to_image
+from kaogan.generate.video import write_film
+from kaogan.studio.params import Face, Look
+
+MOST_MODELS = 4
+MOST_BYTES = 2**30  # of the weights of all models in memory
+MOST_SIDE = 1024  # px of an upscaled face
+METHODS = {"sefa": 8, "pca": 8, "tagger": 0}  # how many directions; the tagger's are those that it knows
+FILE = "file:"  # what stands before the word of a file in the place of a method
+FILM_SIDE = 256  # px
+
+
+@dataclass
+class Loaded:
+    model: Model
+    stamp: tuple[float, ...]
+    find_file: Callable[[str], Path]  # of directions, by its word
+    directions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return sum(value.numel() * value.element_size() for value in self.model.generator.state_dict().values())
+
+
+class Models:
+    """The models used last, loaded again when their files have changed."""
+
+    def __init__(self, find_file: Callable[[str], Path]) -> None:
+        self._find_file = find_file
+        self._loaded: OrderedDict[Path, Loaded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: Path) -> Loaded:
+        """Raises KaoganError for a damaged or vanished model."""
+        with self._lock:
+            try:
+                stamp = tuple((path / name).stat().st_mtime for name in (CONFIG, WEIGHTS))
+            except OSError:
+                raise KaoganError(f"the model {path.name} is gone; choose another one") from None
+            known = self._loaded.get(path)
+            if known is None or known.stamp != stamp:
+                known = self._loaded[path] = Loaded(load(path), stamp, self._find_file)
+            self._loaded.move_to_end(path)
+            while len(self._loaded) > 1 and (
+                len(self._loaded) > MOST_MODELS or sum(each.bytes for each in self._loaded.values()) > MOST_BYTES
+            ):
+                self._loaded.popitem(last=False)
+            return known
+
+
+def abilities() -> dict[str, Any]:
+    """Which parts of kaogan are here."""
+    return {"directions": _part("find_directions") is not None, "scales": list(upscaler_scales())}
+
+
+def point_of(loaded: Loaded, look: Look) -> Point:
+    """The point of a look. Raises UsageError."""
+    model, face = loaded.model, look.face
+    point = points(model, face.seed, 1, face.number)[0]
+    for step in range(len(face.steps)):
+        point = _step(model, point, replace(face, steps=face.steps[: step + 1]))
+    point = with_attributes(model, point, **look.attributes)
+    for name, strength in look.moves.items():
+        directions = directions_of(loaded, look.source or _method_of(name))
+        point = directions.prepare(model, [point])[0]
+        point = directions.move(point, name, strength)
+    return point
+
+
+def _step(model: Model, point: Point, face: Face) -> Point:
+    """The last step of ``face`` taken from ``point``: part of the way to a latent of its own.
+
+    Normal latents are turned towards it by up to a right angle, which keeps their law however many steps are taken (a
+    mean of two would draw them to the middle); uniform ones are turned as the normal ones that they stand for.
+    """
+    percent, number = face.steps[-1]
+    generator = torch_generator(face.seed, f"studio/{replace(face, steps=face.steps[:-1])}/{percent}", number)
+    other = draw_latents(1, model.latent_size, "normal", generator)[0]
+    uniform = model.config["latent"]["law"] == "uniform"
+    z = torch.erfinv(point.z.clamp(-1 + 1e-6, 1 - 1e-6)) * math.sqrt(2) if uniform else point.z
+    angle = percent / 100 * math.pi / 2
+    z = z * math.cos(angle) + other * math.sin(angle)
+    return replace(point, z=torch.erf(z / math.sqrt(2)) if uniform else z)
+
+
+def faces(loaded: Loaded, seed: int, count: int, truncation: float, attributes: Mapping[str, Any]) -> Pictures:
+    """The pictures of ``model.sample``. Raises UsageError."""
+    return loaded.model.sample(count, seed=seed, truncation=truncation, **attributes)
+
+
+def around(loaded: Loaded, look: Look, count: int, percent: int, truncation: float) -> tuple[list[Face], Pictures]:
+    """``count`` neighbours of a face, moved and coloured as it is. Raises UsageError."""
+    named = [look.face.neighbour(percent, number) for number in range(count)]
+    found = [point_of(loaded, replace(look, face=face)) for face in named]
+    return named, render(loaded.model, found, truncation)
+
+
+def one(loaded: Loaded, look: Look, truncation: float, scale: int = 1) -> Pictures:
+    """One picture (1, H, W, C), upscaled by ``scale``. Raises UsageError."""
+    pictures = render(loaded.model, [point_of(loaded, look)], truncation)
+    return upscaled(pictures, scale) if scale > 1 else pictures
+
+
+def morph(loaded: Loaded, first: Look, last: Look, steps: int, truncation: float) -> Pictures:
+    """The way from one face to another. Raises UsageError."""
+    return render(loaded.model, _way(loaded, first, last, steps), truncation)
+
+
+def _way(loaded: Loaded, first: Look, last: Look, steps: int) -> list[Point]:
+    start, end = _alike(loaded.model, [point_of(loaded, first), point_of(loaded, last)])
+    return interpolate(start, end, steps, law_of(loaded.model))
+
+
+def _alike(model: Model, points: list[Point]) -> list[Point]:
+    """All with their styles as soon as one has them, as a moved face of a style network does."""
+    return styled(model, points) if any(each.w is not None for each in points) else points
+
+
+def walk_film(
+    loaded: Loaded, stops: Sequence[Look], steps: int, loop: bool, truncation: float, path: Path, fps: float,
+    progress: Callable[[int, int], None],
+) -> Path:  # fmt: skip
+    """A film from face to face, ``steps`` frames each, written as the ending of ``path`` says. Raises KaoganError."""
+    model = loaded.model
+    on_the_way = _alike(model, [point_of(loaded, look) for look in stops])
+    if loop:
+        on_the_way = [*on_the_way, on_the_way[0]]
+    track = through(on_the_way, steps, law_of(model), closed=loop)
+    side = model.image_size * max(1, round(FILM_SIDE / model.image_size))
+
+    def frames() -> Iterable[np.ndarray]:
+        done = 0
+        for chunk in iter_render(model, track, truncation):
+            for frame in enlarge(chunk, side):
+                progress(done, len(track))
+                done += 1
+                yield frame
+
+    return write_film(frames(), path, fps)
+
+
+def directions_of(loaded: Loaded, method: str) -> Any:
+    """The directions of a model, found once. Raises UsageError."""
+    find = _part("find_directions")
+    if find is None:
+        raise UsageError("this kaogan has no directions")
+    if method.startswith(FILE):
+        return _of_file(loaded, loaded.find_file(method.removeprefix(FILE)))
+    if method not in METHODS:
+        raise UsageError(f"unknown method '{method[:40]}'{nearest(method, METHODS)}")
+    if method not in loaded.directions:
+        few = min(METHODS[method], loaded.model.latent_size)
+        loaded.directions[method] = find(loaded.model, method, **({"count": few} if few else {}))
+    return loaded.directions[method]
+
+
+def _of_file(loaded: Loaded, path: Path) -> Any:
+    """Raises KaoganError for a damaged file, UsageError for directions of another model."""
+    try:
+        key = f"{path} {path.stat().st_mtime_ns}"
+    except OSError:
+        raise KaoganError(f"the file {path.name} is gone; choose other directions") from None
+    if key not in loaded.directions:
+        found = load_directions(path)
+        found.prepare(loaded.model, points(loaded.model))
+        loaded.directions[key] = found
+    return loaded.directions[key]
+
+
+def fitting(loaded: Loaded, files: Mapping[str, Path]) -> list[str]:
+    """The words of those files whose directions are of this kind of model."""
+    words = []
+    for word, path in files.items():
+        with suppress(KaoganError):
+            _of_file(loaded, path)
+            words.append(word)
+    return words
+
+
+def _method_of(name: str) -> str:
+    return next((method for method in ("sefa", "pca") if name.startswith(method)), "tagger")
+
+
+def _part(name: str) -> Any:
+    return getattr(importlib.import_module("kaogan.generate.explore"), name, None)
+
+
+def upscaler_scales() -> tuple[int, ...]:
+    upscaler = _upscaler()
+    return tuple(upscaler.scales) if upscaler else ()
+
+
+def upscaled(pictures: Pictures, scale: int) -> Pictures:
+    """Raises UsageError."""
+    upscaler = _upscaler()
+    if upscaler is None:
+        raise UsageError("this kaogan has no upscaler")
+    if scale not in upscaler.scales:
+        raise UsageError(f"the scale must be one of {', '.join(map(str, upscaler.scales))}, not {scale}")
+    if max(pictures.shape[1:3]) * scale > MOST_SIDE:
+        raise UsageError(f"pictures of {pictures.shape[1]} px become too large for the studio at ×{scale}")
+    enlarged: Pictures = upscaler.upscale(pictures, scale=scale)
+    return enlarged
+
+
+_UPSCALERS: list[Any] = []  # one, loaded at the first use; None where there is none
+
+
+def _upscaler() -> Any:
+    if not _UPSCALERS:
+        try:
+            _UPSCALERS.append(importlib.import_module("kaogan.aux_models.upscaler").load_upscaler("kao-sr"))
+        except (ImportError, AttributeError, KaoganError):
+            _UPSCALERS.append(None)
+    return _UPSCALERS[0]
+
+
+def png(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    to_image(picture).save(file, "PNG", compress_level=3)
+    return file.getvalue()
+
+
+def data_url(picture: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
+
+
+def sheet(pictures: Pictures) -> bytes:
+    return png(grid(pictures, math.ceil(math.sqrt(len(pictures))), GAP))
+
+
+def archive(pictures: Pictures, names: Sequence[str], settings: Mapping[str, Any]) -> bytes:
+    """A zip of all pictures, one sheet of them, and what they were made from."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:  # PNGs do not get smaller
+        for name, picture in zip(names, pictures, strict=True):
+            packed.writestr(_entry(f"{name}.png"), png(picture))
+        packed.writestr(_entry("sheet.png"), sheet(pictures))
+        packed.writestr(_entry("settings.json"), json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+    return file.getvalue()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """Without the time, so that the same request gives the same bytes."""
+    return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))

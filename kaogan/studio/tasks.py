@@ -1,0 +1,95 @@
+"""What takes long, as jobs: films and evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kaogan.core.errors import UsageError
+from kaogan.studio import params, rendering
+from kaogan.studio.jobs import Job
+from kaogan.studio.params import Face, Look, Words
+from kaogan.studio.rendering import Loaded
+
+Work = Callable[[Job], None]
+KINDS = ("mp4", "webp", "gif")
+
+
+def film(loaded: Loaded, words: Words) -> Work:
+    """A walk past ``faces`` of the seed or, with ``from`` and ``to``, a morph there and back. Raises UsageError."""
+    kind = params.choice(words, "kind", KINDS)
+    fps = params.number(words, "fps", 24, 1, 50)
+    steps = params.whole(words, "steps", 24, 2, 240)
+    truncation = params.truncation(words)
+    looks: list[Look]
+    if words.get("from") and words.get("to"):
+        looks, loop = [params.packed_look(words, "from"), params.packed_look(words, "to")], True
+    else:
+        faces = params.whole(words, "faces", 6, 2, 48)
+        seed, loop = params.seed(words), params.choice(words, "loop", ("yes", "no")) == "yes"
+        looks = [Look(Face(seed, number), params.attributes(words), {}) for number in range(faces)]
+    if len(looks) * steps > params.MOST_FRAMES:
+        raise UsageError(
+            f"a film has at most {params.MOST_FRAMES} frames, not {len(looks) * steps:,}: fewer faces or fewer frames"
+        )
+    model = loaded.model
+    if loaded.model.image_size > rendering.FILM_SIDE and kind != "mp4":
+        raise UsageError(f"faces of {model.image_size} px make a large .{kind}; choose mp4")
+    for look in looks[:1]:
+        rendering.point_of(loaded, look)  # tells of an unknown attribute or direction at once
+
+    def run(job: Job) -> None:
+        path = job.folder / f"film.{kind}"
+        rendering.walk_film(
+            loaded, looks, steps, loop, truncation, path, fps, lambda done, total: job.report(done, total, "drawing")
+        )
+        job.files[path.name] = path
+
+    return run
+
+
+def evaluation(path: Path, data: Path | None, name: str, words: Words) -> Work:
+    """``kaogan evaluate`` of one model with few pictures. Raises UsageError."""
+    count = params.whole(words, "count", 500, 50, params.MOST_EVALUATED)
+    seed = params.seed(words)
+
+    def run(job: Job) -> None:
+        from kaogan.core.atomic_io import write_text
+        from kaogan.evaluation import page
+        from kaogan.evaluation.runner import evaluate
+
+        [result] = evaluate([path], data, count=count, seed=seed, report=job.report)
+        result.subject.name = name
+        job.report(0, 0, "writing the page")
+        job.files["evaluation.html"] = page.write_page([result], job.folder / "evaluation.html")
+        job.files["evaluation.md"] = job.folder / "evaluation.md"
+        write_text(job.files["evaluation.md"], page.markdown([result]))
+        job.result = evaluation_table(result)
+
+    return run
+
+
+def evaluation_table(result: Any) -> dict[str, Any]:
+    """The rows as the page shows them."""
+    from kaogan.evaluation.html import interval, number
+
+    reference = result.reference.pictures
+    rows = [
+        {
+            "name": row.name,
+            "better": row.better,
+            "value": number(row.estimate.value),
+            "interval": interval(row.estimate),
+            "real": "–" if row.real is None else number(row.real),
+        }
+        for row in result.rows.values()
+    ]
+    return {
+        "subject": result.subject.name,
+        "count": result.subject.count,
+        "against": f"{len(reference):,} real pictures of {Path(reference.source).name}",
+        "rows": rows,
+        "notes": [*result.subject.notes, *result.notes],
+        "seconds": round(result.seconds, 1),
+    }

@@ -1,0 +1,56 @@
+"""DiffAugment (Zhao et al. 2020): colour, translation and cutout of every picture, always."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from kaogan.training.augment import noise_cutout
+from kaogan.training.augment.random_params import Draw
+
+Policy = Literal["color", "translation", "cutout"]
+POLICIES: tuple[str, ...] = get_args(Policy)
+
+
+def diff_augment(images: Tensor, random: torch.Generator, policy: Collection[str] = POLICIES) -> Tensor:
+    """images (N, C, H, W) -> the same: brightness, saturation and contrast; a shift by up to an eighth; a box of half
+    the side cut out."""
+    if "color" in policy:
+        images = _colour(images, random)
+    if "translation" in policy:
+        images = _translate(images, random)
+    if "cutout" in policy:
+        images = noise_cutout.cutout(images, 1.0, random)
+    return images
+
+
+def _colour(images: Tensor, random: torch.Generator) -> Tensor:
+    chance = Draw(len(images), random)
+    brightness, saturation, contrast = (
+        chance.uniform(low, high).view(-1, 1, 1, 1).to(images) for low, high in ((-0.5, 0.5), (0, 2), (0.5, 1.5))
+    )
+    images = images + brightness
+    grey = images.mean(1, keepdim=True)
+    images = grey + (images - grey) * saturation
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return mean + (images - mean) * contrast
+
+
+def _translate(images: Tensor, random: torch.Generator, ratio: float = 1 / 8) -> Tensor:
+    """A shift by whole pixels; what comes in is 0."""
+    count, _, height, width = images.shape
+    parts = []
+    for side, axis in ((height, 2), (width, 3)):
+        most = int(side * ratio + 0.5)
+        moved = torch.randint(-most, most + 1, (count,), generator=random)
+        parts.append((axis, torch.arange(side) - moved[:, None]))
+    for axis, where in parts:
+        inside = ((where >= 0) & (where < images.shape[axis])).to(images)
+        shape = [count, 1, 1, 1]
+        shape[axis] = images.shape[axis]
+        index = where.clamp(0, images.shape[axis] - 1).to(images.device).view(shape).expand_as(images)
+        images = images.gather(axis, index) * inside.view(shape)
+    return images

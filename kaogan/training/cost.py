@@ -1,0 +1,69 @@
+"""What a recipe would cost, measured on a few steps of the very training."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from kaogan.config.recipe import Recipe
+from kaogan.core.device import choose_device, choose_precision, describe
+from kaogan.data import PictureSet
+from kaogan.networks import count_parameters
+from kaogan.training.sampler import Batches
+from kaogan.training.state import build_players
+from kaogan.training.step import Steps
+
+
+@dataclass(frozen=True)
+class Cost:
+    generator: int
+    discriminator: int
+    """Parameters."""
+    images_per_second: float
+    memory: int
+    """Peak, bytes: of the accelerator if there is one, else of the process."""
+    steps: int
+    machine: str
+    device: str
+    precision: str
+
+
+def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
+    """Take ``1 + rounds`` generator steps with the discriminator steps that belong to them; the first is not timed."""
+    device = choose_device(recipe.run.device)
+    precision = choose_precision(recipe.run.precision, device)
+    players = build_players(recipe, pictures.schema, device, precision)
+    batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.flip)
+    steps = Steps(recipe, pictures.schema, players, batches, device, precision)
+    began = 0.0
+    for number in range(1 + rounds):
+        if number == 1:
+            began = _now(device)
+        for critic_step in range(recipe.training.n_critic):
+            batch = batches.at(players.clock)
+            reuse = recipe.training.reuse_fakes and critic_step == recipe.training.n_critic - 1
+            fakes = steps.discriminator(batch, reuse=reuse)
+            players.clock += recipe.training.batch_size
+        steps.generator(batch, fakes if recipe.training.reuse_fakes else None)
+    seconds = _now(device) - began
+    shown = rounds * recipe.training.n_critic * recipe.training.batch_size
+    memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+    return Cost(
+        count_parameters(players.generator),
+        count_parameters(players.discriminator),
+        shown / seconds,
+        memory,
+        rounds,
+        describe(device),
+        str(device),
+        precision,
+    )
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()

@@ -1,0 +1,222 @@
+"""Measuring while training: a metric of the averaged generator along the clock, its plot, the best model, the end.
+
+Nothing here changes the weights. The pictures are those of the same latents each time, a function of the seed; how many
+they are is decided once, at the first evaluation, and read from the run's own stats ever after, so that all values can
+be compared and a resumed run goes on with the same ones. Whatever fails is logged once and ends the measuring, never
+the training.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from kaogan.config.recipe import Recipe
+from kaogan.core.errors import KaoganError
+from kaogan.core.images import to_uint8
+from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
+from kaogan.evaluation.runner import COUNT, KEYS, in_training
+from kaogan.metrics import curve_plots
+from kaogan.metrics.features import Extractor, load_extractor
+from kaogan.metrics.fid import frechet_distance
+from kaogan.metrics.reference import Reference, measure
+from kaogan.metrics.stats.estimate import Estimate
+from kaogan.training import plots
+from kaogan.training.run_logger import Souvenirs
+
+BATCH = 64
+DISTANCES = ("fd", "kd", "md")
+PROBE = 128  # pictures timed before the first evaluation
+LEAST = 256  # pictures below which a Fréchet distance says nothing
+
+
+class Evaluation:
+    """What ``eval.*`` of the recipe asks for; does nothing when ``eval.every`` is 0."""
+
+    def __init__(self, recipe: Recipe, souvenirs: Souvenirs) -> None:
+        self.recipe, self.settings, self.souvenirs = recipe, recipe.eval, souvenirs
+        self.folder, self.players = souvenirs.folder, souvenirs.players
+        self.off = not self.settings.every
+        self.failure: str | None = None
+        self.extractor: Extractor | None = None
+        self.seconds = 0.0
+        """Spent measuring in this sitting, all of it."""
+        self._began, self._first = time.monotonic(), self.players.clock
+        stats = plots.read_stats(self.folder.stats) if self.folder.stats.exists() else []
+        self.lines: list[dict[str, Any]] = [line for line in stats if "eval/count" in line]
+
+    @property
+    def keys(self) -> list[str]:
+        """Of the numbers that are measured, the one that chooses the best model first."""
+        return [key for word in self.settings.metrics for key in KEYS[word]]
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last ``eval.patience`` evaluations were no better than the best before them."""
+        if self.off or not self.settings.patience or not self.lines:
+            return False
+        values = self._values()
+        return len(values) - 1 - int(np.argmin(values)) >= self.settings.patience
+
+    def due(self, clock: int) -> bool:
+        if self.off or clock == 0 or any(line["clock"] == clock for line in self.lines):
+            return False
+        if clock >= self.recipe.training.images:
+            return True
+        every, batch = self.settings.every, self.recipe.training.batch_size
+        return clock // every != (clock - batch) // every and self._affordable(clock)
+
+    def _affordable(self, clock: int) -> bool:
+        """Whether measuring has taken no more than its share of the time so far; a number of pictures that is set
+        is measured whatever it takes."""
+        allowed = self.settings.share * (time.monotonic() - self._began)
+        if self.settings.pictures or self.seconds <= allowed:
+            return True
+        self.folder.log.info(
+            "evaluation at %d images left out: those before took %.1f s, more than %.0f %% of the time; "
+            "a larger eval.every or eval.share, or eval.pictures, decides otherwise",
+            clock, self.seconds, 100 * self.settings.share,
+        )  # fmt: skip
+        return False
+
+    def take(self, clock: int) -> float:
+        """Measure now. Returns the seconds that it took, 0 where nothing was due."""
+        if not self.due(clock):
+            return 0.0
+        began = time.monotonic()
+        try:
+            self._take(clock)
+        except Exception as error:  # a training of days must not die of its thermometer
+            self.off, self.failure = True, str(error) or type(error).__name__
+            what = self.failure if isinstance(error, KaoganError) else f"{type(error).__name__}: {self.failure}"
+            self.folder.log.info("evaluation failed and is off from here on: %s", what)
+        taken = time.monotonic() - began
+        self.seconds += taken
+        return taken
+
+    def _take(self, clock: int) -> None:
+        pace = (time.monotonic() - self._began) / max(1, clock - self._first)
+        if self.extractor is None:
+            self.extractor = load_extractor(self.settings.features)
+            self.reference = Reference(self.souvenirs.pictures)
+            self.real = self.reference.measured(self.extractor).features
+        began = time.monotonic()
+        count = self._count(pace)
+        fakes = self._features(count)
+        estimates = in_training(self.settings.metrics, fakes, self.real, self.recipe.run.seed)
+        numbers: dict[str, float] = {"eval/count": count}
+        for key, estimate in estimates.items():
+            numbers |= {
+                f"eval/{key}": estimate.value,
+                f"eval/{key}_low": estimate.low,
+                f"eval/{key}_high": estimate.high,
+            }
+        self.souvenirs.line(clock, numbers)
+        self.lines.append({"clock": clock, **numbers})
+        values = self._values()
+        best = bool(values[-1] < min(values[:-1], default=math.inf))
+        if best:
+            self.souvenirs.model(self.folder.path / "best")
+        self._plots(estimates)
+        taken = time.monotonic() - began
+        shown = ", ".join(f"{key} {e.value:.4g} ({e.low:.4g} to {e.high:.4g})" for key, e in estimates.items())
+        word = ", the best so far" if best else ""
+        told = self.extractor.label, count, clock, shown, word, taken
+        self.folder.log.info("%s features of %d pictures at %d images: %s%s; %.1f s", *told)
+
+    def _values(self) -> list[float]:
+        """What decides, along the clock, as something to be made small; what is no number is worst."""
+        key = self.keys[0]
+        sign = 1 if key in DISTANCES else -1
+        values = [sign * float(line.get(f"eval/{key}", math.inf)) for line in self.lines]
+        return [value if math.isfinite(value) else math.inf for value in values]
+
+    def _count(self, pace: float) -> int:
+        """Pictures of each evaluation: as set, as before, or as many as fit into the share of the training's time,
+        which is ``pace`` seconds an image."""
+        if self.settings.pictures:
+            return self.settings.pictures
+        if self.lines:
+            return int(self.lines[0]["eval/count"])
+        budget = self.settings.share * self.settings.every * pace
+        each, fixed = self._cost()
+        count = affordable(budget, each, fixed)
+        if count == LEAST and fixed + each * LEAST > budget:
+            told = LEAST, fixed + each * LEAST, 100 * self.settings.share
+            self.folder.log.info(
+                "the least evaluation, %d pictures, takes about %.1f s, more than %.0f %% of the training's time: a "
+                "larger eval.every costs less",
+                *told,
+            )
+        return count
+
+    def _cost(self) -> tuple[float, float]:
+        """Seconds for a picture and for the metrics, measured on a few."""
+        self._features(8)  # what only the first call takes
+        began = time.monotonic()
+        probe = self._features(PROBE)
+        between = time.monotonic()
+        in_training(self.settings.metrics, probe, self.real, self.recipe.run.seed)
+        return (between - began) / PROBE, time.monotonic() - between
+
+    @torch.no_grad()
+    def _features(self, count: int) -> np.ndarray:
+        """Features (count, D) of the averaged generator's pictures of the first ``count`` latents."""
+        assert self.extractor is not None
+        recipe, seed, device = self.recipe, self.recipe.run.seed, self.souvenirs.device
+        generator = self.souvenirs.generator()
+        latents = draw_latents(count, recipe.latent.size, recipe.latent.law, torch_generator(seed, "eval/latents"))
+        schema = self.souvenirs.pictures.schema
+        codes = schema.encode(schema.sample(count, torch_generator(seed, "eval/labels"))) if schema else None
+
+        def batches() -> Any:
+            for start in range(0, count, BATCH):
+                part = slice(start, start + BATCH)
+                asked = None if codes is None else codes[part].to(device)
+                yield to_uint8(generator(latents[part].to(device), asked))
+
+        return measure(self.extractor, batches(), count).features
+
+    def _plots(self, estimates: dict[str, Estimate]) -> None:
+        assert self.extractor is not None
+        title = f"{self.recipe.name} on {self.souvenirs.pictures.source}"
+        for key in estimates:
+            points = [
+                curve_plots.Point(
+                    int(line["clock"]), *(float(line[f"eval/{key}{end}"]) for end in ("", "_low", "_high"))
+                )
+                for line in self.lines
+                if f"eval/{key}_high" in line
+            ]
+            label = f"{key.upper()}-{self.extractor.label}" if key in DISTANCES else f"{key} ({self.extractor.label})"
+            perfect = self._perfect(int(self.lines[-1]["eval/count"])) if key == "fd" else None
+            drawn = curve_plots.figure({title: points}, label, perfect=perfect)
+            curve_plots.save(drawn, self.folder.path / f"{key}.png")
+
+    def _perfect(self, count: int) -> float | None:
+        """The Fréchet distance of real pictures from real ones, at the numbers of pictures that are used here."""
+        assert self.extractor is not None
+        half = len(self.real) // 2
+        if half < 2:
+            return None
+
+        def compute() -> float:
+            order = numpy_generator(0, "evaluate/halves").permutation(len(self.real))
+            return frechet_distance(self.real[np.sort(order[:half])], self.real[np.sort(order[half:])])
+
+        value = float(self.reference.remembered(self.extractor, ["halves"], compute))
+        return value * (1 / count + 1 / len(self.real)) / (1 / half + 1 / (len(self.real) - half))
+
+
+def affordable(budget: float, each: float, fixed: float, most: int = COUNT) -> int:
+    """How many pictures fit into ``budget`` seconds, in two digits, between LEAST and ``most``."""
+    count = (budget - fixed) / each if each > 0 else float(most)
+    if not count > LEAST:
+        return LEAST
+    count = min(count, most)
+    step = 10 ** (math.floor(math.log10(count)) - 1)
+    return max(LEAST, int(count // step * step))

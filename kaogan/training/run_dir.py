@@ -1,0 +1,150 @@
+"""A run's folder: self-contained, owned by one process at a time.
+
+recipe.yaml  data.json  log.txt  stats.jsonl  tensorboard/       what was asked for, and what happened
+real.png  grids/000050000.png ...  loss.png  attributes.png  fd.png  progress.gif  progress.mp4
+checkpoints/checkpoint-0000050000.safetensors                    everything needed to go on
+model/  best/                                                    what one shares: the latest, the best measured
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.core import checkpoint
+from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain, sweep, write_text
+from kaogan.core.errors import KaoganError, UsageError
+
+# Changing these between two sittings changes neither the weights nor the clock of what is already trained.
+FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.grid_every",
+        "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit",
+        "eval")  # fmt: skip
+
+
+class RunFolder:
+    """Opens (and makes) the folder and locks it. Raises KaoganError when it can't be written or is in use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if path.exists() and not path.is_dir():
+                raise UsageError(f"{path} is a file; --out must name a folder")
+            if path.is_dir() and any(path.iterdir()) and not self.recipe_path.exists() and not self._only_ours():
+                raise UsageError(f"{path} is not empty and holds no run; choose another folder with --out")
+            for folder in (path, self.checkpoints, self.grids):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path / ".lock")
+            self._lock.acquire(timeout=0)
+            sweep(path)
+            self._handler = _LogFile(path / "log.txt", encoding="utf-8")
+        except Timeout:
+            raise KaoganError(f"{path} is in use by another kaogan; wait for it or choose another --out") from None
+        except OSError as error:
+            raise explain(error, path) from None
+        self.log = logging.getLogger(f"kaogan.run.{os.getpid()}.{id(self)}")
+        self.log.setLevel(logging.INFO)
+        self.log.propagate = False
+        self._handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+        self.log.addHandler(self._handler)
+
+    @property
+    def recipe_path(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def grids(self) -> Path:
+        return self.path / "grids"
+
+    @property
+    def stats(self) -> Path:
+        return self.path / "stats.jsonl"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    def grid_at(self, clock: int) -> Path:
+        return self.grids / f"{clock:09d}.png"
+
+    def close(self) -> None:
+        self.log.removeHandler(self._handler)
+        with contextlib.suppress(OSError):  # a full disk, of which has been told
+            self._handler.close()
+        self._lock.release()
+
+    def settle(self, recipe: Recipe, data: dict[str, Any], allow_changes: bool) -> None:
+        """Compare with the settings of the sitting before and write those of this one.
+
+        Raises UsageError with the keys that differ, unless ``allow_changes``.
+        """
+        # Before the first checkpoint there is nothing yet that other settings could spoil.
+        changes = self._changes(recipe, data) if checkpoint.find(self.checkpoints) else []
+        if changes:
+            listed = "; ".join(f"{key} was {old!r}, now {new!r}" for key, old, new in changes)
+            if not allow_changes:
+                raise UsageError(
+                    f"{self.path} was trained with other settings: {listed}. "
+                    "Use another --out, or --allow-changes to go on with the new ones"
+                )
+            self.log.info("settings changed: %s", listed)
+        write_text(self.path / "data.json", json.dumps(data, indent=2, ensure_ascii=False))
+        write_text(self.recipe_path, recipes.dump(recipe))
+
+    def _changes(self, recipe: Recipe, data: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        try:
+            before = recipes.load(self.recipe_path)
+            changes = recipes.diff(before, recipe, ignore=FREE)
+            data_before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        except (UsageError, OSError, ValueError) as error:
+            raise KaoganError(f"cannot read the settings of the run in {self.path} ({error})") from None
+        keys = ("fingerprint", "attributes")
+        changes += [
+            (f"data {key}", data_before.get(key), data[key]) for key in keys if data_before.get(key) != data[key]
+        ]
+        return changes
+
+    def append_stats(self, line: dict[str, Any]) -> None:
+        try:
+            with self.stats.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise explain(error, self.stats) from None
+
+    def rewind_stats(self, clock: int) -> None:
+        """Drop the lines after ``clock`` (and a half-written one): they will be made again."""
+        if not self.stats.exists():
+            return
+        kept = []
+        for line in self.stats.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                if json.loads(line)["clock"] <= clock:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                continue
+        write_text(self.stats, "".join(kept))
+
+    def _only_ours(self) -> bool:
+        """A run that was stopped before its recipe was written."""
+        ours = (".lock", "log.txt", "checkpoints", "grids", "data.json")
+        return all(p.name in ours or TEMPORARY_SUFFIX in p.name for p in self.path.iterdir())
+
+
+class _LogFile(logging.FileHandler):
+    """A log whose errors stop the run with one line, not with a traceback at each further line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        error = sys.exc_info()[1]
+        raise explain(error, Path(self.baseFilename)) if isinstance(error, OSError) else KaoganError(str(error))

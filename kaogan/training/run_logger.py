@@ -1,0 +1,157 @@
+"""What a run leaves behind besides its checkpoints: log, stats, TensorBoard, grids, plots, films, the model folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.core.atomic_io import atomic
+from kaogan.core.ema import CALIBRATION_BATCH, CALIBRATION_BATCHES
+from kaogan.core.images import grid, to_uint8
+from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
+from kaogan.data import PictureSet
+from kaogan.generate.model import Model, card, make_config
+from kaogan.networks import count_parameters
+from kaogan.training import plots
+from kaogan.training.run_dir import RunFolder
+from kaogan.training.state import Players
+from kaogan.version import __version__
+
+
+class Souvenirs:
+    """Everything that a person looks at. Nothing here changes the course of the training."""
+
+    def __init__(
+        self, folder: RunFolder, recipe: Recipe, pictures: PictureSet, players: Players, device: torch.device
+    ) -> None:
+        self.folder, self.recipe, self.pictures, self.players, self.device = folder, recipe, pictures, players, device
+        seed, count = recipe.run.seed, recipe.run.grid_pictures
+        schema = pictures.schema
+        self.latents = draw_latents(count, recipe.latent.size, recipe.latent.law, torch_generator(seed, "grid/latents"))
+        self.codes = schema.encode(schema.sample(count, torch_generator(seed, "grid/labels"))) if schema else None
+        calibration = schema.sample(
+            CALIBRATION_BATCH * CALIBRATION_BATCHES,
+            torch_generator(seed, "calibrate/labels"),
+            uniform=recipe.attributes.uniform,
+        )
+        self.calibration_codes = schema.encode(calibration) if schema else None
+        self.columns = max(1, round(count**0.5))
+        self.machine = ""
+        self._sampled: tuple[int, np.ndarray] | None = None
+
+    def begin(self, precision: str, machine: str) -> None:
+        log, players, pictures = self.folder.log, self.players, self.pictures
+        self.machine = machine
+        self.board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=players.clock)
+        log.info("kaogan %s, torch %s, python %s", __version__, torch.__version__, platform.python_version())
+        log.info("machine: %s, %s, %d threads, %s", machine, self.device, torch.get_num_threads(), precision)
+        log.info("data: %s, %d pictures, %d skipped", pictures.source, len(pictures.images), len(pictures.skipped))
+        for name, reason in pictures.skipped:
+            log.info("skipped %s: %s", name, reason)
+        for note in pictures.notes:
+            log.info("%s", note)
+        log.info(
+            "parameters: generator %s, discriminator %s",
+            f"{count_parameters(players.generator):,}",
+            f"{count_parameters(players.discriminator):,}",
+        )
+        for key, value in recipes.flatten(self.recipe.to_dict()).items():
+            log.info("setting %s = %s", key, value)
+        real = numpy_generator(self.recipe.run.seed, "grid/real").permutation(len(pictures.images))
+        self._picture(pictures.images[np.sort(real[: len(self.latents)])], self.folder.path / "real.png")
+
+    def line(self, clock: int, stats: dict[str, float]) -> None:
+        self.folder.append_stats({"clock": clock, "seconds": round(self.players.seconds, 3), **stats})
+        for name, value in stats.items():
+            self.board.add_scalar(name, value, clock)
+
+    def grid(self, clock: int) -> None:
+        pictures = self._generate()
+        self._picture(pictures, self.folder.grid_at(clock))
+        self.board.add_image("samples", grid(pictures, self.columns), clock, dataformats="HWC")
+
+    def has_model(self, clock: int) -> bool:
+        """Whether the model folder is that of ``clock``: a kill may fall between a checkpoint and its model."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            return bool(json.loads((self.folder.model / "config.json").read_text(encoding="utf-8"))["clock"] == clock)
+        return False
+
+    def generator(self) -> nn.Module:
+        """The averaged generator of now, ready to sample."""
+        self._generate()
+        return self.players.average.module
+
+    def model(self, folder: Path | None = None) -> None:
+        """The model folder (or another, ``folder``) and the plots, as of now."""
+        pictures, generator = self._generate(), self.generator()
+        config = make_config(
+            self.recipe,
+            self.pictures.schema,
+            clock=self.players.clock,
+            data={
+                "name": Path(self.pictures.source).name,  # a model is shared; where its set lay is nobody's business
+                "count": len(self.pictures.images),
+                "fingerprint": self.pictures.fingerprint,
+            },
+            minutes=self.players.seconds / 60,
+            machine=self.machine,
+        )
+        model = Model(generator, self.pictures.schema, config)
+        preview = grid(pictures[: min(64, len(self.latents))], min(8, self.columns))
+        model.save(folder or self.folder.model, card(config), preview)
+        if folder is not None:
+            return
+        self._plots()
+        self.folder.log.info("saved at %d images, %.0f s", self.players.clock, self.players.seconds)
+
+    def end(self, finished: bool, seconds: float) -> None:
+        frames = sorted(self.folder.grids.glob("*.png"))
+        note = plots.film(frames, self.folder.path / "progress.gif", self.folder.path / "progress.mp4")
+        if note:
+            self.folder.log.info("%s", note)
+        self.board.close()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        word = "finished" if finished else "interrupted"
+        self.folder.log.info("%s at %d images after %.1f s, %s", word, self.players.clock, seconds, now)
+
+    def _plots(self) -> None:
+        # A checkpoint may come before the first line.
+        stats: list[dict[str, Any]] = plots.read_stats(self.folder.stats) if self.folder.stats.exists() else []
+        if not stats:
+            return
+        title = f"{self.recipe.name} on {self.pictures.source}"
+        plots.loss_plot(stats, self.folder.path / "loss.png", title)
+        plots.attribute_plot(stats, self.folder.path / "attributes.png", title)
+
+    def _generate(self) -> np.ndarray:
+        """The averaged generator's pictures of the fixed latents: measured and made once for a grid and a model."""
+        if self._sampled is None or self._sampled[0] != self.players.clock:
+            self._sampled = self.players.clock, self._sample()
+        return self._sampled[1]
+
+    @torch.no_grad()
+    def _sample(self) -> np.ndarray:
+        generator = self.players.average.snapshot(self.recipe, self.calibration_codes)
+        parts = []
+        for start in range(0, len(self.latents), CALIBRATION_BATCH):
+            part = slice(start, start + CALIBRATION_BATCH)
+            codes = None if self.codes is None else self.codes[part].to(self.device)
+            parts.append(to_uint8(generator(self.latents[part].to(self.device), codes)))
+        return np.concatenate(parts)
+
+    def _picture(self, pictures: np.ndarray, path: Any) -> None:
+        sheet = grid(pictures, self.columns)
+        with atomic(path) as temporary:
+            Image.fromarray(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet).save(temporary)

@@ -1,0 +1,68 @@
+"""The order of the data: a function of (seed, images shown), so that a resumed run sees what it would have seen."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kaogan.core.errors import UsageError
+from kaogan.core.images import to_float
+from kaogan.core.rng import numpy_generator
+from kaogan.data import PictureSet
+
+
+class Batch(NamedTuple):
+    images: Tensor
+    """float (N, C, H, W) in [-1, 1]"""
+    labels: Tensor
+    """int64 (N, K), -1 where unknown"""
+
+
+class Batches:
+    """Epochs without end, each a new permutation; a batch may cross from one epoch into the next.
+
+    Raises UsageError when the pictures do not fill one batch.
+    """
+
+    def __init__(self, pictures: PictureSet, batch_size: int, seed: int, flip: bool = False) -> None:
+        if len(pictures.images) < batch_size:
+            raise UsageError(
+                f"{pictures.source} has {len(pictures.images)} usable pictures, fewer than one batch of "
+                f"{batch_size}; add pictures or lower --batch-size"
+            )
+        self.pictures, self.batch_size, self.seed, self.flip = pictures, batch_size, seed, flip
+        self._epoch = -1
+        self._order = np.empty(0, np.int64)
+
+    def at(self, clock: int) -> Batch:
+        """The batch that starts when ``clock`` images have been shown."""
+        where = self._indices(clock)
+        return Batch(to_float(self._read(where, "flip", clock)), torch.from_numpy(self.pictures.labels[where]))
+
+    def extra(self, purpose: str, clock: int, count: int) -> np.ndarray:
+        """Further pictures, uint8 (count, H, W, C), drawn without regard to the epoch."""
+        where = numpy_generator(self.seed, f"data/{purpose}", clock).integers(len(self.pictures.images), size=count)
+        return self._read(where, f"flip/{purpose}", clock)
+
+    def _indices(self, clock: int) -> np.ndarray:
+        total = len(self.pictures.images)
+        parts, position, wanted = [], clock, self.batch_size
+        while wanted:
+            epoch, offset = divmod(position, total)
+            if epoch != self._epoch:
+                self._epoch = epoch
+                self._order = numpy_generator(self.seed, "data/order", epoch).permutation(total)
+            part = self._order[offset : offset + wanted]
+            parts.append(part)
+            position, wanted = position + len(part), wanted - len(part)
+        return np.concatenate(parts)
+
+    def _read(self, where: np.ndarray, purpose: str, clock: int) -> np.ndarray:
+        images = self.pictures.images[where]
+        if self.flip:
+            mirrored = numpy_generator(self.seed, f"data/{purpose}", clock).random(len(where)) < 0.5
+            images[mirrored] = images[mirrored, :, ::-1]
+        return images

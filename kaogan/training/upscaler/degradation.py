@@ -1,0 +1,85 @@
+"""How pictures become small: antialiased bicubic, and the ways in which real small pictures are worse than that."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from kaogan.config.upscale_recipe import Degradation
+from kaogan.core.images import to_float, to_uint8
+
+
+def shrink(images: Tensor, scale: int, mode: str = "bicubic") -> Tensor:
+    """float (N, C, H, W) in [-1, 1] -> (N, C, H / scale, W / scale), antialiased, rounded to the 256 steps of a file.
+
+    ``bicubic`` is Pillow's (a = -0.5); ``bilinear`` antialiased as well, ``area`` the mean of each square.
+    """
+    if mode == "area":
+        small = F.avg_pool2d(images, scale)
+    else:
+        size = (images.shape[2] // scale, images.shape[3] // scale)
+        small = F.interpolate(images, size, mode=mode, antialias=True, align_corners=False)
+    return rounded(small)
+
+
+def rounded(images: Tensor) -> Tensor:
+    return images.clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
+
+
+def spoil(images: Tensor, scale: int, how: Degradation, random: np.random.Generator) -> Tensor:
+    """The same size as ``shrink`` makes of ``images`` (1, 3, H, W), after a chain of faults drawn from ``random``.
+
+    Each fault has a chance of one half: blur, another way to shrink, noise, the blotches and grids of GANs, JPEG.
+    """
+    if random.random() < 0.5:
+        images = blurred(images, scale * random.uniform(*how.blur))
+    mode = ("bilinear", "area")[random.integers(2)] if random.random() < how.plain else "bicubic"
+    small = shrink(images, scale, mode)
+    if random.random() < 0.5:
+        small = small + _normal(random, small.shape) * (random.uniform(*how.noise) / 127.5)
+    if random.random() < 0.5:
+        small = small + blotches(small.shape, random) * (random.uniform(*how.blotches) / 127.5)
+    small = rounded(small)
+    return compressed(small, int(random.uniform(*how.jpeg))) if random.random() < 0.5 else small
+
+
+def blotches(shape: torch.Size | tuple[int, ...], random: np.random.Generator) -> Tensor:
+    """What the upsampling of a GAN leaves: noise of a few px a spot, or a grid of period 2 or 4; about N(0, 1)."""
+    count, channels, high, wide = shape
+    if random.random() < 0.6:
+        step = int(random.integers(2, 5))
+        coarse = _normal(random, (count, channels, -(-high // step), -(-wide // step)))
+        return F.interpolate(coarse, scale_factor=step, mode="bilinear", align_corners=False)[..., :high, :wide]
+    period = int(random.choice((2, 4)))
+    tile = _normal(random, (1, channels, period, period))
+    pattern = tile.repeat(1, 1, -(-high // period), -(-wide // period))[..., :high, :wide]
+    strength = F.interpolate(_normal(random, (count, 1, 3, 3)), (high, wide), mode="bicubic", align_corners=False)
+    return pattern * strength.abs()
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    radius = max(1, round(2.5 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    taps = (taps / taps.sum()).repeat(images.shape[1], 1, 1, 1)
+    padded = F.pad(images, (radius,) * 4, mode="replicate")
+    rows = F.conv2d(padded, taps, groups=images.shape[1])
+    return F.conv2d(rows, taps.transpose(2, 3), groups=images.shape[1])
+
+
+def compressed(images: Tensor, quality: int) -> Tensor:
+    """(N, 3, H, W) as it comes back from JPEG."""
+    pictures = []
+    for picture in to_uint8(images):
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+        pictures.append(np.asarray(Image.open(buffer)))
+    return to_float(np.stack(pictures))
+
+
+def _normal(random: np.random.Generator, shape: torch.Size | tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(random.standard_normal(tuple(shape), np.float32))

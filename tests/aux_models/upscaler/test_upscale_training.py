@@ -1,0 +1,165 @@
+"""Data and training: a function of the seed and the clock, held-out pictures never seen, losses as defined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file
+
+from kaogan.aux_models.upscaler.perceptual_loss import PerceptualDistance
+from kaogan.config import upscale_recipe as recipes
+from kaogan.config.upscale_recipe import UpscaleRecipe
+from kaogan.core.errors import UsageError
+from kaogan.core.images import to_float
+from kaogan.data import PictureSet, load_pictures
+from kaogan.training.upscaler.crops import Crops, split
+from kaogan.training.upscaler.degradation import compressed, shrink, spoil
+from kaogan.training.upscaler.loop import start, train
+from kaogan.training.upscaler.step import Steps, pixel_loss
+
+SMALL = {
+    "generator": {"family": "kao-sr", "widths": [6, 6, 8], "before": [1, 1], "middle": 1, "after": [1, 1], "fine": 4},
+    "crops.size": 64,
+    "crops.low": 8,
+    "crops.avatars": 0,
+    "crops.held_out": 0.3,
+    "training.batch_size": 4,
+    "training.images": 48,
+    "run.stats_every": 8,
+    "run.measure_every": 24,
+    "run.checkpoint_every": 24,
+    "run.precision": "fp32",
+    "optim.lr": 2e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+    return load_pictures(None, image_size=64, avatar_count=24, cache=tmp_path_factory.mktemp("cache"))
+
+
+def small(name: str = "kao-sr", **changes: object) -> UpscaleRecipe:
+    return recipes.load(name, SMALL | {"start_from": ""} | changes)
+
+
+def test_recipes_are_as_published() -> None:
+    srgan = recipes.load("srgan")
+    assert (srgan.losses.pixel, srgan.losses.adversarial, srgan.losses.flip) == ("mse", 0.01, 0.05)
+    assert (srgan.optim.lr, srgan.optim.betas, srgan.training.batch_size) == (1e-3, (0.9, 0.999), 4)
+    assert (srgan.losses.real_label, srgan.losses.fake_label) == ((0.85, 1.0), (0.0, 0.15))
+    assert srgan.losses.start == 2 * 1096 and srgan.training.images == 12 * 1096
+    assert srgan.crops.size == 512 and srgan.generator.scales == (8,)
+
+
+def test_misspelt_and_unfit_settings() -> None:
+    with pytest.raises(UsageError, match=r"unknown key 'crops\.lwo' \(did you mean 'low'"):
+        recipes.load("kao-sr", {"crops.lwo": 3})
+    with pytest.raises(UsageError, match="do not fit into pictures"):
+        small(**{"crops.low": 16})
+    with pytest.raises(UsageError, match=r"generator\.scales has not"):
+        recipes.load("srgan", {"generator.scales": [4]})
+
+
+def test_shrinking_is_pillows_bicubic() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    wanted = np.asarray(Image.fromarray(picture).resize((12, 8), Image.Resampling.BICUBIC)).astype(float)
+    found = (shrink(to_float(picture[None]), 4)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    assert np.abs(found - wanted).max() <= 1.01  # Pillow rounds between its two passes
+    assert np.allclose(found, np.rint(found), atol=1e-3)
+
+
+def test_spoiling_follows_from_the_seed_and_keeps_the_range() -> None:
+    images = torch.rand(1, 3, 64, 64) * 2 - 1
+    how = recipes.Degradation(share=1)
+    results = [spoil(images, 4, how, np.random.default_rng(seed)) for seed in (0, 0, 1, 2, 3)]
+    assert torch.equal(results[0], results[1])
+    assert all(result.shape == (1, 3, 16, 16) and result.abs().max() <= 1 for result in results)
+    assert sum(not torch.equal(result, shrink(images, 4)) for result in results[1:]) >= 3
+    assert (compressed(images, 90) - images).abs().mean() < (compressed(images, 20) - images).abs().mean()
+
+
+def test_look_alikes_stay_on_one_side_and_parts_follow_from_contents(faces: PictureSet) -> None:
+    twins = np.concatenate([faces.images, faces.images[:, :, ::-1]])
+    parts = split(twins, 0.3)
+    held = {int(at) for at in parts.held_out}
+    assert held and all((at + len(faces)) % (2 * len(faces)) in held for at in held)
+    order = np.random.default_rng(0).permutation(len(twins))
+    again = split(twins[order], 0.3)
+    assert {int(order[at]) for at in again.held_out} == held
+    assert len(parts.train) + len(parts.held_out) == len(twins)
+
+
+def test_batches_follow_from_seed_and_clock_and_never_hold_what_is_held_out(faces: PictureSet) -> None:
+    crops, again = Crops(faces, small()), Crops(faces, small())
+    assert torch.equal(crops.at(16).low, again.at(16).low)
+    assert not torch.equal(crops.at(20).high[:, :, :8, :8], crops.at(16).high[:, :, :8, :8])
+    assert {crops.at(4 * k).scale for k in range(30)} == {2, 4, 8}
+    whole = Crops(faces, small(**{"crops.scales": {"8": 1.0}, "crops.flip": False}))
+    seen = torch.cat([whole.at(4 * k).high for k in range(20)])
+    for image in to_float(whole.held_out):
+        assert (seen - image).abs().mean((1, 2, 3)).min() > 0.01
+
+
+def test_pixel_losses_by_hand() -> None:
+    made, wanted = torch.tensor([[1.0, -1.0]]), torch.tensor([[0.0, -1.0]])
+    assert pixel_loss(made, wanted, "mse", 0).item() == pytest.approx(0.125)
+    assert pixel_loss(made, wanted, "l1", 0).item() == pytest.approx(0.25)
+    assert pixel_loss(made, wanted, "charbonnier", 0.1).item() == pytest.approx((0.26**0.5 + 0.1) / 2)
+
+
+def test_distance_is_zero_for_equal_pictures_and_grows_with_blur() -> None:
+    from kaogan.data.avatars import draw_many
+
+    faces = to_float(draw_many(2, 64, seed=3))
+    distance = PerceptualDistance()
+    near, far = (F.interpolate(shrink(faces, s), (64, 64), mode="bicubic", align_corners=False) for s in (2, 8))
+    assert distance(faces, faces).abs().max() < 1e-6
+    assert (distance(near, faces) < distance(far, faces)).all()
+
+
+def test_training_learns_resumes_and_leaves_an_upscaler(faces: PictureSet, tmp_path: Path) -> None:
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    losses: list[float] = []
+    train(small(), faces, straight, on_progress=lambda step: losses.append(step.stats["loss_g"]))
+    train(small(**{"training.images": 24}), faces, broken)
+    outcome = train(small(), faces, broken)
+    assert outcome.finished and outcome.clock == 48
+    one, other = (load_file(folder / "model" / "upscaler.safetensors") for folder in (straight, broken))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert (straight / "grids" / "000000048-x4.png").exists() and "gain" in (straight / "log.txt").read_text()
+    with pytest.raises(UsageError, match=r"optim\.lr was 0.002, now 0.1"):
+        train(small(**{"optim.lr": 0.1}), faces, straight)
+
+
+def test_every_loss_takes_part(faces: PictureSet) -> None:
+    changes = {"losses.perceptual": 0.1, "losses.adversarial": 0.1, "losses.objective": "relativistic",
+               "losses.start": 4, "crops.low": 8, "crops.scales": {"4": 1.0}}  # fmt: skip
+    recipe = small(**changes)
+    learner = start(recipe, torch.device("cpu"))
+    steps, crops = Steps(recipe, learner, torch.device("cpu"), "fp32"), Crops(faces, recipe)
+    assert learner.discriminator is not None
+    before = [p.detach().clone() for p in learner.discriminator.parameters()]
+    steps.step(crops.at(0))
+    assert "adversarial" not in steps.meters.take()  # not yet
+    assert all(torch.equal(a, b) for a, b in zip(before, learner.discriminator.parameters(), strict=True))
+    learner.clock = 4
+    steps.step(crops.at(4))
+    assert {"pixel", "perceptual", "adversarial", "loss_d", "loss_g"} <= set(steps.meters.take())
+    assert not all(torch.equal(a, b) for a, b in zip(before, learner.discriminator.parameters(), strict=True))
+
+
+def test_srgans_labels_are_drawn_in_their_ranges(faces: PictureSet) -> None:
+    recipe = recipes.load("srgan", {"crops.size": 64, "crops.low": 8, "generator.width": 4, "run.device": "cpu"})
+    learner = start(recipe, torch.device("cpu"))
+    steps = Steps(recipe, learner, torch.device("cpu"), "fp32")
+    labels = {side: steps._targets(side, torch.zeros(4000)) for side in ("real", "fake")}
+    for side, (low, high) in {"real": (0.85, 1.0), "fake": (0.0, 0.15)}.items():
+        values = labels[side]
+        assert isinstance(values, torch.Tensor)
+        inside = ((values >= low) & (values <= high)).float().mean().item()
+        assert inside == pytest.approx(0.95, abs=0.02)  # the others are swapped

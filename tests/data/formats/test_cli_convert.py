@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kaogan import cli
+from kaogan.data.formats import formats
+
+
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["kaogan", *map(str, words)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return (int(ended.value.code or 0), *capsys.readouterr())
+
+
+def test_convert(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (faces / "images/broken.png").write_bytes(b"x")
+    out = tmp_path / "x.zip"
+    code, said, _ = call(
+        capsys, monkeypatch, "convert", faces, out, "--to", "stylegan", "--size", 8, "--attributes", "hair, eyes"
+    )
+    assert code == 0 and out.is_file()
+    assert f"7 pictures in {out} (kaogan -> stylegan)" in said
+    assert "unknown label: zeros" in said and "skipped broken.png: not a known kind of picture" in said
+    code, said, _ = call(capsys, monkeypatch, "convert", out, tmp_path / "back", "--to", "flat", "--from", "nested")
+    assert code == 0 and "(nested -> flat)" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--to", "tfrecord"], 2, "unknown format 'tfrecord' (choose from hdf5"),
+        (["--to", "flat", "--from", "acgn"], 2, "did you mean 'acgan'?"),
+        (["--to", "flat", "--from", "acgan"], 1, "holds no tags.pickle"),
+        (["--to", "flat", "--encode", "bmp"], 2, "--encode bmp: keep, png or jpg"),
+        (["--to", "acgan", "--encode", "png"], 2, "this format holds JPEG only"),
+        (["--to", "webdataset", "--shard-size", "0"], 2, "--shard-size 0: at least 1"),
+        ([], 2, "missing option '--to'"),
+    ],
+)
+def test_mistakes(
+    faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    code: int,
+    message: str,
+) -> None:
+    ended, _, error = call(capsys, monkeypatch, "convert", faces, tmp_path / "out", *words)
+    assert ended == code and message in error and error.startswith("kaogan: ") and error.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["faces"]
+
+
+def test_help_names_every_format(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    _, said, _ = call(capsys, monkeypatch, "convert", "--help")
+    assert all(name in said for name in formats())

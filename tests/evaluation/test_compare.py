@@ -1,0 +1,146 @@
+"""``kaogan compare``: one budget, one reference, a page that needs nothing but the run folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kaogan import api
+from kaogan.cli import app
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.images import Pictures
+from kaogan.data.avatars import write_set
+from kaogan.evaluation import compare as comparison
+from kaogan.evaluation import runner as evaluation
+from kaogan.evaluation.compare import Budget, Entry, compare, curve, metric
+from kaogan.evaluation.leaderboard import write_leaderboard
+from kaogan.training import evaluator as in_training
+from kaogan.training import plots
+
+SMALL: dict[str, Any] = {
+    "image_size": 16, "training.batch_size": 8, "generator.width": 4, "discriminator.width": 4,
+    "run.grid_pictures": 4, "run.grid_every": 1000, "run.checkpoint_every": 1000, "run.device": "cpu",
+    "run.precision": "fp32",
+}  # fmt: skip
+
+
+class Quarters:
+    name, label, size, fingerprint = "tagger", "tagger", 12, "q1"
+
+    def __call__(self, pictures: Pictures) -> np.ndarray:
+        n, h, w, _ = pictures.shape
+        return pictures.reshape(n, 2, h // 2, 2, w // 2, 3).mean((2, 4), dtype=np.float64).reshape(n, 12).astype("f4")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in ("film", "loss_plot", "attribute_plot"):
+        monkeypatch.setattr(plots, part, lambda *_: None)
+    monkeypatch.setattr(evaluation, "load_extractor", lambda word, download=False: Quarters())
+    monkeypatch.setattr(in_training, "load_extractor", lambda word: Quarters())
+    monkeypatch.setattr(comparison, "POINTS", 2)
+    monkeypatch.setattr(comparison, "PICTURES_ON_THE_WAY", 64)
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("compared") / "faces", 60, 16)
+
+
+@pytest.fixture
+def run(faces: Path) -> Callable[..., list[Entry]]:
+    def compared(out: Path, *subjects: str, **more: Any) -> list[Entry]:
+        settings: dict[str, Any] = {"budget": Budget(32), "count": 60, "overrides": SMALL} | more
+        return compare(subjects, faces, out, **settings)
+
+    return compared
+
+
+Run = Callable[..., list[Entry]]
+
+
+def test_two_recipes_two_seeds_and_the_page_alone(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    entries = run(out, "dcgan", "wgan-gp", seeds=2)
+    assert [entry.name for entry in entries] == ["dcgan", "wgan-gp"]
+    for entry in entries:
+        assert [path.name for path in entry.runs] == ["seed-0", "seed-1"]
+        assert len({(path / "model/model.safetensors").read_bytes() for path in entry.runs}) == 2
+        lines = [json.loads((path / "metrics.jsonl").read_text()) for path in entry.runs]
+        assert len({line["data"]["fingerprint"] for line in lines}) == 1  # one reference, whatever the seed
+        values = [line["metrics"]["fd/tagger"]["value"] for line in lines]
+        mean = metric(entry.runs, "fd/tagger")
+        assert mean is not None and mean.value == pytest.approx(np.mean(values))
+        assert mean.high - mean.value == pytest.approx(12.706205 * np.std(values, ddof=1) / np.sqrt(2))
+        assert [point.clock for point in curve(entry.runs)] == [16, 32]
+    page = write_leaderboard(entries, out / "leaderboard.html").read_text()
+    assert page.count("data:image/webp;base64,") == 2 and page.count("data:image/png;base64,") == 2
+
+    monkeypatch.setattr(api, "run", None)  # neither trained nor measured again
+    monkeypatch.setattr(comparison, "evaluate_one", None)
+    moved = tmp_path / "moved"
+    shutil.move(out, moved)
+    again = compare([], None, moved, count=60)
+    assert write_leaderboard(again, tmp_path / "again.html").read_text() == page
+
+
+def test_the_same_command_again_only_measures_what_is_missing(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, "dcgan")
+    line = (tmp_path / "dcgan/seed-0/metrics.jsonl").read_text()
+    run(tmp_path, "dcgan")
+    assert (tmp_path / "dcgan/seed-0/metrics.jsonl").read_text() == line
+    run(tmp_path, "dcgan", count=70)
+    assert len((tmp_path / "dcgan/seed-0/metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_run_is_taken_as_it_is(run: Run, faces: Path, tmp_path: Path) -> None:
+    run(tmp_path / "first", "dcgan")
+    finished = tmp_path / "first/dcgan/seed-0"
+    weights = (finished / "model/model.safetensors").read_bytes()
+    entries = compare([str(finished)], faces, tmp_path / "second", count=60)
+    assert (finished / "model/model.safetensors").read_bytes() == weights and entries[0].runs == [finished]
+    other = shutil.copytree(finished, tmp_path / "first/copy/seed-0")
+    names = [entry.name for entry in compare([str(finished), str(other)], faces, tmp_path / "second", count=60)]
+    assert names == ["dcgan/seed-0", "copy/seed-0"]
+
+
+def test_minutes_are_turned_to_images_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = iter([32, 4000])
+    monkeypatch.setattr(comparison, "_in_minutes", lambda *_: next(lengths))
+    for _ in range(2):
+        run(tmp_path, "dcgan", budget=Budget(minutes=0.1))
+        assert comparison.config_of(tmp_path / "dcgan/seed-0")["clock"] == 32
+
+
+def test_other_references_are_warned_of(run: Run, tmp_path: Path) -> None:
+    entries = run(tmp_path, "dcgan", "wgan-gp")
+    path = entries[1].runs[0] / "metrics.jsonl"
+    line = json.loads(path.read_text())
+    line["data"]["fingerprint"] = "other"
+    path.write_text(json.dumps(line) + "\n")
+    page = write_leaderboard(entries, tmp_path / "leaderboard.html").read_text()
+    assert "different real pictures: do not compare" in page
+
+
+def test_mistakes(run: Run, tmp_path: Path) -> None:
+    for words in ((), ("--images", "5", "--minutes", "5")):
+        result = CliRunner().invoke(app, ["compare", "dcgan", "--out", str(tmp_path / "x"), *words])
+        assert isinstance(result.exception, UsageError) and "--images N or --minutes M" in str(result.exception)
+    with pytest.raises(UsageError, match="more than 0"):
+        Budget(minutes=0.0)
+    with pytest.raises(UsageError, match="no runs in"):
+        compare([], None, tmp_path)
+    with pytest.raises(UsageError, match="named twice"):
+        run(tmp_path, "dcgan", "dcgan")
+    with pytest.raises(UsageError, match="unknown recipe"):
+        run(tmp_path, "dcgam")
+    with pytest.raises(KaoganError, match="nothing was measured"):
+        write_leaderboard([Entry("x", [tmp_path])], tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()

@@ -1,0 +1,270 @@
+"""``kaogan evaluate`` from the command line on, with a small extractor in the tagger's place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from kaogan.cli import app
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.images import Pictures
+from kaogan.core.schema import HAIR
+from kaogan.data.avatars import draw_each, write_set
+from kaogan.evaluation import image_sources
+from kaogan.evaluation import runner as evaluation
+from kaogan.evaluation.page import clear_winner, markdown, write_page
+from kaogan.evaluation.runner import evaluate
+from kaogan.metrics import features, reference
+from tests.generate.conftest import tiny_model
+
+SIZE = 16
+
+
+@dataclass
+class Seen:
+    probabilities: dict[str, np.ndarray]
+    features: np.ndarray
+
+
+class SmallTagger:
+    """What a tagger has besides ``predict``."""
+
+    values: ClassVar = {"hair": HAIR}
+
+
+class SmallExtractor:
+    """Mean colours of quarters as features; hair is read off the brightness of the first pixel."""
+
+    name, label, size, fingerprint = "tagger", "tagger", 12, "f1"
+    tagger = SmallTagger()
+    calls = 0
+
+    def predict(self, pictures: Pictures) -> Seen:
+        SmallExtractor.calls += len(pictures)
+        pictures = np.repeat(pictures, 3, -1) if pictures.shape[-1] == 1 else pictures
+        n, h, w, _ = pictures.shape
+        quarters = pictures.reshape(n, 2, h // 2, 2, w // 2, 3).mean((2, 4), dtype=np.float64)
+        hair = np.eye(len(HAIR), dtype=np.float32)[pictures[:, 0, 0, 0] // 20 % len(HAIR)]
+        return Seen({"hair": hair}, quarters.reshape(n, 12).astype(np.float32))
+
+    def __call__(self, pictures: Pictures) -> np.ndarray:
+        return self.predict(pictures).features
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def load(word: str, *, download: bool = False) -> Any:
+        if word == "broken":
+            raise KaoganError("the weights of broken are not here")
+        return SmallExtractor() if word == "tagger" else features.load_extractor(word, download=download)
+
+    monkeypatch.setattr(evaluation, "load_extractor", load)
+    monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "cache"))
+    SmallExtractor.calls = 0
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("real") / "faces"
+    write_set(folder, 120, SIZE, 0)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's folder with a model with attributes."""
+    folder = tmp_path / "run"
+    tiny_model().save(folder / "model")
+    (folder / "recipe.yaml").write_text("name: tiny\n")
+    return folder
+
+
+def test_a_run_is_measured_and_remembers_it(run: Path, faces: Path) -> None:
+    out = CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90"])
+    assert out.exit_code == 0, out.output
+    line = json.loads((run / "metrics.jsonl").read_text())
+    keys = {"fd", "fd_infinite", "kd", "md", "precision", "recall", "density", "coverage", "copies", "accuracy_hair",
+            "diversity"}  # fmt: skip
+    assert {f"{key}/tagger" for key in keys} <= set(line["metrics"])
+    for metric in line["metrics"].values():
+        assert metric["low"] <= metric["value"] <= metric["high"]
+    assert line["clock"] == 5000 and line["count"] == 90 and line["data"]["count"] == 120 and line["seed"] == 0
+    assert line["features"] == {"tagger": "f1"}
+    assert "FD-tagger" in out.output and "120 real pictures" in out.output
+    page = (run / "evaluation.html").read_text()
+    assert page.count("data:image/webp;base64,") == 2 and "confusion" in page
+    assert "<script" not in page and "http" not in page
+    CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90"])
+    first, second = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    assert first["metrics"] == second["metrics"]
+
+
+def test_the_real_side_is_computed_once(run: Path, faces: Path) -> None:
+    settings: dict[str, Any] = {"count": 50, "metrics": ["fid", "kid"]}
+    first = evaluate([run], faces, **settings)[0]
+    assert SmallExtractor.calls == 50 + 120
+    again = evaluate([run], faces, **settings)[0]
+    assert SmallExtractor.calls == 2 * 50 + 120
+    assert {k: r.estimate for k, r in first.rows.items()} == {k: r.estimate for k, r in again.rows.items()}
+    assert {k: r.real for k, r in first.rows.items()} == {k: r.real for k, r in again.rows.items()}
+
+
+def test_other_weights_or_pictures_are_another_entry(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from kaogan.data import load_pictures
+
+    pictures = load_pictures(faces, image_size=SIZE)
+    ours = reference.Reference(pictures)
+    first = ours.measured(SmallExtractor())
+    other = SmallExtractor()
+    other.fingerprint = "f2"
+    assert ours.key(other) != ours.key(SmallExtractor())
+    entry = ours.folder / f"{ours.key(SmallExtractor())}.safetensors"
+    for damage in (b"", entry.read_bytes()[:100], b"x" * 500):
+        entry.write_bytes(damage)
+        assert (ours.measured(SmallExtractor()).features == first.features).all()
+    monkeypatch.setattr(reference, "VERSION", 2)
+    assert ours.key(SmallExtractor()) != entry.stem
+
+
+def test_folders_and_zips_of_other_tools(run: Path, faces: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    others = tmp_path / "others"
+    others.mkdir()
+    with zipfile.ZipFile(tmp_path / "others.zip", "w") as archive:
+        for number, picture in draw_each(60, SIZE, 5):
+            Image.fromarray(picture).save(others / f"{number}.png")
+            archive.write(others / f"{number}.png", f"{number}.png")
+    folder, archive_result, whole = evaluate(
+        [others, tmp_path / "others.zip", faces], faces, metrics=["fid", "precision"]
+    )
+    assert folder.subject.count == 60 and whole.subject.count == 120
+    assert folder.rows["fd/tagger"].estimate == archive_result.rows["fd/tagger"].estimate
+    assert whole.rows["fd/tagger"].estimate.value == pytest.approx(0, abs=1e-9)
+    assert whole.rows["precision/tagger"].estimate.value == 1
+    assert not list(others.glob("metrics*"))
+
+
+def test_accuracy_of_real_labels_is_the_tagger_s(faces: Path) -> None:
+    """A labelled folder is measured like a model that was asked for its labels."""
+    result = evaluate([faces], faces, metrics=["attributes"])[0]
+    row = result.rows["accuracy_hair/tagger"]
+    assert row.estimate.value == pytest.approx(row.real)
+    assert any("eyes" in note for note in result.notes)
+
+
+def test_what_fails_is_noted_and_the_rest_goes_on(run: Path, faces: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for number, picture in draw_each(12, SIZE, 5):
+        Image.fromarray(picture).save(few / f"{number}.png")
+    (few / "broken.png").write_bytes(b"not a picture")
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(few / "large.png")
+    result = evaluate([few], faces, features=["tagger", "broken"])[0]
+    notes = "\n".join([*result.subject.notes, *result.notes])
+    assert "kid (tagger) left out: 13 pictures, at least 20" in notes
+    assert "no extrapolation" in notes and "mixed sizes" in notes and "1 files skipped, first broken.png" in notes
+    assert "no broken features: the weights of broken are not here" in notes
+    assert {"fd/tagger", "precision/tagger", "coverage/tagger"} <= set(result.rows)
+    assert not any(key.startswith("accuracy") for key in result.rows)
+    with pytest.raises(KaoganError, match="broken are not here"):
+        evaluate([few], faces, features=["broken"])
+
+
+def test_mistakes_are_told_in_one_line(run: Path, faces: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown metric 'fidd'.*'fid'"):
+        evaluate([run], faces, metrics=["fidd"])
+    with pytest.raises(UsageError, match="no such model, run"):
+        evaluate([tmp_path / "nowhere"], faces)
+    with pytest.raises(UsageError, match="2 or more"):
+        evaluate([run], faces, count=1)
+    with pytest.raises(UsageError, match="unknown features"):
+        evaluate([run], faces, features=["taggr"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(KaoganError, match="no pictures"):
+        evaluate([tmp_path / "empty"], faces)
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "recipe.yaml").write_text("name: x\n")
+    with pytest.raises(KaoganError, match="no model yet"):
+        evaluate([tmp_path / "half"], faces)
+    one = tmp_path / "one"
+    one.mkdir()
+    Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(one / "a.png")
+    with pytest.raises(KaoganError, match="one picture says nothing"):
+        evaluate([one], faces)
+
+
+def test_pictures_of_a_model_are_a_function_of_seed_and_number(run: Path) -> None:
+    one = image_sources.open_subject(run, 70, seed=3)
+    streamed = np.concatenate(list(one.batches()))
+    assert (one.pictures([5, 69, 5]) == streamed[[5, 69, 5]]).all()
+    shorter = image_sources.open_subject(run, 40, seed=3)
+    assert (np.concatenate(list(shorter.batches())) == streamed[:40]).all()
+    assert (np.concatenate(list(image_sources.open_subject(run, 40, seed=4).batches())) != streamed[:40]).any()
+    assert one.asked.shape == (70, 2)
+
+
+def test_the_model_is_asked_for_what_counts_as_asked(run: Path) -> None:
+    subject = image_sources.open_subject(run, 32)
+    assert isinstance(subject, image_sources.GeneratedPictures)
+    seen = []
+    generate = subject.model.generate
+    subject.model.generate = lambda z, c=None: (seen.append(c), generate(z, c))[1]  # type: ignore[method-assign]
+    list(subject.batches())
+    codes = np.concatenate([c.numpy() for c in seen])
+    assert (codes[:, :12].argmax(1) == subject.asked[:, 0]).all() and (
+        codes[:, 12:].argmax(1) == subject.asked[:, 1]
+    ).all()
+
+
+def test_the_table_names_a_winner_only_when_it_is_clear() -> None:
+    from kaogan.evaluation.rows import Row
+    from kaogan.metrics.stats.estimate import Estimate
+
+    good, bad, near = (Row("x", Estimate(v, v - 1, v + 1)) for v in (1, 9, 2))
+    assert clear_winner([bad, good]) == 1 and clear_winner([good, near]) is None
+    assert clear_winner([good, None]) is None and clear_winner([None, bad, good]) == 2
+    assert clear_winner([Row("x", good.estimate, better="higher"), Row("x", bad.estimate, better="higher")]) == 1
+
+
+def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: Path) -> None:
+    line = {"clock": 1000, "minutes": 0.5, "metrics": {"fd/tagger": {"value": 900, "low": 800, "high": 1000}}}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n{broken\n")
+    from kaogan.evaluation.page import append_lines
+
+    results = evaluate([run, faces], faces, count=60, metrics=["fid"])
+    append_lines(results)
+    page = write_page(results, tmp_path / "page.html").read_text()
+    assert "Along the clock" in page and page.count("data:image/png;base64,") == 1
+    rows = markdown(results).splitlines()
+    assert rows[0].startswith("| | pictures | FD-tagger ↓ | FD∞-tagger ↓ |") and rows[2].startswith("| run | 60 |")
+    assert rows[-1].startswith("| real against real |") and len(rows) == 5
+
+
+def test_what_cannot_be_measured_does_not_stop_the_others(faces: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one"
+    write_set(one, 1, SIZE, 5)
+    (result,) = evaluate([one, faces], faces, metrics=["fid"])
+    assert result.subject.name == "faces" and any("one picture says nothing" in note for note in result.notes)
+    with pytest.raises(KaoganError, match="one picture says nothing"):
+        evaluate([one], faces, metrics=["fid"])
+    with pytest.raises(UsageError, match="no such model"):
+        evaluate([tmp_path / "nothing", faces], faces, metrics=["fid"])
+
+
+def test_attributes_of_what_was_asked_for_nothing(faces: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for number in range(50):
+        Image.fromarray(np.full((SIZE, SIZE, 3), number, np.uint8)).save(plain / f"{number}.png")
+    with pytest.raises(KaoganError, match="nothing was asked for"):
+        evaluate([plain], faces, metrics=["attributes"])

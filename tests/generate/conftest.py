@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from kaogan.config.recipe import Recipe
+from kaogan.core.schema import EYES, HAIR, Attribute, Schema
+from kaogan.generate.model import Model, make_config
+from kaogan.networks import build_generator
+
+SIZE = 16
+SCHEMA = Schema(
+    (
+        Attribute("hair", HAIR, (0.5, 0.5) + (0.0,) * 10),
+        Attribute("eyes", EYES, (0.1,) * 10),
+    )
+)
+
+
+DCGAN = {"family": "dcgan", "width": 4, "attention": [8], "spectral": True}
+
+
+def tiny_model(
+    schema: Schema = SCHEMA,
+    law: str = "normal",
+    channels: int = 3,
+    settings: dict[str, Any] = DCGAN,
+    size: int = SIZE,
+) -> Model:
+    """An untrained network; DCGAN's pictures differ clearly from one another."""
+    recipe = Recipe.model_validate(
+        {
+            "name": "tiny",
+            "summary": "A test.",
+            "source": "nowhere",
+            "image_size": size,
+            "channels": channels,
+            "latent": {"size": 6, "law": law},
+            "generator": settings,
+            "discriminator": {"family": "dcgan", "width": 4},
+        }
+    )
+    torch.manual_seed(0)
+    generator = build_generator(
+        recipe.generator, latent_size=6, attribute_size=schema.size, image_size=size, channels=channels
+    )
+    if settings is DCGAN:
+        with torch.no_grad():
+            generator.last[0].weight.mul_(400)
+    data = {"name": "faces", "count": 1234, "fingerprint": "abc123"}
+    config = make_config(recipe, schema, clock=5000, data=data, minutes=1.5, machine="a laptop")
+    return Model(generator, schema, config)
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def plain() -> Model:
+    return tiny_model(Schema())

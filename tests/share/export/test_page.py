@@ -1,0 +1,185 @@
+"""The page in a real browser: what a visitor does with it, and that nothing but its own server is asked."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kaogan.aux_models.upscaler import load_upscaler
+from kaogan.generate.model import Model
+from tests.share.export.conftest import Site
+
+pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
+
+READY = "html[data-backend]"
+PICTURE = "() => (({ width, height, data }) => [width, height, Array.from(data)])(kaogan.picture())"
+
+
+class Visit:
+    def __init__(self, browser: Any, site: Site, **options: Any):
+        self.site, self.asked, self.complaints = site, [], []  # type: ignore[var-annotated]
+        self.context = browser.new_context(viewport={"width": 390, "height": 844}, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+
+    def open(self, address: str = "") -> None:
+        self.page.goto(self.site.url + address)
+        self.page.wait_for_selector(READY, state="attached")
+
+    def picture(self) -> np.ndarray:
+        """The picture on the stage (H, W, 3), once nothing is at work any more."""
+        self.page.evaluate("async () => void (await kaogan.settled())")
+        width, height, data = self.page.evaluate(PICTURE)
+        return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, page_folder: Path) -> Iterator[Visit]:
+    site = Site(page_folder)
+    visit = Visit(browser, site)
+    visit.open()
+    yield visit
+    visit.context.close()
+    site.close()
+    assert not visit.complaints
+    assert all(url.startswith((site.url, "blob:", "data:")) for url in visit.asked)
+
+
+def wanted(model: Model, seed: int, number: int = 0, **asked: Any) -> np.ndarray:
+    return model.sample(number + 1, seed=seed, **asked)[number].astype(int)
+
+
+def downloaded(page: Any) -> np.ndarray:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download", exact=True).click()
+    assert waiting.value.suggested_filename.endswith(".png")
+    return np.asarray(Image.open(io.BytesIO(Path(waiting.value.path()).read_bytes())).convert("RGB"))
+
+
+def test_a_seed_has_pythons_face(visit: Visit, coded: Model) -> None:
+    for seed, hair, truncation in ((3, "orange", 1.0), (42, "pink", 0.5)):
+        visit.open(f"#seed={seed}&t={truncation}&v.hair={hair}&v.eyes=black")
+        visit.page.wait_for_selector(f"#caption:has-text('Seed {seed} ')")
+        found = visit.picture()
+        right = wanted(coded, seed, truncation=truncation, hair=hair, eyes="black")
+        assert np.abs(found - right).max() <= 2
+        assert np.abs(found - wanted(coded, seed + 1, hair=hair, eyes="black")).max() > 8  # a test that can fail
+
+
+def test_latents_are_pythons(visit: Visit) -> None:
+    from kaogan.core.rng import draw_latents, torch_generator
+
+    cases = [(128, "normal", 1, 0), (100, "normal", 2**40 + 1, 7), (9, "normal", 5, 2), (33, "uniform", 0, 3)]
+    draw = "(cases) => import('./latents.js').then((m) => cases.map((c) => [...m.drawLatents(...c)]))"
+    for case, found in zip(cases, visit.page.evaluate(draw, cases), strict=True):
+        size, law, seed, number = case
+        right = draw_latents(1, size, law, torch_generator(seed, "sample/latent", number))[0]
+        assert np.abs(np.array(found) - right.numpy()).max() < 2e-6, case
+
+
+def test_what_a_visitor_does(visit: Visit, coded: Model) -> None:
+    page = visit.page
+    page.get_by_role("radio", name="white").first.check()
+    page.get_by_role("spinbutton", name="Seed").fill("9")
+    page.keyboard.press("Enter")
+    white = visit.picture()
+    assert np.abs(white - wanted(coded, 9, hair="white", eyes="black", truncation=0.5)).max() <= 2
+
+    # The other way about: another swatch by the keyboard, and back to the same face.
+    page.get_by_role("radio", name="white").first.focus()
+    page.keyboard.press("ArrowLeft")
+    assert np.abs(visit.picture().astype(int) - white).max() > 8
+    page.keyboard.press("ArrowRight")
+    assert (visit.picture() == white).all()
+
+    slider = page.get_by_role("slider", name="Morph")
+    slider.fill("1")
+    end = visit.picture()
+    slider.fill("0.5")
+    middle = visit.picture()
+    assert len({each.tobytes() for each in (white, middle, end)}) == 3
+    slider.fill("0")
+    assert (visit.picture() == white).all()
+
+    page.get_by_role("button", name="New face").click()
+    assert not (visit.picture() == white).all()
+    page.locator("#history button").nth(1).click()  # the one before
+    assert (visit.picture() == white).all()
+    assert "seed=9" in page.url
+
+    page.get_by_label("What to draw").select_option("eyes")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    page.wait_for_selector("#save-grid:enabled")
+    tiles = page.locator("#grid button")
+    assert tiles.count() == 10
+    tiles.nth(9).click()
+    assert np.abs(visit.picture() - wanted(coded, 9, hair="white", eyes="blue", truncation=0.5)).max() <= 2
+
+
+def test_downloads(visit: Visit) -> None:
+    shown = visit.picture()
+
+    def download(size: str) -> np.ndarray:
+        visit.page.get_by_label("Size of the download").select_option(size)
+        return downloaded(visit.page)
+
+    assert (download("original") == shown).all()
+    assert download("enlarged").shape == (512, 512, 3)
+    twice = download("2")  # by the upscaler of the tests, which repeats pixels and inverts them
+    assert np.abs(twice.astype(int) - (255 - shown.repeat(2, 0).repeat(2, 1))).max() <= 1
+
+
+def test_enlarging(visit: Visit, coded: Model) -> None:
+    """On the stage and as a file, what kaogan's own upscaler makes of the face; back to the face itself at the end."""
+    shown = visit.picture()
+    upscaler = load_upscaler("kao-sr", "cpu", "fp32")
+    for scale in (8, 4):
+        visit.page.get_by_role("radio", name=f"×{scale}: {16 * scale} px").check()
+        right = upscaler.upscale(shown[None], scale)[0].astype(int)
+        assert np.abs(visit.picture() - right).max() <= 2 and right.std() > 8
+        assert visit.page.locator("#size").input_value() == str(scale)
+        assert np.abs(downloaded(visit.page) - right).max() <= 2
+    visit.page.get_by_role("slider", name="Morph").fill("0.5")
+    assert visit.picture().shape == (64, 64, 3)
+    visit.page.get_by_role("slider", name="Morph").fill("0")
+    visit.page.get_by_role("radio", name="16 px", exact=True).check()
+    assert (visit.picture() == shown).all() and visit.page.locator("#loading").is_hidden()
+
+
+def test_everything_has_a_name_and_fits_a_phone(visit: Visit) -> None:
+    names = visit.page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, canvas[role], progress, a")].filter(
+            (e) => e.checkVisibility() && !(e.ariaLabel || e.labels?.length || e.innerText?.trim() ||
+                   e.getAttribute("aria-labelledby"))).map((e) => e.outerHTML)"""
+    )
+    assert names == []
+    assert visit.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_without_a_network_after_the_first_visit(browser: Any, page_folder: Path, coded: Model) -> None:
+    site = Site(page_folder)
+    visit = Visit(browser, site)
+    visit.open("#seed=11&v.hair=orange&v.eyes=red")
+    visit.page.evaluate("() => navigator.serviceWorker.ready.then(() => 0)")
+    kept = "async () => (await caches.match('upscaler-8.onnx')) && (await caches.match('upscaler-4.onnx')) && true"
+    visit.page.wait_for_function(kept)
+    site.close()  # no server at all
+    visit.context.set_offline(True)
+    visit.page.reload()
+    visit.page.wait_for_selector(READY, state="attached")
+    face = visit.picture()
+    assert np.abs(face - wanted(coded, 11, hair="orange", eyes="red")).max() <= 2
+    visit.page.get_by_role("radio", name="×8: 128 px").check()
+    right = load_upscaler("kao-sr", "cpu", "fp32").upscale(face[None], 8)[0].astype(int)
+    assert np.abs(visit.picture() - right).max() <= 2
+    visit.context.close()
+    assert not visit.complaints

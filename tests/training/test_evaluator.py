@@ -1,0 +1,167 @@
+"""Measuring while training: recorded, resumable, harmless, and able to stop a run that no longer improves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kaogan.config import recipes
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.images import Pictures
+from kaogan.training import evaluator, loop, plots
+from kaogan.training.evaluator import LEAST, affordable
+from tests.training.conftest import make_pictures
+from tests.training.runs import contents, recipe, stats_of
+
+
+class Quarters:
+    name, label, size, fingerprint = "quarters", "quarters", 12, "q1"
+
+    def __call__(self, pictures: Pictures) -> np.ndarray:
+        n, h, w, _ = pictures.shape
+        return pictures.reshape(n, 2, h // 2, 2, w // 2, 3).mean((2, 4), dtype=np.float64).reshape(n, 12).astype("f4")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(plots, "film", lambda *_: None)
+    monkeypatch.setattr(plots, "loss_plot", lambda *_: None)
+    monkeypatch.setattr(evaluator, "load_extractor", lambda word: Quarters())
+    monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "cache"))
+
+
+def train(out: Path, **overrides: Any) -> loop.Outcome:
+    settings = {"eval.every": 16, "eval.pictures": 64} | overrides
+    return loop.train(recipe(**settings), make_pictures(40), out)
+
+
+def measured(out: Path) -> list[dict[str, float]]:
+    return [line for line in stats_of(out) if "eval/count" in line]
+
+
+def test_values_plot_and_best_model(tmp_path: Path) -> None:
+    train(tmp_path / "run", **{"eval.metrics": ["fid", "kid", "precision"]})
+    lines = measured(tmp_path / "run")
+    assert [line["clock"] for line in lines] == [16, 32, 48]
+    for line in lines:
+        assert line["eval/count"] == 64
+        for key in ("fd", "kd", "precision", "recall"):
+            assert line[f"eval/{key}_low"] <= line[f"eval/{key}"] <= line[f"eval/{key}_high"]
+    best = min(lines, key=lambda line: line["eval/fd"])["clock"]
+    assert json.loads((tmp_path / "run/best/config.json").read_text())["clock"] == best
+    assert all((tmp_path / "run" / f"{key}.png").stat().st_size > 1000 for key in ("fd", "kd", "precision", "recall"))
+    from kaogan.generate.model import load
+
+    assert load(tmp_path / "run/best").sample(2).shape == (2, 16, 16, 3)
+
+
+def test_the_value_is_that_of_the_saved_model_s_weights(tmp_path: Path) -> None:
+    """The averaged weights are measured, not the raw ones."""
+    import torch
+
+    from kaogan.core.images import to_uint8
+    from kaogan.core.rng import draw_latents, torch_generator
+    from kaogan.generate.model import load
+    from kaogan.metrics.fid import frechet_distance
+
+    train(tmp_path / "run", **{"training.images": 32, "training.ema_halflife": 1000.0})
+    model = load(tmp_path / "run/model")
+    latents = draw_latents(64, model.latent_size, model.config["latent"]["law"], torch_generator(0, "eval/latents"))
+    with torch.no_grad():
+        pictures = to_uint8(model.generator(latents, None))
+    expected = frechet_distance(Quarters()(pictures), Quarters()(make_pictures(40).images))
+    assert measured(tmp_path / "run")[-1]["eval/fd"] == pytest.approx(expected, rel=0.02)
+
+
+def test_weights_are_what_they_would_have_been(tmp_path: Path) -> None:
+    train(tmp_path / "with")
+    train(tmp_path / "without", **{"eval.every": 0})
+    assert contents(tmp_path / "with") == contents(tmp_path / "without")
+    assert not (tmp_path / "without/best").exists()
+
+
+def test_a_resumed_run_measures_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the number of pictures was chosen by a stopwatch: it is read from the first line."""
+    train(tmp_path / "whole", **{"training.images": 64})
+    costs = iter([(0.001, 0.0), (0.05, 0.0)])
+    monkeypatch.setattr(evaluator.Evaluation, "_cost", lambda self: next(costs))
+    monkeypatch.setattr(evaluator, "affordable", lambda budget, each, fixed: 64 if each == 0.001 else 999)
+    for images in (16, 40, 64):
+        train(tmp_path / "parts", **{"training.images": images, "eval.pictures": 0, "eval.share": 1})
+    keys = [key for key in measured(tmp_path / "whole")[0] if key.startswith("eval/") or key == "clock"]
+    # The end of each sitting is measured, too.
+    parts = [{k: line[k] for k in keys} for line in measured(tmp_path / "parts") if line["clock"] % 16 == 0]
+    assert parts == [{k: line[k] for k in keys} for line in measured(tmp_path / "whole")]
+    assert contents(tmp_path / "parts")["clock"] == contents(tmp_path / "whole")["clock"]
+
+
+def test_what_takes_more_than_its_share_waits(tmp_path: Path) -> None:
+    train(tmp_path / "dear", **{"training.images": 96, "eval.pictures": 0, "eval.share": 1e-9})
+    assert [line["clock"] for line in measured(tmp_path / "dear")] == [16, 96]
+    assert (tmp_path / "dear/log.txt").read_text().count("left out: those before took") == 4
+    train(tmp_path / "asked", **{"training.images": 96, "eval.share": 1e-9})
+    assert [line["clock"] for line in measured(tmp_path / "asked")] == [16, 32, 48, 64, 80, 96]
+
+
+def test_failures_are_told_once_and_do_not_stop_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(word: str) -> Any:
+        raise KaoganError("the weights are not here")
+
+    monkeypatch.setattr(evaluator, "load_extractor", fail)
+    assert train(tmp_path / "absent").finished
+    log = (tmp_path / "absent/log.txt").read_text()
+    assert log.count("evaluation failed and is off") == 1 and "the weights are not here" in log
+    assert not measured(tmp_path / "absent")
+
+    class Broken(Quarters):
+        def __call__(self, pictures: Pictures) -> np.ndarray:
+            return np.full((len(pictures), 12), np.nan, np.float32)
+
+    monkeypatch.setattr(evaluator, "load_extractor", lambda word: Broken())
+    monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "other"))
+    assert train(tmp_path / "broken").finished
+    assert "are not numbers" in (tmp_path / "broken/log.txt").read_text()
+    assert contents(tmp_path / "broken") == contents(tmp_path / "absent")
+
+
+def test_early_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kaogan.metrics.stats.estimate import Estimate
+
+    values = iter([5.0, 3.0, 4.0, 3.0, 1.0, 2.0, 2.0, 2.0])
+
+    def in_training(*_: Any) -> dict[str, Estimate]:
+        value = next(values)
+        return {"fd": Estimate(value, value - 1, value + 1)}
+
+    monkeypatch.setattr(evaluator, "in_training", in_training)
+    settings: dict[str, Any] = {"training.images": 400, "eval.patience": 2, "eval.every": 8}
+    outcome = train(tmp_path / "run", **settings)
+    assert outcome.finished and outcome.clock == 32  # 5, 3, 4, 3: two without a better one
+    assert json.loads((tmp_path / "run/best/config.json").read_text())["clock"] == 16
+    assert json.loads((tmp_path / "run/model/config.json").read_text())["clock"] == 32
+    assert train(tmp_path / "run", **settings).clock == 32  # the same command finds it at its end
+    outcome = train(tmp_path / "run", **settings | {"eval.patience": 3})
+    assert outcome.clock == 64 and outcome.finished  # 1, then 2, 2, 2
+
+
+@pytest.mark.parametrize(
+    ("budget", "each", "fixed", "expected"),
+    [(10, 0.01, 0, 1000), (12.34, 0.01, 0, 1200), (1, 0.01, 2, LEAST), (1e9, 0.01, 0, 10_000), (5, 0.01, 1, 400)],
+)
+def test_as_many_pictures_as_the_share_allows(budget: float, each: float, fixed: float, expected: int) -> None:
+    count = affordable(budget, each, fixed)
+    assert count == expected
+    assert count == LEAST or fixed + each * count <= budget
+
+
+def test_the_settings() -> None:
+    assert recipes.load("dcgan", {"eval_every": 5000}).eval.every == 5000
+    assert recipes.load("dcgan", {"eval.metrics": "kid"}).eval.metrics == ("kid",)
+    assert recipes.load("dcgan").eval.every == 0
+    for wrong in ({"eval.metrics": ["fidd"]}, {"eval.share": 2}, {"eval.evry": 5}, {"eval.metrics": []}):
+        with pytest.raises(UsageError, match="eval"):
+            recipes.load("dcgan", wrong)
