@@ -2,7 +2,10 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: demo test lint format bench gallery docs clean help
+# PyTorch's own index of builds without CUDA, for machines without an NVIDIA card: they need none of its 3 GB.
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test lint format bench gallery docs package clean help
 
 help:
 	@echo "make demo     install, draw the avatar set, train a conditional GAN on it, sample (about 6 minutes on 2 cores)"
@@ -10,6 +13,7 @@ help:
 	@echo "make bench    measure speed and memory against plain PyTorch loops"
 	@echo "make gallery  make docs/gallery again from the runs in runs/"
 	@echo "make docs     write the site of the documents to docs/_build/html"
+	@echo "make package  build the wheel and the source archive in dist/, and check both"
 
 demo: .venv/.installed
 	$(RUN) kaogan train demo --out runs/demo
@@ -21,16 +25,15 @@ demo: .venv/.installed
 	@echo "          runs/demo/loss.png      the losses"
 	@echo "          runs/demo/progress.gif  the training as a film"
 
-test: .venv/.installed-dev
-	$(RUN) ruff check .
-	$(RUN) ruff format --check .
-	$(RUN) mypy
+test: lint
 	$(RUN) pytest
 
 lint: .venv/.installed-dev
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/hadolint Dockerfile
 
 format: .venv/.installed-dev
 	$(RUN) ruff check --fix .
@@ -45,13 +48,24 @@ gallery: .venv/.installed
 docs: .venv/.installed-dev
 	$(RUN) sphinx -W -q -b html docs docs/_build/html
 
+package: .venv/.installed-dev
+	rm -rf build dist
+	$(RUN) build
+	$(RUN) twine check --strict dist/*
+	.venv/bin/python tools/check_wheel.py dist/*.whl
+
 clean:
-	rm -rf .venv build docs/_build *.egg-info
+	rm -rf .venv build dist docs/_build *.egg-info
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "kaogan needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && ! .venv/bin/python -c 'import torch' 2>/dev/null; then \
+		echo "no NVIDIA card found: installing PyTorch for the CPU"; \
+		$(RUN) pip install -qqq --timeout 10 --retries 1 --index-url $(TORCH_CPU) "$$(.venv/bin/python tools/torch_requirement.py)" \
+		|| echo "that failed: PyTorch comes from the default index, with CUDA's libraries (3 GB more)"; \
+	fi
 	$(RUN) pip install --quiet --editable .
 	touch $@
 

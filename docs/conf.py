@@ -6,7 +6,7 @@ project = "kaogan"
 copyright = "the authors of kaogan, Apache-2.0"
 release = version = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_build", "gallery/models"]
+exclude_patterns = ["_build", "gallery/models", "package.md"]
 root_doc = "index"
 html_theme = "furo"
 html_title = "kaogan"

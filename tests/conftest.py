@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
@@ -39,3 +41,35 @@ def browser() -> Iterator[Any]:
 # A shell starts background jobs with Ctrl-C ignored; the tests of interruptions need it obeyed.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Skips: in CI (KAOGAN_STRICT_SKIPS=1) a test may be skipped only for a reason that tests/allowed_skips.txt lists.
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+_unknown_skips: dict[str, str] = {}
+
+
+def allowed_skips() -> list[str]:
+    """Patterns of the reasons, one a line; lines that start with # are comments."""
+    lines = ALLOWED_SKIPS.read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if not any(fnmatchcase(reason, pattern) for pattern in allowed_skips()):
+            _unknown_skips[report.nodeid] = reason
+
+
+pytest_collectreport = pytest_runtest_logreport
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    in_worker = hasattr(session.config, "workerinput")
+    if _unknown_skips and not in_worker and os.environ.get("KAOGAN_STRICT_SKIPS") == "1":
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for test, reason in _unknown_skips.items():
+        terminalreporter.write_line(f"skipped, and tests/allowed_skips.txt has no line for it: {test}: {reason}")

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -27,7 +28,7 @@ from tools import record_golden as golden  # noqa: E402
 
 FOLDER = golden.GOLDEN / "last_release"
 KEPT = ("recipe.yaml", "data.json", "log.txt", "stats.jsonl", "checkpoints/", "model/")
-COMMON = {
+COMMON: dict[str, Any] = {
     "image_size": 16,
     "latent": {"size": 8, "law": "uniform"},
     "training.images": 16,
@@ -47,7 +48,7 @@ STYLEGAN2_D = {"family": "stylegan2", "channel_base": 64, "channel_max": 4}
 DCGAN = {"family": "dcgan", "width": 4, "max_width": 8}
 KERNEL5 = {"family": "kernel5", "width": 4, "max_width": 4}
 R3GAN = {"family": "r3gan", "channel_base": 32, "channel_max": 4, "blocks": 1}
-FAMILIES = {
+FAMILIES: dict[str, dict[str, Any]] = {
     "dcgan": {"generator": DCGAN, "discriminator": DCGAN},
     "residual": {
         "generator": {"family": "residual", "width": 4, "blocks": 1, "start": 4},
