@@ -14,8 +14,8 @@ from kaogan.training.loop import Outcome
 SIZES: dict[str, dict[str, Any]] = {
     "dcgan": {"width": 4},
     "residual": {"width": 4},
-    "kernel5": {"width": 4, "max_width": 8},
-    "shuffle256": {},
+    "keras_wgan": {"width": 4, "max_width": 8},
+    "starsface_wgan": {},
     "stylegan2": {"channel_base": 128, "channel_max": 8},
     "stylegan3": {"channel_base": 128, "channel_max": 8},
     "r3gan": {"channel_base": 256, "channel_max": 16},
@@ -23,11 +23,11 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 GENERATOR_SIZES: dict[str, dict[str, Any]] = {
     "residual": {"blocks": 2, "start": 4},
-    "shuffle256": {"width": 64},
+    "starsface_wgan": {"width": 64},
     "stylegan2": {"w_dim": 8, "num_layers": 2},
     "stylegan3": {"w_dim": 8},
 }
-DISCRIMINATOR_SIZES: dict[str, dict[str, Any]] = {"residual": {"blocks": 1}, "shuffle256": {"width": 16}}
+DISCRIMINATOR_SIZES: dict[str, dict[str, Any]] = {"residual": {"blocks": 1}, "starsface_wgan": {"width": 16}}
 
 TINY_UPSCALER = KaoSRSettings(widths=(6, 6, 8), before=(1, 1), middle=1, after=(1, 1), fine=4)
 
@@ -36,7 +36,7 @@ def small(name: str, **overrides: Any) -> Recipe:
     """The published recipe ``name`` on 24 avatars of 16 px, batches of 8, everything else as it is."""
     published = recipes.load(name)
     g, d = published.generator.family, published.discriminator.family
-    size = 32 if "shuffle256" in (g, d) else 16
+    size = 32 if "starsface_wgan" in (g, d) else 16
     settings: dict[str, Any] = {
         "image_size": size,
         "training.batch_size": 8,

@@ -55,7 +55,7 @@ COMMON: dict[str, Any] = {
 G, D = "generator.", "discriminator."
 DCGAN = {G + "width": 4, D + "width": 4}
 RESIDUAL = {G + "width": 4, G + "blocks": 2, G + "start": 4, D + "width": 4, D + "blocks": 1}
-KERNEL5 = {G + "width": 4, G + "max_width": 8, D + "width": 4, D + "max_width": 8}
+KERAS_WGAN = {G + "width": 4, G + "max_width": 8, D + "width": 4, D + "max_width": 8}
 STYLEGAN2_D = {D + "channel_base": 128, D + "channel_max": 8}
 STYLEGAN2 = {G + "w_dim": 8, G + "num_layers": 2, G + "channel_base": 128, G + "channel_max": 8, **STYLEGAN2_D}
 STYLEGAN3 = {G + "w_dim": 8, G + "num_layers": 4, G + "channel_base": 128, G + "channel_max": 8, **STYLEGAN2_D}
@@ -73,7 +73,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "bamsgan": ("bamsgan", DCGAN | ATTENTION | MEMORY),
     "dcgan": ("dcgan", DCGAN),
     "demo": ("demo", DCGAN | {"attributes.names": ["auto"]}),
-    "kao": ("kao", PROJECTED | LABELLED | {D + "thaw": 64}),
+    "kao": ("kao", PROJECTED | LABELLED | {D + "unfreeze_at": 64}),
     "r3gan": ("r3gan", R3GAN),
     "r3gan-64": ("r3gan-64", R3GAN),
     "resdcgan": ("resdcgan", RESIDUAL),
@@ -86,14 +86,14 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "stylegan3-r-64": ("stylegan3-r-64", STYLEGAN3),
     "stylegan3-t": ("stylegan3-t", STYLEGAN3),
     "stylegan3-t-64": ("stylegan3-t-64", STYLEGAN3),
-    "wgan-clip": ("wgan-clip", KERNEL5),
+    "wgan-clip": ("wgan-clip", KERAS_WGAN),
     "wgan-gp": ("wgan-gp", DCGAN),
     "wgan-gp-upsample": ("wgan-gp-upsample", DCGAN),
     # What the recipes leave off.
     "size-64": ("dcgan", DCGAN | {"image_size": 64}),
     "grey": ("dcgan", DCGAN | {"channels": 1}),
-    "shuffle256": ("dcgan", {"image_size": 32, "generator": {"family": "shuffle256", "width": 64},
-                             "discriminator": {"family": "shuffle256", "width": 16}}),
+    "starsface_wgan": ("dcgan", {"image_size": 32, "generator": {"family": "starsface_wgan", "width": 64},
+                             "discriminator": {"family": "starsface_wgan", "width": 16}}),
     "blur": ("dcgan", DCGAN | {"extras.blur.ratio": 0.5}),
     "blur-source": ("dcgan", DCGAN | {"extras.blur.ratio": 0.5, "extras.blur.variant": "source"}),
     "memory": ("dcgan", DCGAN | MEMORY | {"extras.memory.fraction": 0.5}),
@@ -113,15 +113,15 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "lsgan": ("dcgan", DCGAN | {"objective.name": "lsgan"}),
     "relativistic": ("dcgan", DCGAN | {"objective.name": "relativistic"}),
     "labels": ("dcgan", DCGAN | {"objective.real_label": [0.8, 1.0], "objective.fake_label": [0.0, 0.2],
-                                 "objective.generator_label": 0.9, "objective.flip": 0.2}),
-    "flip-uniform": ("dcgan", DCGAN | {"data.flip": True, "latent.law": "uniform"}),
+                                 "objective.generator_label": 0.9, "objective.label_flip": 0.2}),
+    "flip-uniform": ("dcgan", DCGAN | {"data.horizontal_flip": True, "latent.distribution": "uniform"}),
     "attributes": ("dcgan", DCGAN | LABELLED | {"attributes.loss": "sigmoid", "attributes.on_fakes": True,
                                                 "attributes.uniform": True}),
     "merge": ("dcgan", DCGAN | {"attributes.names": ["hair"], "attributes.merge": {"hair": {
         "dark": ["black", "brown"], "warm": ["red", "orange", "pink"]}}}),
-    "schedule": ("dcgan", DCGAN | {"optim.schedule.law": "cosine", "optim.schedule.images": 80,
+    "schedule": ("dcgan", DCGAN | {"optim.schedule.type": "cosine", "optim.schedule.images": 80,
                                    "optim.schedule.final": 0.25, "optim.schedule.wave": True}),
-    "exponential": ("dcgan", DCGAN | {"optim.schedule.law": "exponential", "optim.schedule.images": 80,
+    "exponential": ("dcgan", DCGAN | {"optim.schedule.type": "exponential", "optim.schedule.images": 80,
                                       "optim.schedule.final": 0.1, "training.ema_halflife": 0}),
     "rmsprop": ("dcgan", DCGAN | {"optim.name": "rmsprop", "optim.momentum": 0.5}),
     "sgd": ("dcgan", DCGAN | {"optim.name": "sgd", "optim.momentum": 0.9, "optim.generator.lr": 1e-3}),
@@ -129,8 +129,8 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "all": ("dcgan", DCGAN | MEMORY | LABELLED | {
         "extras.blur.ratio": 0.25, "extras.memory.fraction": 0.25, "penalties.gradient_penalty.weight": 1.0,
         "penalties.r1.weight": 0.1, "penalties.r2.weight": 0.1, "extras.noise.amount": 0.1, "extras.pull.weight": 1.0,
-        "attributes.on_fakes": True, "objective.flip": 0.1}),
-    "projected-frozen": ("kao", PROJECTED | {D + "thaw": None, D + "patches": 4, "attributes.names": []}),
+        "attributes.on_fakes": True, "objective.label_flip": 0.1}),
+    "projected-frozen": ("kao", PROJECTED | {D + "unfreeze_at": None, D + "patches": 4, "attributes.names": []}),
     "bf16": ("dcgan", DCGAN | {"run.precision": "bf16", "penalties.r1.weight": 1.0}),
     "bf16-r3gan": ("r3gan-64", R3GAN | {"run.precision": "bf16"}),
 }  # fmt: skip

@@ -37,7 +37,7 @@ class Section(BaseModel):
 
 class Latent(Section):
     size: int = Field(128, ge=1, le=65536, description="length of the latent vector z")
-    law: Literal["normal", "uniform"] = Field("normal", description="N(0, 1) or U(-1, 1)")
+    distribution: Literal["normal", "uniform"] = Field("normal", description="N(0, 1) or U(-1, 1)")
 
 
 class Objective(Section):
@@ -48,7 +48,7 @@ class Objective(Section):
     real_label: Range = Field((1.0, 1.0), description="label of real pictures, drawn from this range per picture")
     fake_label: Range = Field((0.0, 0.0), description="label of generated pictures in the discriminator's step")
     generator_label: Range = Field((1.0, 1.0), description="label that the generator wants for its pictures")
-    flip: Fraction = Field(0.0, description="share of pictures whose real and fake labels are swapped")
+    label_flip: Fraction = Field(0.0, description="share of pictures whose real and fake labels are swapped")
 
     @model_validator(mode="after")
     def _labels_are_probabilities(self) -> Objective:
@@ -178,7 +178,7 @@ class Attributes(Section):
 
 
 class Schedule(Section):
-    law: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    type: Literal["constant", "linear", "cosine", "exponential"] = "constant"
     images: Images = Field(1_000_000, description="images over which the learning rate falls to final x lr")
     final: Fraction = Field(0.0, description="the share of the learning rate that is left then")
     wave: bool = Field(False, description="cosine only: rise and fall again for ever instead of staying at the end")
@@ -186,13 +186,13 @@ class Schedule(Section):
     def factor(self, clock: int) -> float:
         """The factor on the learning rate at ``clock`` images shown."""
         time = clock / self.images
-        if self.law == "constant":
+        if self.type == "constant":
             return 1.0
-        if self.law == "exponential":
+        if self.type == "exponential":
             return self.final**time
-        if not (self.wave and self.law == "cosine"):
+        if not (self.wave and self.type == "cosine"):
             time = min(time, 1.0)
-        fall = (1 - math.cos(math.pi * time)) / 2 if self.law == "cosine" else time
+        fall = (1 - math.cos(math.pi * time)) / 2 if self.type == "cosine" else time
         return 1 + (self.final - 1) * fall
 
 
@@ -246,7 +246,7 @@ class Training(Section):
 
 
 class Data(Section):
-    flip: bool = Field(False, description="mirror half of the pictures")
+    horizontal_flip: bool = Field(False, description="mirror half of the pictures")
     avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
 
 

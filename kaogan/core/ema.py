@@ -56,7 +56,7 @@ class MovingAverage:
         device = next(self.module.parameters()).device
         total = CALIBRATION_BATCHES * CALIBRATION_BATCH
         latents = draw_latents(
-            total, recipe.latent.size, recipe.latent.law, torch_generator(recipe.run.seed, "calibrate")
+            total, recipe.latent.size, recipe.latent.distribution, torch_generator(recipe.run.seed, "calibrate")
         )
         for start in range(0, total, CALIBRATION_BATCH):
             part = slice(start, start + CALIBRATION_BATCH)

@@ -27,8 +27,8 @@ def numpy_generator(seed: int, purpose: str, clock: int = 0) -> np.random.Genera
     return np.random.default_rng(seed_for(seed, purpose, clock))
 
 
-def draw_latents(count: int, size: int, law: str, generator: torch.Generator) -> Tensor:
+def draw_latents(count: int, size: int, distribution: str, generator: torch.Generator) -> Tensor:
     """Latents (count, size): ``normal`` is N(0, 1), ``uniform`` is U(-1, 1)."""
-    if law == "uniform":
+    if distribution == "uniform":
         return torch.rand(count, size, generator=generator) * 2 - 1
     return torch.randn(count, size, generator=generator)

@@ -133,7 +133,7 @@ class Model:
         truncates. Raises UsageError unless truncation is a number >= 0.
         """
         check_truncation(truncation)
-        law = self.config["latent"]["law"]
+        law = self.config["latent"]["distribution"]
         drawn = [
             draw_latents(1, self.latent_size, law, torch_generator(seed, "sample/latent", number))
             for number in range(start, start + count)

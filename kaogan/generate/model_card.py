@@ -98,7 +98,7 @@ def _facts(config: Mapping[str, Any], recipe: str) -> str:
         "minutes trained": f"{config.get('minutes', 0):,.1f}",
         "machine": _line(config.get("machine", "")),
         "generator": _line(config["generator"].get("family", "")),
-        "latent": f"{latent['size']} numbers, {latent['law']}",
+        "latent": f"{latent['size']} numbers, {latent['distribution']}",
     }
     lines = [f"| {name} | {value.replace('|', '/')} |" for name, value in rows.items() if value]
     return "\n".join(["## How it was made", "", "| | |", "|---|---|", *lines])

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kaogan.config.recipe import Latent
+from kaogan.config.renamed import rename_settings
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.generate.model_card import FORMAT
@@ -95,6 +96,7 @@ def parse_config(text: str, path: Path) -> dict[str, Any]:
         raise KaoganError(
             f"{path} was written by a newer kaogan ({written}, format {version}); upgrade kaogan to read it"
         )
+    config = rename_settings(config, str(path))
     try:
         _Config.model_validate(config)
     except ValidationError as error:

@@ -20,10 +20,10 @@ from kaogan.networks.dcgan import (
     DCGANGeneratorSettings,
 )
 from kaogan.networks.keras_wgan import (
-    Kernel5Discriminator,
-    Kernel5DiscriminatorSettings,
-    Kernel5Generator,
-    Kernel5GeneratorSettings,
+    KerasWGANDiscriminator,
+    KerasWGANDiscriminatorSettings,
+    KerasWGANGenerator,
+    KerasWGANGeneratorSettings,
 )
 from kaogan.networks.projected import ProjectedDiscriminator, ProjectedDiscriminatorSettings
 from kaogan.networks.r3gan import (
@@ -40,10 +40,10 @@ from kaogan.networks.residual import (
     ResidualGeneratorSettings,
 )
 from kaogan.networks.starsface_wgan import (
-    Shuffle256Discriminator,
-    Shuffle256DiscriminatorSettings,
-    Shuffle256Generator,
-    Shuffle256GeneratorSettings,
+    StarsFaceWGANDiscriminator,
+    StarsFaceWGANDiscriminatorSettings,
+    StarsFaceWGANGenerator,
+    StarsFaceWGANGeneratorSettings,
 )
 from kaogan.networks.stylegan import (
     StyleGAN2Discriminator,
@@ -67,8 +67,8 @@ __all__ = [
 GeneratorSettings = Annotated[
     DCGANGeneratorSettings
     | ResidualGeneratorSettings
-    | Kernel5GeneratorSettings
-    | Shuffle256GeneratorSettings
+    | KerasWGANGeneratorSettings
+    | StarsFaceWGANGeneratorSettings
     | StyleGAN2GeneratorSettings
     | StyleGAN3GeneratorSettings
     | R3GANGeneratorSettings,
@@ -77,8 +77,8 @@ GeneratorSettings = Annotated[
 DiscriminatorSettings = Annotated[
     DCGANDiscriminatorSettings
     | ResidualDiscriminatorSettings
-    | Kernel5DiscriminatorSettings
-    | Shuffle256DiscriminatorSettings
+    | KerasWGANDiscriminatorSettings
+    | StarsFaceWGANDiscriminatorSettings
     | StyleGAN2DiscriminatorSettings
     | R3GANDiscriminatorSettings
     | ProjectedDiscriminatorSettings,
@@ -88,8 +88,8 @@ DiscriminatorSettings = Annotated[
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DCGANGenerator,
     "residual": ResidualGenerator,
-    "kernel5": Kernel5Generator,
-    "shuffle256": Shuffle256Generator,
+    "keras_wgan": KerasWGANGenerator,
+    "starsface_wgan": StarsFaceWGANGenerator,
     "stylegan2": StyleGAN2Generator,
     "stylegan3": StyleGAN3Generator,
     "r3gan": R3GANGenerator,
@@ -97,8 +97,8 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DCGANDiscriminator,
     "residual": ResidualDiscriminator,
-    "kernel5": Kernel5Discriminator,
-    "shuffle256": Shuffle256Discriminator,
+    "keras_wgan": KerasWGANDiscriminator,
+    "starsface_wgan": StarsFaceWGANDiscriminator,
     "stylegan2": StyleGAN2Discriminator,
     "r3gan": R3GANDiscriminator,
     "projected": ProjectedDiscriminator,

@@ -16,7 +16,7 @@ STARTS = (4, 5, 6, 7)  # the source halves a side for as long as it is above 7
 
 
 class _Shared(Settings):
-    family: Literal["kernel5"] = Field("kernel5", description="the family of networks")
+    family: Literal["keras_wgan"] = Field("keras_wgan", description="the family of networks")
     width: int = Field(32, ge=1, le=1024, description="channels of the map next to the picture; deeper maps double")
     max_width: int = Field(512, ge=1, le=8192, description="no map has more channels than this")
     init: Init = Field("glorot", description="initial weights: glorot uniform, dcgan N(0, 0.02) or pytorch")
@@ -26,13 +26,13 @@ class _Shared(Settings):
         return [min(self.width << i, self.max_width) for i in range(stages + 1)]
 
 
-class Kernel5GeneratorSettings(_Shared):
+class KerasWGANGeneratorSettings(_Shared):
     """The generator of the Keras WGAN."""
 
     norm_eps: float = Field(1e-3, gt=0, le=1, description="epsilon of the batch norm")
 
 
-class Kernel5DiscriminatorSettings(_Shared):
+class KerasWGANDiscriminatorSettings(_Shared):
     """The critic of the Keras WGAN."""
 
     slope: float = Field(0.2, ge=0, lt=1, description="negative slope of the leaky ReLUs")
@@ -67,7 +67,7 @@ class SameConvTranspose(nn.ConvTranspose2d):
         return x if self.stride == (1, 1) else x[..., :-1, :-1]
 
 
-class Kernel5Generator(nn.Module):
+class KerasWGANGenerator(nn.Module):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1], S = 4, 5, 6 or 7 times 2ⁿ, else UsageError.
 
     One stage a doubling and two at full size, whatever S is, as in the source.
@@ -75,7 +75,7 @@ class Kernel5Generator(nn.Module):
 
     def __init__(
         self,
-        settings: Kernel5GeneratorSettings,
+        settings: KerasWGANGeneratorSettings,
         *,
         latent_size: int,
         attribute_size: int,
@@ -84,7 +84,7 @@ class Kernel5Generator(nn.Module):
     ):
         super().__init__()
         self.attribute_size = attribute_size
-        start, stages = doublings("kernel5", image_size, STARTS)
+        start, stages = doublings("keras_wgan", image_size, STARTS)
         widths = [*settings.widths(stages)[::-1], channels]
         before = widths[0]
         self.shape = (before, start, start)
@@ -102,18 +102,23 @@ class Kernel5Generator(nn.Module):
         return picture(self.body(x) / 2)  # tanh(x/2) = 2·sigmoid(x) − 1: the source's sigmoid, moved to [-1, 1]
 
 
-class Kernel5Discriminator(nn.Module):
+class KerasWGANDiscriminator(nn.Module):
     """images (N, C, S, S) in [-1, 1] -> Judgement. Raises UsageError for an S that is not 4, 5, 6 or 7 times 2ⁿ.
 
     The strides go on down to the smallest map at every size; the source's stop early from 128 px on.
     """
 
     def __init__(
-        self, settings: Kernel5DiscriminatorSettings, *, attribute_sizes: Sequence[int], image_size: int, channels: int
+        self,
+        settings: KerasWGANDiscriminatorSettings,
+        *,
+        attribute_sizes: Sequence[int],
+        image_size: int,
+        channels: int,
     ):
         super().__init__()
         s = settings
-        start, stages = doublings("kernel5", image_size, STARTS)
+        start, stages = doublings("keras_wgan", image_size, STARTS)
         # Not in place on the picture, which belongs to the caller.
         trunk: list[nn.Module] = [nn.LeakyReLU(s.slope)] if s.input_activation else []
         before = channels

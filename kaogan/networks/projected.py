@@ -2,7 +2,7 @@
 
 The tagger knows already what faces are made of. It stays as it is, at least at first; small networks on its maps of 32,
 16, 8 and 4 px tell real from fake, and one on the pixels, where it is asked for, watches over textures that the tagger
-overlooks. Unlike the paper's, the tagger can learn too once the generator has learnt from it what it knows (``thaw``).
+overlooks. Unlike the paper's, the tagger can learn too once the generator has learnt from it what it knows (``unfreeze_at``).
 
 Unlike the paper, the maps are not mixed at random before the heads see them: here that made worse pictures
 (docs/recipes/kao.md). The norms of the heads matter: without them real and fake hardly differ in the scores.
@@ -37,7 +37,7 @@ class ProjectedDiscriminatorSettings(Settings):
     patches: int = Field(
         0, ge=0, le=4096, description="width of a further head that looks at patches of pixels; 0: none"
     )
-    thaw: int | None = Field(
+    unfreeze_at: int | None = Field(
         None, ge=0, description="images after which the tagger's weights learn too, all at a quarter of lr; null: never"
     )
     norm: Literal["batch", "none"] = Field("batch", description="normalisation of the heads' maps")
@@ -61,8 +61,8 @@ class ProjectedDiscriminator(nn.Module):
         super().__init__()
         s = settings
         doublings("projected", image_size)
-        self.thaw = s.thaw
-        self.tagger = frozen_tagger() if s.thaw is None else learning_tagger()
+        self.unfreeze_at = s.unfreeze_at
+        self.tagger = frozen_tagger() if s.unfreeze_at is None else learning_tagger()
         widths = self.tagger.architecture.widths
         heads = [Head(width, IMAGE_SIZE >> (stage + 1), s) for stage, width in enumerate(widths)]
         self.heads = nn.ModuleList(heads)
@@ -81,8 +81,8 @@ class ProjectedDiscriminator(nn.Module):
         return judge(torch.cat(scores, 1), logits)
 
     def pace(self, clock: int) -> float:
-        """The share of the learning rate at ``clock`` images; from the thaw on the tagger's weights learn."""
-        learning = self.thaw is not None and clock >= self.thaw
+        """The share of the learning rate at ``clock`` images; from ``unfreeze_at`` on the tagger's weights learn."""
+        learning = self.unfreeze_at is not None and clock >= self.unfreeze_at
         self.tagger.requires_grad_(learning)
         return THAWED if learning else 1.0
 

@@ -15,19 +15,19 @@ FEWEST, LARGEST = 3, 256  # the last stages alone enlarge 4 px to 32; beyond 256
 
 
 class _Shared(Settings):
-    family: Literal["shuffle256"] = Field("shuffle256", description="the family of networks")
+    family: Literal["starsface_wgan"] = Field("starsface_wgan", description="the family of networks")
     norm: Norm = Field("batch", description="normalisation; a critic under a gradient penalty wants another than batch")
     norm_eps: float = Field(1e-5, gt=0, le=1, description="epsilon of the normalisation")
     init: Init = Field("pytorch", description="initial weights: pytorch, dcgan N(0, 0.02) or glorot")
 
 
-class Shuffle256GeneratorSettings(_Shared):
+class StarsFaceWGANGeneratorSettings(_Shared):
     """The generator of WGAN256."""
 
     width: int = Field(1024, ge=64, le=8192, multiple_of=64, description="channels of the first map; each later a 4th")
 
 
-class Shuffle256DiscriminatorSettings(_Shared):
+class StarsFaceWGANDiscriminatorSettings(_Shared):
     """The critic of WGAN256."""
 
     width: int = Field(256, ge=1, le=4096, description="channels of the first map; each later one half")
@@ -83,7 +83,7 @@ class QuarterBlock(nn.Module):
         return self.act(x + self.body(x))
 
 
-class Shuffle256Generator(nn.Module):
+class StarsFaceWGANGenerator(nn.Module):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1], S = 32, 64, 128 or 256, else UsageError.
 
     The published network is that of 256 px; a smaller one has fewer of the blocks at the start.
@@ -91,7 +91,7 @@ class Shuffle256Generator(nn.Module):
 
     def __init__(
         self,
-        settings: Shuffle256GeneratorSettings,
+        settings: StarsFaceWGANGeneratorSettings,
         *,
         latent_size: int,
         attribute_size: int,
@@ -100,7 +100,7 @@ class Shuffle256Generator(nn.Module):
     ):
         super().__init__()
         s, self.attribute_size = settings, attribute_size
-        size, stages = doublings("shuffle256", image_size, fewest=FEWEST, largest=LARGEST)
+        size, stages = doublings("starsface_wgan", image_size, fewest=FEWEST, largest=LARGEST)
         width = s.width
         body: list[nn.Module] = [
             nn.ConvTranspose2d(latent_size + attribute_size, width, size),
@@ -123,12 +123,12 @@ class Shuffle256Generator(nn.Module):
         return picture(self.body(condition(latents, attributes, self.attribute_size)[:, :, None, None]))
 
 
-class Shuffle256Discriminator(nn.Module):
+class StarsFaceWGANDiscriminator(nn.Module):
     """images (N, C, S, S) in [-1, 1] -> Judgement. Raises UsageError for an S that is not 32, 64, 128 or 256."""
 
     def __init__(
         self,
-        settings: Shuffle256DiscriminatorSettings,
+        settings: StarsFaceWGANDiscriminatorSettings,
         *,
         attribute_sizes: Sequence[int],
         image_size: int,
@@ -136,7 +136,7 @@ class Shuffle256Discriminator(nn.Module):
     ):
         super().__init__()
         s = settings
-        doublings("shuffle256", image_size, fewest=FEWEST, largest=LARGEST)
+        doublings("starsface_wgan", image_size, fewest=FEWEST, largest=LARGEST)
         width, size = s.width, image_size // 2
         trunk: list[nn.Module] = [
             nn.Conv2d(channels, width, 4, 2, 1),

@@ -114,7 +114,7 @@ def _step(model: Model, point: Point, face: Face) -> Point:
     percent, number = face.steps[-1]
     generator = torch_generator(face.seed, f"studio/{replace(face, steps=face.steps[:-1])}/{percent}", number)
     other = draw_latents(1, model.latent_size, "normal", generator)[0]
-    uniform = model.config["latent"]["law"] == "uniform"
+    uniform = model.config["latent"]["distribution"] == "uniform"
     z = torch.erfinv(point.z.clamp(-1 + 1e-6, 1 - 1e-6)) * math.sqrt(2) if uniform else point.z
     angle = percent / 100 * math.pi / 2
     z = z * math.cos(angle) + other * math.sin(angle)

@@ -36,7 +36,7 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
     device = choose_device(recipe.run.device)
     precision = choose_precision(recipe.run.precision, device)
     players = build_players(recipe, pictures.schema, device, precision)
-    batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.flip)
+    batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip)
     steps = Steps(recipe, pictures.schema, players, batches, device, precision)
     began = 0.0
     for number in range(1 + rounds):

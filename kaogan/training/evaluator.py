@@ -169,7 +169,9 @@ class Evaluation:
         assert self.extractor is not None
         recipe, seed, device = self.recipe, self.recipe.run.seed, self.souvenirs.device
         generator = self.souvenirs.generator()
-        latents = draw_latents(count, recipe.latent.size, recipe.latent.law, torch_generator(seed, "eval/latents"))
+        latents = draw_latents(
+            count, recipe.latent.size, recipe.latent.distribution, torch_generator(seed, "eval/latents")
+        )
         schema = self.souvenirs.pictures.schema
         codes = schema.encode(schema.sample(count, torch_generator(seed, "eval/labels"))) if schema else None
 

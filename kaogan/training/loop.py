@@ -69,7 +69,7 @@ def train(
     device = choose_device(run.device)
     precision = choose_precision(run.precision, device)
     players = build_players(recipe, pictures.schema, device, precision)
-    batches = Batches(pictures, settings.batch_size, run.seed, recipe.data.flip)
+    batches = Batches(pictures, settings.batch_size, run.seed, recipe.data.horizontal_flip)
     steps = Steps(recipe, pictures.schema, players, batches, device, precision)
     folder = RunFolder(out)
     try:

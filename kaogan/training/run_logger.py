@@ -39,7 +39,9 @@ class Souvenirs:
         self.folder, self.recipe, self.pictures, self.players, self.device = folder, recipe, pictures, players, device
         seed, count = recipe.run.seed, recipe.run.grid_pictures
         schema = pictures.schema
-        self.latents = draw_latents(count, recipe.latent.size, recipe.latent.law, torch_generator(seed, "grid/latents"))
+        self.latents = draw_latents(
+            count, recipe.latent.size, recipe.latent.distribution, torch_generator(seed, "grid/latents")
+        )
         self.codes = schema.encode(schema.sample(count, torch_generator(seed, "grid/labels"))) if schema else None
         calibration = schema.sample(
             CALIBRATION_BATCH * CALIBRATION_BATCHES,

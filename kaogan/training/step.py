@@ -236,7 +236,7 @@ class Steps:
     def _ask(self, purpose: str, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Latents (count, Z), labels (count, K) and their codes (count, A), if any, for a purpose of this step."""
         recipe, random = self.recipe, self._random(f"latents/{purpose}")
-        latents = draw_latents(count, recipe.latent.size, recipe.latent.law, random).to(self.device)
+        latents = draw_latents(count, recipe.latent.size, recipe.latent.distribution, random).to(self.device)
         labels = self.schema.sample(count, random, uniform=recipe.attributes.uniform)
         return latents, labels, self.schema.encode(labels).to(self.device) if self.schema else None
 
@@ -267,7 +267,7 @@ class Steps:
 
     def _targets(self, side: str, span: tuple[float, float], count: int) -> Tensor | float:
         """Labels: one number when all are alike, else (count,)."""
-        (low, high), flip = span, 0.0 if side == "generator" else self.recipe.objective.flip
+        (low, high), flip = span, 0.0 if side == "generator" else self.recipe.objective.label_flip
         if low == high and not flip:
             return low
         random = self._random(f"labels/{side}")

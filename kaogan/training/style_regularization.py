@@ -21,7 +21,7 @@ def draw_styles(
     mixing = recipe.extras.style_mixing
     if mixing and generator.num_ws > 1 and float(torch.rand([], generator=random)) < mixing:
         cutoff = int(torch.randint(1, generator.num_ws, [], generator=random))
-        others = draw_latents(len(latents), recipe.latent.size, recipe.latent.law, random).to(latents.device)
+        others = draw_latents(len(latents), recipe.latent.size, recipe.latent.distribution, random).to(latents.device)
         styles = torch.cat([styles[:, :cutoff], generator.styles(others, codes)[:, cutoff:]], 1)
     return styles
 

@@ -46,9 +46,9 @@ def test_changes_are_refused_unless_allowed(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_order_of_the_words_does_not_matter(run: Run, tmp_path: Path) -> None:
-    assert run("train", "--optim.lr", "0.5", *TINY, "dcgan", "--data.flip=true", "--dry-run").code == 0
-    said = run("train", "--optim.lr=0.5", "--data.flip", "true", "dcgan", "--dry-run", *TINY)
-    assert "lr: 0.5\n" in said.out and "flip: true\n" in said.out
+    assert run("train", "--optim.lr", "0.5", *TINY, "dcgan", "--data.horizontal_flip=true", "--dry-run").code == 0
+    said = run("train", "--optim.lr=0.5", "--data.horizontal_flip", "true", "dcgan", "--dry-run", *TINY)
+    assert "lr: 0.5\n" in said.out and "horizontal_flip: true\n" in said.out
     (tmp_path / "my recipe.yaml").write_text(recipes.text("sagan").replace("name: sagan\n", ""))
     said = run(
         "train", "--recipe", "my recipe.yaml", "--optim.lr", "0.5", "--training.n-critic", "3", *TINY, "--dry-run"

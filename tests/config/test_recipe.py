@@ -14,7 +14,7 @@ from kaogan.config import recipes
 from kaogan.config.recipe import Recipe, Schedule
 from kaogan.core.errors import KaoganError, UsageError
 
-FAMILIES = ("dcgan", "residual", "kernel5", "shuffle256", "stylegan2", "r3gan")
+FAMILIES = ("dcgan", "residual", "keras_wgan", "starsface_wgan", "stylegan2", "r3gan")
 
 
 def spelt(value: Any) -> str:
@@ -61,14 +61,14 @@ def test_one_map_size_stands_for_a_list_of_one() -> None:
 def changed(value: Any, key: str) -> Any:
     """Another valid value of the same leaf."""
     special = {
-        "name": "other", "generator.family": "kernel5", "discriminator.family": "kernel5", "latent.law": "uniform",
+        "name": "other", "generator.family": "keras_wgan", "discriminator.family": "keras_wgan", "latent.distribution": "uniform",
         "objective.name": "hinge", "objective.real_label": [0.5, 0.75], "objective.fake_label": [0.25, 0.5],
         "objective.generator_label": [0.5, 0.5], "extras.blur.kernel": 7, "extras.blur.high": 300.0,
         "extras.blur.variant": "source",
         "extras.augment.name": "ada", "extras.augment.groups": ["filter"], "extras.augment.policy": ["cutout"],
         "extras.pull.power": 2, "attributes.names": ["hair"], "attributes.loss": "sigmoid", "attributes.merge": {},
         "optim.name": "sgd", "optim.betas": [0.25, 0.5], "optim.generator.betas": [0.25, 0.5],
-        "optim.discriminator.betas": [0.25, 0.5], "optim.schedule.law": "linear", "run.device": "cuda:1",
+        "optim.discriminator.betas": [0.25, 0.5], "optim.schedule.type": "linear", "run.device": "cuda:1",
         "run.precision": "fp16", "channels": 1, "generator.upsample": "nearest", "generator.activation": "leaky",
         "generator.norm": "layer", "generator.init": "glorot", "generator.attention": [8], "generator.max_width": 99,
         "discriminator.norm": "layer", "discriminator.init": "glorot", "discriminator.attention": [8],
@@ -132,9 +132,9 @@ def test_every_leaf_acts_alone() -> None:
         ({"image_size": 2}, ["'image_size'"]),
         ({"channels": 2}, ["'channels'", "1 or 3"]),
         ({"latent.size": 0}, ["'latent.size'"]),
-        ({"latent.law": "cauchy"}, ["'latent.law'", "'normal' or 'uniform'"]),
+        ({"latent.distribution": "cauchy"}, ["'latent.distribution'", "'normal' or 'uniform'"]),
         ({"objective.name": "bcee"}, ["'objective.name'", "'bce'"]),
-        ({"objective.flip": 1.5}, ["'objective.flip'"]),
+        ({"objective.label_flip": 1.5}, ["'objective.label_flip'"]),
         ({"objective.real_label": [0.9, 0.1]}, ["real_label", "lower end first"]),
         ({"objective.fake_label": [-0.1, 0.1]}, ["fake_label"]),
         ({"objective.generator_label": 2}, ["generator_label"]),
@@ -147,7 +147,7 @@ def test_every_leaf_acts_alone() -> None:
         ({"extras.noise.amount": 1.1}, ["'extras.noise.amount'"]),
         ({"attributes.names": 1.5}, ["'attributes.names'"]),
         ({"attributes.merge": ["hair"]}, ["'attributes.merge'"]),
-        ({"data.flip": 7}, ["'data.flip'"]),
+        ({"data.horizontal_flip": 7}, ["'data.horizontal_flip'"]),
         ({"run.device": "gpu"}, ["'run.device'"]),
         ({"run.seed": -1}, ["'run.seed'"]),
         ({"run.seed": 2**63}, ["'run.seed'"]),
@@ -209,7 +209,7 @@ def test_years_are_words() -> None:
         ({"optim.lr": "1e-4"}, {"optim.lr": "1e-4"}),
         ({"optim.betas": "0.5,0.9"}, {"optim.betas": [0.5, 0.9]}),
         ({"optim.betas": "[0.5, 0.9]"}, {"optim.betas": [0.5, 0.9]}),
-        ({"data.flip": "true"}, {"data.flip": True}),
+        ({"data.horizontal_flip": "true"}, {"data.horizontal_flip": True}),
         ({"training.n-critic": "5"}, {"training.n_critic": 5}),
         ({"summary": "one, two: three"}, {"summary": "one, two: three"}),
         ({"optim.generator.lr": "null"}, {"optim.generator.lr": None}),
@@ -285,7 +285,7 @@ def test_loading_leaves_its_arguments_alone() -> None:
 
 
 def test_diff_names_leaves() -> None:
-    a, b = recipes.load("dcgan"), recipes.load("dcgan", {"optim.lr": 0.5, "generator.family": "kernel5"})
+    a, b = recipes.load("dcgan"), recipes.load("dcgan", {"optim.lr": 0.5, "generator.family": "keras_wgan"})
     differences = {key: (old, new) for key, old, new in recipes.diff(a, b)}
     assert differences["optim.lr"] == (2e-4, 0.5) and differences["generator.kernel"] == (4, None)
     assert not any(key.startswith("generator") for key, _, _ in recipes.diff(a, b, ignore=("generator",)))
@@ -300,15 +300,15 @@ def test_a_recipe_cannot_be_changed() -> None:
     ("settings", "factors"),
     [
         ({}, {0: 1, 10**9: 1}),
-        ({"law": "linear", "images": 100}, {0: 1, 25: 0.75, 100: 0, 300: 0}),
-        ({"law": "linear", "images": 100, "final": 0.5}, {50: 0.75, 100: 0.5, 101: 0.5}),
-        ({"law": "linear", "images": 100, "wave": True}, {150: 0}),
-        ({"law": "cosine", "images": 100, "final": 0.25}, {0: 1, 50: 0.625, 100: 0.25, 200: 0.25}),
+        ({"type": "linear", "images": 100}, {0: 1, 25: 0.75, 100: 0, 300: 0}),
+        ({"type": "linear", "images": 100, "final": 0.5}, {50: 0.75, 100: 0.5, 101: 0.5}),
+        ({"type": "linear", "images": 100, "wave": True}, {150: 0}),
+        ({"type": "cosine", "images": 100, "final": 0.25}, {0: 1, 50: 0.625, 100: 0.25, 200: 0.25}),
         # (1 - cos 60°)/2 = 1/4 of the way from 1 down to 0.2.
-        ({"law": "cosine", "images": 300, "final": 0.2}, {100: 0.8, 200: 0.4}),
-        ({"law": "cosine", "images": 100, "final": 0.25, "wave": True}, {100: 0.25, 150: 0.625, 200: 1, 300: 0.25}),
-        ({"law": "exponential", "images": 100, "final": 0.25}, {0: 1, 50: 0.5, 100: 0.25, 200: 0.0625}),
-        ({"law": "exponential", "images": 100, "final": 0}, {0: 1, 1: 0}),
+        ({"type": "cosine", "images": 300, "final": 0.2}, {100: 0.8, 200: 0.4}),
+        ({"type": "cosine", "images": 100, "final": 0.25, "wave": True}, {100: 0.25, 150: 0.625, 200: 1, 300: 0.25}),
+        ({"type": "exponential", "images": 100, "final": 0.25}, {0: 1, 50: 0.5, 100: 0.25, 200: 0.0625}),
+        ({"type": "exponential", "images": 100, "final": 0}, {0: 1, 1: 0}),
     ],
 )
 def test_schedules_by_hand(settings: dict[str, Any], factors: dict[int, float]) -> None:
@@ -319,7 +319,7 @@ def test_schedules_by_hand(settings: dict[str, Any], factors: dict[int, float]) 
 
 def test_the_tree_describes_itself() -> None:
     """Every number and word that can be set says what it means; those that need no words say it by their names."""
-    plain = {"law", "name", "eps", "weight_decay", "lr", "betas", "batch_size", "channels_last", "summary", "source",
+    plain = {"type", "name", "eps", "weight_decay", "lr", "betas", "batch_size", "channels_last", "summary", "source",
              "schedule", "seed"}  # fmt: skip
 
     def walk(model: Any, prefix: str) -> list[str]:

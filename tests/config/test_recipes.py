@@ -55,7 +55,7 @@ def test_trains_resumes_bit_for_bit_saves_loads_and_samples(name: str, tmp_path:
 
 
 def test_bf16_resumes_bit_for_bit(tmp_path: Path) -> None:
-    settings = {"run.precision": "bf16", "extras.noise.amount": 0.1, "objective.flip": 0.2}
+    settings = {"run.precision": "bf16", "extras.noise.amount": 0.1, "objective.label_flip": 0.2}
     train(small("bamsgan", **settings), tmp_path / "whole")
     train(small("bamsgan", **settings, **{"training.images": 24}), tmp_path / "parts")
     train(small("bamsgan", **settings), tmp_path / "parts")

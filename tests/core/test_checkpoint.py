@@ -198,7 +198,7 @@ def test_rotation(tmp_path: Path, clocks: list[int], keep_last: int, keep_every:
 # The players in it
 
 
-THAWING = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.thaw": 24}
+THAWING = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.unfreeze_at": 24}
 
 
 @pytest.mark.parametrize("settings", [*(EXTRAS[number] for number in (0, 2, 13, 19)), THAWING])
@@ -239,7 +239,7 @@ def test_fp16_keeps_its_loss_scale(bench: Callable[..., Bench], tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "settings", [{"generator.width": 5}, {"discriminator.width": 5}, {"latent.size": 9}, {"generator.norm": "none"},
-                 {"discriminator.family": "kernel5"}],
+                 {"discriminator.family": "keras_wgan"}],
 )  # fmt: skip
 def test_checkpoints_of_other_networks(bench: Callable[..., Bench], settings: dict[str, Any]) -> None:
     state = collect(bench(tiny()).players)

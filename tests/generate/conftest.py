@@ -37,7 +37,7 @@ def tiny_model(
             "source": "nowhere",
             "image_size": size,
             "channels": channels,
-            "latent": {"size": 6, "law": law},
+            "latent": {"size": 6, "distribution": law},
             "generator": settings,
             "discriminator": {"family": "dcgan", "width": 4},
         }

@@ -174,7 +174,7 @@ def test_a_folder_gives_the_same_model_back(model, folder):
 def test_every_family_makes_the_round_trip(family, tmp_path):
     narrow = {"channel_base": 256, "channel_max": 8}
     small = {
-        "shuffle256": {"width": 64},
+        "starsface_wgan": {"width": 64},
         "stylegan2": narrow,
         "stylegan3": {**narrow, "num_layers": 4},
         "r3gan": {**narrow, "blocks": 1},
@@ -263,7 +263,7 @@ PRIORS = [{"name": "hair", "values": ["a", "b"], "priors": [1.0]}]
         (edited(image_size="big"), "'image_size'"),
         (edited(image_size=17), "17 px"),
         (edited(attributes=PRIORS), "'attributes.0'"),
-        (edited(latent={"size": 7, "law": "normal"}), "has the shape"),
+        (edited(latent={"size": 7, "distribution": "normal"}), "has the shape"),
         (cut, "damaged or cut short"),
         (weights(rename), "'last.0.weight' is missing; 'body.0.wieght' is not of this network"),
         (weights(reshape), "'last.0.weight' has the shape .4, 1, 4, 4. instead of .4, 3, 4, 4."),

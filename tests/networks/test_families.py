@@ -36,8 +36,8 @@ GENERATOR_CASES = {
     "residual transpose": {
         "family": "residual", "width": 8, "start": 8, "blocks": 1, "upsample": "transpose", "narrow": "upsample"},
     "residual deep": {"family": "residual", "width": 8, "start": 8, "blocks": 1, "stage_blocks": 2, "narrow": "block"},
-    "kernel5": {"family": "kernel5", "width": 4, "max_width": 16},
-    "shuffle256": {"family": "shuffle256", "width": 64},
+    "keras_wgan": {"family": "keras_wgan", "width": 4, "max_width": 16},
+    "starsface_wgan": {"family": "starsface_wgan", "width": 64},
     "stylegan2": {"family": "stylegan2", "w_dim": 16, "num_layers": 2, "channel_base": 128, "channel_max": 8},
     "stylegan2 resnet": {
         "family": "stylegan2", "w_dim": 16, "num_layers": 2, "channel_base": 128, "channel_max": 8,
@@ -63,10 +63,10 @@ DISCRIMINATOR_CASES = {
     "dcgan layer": {"family": "dcgan", "width": 4, "norm": "layer", "first_norm": True},
     "residual": {"family": "residual", "width": 4},
     "residual batch": {"family": "residual", "width": 4, "norm": "batch", "blocks": 1, "init": "pytorch"},
-    "kernel5": {"family": "kernel5", "width": 4, "max_width": 16},
-    "kernel5 input": {"family": "kernel5", "width": 4, "max_width": 16, "input_activation": True},
-    "shuffle256": {"family": "shuffle256", "width": 16},
-    "shuffle256 layer": {"family": "shuffle256", "width": 16, "norm": "layer"},
+    "keras_wgan": {"family": "keras_wgan", "width": 4, "max_width": 16},
+    "keras_wgan input": {"family": "keras_wgan", "width": 4, "max_width": 16, "input_activation": True},
+    "starsface_wgan": {"family": "starsface_wgan", "width": 16},
+    "starsface_wgan layer": {"family": "starsface_wgan", "width": 16, "norm": "layer"},
     # Without the standard deviation of the batch, which would make pictures depend on each other.
     "stylegan2": {
         "family": "stylegan2", "channel_base": 128, "channel_max": 8, "attribute_head": "classifier",
@@ -382,9 +382,9 @@ def test_the_seed_decides_the_weights(case):
         ("dcgan", 4, "8, 16"),
         ("dcgan", 2048, "8, 16"),
         ("residual", 8, "16, 32, 64"),
-        ("kernel5", 36, "8, 10, 12, 14, 16, 20"),
-        ("shuffle256", 16, "32, 64, 128, 256"),
-        ("shuffle256", 512, "32, 64, 128, 256"),
+        ("keras_wgan", 36, "8, 10, 12, 14, 16, 20"),
+        ("starsface_wgan", 16, "32, 64, 128, 256"),
+        ("starsface_wgan", 512, "32, 64, 128, 256"),
         ("stylegan2", 48, "8, 16, 32, 64, 128, 256, 512, 1024"),
         ("stylegan3-t", 8, "16, 32, 64, 128, 256, 512, 1024"),
         ("r3gan", 100, "8, 16, 32, 64, 128, 256, 512, 1024"),
@@ -395,14 +395,16 @@ def test_impossible_generator_sizes(case, size, possible):
         generator(case, size)
 
 
-@pytest.mark.parametrize(("case", "size"), [("dcgan", 48), ("residual", 100), ("kernel5", 36), ("shuffle256", 16),
+@pytest.mark.parametrize(("case", "size"), [("dcgan", 48), ("residual", 100), ("keras_wgan", 36), ("starsface_wgan", 16),
                                             ("stylegan2", 48), ("projected", 48)])  # fmt: skip
 def test_impossible_discriminator_sizes(case, size):
     with pytest.raises(UsageError, match=f"'{DISCRIMINATOR_CASES[case]['family']}'.* {size} px.*32, .*64"):
         discriminator(case, size)
 
 
-@pytest.mark.parametrize(("case", "size"), [("dcgan", 8), ("kernel5", 12), ("kernel5", 48), ("shuffle256", 256)])
+@pytest.mark.parametrize(
+    ("case", "size"), [("dcgan", 8), ("keras_wgan", 12), ("keras_wgan", 48), ("starsface_wgan", 256)]
+)
 def test_other_sizes(case, size):
     images = generator(case, size)(*noise(2))
     assert images.shape == (2, 3, size, size)
@@ -435,7 +437,7 @@ def test_settings(union, cases, registry):
         ({"family": "dcgan", "attention": [12]}, "12 is not"),
         ({"family": "residual", "upsample": "bilinear", "narrow": "upsample"}, "cannot narrow"),
         ({"family": "residual", "blocks": 2, "widen_at": [2]}, "from 0 to 1"),
-        ({"family": "shuffle256", "width": 100}, "multiple of 64"),
+        ({"family": "starsface_wgan", "width": 100}, "multiple of 64"),
         ({"family": "stylegan3", "num_critical": 14}, "less than num_layers"),
         ({"family": "stylegan3", "first_stopband": 1.0}, "must exceed first_cutoff"),
     ],

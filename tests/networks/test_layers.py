@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kaogan.networks.keras_wgan import Kernel5Generator, Kernel5GeneratorSettings, SameConv, SameConvTranspose
+from kaogan.networks.keras_wgan import KerasWGANGenerator, KerasWGANGeneratorSettings, SameConv, SameConvTranspose
 from kaogan.networks.layers import (
     LayerNorm,
     ResidualBlock,
@@ -149,9 +149,9 @@ def test_spectral_norm_spares_attention():
     assert "query.weight" in part[1].state_dict()
 
 
-def test_kernel5_output_is_the_sources_sigmoid():
+def test_keras_wgan_output_is_the_sources_sigmoid():
     sizes = {"latent_size": 4, "attribute_size": 0, "image_size": 16, "channels": 3}
-    network = Kernel5Generator(Kernel5GeneratorSettings(width=4), **sizes).eval()
+    network = KerasWGANGenerator(KerasWGANGeneratorSettings(width=4), **sizes).eval()
     latents = torch.randn(2, 4)
     with torch.no_grad():
         raw = network.body(network.linear(latents).unflatten(1, network.shape))

@@ -34,7 +34,7 @@ def test_the_tagger_is_no_part_of_what_is_trained_or_saved():
 
 
 def test_a_tagger_that_will_learn_begins_as_the_other():
-    frozen, learning = projected().eval(), projected(thaw=100).eval()
+    frozen, learning = projected().eval(), projected(unfreeze_at=100).eval()
     learning.load_state_dict(frozen.state_dict(), strict=False)
     images = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():

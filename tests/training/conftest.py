@@ -74,7 +74,7 @@ def bench() -> Callable[..., Bench]:
         )
         device = torch.device("cpu")
         players = build_players(recipe, pictures.schema, device, precision)
-        batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.flip)
+        batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip)
         return Bench(
             recipe, pictures, players, batches, Steps(recipe, pictures.schema, players, batches, device, precision)
         )

@@ -35,7 +35,7 @@ def test_any_network_with_any_objective_and_any_extra(
         discriminator,
         **EXTRAS[number % len(EXTRAS)]
         | {"objective.name": objective, "optim.name": OPTIMISERS[number % 4]}
-        | {"optim.schedule": {"law": LAWS[number // 4 % 4], "images": 100, "final": 0.5}},
+        | {"optim.schedule": {"type": LAWS[number // 4 % 4], "images": 100, "final": 0.5}},
     )
     trains(bench(recipe))
 
@@ -52,7 +52,7 @@ def test_several_heads_with_any_objective_and_any_extra(bench: Callable[..., Ben
 def test_every_extra_with_every_optimiser_and_schedule(bench: Callable[..., Bench], extra: int) -> None:
     objective = list(OBJECTIVES)[(extra + 3) % len(OBJECTIVES)]
     settings = {"optim.name": OPTIMISERS[(extra + 1) % 4], "optim.momentum": 0.5, "optim.weight_decay": 1e-3,
-                "optim.schedule.law": LAWS[(extra + extra // 4) % 4], "optim.schedule.final": 0.1}  # fmt: skip
+                "optim.schedule.type": LAWS[(extra + extra // 4) % 4], "optim.schedule.final": 0.1}  # fmt: skip
     trains(bench(tiny(**(EXTRAS[extra] | settings | {"objective.name": objective}))))
 
 
@@ -77,14 +77,14 @@ def test_half_precisions_train_with_everything_on(bench: Callable[..., Bench], p
 
 
 ACTS: list[dict[str, Any]] = [
-    {"latent.law": "uniform"},
+    {"latent.distribution": "uniform"},
     {"objective.name": "hinge"},
     {"objective.discriminator_weight": 0.5},
     {"objective.real_label": 0.9},
     {"objective.fake_label": 0.1},
     {"objective.generator_label": 0.9},
     {"objective.real_label": [0.8, 1.0]},
-    {"objective.flip": 0.4},
+    {"objective.label_flip": 0.4},
     {"penalties.gradient_penalty.weight": 1.0},
     {"penalties.r1.weight": 1.0},
     {"penalties.r2.weight": 1.0},
@@ -109,17 +109,17 @@ ACTS: list[dict[str, Any]] = [
     {"optim.name": "rmsprop", "optim.momentum": 0.5},
     {"optim.name": "sgd"},
     {"optim.name": "sgd", "optim.momentum": 0.5},
-    {"optim.schedule": {"law": "linear", "images": 30}},
-    {"optim.schedule": {"law": "cosine", "images": 30}},
-    {"optim.schedule": {"law": "exponential", "images": 30, "final": 0.1}},
-    {"optim.schedule": {"law": "linear", "images": 30, "final": 0.1}},
+    {"optim.schedule": {"type": "linear", "images": 30}},
+    {"optim.schedule": {"type": "cosine", "images": 30}},
+    {"optim.schedule": {"type": "exponential", "images": 30, "final": 0.1}},
+    {"optim.schedule": {"type": "linear", "images": 30, "final": 0.1}},
     {"optim.generator.lr": 1e-3},
     {"optim.discriminator.lr": 1e-3},
     {"optim.generator.betas": [0.0, 0.9]},
     {"optim.discriminator.weight_decay": 0.1},
     {"training.reuse_fakes": True},
     {"training.batch_size": 6},
-    {"data.flip": True},
+    {"data.horizontal_flip": True},
     {"run.seed": 1},
 ]  # fmt: skip
 

@@ -70,7 +70,9 @@ def test_the_value_is_that_of_the_saved_model_s_weights(tmp_path: Path) -> None:
 
     train(tmp_path / "run", **{"training.images": 32, "training.ema_halflife": 1000.0})
     model = load(tmp_path / "run/model")
-    latents = draw_latents(64, model.latent_size, model.config["latent"]["law"], torch_generator(0, "eval/latents"))
+    latents = draw_latents(
+        64, model.latent_size, model.config["latent"]["distribution"], torch_generator(0, "eval/latents")
+    )
     with torch.no_grad():
         pictures = to_uint8(model.generator(latents, None))
     expected = frechet_distance(Quarters()(pictures), Quarters()(make_pictures(40).images))

@@ -18,8 +18,8 @@ from tests.training.conftest import Bench
 RECIPES = {
     "dcgan": "dcgan",
     "residual": "resdcgan",
-    "kernel5": "wgan-clip",
-    "shuffle256": None,
+    "keras_wgan": "wgan-clip",
+    "starsface_wgan": None,
     "stylegan2": "stylegan2-64",
     "r3gan": "r3gan-64",
     "projected": "kao",

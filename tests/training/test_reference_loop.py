@@ -33,7 +33,7 @@ def per_pixel(critic: nn.Module, real: Tensor, fake: Tensor, share: Tensor) -> T
 
 def latents(recipe: Recipe, player: str, clock: int) -> Tensor:
     random = torch_generator(recipe.run.seed, f"latents/{player}", clock)
-    return draw_latents(recipe.training.batch_size, recipe.latent.size, recipe.latent.law, random)
+    return draw_latents(recipe.training.batch_size, recipe.latent.size, recipe.latent.distribution, random)
 
 
 def prepare(name: str, **overrides: Any) -> tuple[Recipe, Players, Batches, Steps]:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("quick")
     [
         ({"optim.lr": 0.5}, ["optim.lr was 0.0002, now 0.5"]),
         ({"training.batch_size": 4, "run.seed": 3}, ["training.batch_size was 8, now 4", "run.seed was 0, now 3"]),
-        ({"generator.family": "kernel5", "generator.width": 4}, ["generator.family was 'dcgan', now 'kernel5'"]),
+        ({"generator.family": "keras_wgan", "generator.width": 4}, ["generator.family was 'dcgan', now 'keras_wgan'"]),
         ({"objective.real_label": 0.9}, ["objective.real_label was [1.0, 1.0], now [0.9, 0.9]"]),
         ({"run.precision": "bf16"}, ["run.precision was 'fp32', now 'bf16'"]),
     ],

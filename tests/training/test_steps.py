@@ -132,7 +132,7 @@ def test_label_ranges(bench: Callable[..., Bench]) -> None:
 
 
 def test_flipped_labels(bench: Callable[..., Bench]) -> None:
-    trained = bench(tiny(**{"objective.flip": 0.2}))
+    trained = bench(tiny(**{"objective.label_flip": 0.2}))
     labels = trained.steps._targets("real", (0.9, 0.9), 5000)
     assert isinstance(labels, torch.Tensor)
     assert float((labels < 0.5).float().mean()) == pytest.approx(0.2, abs=0.02)
@@ -239,7 +239,7 @@ def test_fakes_are_used_again_when_asked_for(bench: Callable[..., Bench]) -> Non
 
 
 def test_latents_differ_between_players_and_steps(bench: Callable[..., Bench]) -> None:
-    trained = bench(tiny(**{"latent.law": "uniform"}))
+    trained = bench(tiny(**{"latent.distribution": "uniform"}))
     drawn: list[torch.Tensor] = []
     trained.players.generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0].clone()))
     trained.step(3)
@@ -251,7 +251,7 @@ def test_latents_differ_between_players_and_steps(bench: Callable[..., Bench]) -
 
 
 def test_learning_rates_are_separate_and_follow_the_clock(bench: Callable[..., Bench]) -> None:
-    settings = {"lr": 0.5, "discriminator": {"lr": 0.25}, "schedule": {"law": "linear", "images": 100, "final": 0.2}}
+    settings = {"lr": 0.5, "discriminator": {"lr": 0.25}, "schedule": {"type": "linear", "images": 100, "final": 0.2}}
     trained = bench(tiny(optim=settings))
     for clock, factor in ((0, 1.0), (50, 0.6), (200, 0.2), (25, 0.8)):
         trained.players.clock = clock
@@ -281,7 +281,7 @@ def test_each_optimiser_has_its_settings(bench: Callable[..., Bench]) -> None:
 
 def test_the_tagger_thaws_at_its_time(bench: Callable[..., Bench]) -> None:
     """Until then its weights stay and take no gradients; from then on they and the heads learn slowly."""
-    judge = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.thaw": 16}
+    judge = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.unfreeze_at": 16}
     trained = bench(tiny(**judge, **{"optim.lr": 0.01}))
 
     def tagger() -> torch.Tensor:

@@ -10,8 +10,8 @@ from kaogan.config.recipe import Recipe
 NETWORKS: dict[str, dict[str, Any]] = {
     "dcgan": {"generator": {"width": 4}, "discriminator": {"width": 4}},
     "residual": {"generator": {"width": 4, "blocks": 1, "start": 4}, "discriminator": {"width": 4, "blocks": 1}},
-    "kernel5": {"generator": {"width": 4, "max_width": 8}, "discriminator": {"width": 4, "max_width": 8}},
-    "shuffle256": {"generator": {"width": 64}, "discriminator": {"width": 16}},
+    "keras_wgan": {"generator": {"width": 4, "max_width": 8}, "discriminator": {"width": 4, "max_width": 8}},
+    "starsface_wgan": {"generator": {"width": 64}, "discriminator": {"width": 16}},
 }
 SOON = {"start": 8, "lead": 8, "every": 8}
 ATTRIBUTES = {"names": ["hair", "eyes"]}
@@ -27,8 +27,8 @@ EXTRAS: list[dict[str, Any]] = [
     {"penalties.r1.weight": 1.0},
     {"penalties.r2.weight": 1.0},
     {"penalties.clip": 0.05},
-    {"objective": {"real_label": [0.8, 1.0], "fake_label": [0.0, 0.2], "generator_label": 0.9, "flip": 0.1}},
-    {"data.flip": True, "latent.law": "uniform"},
+    {"objective": {"real_label": [0.8, 1.0], "fake_label": [0.0, 0.2], "generator_label": 0.9, "label_flip": 0.1}},
+    {"data.horizontal_flip": True, "latent.distribution": "uniform"},
     {"attributes": {**ATTRIBUTES}},
     {"attributes": {**ATTRIBUTES, "loss": "sigmoid"}},
     {"attributes": {**ATTRIBUTES, "on_fakes": True, "uniform": True}},
@@ -37,14 +37,14 @@ EXTRAS: list[dict[str, Any]] = [
     {"channels": 1, "penalties.r1.every": 2, "penalties.r1.weight": 0.5},
     {"extras.blur.ratio": 0.1, "extras.memory": {"fraction": 0.1, **SOON}, "penalties.gradient_penalty.weight": 1.0,
      "penalties.r1.weight": 0.1, "penalties.r2.weight": 0.1, "extras.noise.amount": 0.1, "extras.pull.weight": 1.0,
-     "attributes": {**ATTRIBUTES, "on_fakes": True}, "objective.flip": 0.1},
+     "attributes": {**ATTRIBUTES, "on_fakes": True}, "objective.label_flip": 0.1},
     {"run.channels_last": False, "training.ema_halflife": 0},
 ]  # fmt: skip
 
 
 def tiny(generator: str = "dcgan", discriminator: str = "dcgan", **overrides: Any) -> Recipe:
     base = {
-        "image_size": 32 if "shuffle256" in (generator, discriminator) else 16,
+        "image_size": 32 if "starsface_wgan" in (generator, discriminator) else 16,
         "generator": {"family": generator, **NETWORKS[generator]["generator"]},
         "discriminator": {"family": discriminator, **NETWORKS[discriminator]["discriminator"]},
         "latent": {"size": 8},

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from kaogan.config.recipe import Described, Recipe
+from kaogan.config.renamed import rename_overrides, rename_settings
 from kaogan.core.errors import KaoganError, UsageError, nearest
 
 YAML_LIMIT = 256 * 1024  # bytes
@@ -93,8 +94,9 @@ def resolve(tree: Mapping[str, Any], overrides: Mapping[str, Any], where: str = 
 
 def resolve_as(kind: type[Kind], tree: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> Kind:
     """The same for a recipe of any kind."""
-    merged = _copy(tree)
+    merged = rename_settings(tree, where)
     flat = flatten({SHORTHANDS.get(key, key): value for key, value in overrides.items()})
+    flat = rename_overrides(flat, merged, where)
     for key in sorted(flat, key=lambda k: not k.endswith(".family")):
         _set(merged, key.split("."), flat[key])
     try:
@@ -143,10 +145,6 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise KaoganError(f"cannot read {path}: {error.strerror}") from None
     return parse_yaml(content, str(path))
-
-
-def _copy(value: Any) -> Any:
-    return {key: _copy(v) for key, v in value.items()} if isinstance(value, Mapping) else value
 
 
 def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:

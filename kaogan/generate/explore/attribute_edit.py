@@ -52,7 +52,7 @@ def edit(
     variables = Variables(model, [changed], fixed=True)
     home = variables.latents.detach().clone()
     length = home.norm()
-    on_sphere = point.w is None and model.config["latent"]["law"] == "normal"
+    on_sphere = point.w is None and model.config["latent"]["distribution"] == "normal"
     optimiser = torch.optim.Adam(variables.free, RATE)
     for step in range(steps):
         odds = look(tagger, variables.images().cpu()).log_probabilities

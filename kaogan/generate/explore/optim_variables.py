@@ -64,7 +64,7 @@ class Variables:
             return apart.square().mean((1, 2)) + 0.1 * (
                 self.latents - self.model.generator.mapping.w_avg
             ).square().mean((1, 2))
-        if self.model.config["latent"]["law"] == "uniform":
+        if self.model.config["latent"]["distribution"] == "uniform":
             return (self.latents.abs() - 1).clamp(min=0).square().sum(1)
         power = self.latents.square().mean(1)
         return (power - 1).square() + 0.1 * (self.latents.abs() - 3).clamp(min=0).square().sum(1)

@@ -145,7 +145,7 @@ def through(stops: list[Point], steps: int, law: str = "slerp", closed: bool = F
 
 def law_of(model: Model) -> Law:
     """Normal latents lie near a sphere; uniform ones fill a cube, which straight lines do not leave."""
-    return "linear" if model.config["latent"]["law"] == "uniform" else "slerp"
+    return "linear" if model.config["latent"]["distribution"] == "uniform" else "slerp"
 
 
 def in_space(model: Model, points: list[Point], space: str) -> list[Point]:

@@ -111,7 +111,7 @@ def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
         "parameters": count_parameters(model.generator),
         "image_size": side,
         "channels": model.channels,
-        "latent": {"size": model.latent_size, "law": config["latent"]["law"]},
+        "latent": {"size": model.latent_size, "law": config["latent"]["distribution"]},
         "styled": model.styled,
         "attributes": model.attributes.to_json(),
         "file": MODEL,

@@ -164,7 +164,7 @@ def _config(plan: Plan, content: Content) -> dict[str, Any]:
             "source": plan.source,
             "image_size": plan.image_size,
             "channels": plan.channels,
-            "latent": Latent(size=plan.latent_size, law=plan.law).model_dump(),
+            "latent": Latent(size=plan.latent_size, distribution=plan.law).model_dump(),
             "generator": plan.generator,
             "discriminator": {"family": "dcgan"},
         }

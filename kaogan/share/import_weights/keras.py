@@ -53,7 +53,7 @@ def plan(content: Content, hints: Hints, name: str | None) -> Plan:
         summary="The generator of the Keras WGAN with clipped weights.",
         source="TheMagicShop/Wasserstein-GAN-for-Anime-Face-Generation",
         generator={
-            "family": "kernel5", "width": kernels[-2].shape[2], "max_width": max(k.shape[3] for k in kernels),
+            "family": "keras_wgan", "width": kernels[-2].shape[2], "max_width": max(k.shape[3] for k in kernels),
             "norm_eps": _epsilon(content, stages),
         },
         latent_size=latent_size,

@@ -29,7 +29,7 @@ def plan(content: Content, hints: Hints, name: str | None) -> Plan:
         return Plan(
             name="starsface-wgan256",
             summary="StarsFace's unfinished generator of 256 px.",
-            generator={"family": "shuffle256", "width": first},
+            generator={"family": "starsface_wgan", "width": first},
             latent_size=latent_size,
             image_size=256,
             channels=content.shape("main_module.6.weight", 4)[1] // 16,
@@ -50,7 +50,7 @@ def plan(content: Content, hints: Hints, name: str | None) -> Plan:
 
 def layout(settings: Any, network: nn.Module) -> Modules:
     body = network.get_submodule("body")
-    if settings.family == "shuffle256":
+    if settings.family == "starsface_wgan":
         require(settings, "StarsFace", norm="batch", norm_eps=1e-5)
         require_size(network, "StarsFace's WGAN256", 10, 256)
         modules: Modules = []
@@ -72,7 +72,7 @@ def layout(settings: Any, network: nn.Module) -> Modules:
 
 
 def notes(settings: Any, model: Any) -> list[str]:
-    wanted = {"dcgan": 96 if getattr(settings, "upsample", "") == "nearest" else 128, "shuffle256": 1024}
+    wanted = {"dcgan": 96 if getattr(settings, "upsample", "") == "nearest" else 128, "starsface_wgan": 1024}
     if settings.width == wanted[settings.family] or wanted[settings.family] != 96:
         return []
     return [f"StarsFace's WGANP has a width of 96 only, where this model has {settings.width}"]

@@ -26,7 +26,7 @@ FAMILIES = {
     "grey": lambda: tiny_model(Schema(), channels=1),
     "codes": tiny_model,
     "residual": lambda: tiny_model(settings={"family": "residual", "width": 4, "blocks": 1, "start": 4}),
-    "kernel5": lambda: tiny_model(Schema(), settings={"family": "kernel5", "width": 4, "max_width": 8}),
+    "keras_wgan": lambda: tiny_model(Schema(), settings={"family": "keras_wgan", "width": 4, "max_width": 8}),
     "r3gan": lambda: tiny_model(settings={"family": "r3gan", "channel_base": 256, "channel_max": 16}),
     "stylegan2": styled_model,
     "stylegan2-plain": lambda: styled_model(Schema()),

@@ -41,7 +41,7 @@ def test_a_move_goes_towards_what_an_edit_makes(any_model: Model) -> None:
     half, beyond = found.move(base, name, 0.5), found.move(base, name, 1.5)
     if base.w is not None:
         assert torch.allclose(half.w, (base.w + end.w) / 2, atol=1e-6)
-    elif any_model.config["latent"]["law"] == "normal":
+    elif any_model.config["latent"]["distribution"] == "normal":
         assert all(float(p.z.norm()) == pytest.approx(float(base.z.norm()), rel=1e-4) for p in (half, beyond))
     assert torch.equal(found.move(base, name, 0.5).z, half.z), "the same again"
 

@@ -36,7 +36,7 @@ GENERATORS = {
     "StarsFace DCGAN, WGAN": ({"family": "dcgan", "width": 128, **STARS}, 100, 0, 64, 12_660_355, "63e6d47cc814"),
     "StarsFace WGANP": (
         {"family": "dcgan", "width": 96, "upsample": "nearest", **STARS}, 100, 0, 64, 4_719_363, "41f3877a99c5"),
-    "StarsFace WGAN256": ({"family": "shuffle256"}, 100, 0, 256, 6_129_346, "a48ecddc5a9c"),
+    "StarsFace WGAN256": ({"family": "starsface_wgan"}, 100, 0, 256, 6_129_346, "a48ecddc5a9c"),
 }  # fmt: skip
 
 # GANime's residual generators: parameters, digest
@@ -69,8 +69,8 @@ DISCRIMINATORS = {
     "StarsFace WGAN, WGANP": (
         {"family": "dcgan", "width": 256, "norm": "instance", "first_norm": True, **STARS},
         (), 64, 44_096_769, "2ec08b0675ce"),
-    "StarsFace WGAN256": ({"family": "shuffle256"}, (), 256, 1_089_665, "4c671786c3d0"),
-    "Keras WGAN": ({"family": "kernel5"}, (), 64, 4_363_585, None),
+    "StarsFace WGAN256": ({"family": "starsface_wgan"}, (), 256, 1_089_665, "4c671786c3d0"),
+    "Keras WGAN": ({"family": "keras_wgan"}, (), 64, 4_363_585, None),
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_discriminator(name):
 @pytest.mark.parametrize(("latent_size", "expected"), [(128, 11_971_779), (100, 11_742_403)])
 def test_keras_generator(latent_size, expected):
     """Keras counts the running mean and variance of a batch norm among the parameters."""
-    network = generator({"family": "kernel5"}, latent_size)
+    network = generator({"family": "keras_wgan"}, latent_size)
     statistics = sum(2 * part.num_features for part in network.modules() if isinstance(part, nn.BatchNorm2d))
     assert count_parameters(network) + statistics == expected
 

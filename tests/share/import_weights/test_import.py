@@ -168,7 +168,7 @@ def test_keras(tmp_path: Path, size: int, channels: int, form: str) -> None:
         found = (model.generator(torch.from_numpy(z).float()).permute(0, 2, 3, 1) + 1) / 2
     assert found.shape == (2, size, size, channels) and expected.std() > 0.02
     assert np.abs(found.numpy() - expected).max() < 1e-4
-    assert model.config["latent"] == {"size": 8, "law": "uniform"}
+    assert model.config["latent"] == {"size": 8, "distribution": "uniform"}
 
 
 def test_keras_against_pytorch_by_hand() -> None:

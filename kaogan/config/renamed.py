@@ -1,0 +1,134 @@
+"""Settings that were renamed: files and overrides with the old keys are read under the new ones, with a notice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kaogan.core.errors import UsageError
+
+KEYS: dict[str, str] = {
+    "latent.law": "latent.distribution",
+    "optim.schedule.law": "optim.schedule.type",
+    "objective.flip": "objective.label_flip",
+    "data.flip": "data.horizontal_flip",
+    "discriminator.thaw": "discriminator.unfreeze_at",
+}
+"""Old key -> new key; a section takes all of its keys along."""
+
+VALUES: dict[str, dict[Any, Any]] = {
+    "generator.family": {"kernel5": "keras_wgan", "shuffle256": "starsface_wgan"},
+    "discriminator.family": {"kernel5": "keras_wgan", "shuffle256": "starsface_wgan"},
+}
+"""New key -> its old values and what they are called now."""
+
+FAMILIES: dict[str, str] = {"discriminator.thaw": "projected"}
+"""Old keys of networks that only one family had: in another family, a plug-in's say, the word means something else."""
+
+_noticed: set[tuple[str, str]] = set()
+
+
+def new_key(key: str, families: Mapping[str, str | None]) -> str:
+    """The present name of a dotted key; ``families`` has the family of each network, by ``generator`` and so on."""
+    for old, new in KEYS.items():
+        if (key == old or key.startswith(f"{old}.")) and _applies(old, families):
+            return new + key[len(old) :]
+    return key
+
+
+def rename_overrides(overrides: Mapping[str, Any], tree: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Dotted overrides of ``tree`` under their present names and with present values; a notice names what changed.
+
+    Raises UsageError for a setting that is given under both names.
+    """
+    families = {**_families(tree), **{key.split(".")[0]: v for key, v in overrides.items() if key.endswith(".family")}}
+    renamed: dict[str, Any] = {}
+    changes = []
+    for key, value in overrides.items():
+        new = new_key(key, families)
+        if new != key and new in overrides:
+            raise UsageError(f"{where}: '{key}' is called '{new}' now: give it once")
+        renamed[new] = _new_value(new, value)
+        changes += _changes(key, value, new, renamed[new])
+    _notice(changes, where)
+    return renamed
+
+
+def rename_settings(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A copy of nested settings (a recipe, or a model's configuration) under present names and with present values.
+
+    A notice, once for each ``where``, names what changed. Raises UsageError for a setting that has both names.
+    """
+    copy = copy_tree(tree)
+    families = _families(tree)
+    changes = []
+    for old, new in KEYS.items():
+        section, leaf = _find(copy, old)
+        if section is None or leaf not in section or not _applies(old, families):
+            continue
+        target = copy
+        for part in new.split(".")[:-1]:
+            below = target.setdefault(part, {})
+            if not isinstance(below, dict):
+                raise UsageError(f"{where}: '{part}' is a group of settings, not a value")
+            target = below
+        last = new.split(".")[-1]
+        if last in target:
+            raise UsageError(f"{where}: '{old}' is called '{new}' now: give it once")
+        value = section.pop(leaf)
+        target[last] = _new_value(new, value)
+        changes += _changes(old, value, new, target[last])
+    for key in VALUES:
+        section, leaf = _find(copy, key)
+        if section is not None and leaf in section:
+            value, section[leaf] = section[leaf], _new_value(key, section[leaf])
+            changes += _changes(key, value, key, section[leaf])
+    _notice(changes, where)
+    return copy
+
+
+def copy_tree(value: Any) -> Any:
+    """Nested mappings as dicts of their own; other values are shared."""
+    return {key: copy_tree(below) for key, below in value.items()} if isinstance(value, Mapping) else value
+
+
+def _families(tree: Mapping[str, Any]) -> dict[str, str | None]:
+    return {name: part.get("family") for name, part in tree.items() if isinstance(part, Mapping)}
+
+
+def _applies(old: str, families: Mapping[str, str | None]) -> bool:
+    return old not in FAMILIES or families.get(old.split(".")[0]) == FAMILIES[old]
+
+
+def _find(tree: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]:
+    """The section that would hold ``key``, if it is there, and the last part of the key."""
+    *parents, leaf = key.split(".")
+    section: Any = tree
+    for part in parents:
+        section = section.get(part) if isinstance(section, dict) else None
+    return (section if isinstance(section, dict) else None), leaf
+
+
+def _new_value(key: str, value: Any) -> Any:
+    names = VALUES.get(key)
+    return names.get(value, value) if names and isinstance(value, str | bool) else value
+
+
+def _changes(key: str, value: Any, new_key: str, new_value: Any) -> Iterator[str]:
+    if new_value is not value and new_value != value:
+        yield f"{key} {_spelt(value)} is {new_key} {_spelt(new_value)}"
+    elif key != new_key:
+        yield f"{key} is {new_key}"
+
+
+def _spelt(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _notice(changes: list[str], where: str) -> None:
+    """One line through ``logging``, which prints it on stderr unless the caller has set up something else."""
+    line = "; ".join(changes)
+    if changes and (where, line) not in _noticed:
+        _noticed.add((where, line))
+        logging.getLogger("kaogan").warning("%s: settings have new names: %s", where, line)
