@@ -1,13 +1,15 @@
-"""Decoded pictures on disk: made once, whole or absent, memory-mapped by every later run."""
+"""Picture cache: decoded pictures on disk, whole or absent, checked by blocks, memory-mapped by every later run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -22,11 +24,13 @@ from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain
 from kaogan.core.errors import KaoganError
 
 VERSION = 1  # raise it when the same file would decode to other pixels
+FORMAT = 2  # of the files in an entry; others are made anew
 IMAGES, INDEX = "images.npy", "index.json"
 _HEADER = 128  # bytes, of a .npy file
+_BLOCK = 1 << 20  # bytes; a block of whole pictures has about that many, and a checksum
+CHECKED_AT_START = 256  # blocks, spread over the whole; the others are checked when they are first read
 
 Item = TypeVar("Item")
-Progress = Callable[[int, int, str], None]
 # Called inside the lock; yields (name, picture) or (name, reason) in the final order.
 Produce = Callable[[], Iterable[tuple[str, np.ndarray | str]]]
 
@@ -46,27 +50,85 @@ def fingerprint_of(*parts: object) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
-def remembered(
+class CachedImages(np.memmap):
+    """uint8 (N, *shape) of a cache entry, read-only. Indexing the first axis checks every block that it touches once.
+
+    Raises KaoganError for a damaged block, and removes the entry, so that the next run makes it anew.
+    """
+
+    _checks: _Checks | None = None
+
+    def __array_finalize__(self, of: Any) -> None:
+        super().__array_finalize__(of)
+        self._checks = None  # a part of the array has other rows
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._checks is not None:
+            self._checks.check_rows(index[0] if isinstance(index, tuple) and index else index)
+        found = super().__getitem__(index)
+        return found.view(np.ndarray) if isinstance(found, np.ndarray) else found
+
+
+class _Checks:
+    """Which blocks of an entry's pictures were compared with their checksums."""
+
+    def __init__(self, entry: Path, images: np.ndarray, sums: Sequence[int]) -> None:
+        self._entry, self._images, self._sums = entry, images, sums
+        self._size = _pictures_a_block(images.shape[1:])
+        self._open = np.ones(len(sums), bool)
+
+    def check_some(self) -> bool:
+        """Check blocks spread over the whole; False when one is damaged."""
+        count = len(self._sums)
+        chosen = np.unique(np.linspace(0, count - 1, min(count, CHECKED_AT_START)).astype(int))
+        return all(self._is_whole(block) for block in chosen.tolist())
+
+    def check_rows(self, rows: Any) -> None:
+        if not self._open.any():
+            return
+        blocks = np.zeros(len(self._sums), bool)
+        try:
+            blocks[np.atleast_1d(np.arange(len(self._images))[rows]) // self._size] = True
+        except IndexError:
+            return  # the array itself will say so
+        for block in map(int, np.flatnonzero(blocks & self._open)):
+            if not self._is_whole(block):
+                with suppress(OSError):
+                    (self._entry / INDEX).unlink()
+                raise KaoganError(
+                    f"the picture cache {self._entry} is damaged (block {block:,}); run the same command again, which "
+                    "makes it anew"
+                )
+
+    def _is_whole(self, block: int) -> bool:
+        part = self._images[block * self._size : (block + 1) * self._size]
+        whole = zlib.crc32(np.ascontiguousarray(part).data) == self._sums[block]
+        self._open[block] = not whole
+        return whole
+
+
+def cached_pictures(
     folder: Path, fingerprint: str, shape: tuple[int, int, int], produce: Produce
-) -> tuple[np.ndarray, list[str], list[tuple[str, str]]]:
-    """The entry ``fingerprint``: uint8 (N, *shape) read-only, N names, and the skipped (name, reason) pairs.
+) -> tuple[np.ndarray, list[str], list[tuple[str, str]], list[str]]:
+    """The entry ``fingerprint``: uint8 (N, *shape) read-only, N names, the skipped (name, reason) pairs, and notes.
 
     It is made from ``produce()`` when absent or damaged. Of several runs that want it at once, one makes it and the
     others wait. An entry without pictures is not kept. Raises KaoganError when the folder cannot be written.
     """
     entry = folder / fingerprint
     if found := _open(entry, shape):
-        return found
+        return *found, []
     with _writing(folder), FileLock(folder / f"{fingerprint}.lock"):
         if found := _open(entry, shape):  # another run made it while this one waited
-            return found
+            return *found, []
+        notes = [f"the picture cache {entry} was damaged: made anew"] if (entry / INDEX).exists() else []
         for leftover in folder.glob(f".{fingerprint}{TEMPORARY_SUFFIX}*"):  # of a killed run: the lock is ours
             shutil.rmtree(leftover, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{fingerprint}{TEMPORARY_SUFFIX}", dir=folder))
         try:
             names, skipped = _write(temporary, shape, produce())
             if not names:
-                return np.empty((0, *shape), np.uint8), [], skipped
+                return np.empty((0, *shape), np.uint8), [], skipped, []
             _remove(entry)
             temporary.replace(entry)
             _sync(folder)
@@ -75,7 +137,7 @@ def remembered(
     found = _open(entry, shape)
     if found is None:
         raise KaoganError(f"the picture cache {entry} changed while it was made; run the same command again")
-    return found
+    return *found, notes
 
 
 def in_order(
@@ -116,6 +178,8 @@ def _write(
     """Plain writes rather than a writable memory map: on a full disk they raise, where a map kills the process."""
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
+    sums: list[int] = []
+    size = _pictures_a_block(shape)
     with (folder / IMAGES).open("wb") as file:
         file.write(bytes(_HEADER))
         for name, picture in pictures:
@@ -123,14 +187,19 @@ def _write(
                 skipped.append((name, picture))
             else:
                 assert picture.shape == shape and picture.dtype == np.uint8
-                file.write(np.ascontiguousarray(picture).data)
+                data = np.ascontiguousarray(picture).data
+                file.write(data)
+                if len(names) % size == 0:
+                    sums.append(0)
+                sums[-1] = zlib.crc32(data, sums[-1])
                 names.append(name)
         file.seek(0)
         file.write(_npy_header((len(names), *shape)))
         _flush(file)
     with (folder / INDEX).open("wb") as file:
-        index = {"version": VERSION, "shape": [len(names), *shape], "names": names, "skipped": skipped}
-        file.write(json.dumps(index).encode("ascii"))
+        index = {"format": FORMAT, "shape": [len(names), *shape], "names": names, "skipped": skipped, "sums": sums}
+        text = json.dumps(index)
+        file.write(json.dumps({"sum": zlib.crc32(text.encode()), "index": index}).encode("ascii"))
         _flush(file)
     return names, skipped
 
@@ -141,22 +210,36 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("ascii")
 
 
+def _pictures_a_block(shape: Sequence[int]) -> int:
+    return max(1, _BLOCK // math.prod(shape))
+
+
 def _open(entry: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str], list[tuple[str, str]]] | None:
-    """The entry if it is there and whole, else None: a damaged one is made again, not mourned."""
+    """The entry if it is there and whole, as far as it is checked at the start, else None: it is made again."""
     try:
-        index = json.loads((entry / INDEX).read_bytes())
+        content = json.loads((entry / INDEX).read_bytes())
+        index = content["index"]
+        if zlib.crc32(json.dumps(index).encode()) != content["sum"] or index["format"] != FORMAT:
+            return None
         names, skipped = list(index["names"]), [(str(n), str(r)) for n, r in index["skipped"]]
-        images = np.load(entry / IMAGES, mmap_mode="r", allow_pickle=False)
-        size = (entry / IMAGES).stat().st_size
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        sums = list(index["sums"])
+        if not names or index["shape"] != [len(names), *shape]:
+            return None
+        with (entry / IMAGES).open("rb") as file:
+            if file.read(_HEADER) != _npy_header((len(names), *shape)):
+                return None
+            if file.seek(0, os.SEEK_END) != _HEADER + len(names) * math.prod(shape):
+                return None
+        images = CachedImages(entry / IMAGES, np.uint8, "r", _HEADER, (len(names), *shape))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
         return None
-    whole = (
-        index.get("version") == VERSION
-        and images.dtype == np.uint8
-        and images.shape == (len(names), *shape)
-        and size == _HEADER + images.nbytes
-    )
-    return (images, names, skipped) if whole and names else None
+    if len(sums) != -(-len(names) // _pictures_a_block(shape)):
+        return None
+    checks = _Checks(entry, images.view(np.ndarray), sums)
+    if not checks.check_some():
+        return None
+    images._checks = checks
+    return images, names, skipped
 
 
 def _remove(entry: Path) -> None:

@@ -1,24 +1,27 @@
-"""``load_pictures``: any set a user can name, as one memory-mapped array with labels."""
+"""Loading of datasets: the pictures of any source as one memory-mapped array, with their labels."""
 
 from __future__ import annotations
 
 import mmap
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.progress import Progress
 from kaogan.core.schema import Schema
-from kaogan.data import labels as labelling
-from kaogan.data.cache import cache_folder, fingerprint_of, in_order, remembered
+from kaogan.data.cache import cache_folder, cached_pictures, fingerprint_of, in_order
+from kaogan.data.checksums import content_checksums
 from kaogan.data.decoding import BrokenPicture, decode
-from kaogan.data.sources.base import Source, open_source, shown
+from kaogan.data.folder_classes import Choice
+from kaogan.data.formats import layout_of, pictures_of
+from kaogan.data.labels import LabelTable, choose_attributes, cleaned
+from kaogan.data.sources import Source, open_source, shown
 
-Progress = Callable[[int, int, str], None]
 Merge = Mapping[str, Mapping[str, Sequence[str]]]
 AVATARS = "avatars"
 
@@ -34,7 +37,8 @@ class PictureSet:
     skipped: tuple[tuple[str, str], ...]  # (name, reason)
     notes: tuple[str, ...]
     source: str  # the path, or "avatars"
-    fingerprint: str  # hex; changes with the source's names, sizes, times or the decode settings
+    fingerprint: str  # hex; changes with the names, sizes or contents of the pictures, or the decode settings
+    former_fingerprints: tuple[str, ...] = ()  # those that earlier releases gave to the same set
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,6 +63,7 @@ def load_pictures(
     channels: int = 3,
     attributes: Sequence[str] | None = None,
     merge: Merge | None = None,
+    classes: Choice = "auto",
     cache: Path | None = None,
     avatar_count: int = 6000,
     avatar_seed: int = 0,
@@ -67,8 +72,10 @@ def load_pictures(
     """Read a folder, a zip, a tar or (``source=None``) the built-in avatars, decoded once into the cache.
 
     ``attributes``: None for no labels, ``["auto"]`` for every column that is one, or names. ``merge`` makes new classes
-    out of groups of old ones: ``{"year": {"early": ["2000", "2001"]}}``. ``progress(done, total, what)`` is called
-    while pictures are made, not when they come from the cache. Pictures that cannot be used are in ``skipped``.
+    out of groups of old ones: ``{"year": {"early": ["2000", "2001"]}}``. ``classes``: whether the sub-folders of a set
+    without files of labels are classes: "auto" takes those beyond doubt, "ask" raises UsageError in doubt.
+    ``progress(done, total, what)`` is called while pictures are made, not when they come from the cache. Pictures that
+    cannot be used are in ``skipped``.
     Raises UsageError for a path, attribute or value that does not exist, KaoganError when no picture can be read.
     """
     if isinstance(attributes, str):
@@ -81,20 +88,25 @@ def load_pictures(
         raise UsageError("no folder, zip or tar of pictures is named; give its path")
     with open_source(Path(source)) as opened:
         listing = opened.listing
-        entries = [(entry.name, entry.size, entry.stamp) for entry in listing.entries]
-        fingerprint = fingerprint_of("pictures", image_size, channels, opened.stamp, entries)
-        if not entries:
+        if not listing.entries:
             raise _nothing(opened, listing.skipped)
-        images, names, skipped = remembered(
+        layout, _ = layout_of(opened, classes) if attributes else (pictures_of(opened), "")
+        table = cleaned(layout.table)
+        sums = content_checksums(opened, cache_folder(cache), progress)
+        entries = [(listing.entries[i].name, listing.entries[i].size, sums[i]) for i in layout.indices]
+        fingerprint = fingerprint_of("content", image_size, channels, entries)
+        images, names, skipped, remade = cached_pictures(
             cache_folder(cache),
             fingerprint,
             (image_size, image_size, channels),
-            lambda: _decoded(opened, image_size, channels, progress),
+            lambda: _decoded(opened, layout.indices, image_size, channels, progress),
         )
-        skipped = listing.skipped + skipped
+        skipped = [each for each in listing.skipped if each[0] not in layout.side] + skipped
         if not names:
             raise _nothing(opened, skipped)
-        labels, schema, notes = _labels(opened, names, [name for name, _ in skipped], attributes, merge)
+        rows = _rows([name for name, _, _ in entries], names)
+        labels, schema, notes = _chosen(table, rows, attributes, merge)
+        notes = [*listing.notes, *([layout.read] if schema else []), *remade, *notes]
     return PictureSet(
         images,
         labels,
@@ -104,13 +116,28 @@ def load_pictures(
         tuple(notes),
         str(source),
         fingerprint,
+        (_fingerprint_by_times(opened, image_size, channels),),
     )
 
 
+def _fingerprint_by_times(source: Source, image_size: int, channels: int) -> str:
+    """The fingerprint that kaogan 0.1 gave to the set, by which runs that it began are known."""
+    entries = [(entry.name, entry.size, entry.stamp) for entry in source.listing.entries]
+    return fingerprint_of("pictures", image_size, channels, source.stamp, entries)
+
+
+def _rows(entries: Sequence[str], names: Sequence[str]) -> list[int]:
+    """The places of ``names`` in ``entries``, of which it is a part in the same order."""
+    rows, left = [], iter(enumerate(entries))
+    for name in names:
+        rows.append(next(at for at, entry in left if entry == name))
+    return rows
+
+
 def _decoded(
-    source: Source, image_size: int, channels: int, progress: Progress | None
+    source: Source, indices: Sequence[int], image_size: int, channels: int, progress: Progress | None
 ) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Every entry in order: its picture, or the reason why there is none."""
+    """Every entry of ``indices`` in order: its picture, or the reason why there is none."""
 
     def work(index: int) -> np.ndarray | str:
         try:
@@ -121,39 +148,26 @@ def _decoded(
     entries = source.listing.entries
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's hints about odd files; what cannot be used is listed with a reason
-        for index, result in in_order(range(len(entries)), work):
+        for done, (index, result) in enumerate(in_order(indices, work), 1):
             yield entries[index].name, result
             if progress:
-                progress(index + 1, len(entries), "reading pictures")
+                progress(done, len(indices), "reading pictures")
 
 
-def _labels(
-    source: Source, names: Sequence[str], others: Sequence[str], attributes: Sequence[str] | None, merge: Merge | None
+def _chosen(
+    table: LabelTable, rows: Sequence[int], attributes: Sequence[str] | None, merge: Merge | None
 ) -> tuple[np.ndarray, Schema, list[str]]:
+    """The labels of some ``rows`` of the table: int64 (rows, K), their schema, notes."""
     if not attributes:
         if merge:
             raise UsageError(f"cannot merge values of '{next(iter(merge))}': no attributes are asked for")
-        return np.empty((len(names), 0), np.int64), Schema(), []
-    table = table_of(source, names, others)
-    labels, schema, notes = labelling.choose(table, attributes, merge)
+        return np.empty((len(rows), 0), np.int64), Schema(), []
+    columns = {name: [cells[row] for row in rows] for name, cells in table.columns.items()}
+    labels, schema, notes = choose_attributes(LabelTable(columns, table.where, table.notes), attributes, merge)
     if not schema:
-        notes.append(f"no labels found in {source.path}")
-        labels = np.empty((len(names), 0), np.int64)
+        notes.append(f"no labels found in {table.where}")
+        labels = np.empty((len(rows), 0), np.int64)
     return labels, schema, notes
-
-
-def table_of(source: Source, names: Sequence[str], others: Sequence[str]) -> labelling.Table:
-    """The columns of the labels.csv in ``source``, else the sub-folder of each picture. Raises KaoganError."""
-    found = source.listing.labels
-    if not found:
-        return labelling.class_table(names, str(source.path))
-    depth = min(name.count("/") for name in found)
-    top = sorted(name for name in found if name.count("/") == depth)
-    if len(top) > 1:
-        raise KaoganError(f"{source.path} holds several sets ({top[0]}, {top[1]}); give the folder of one of them")
-    folder = str(PurePosixPath(top[0]).parent)
-    prefix = "" if folder == "." else folder + "/"
-    return labelling.read_table(source.read_labels(top[0]), f"{source.path}/{shown(top[0])}", prefix, names, others)
 
 
 def _nothing(source: Source, skipped: Sequence[tuple[str, str]]) -> KaoganError:
@@ -189,12 +203,14 @@ def _avatars(
             if progress:
                 progress(index + 1, count, "drawing avatars")
 
-    images, names, _ = remembered(cache_folder(cache), fingerprint, (image_size, image_size, channels), draw)
+    images, names, _, remade = cached_pictures(
+        cache_folder(cache), fingerprint, (image_size, image_size, channels), draw
+    )
     labels = np.empty((count, 0), np.int64)
-    schema, notes = Schema(), list[str]()
+    schema, notes = Schema(), list(remade)
     if attributes:
         pairs = [avatars.labels_of(index, seed) for index in range(count)]
         columns = {"hair": [avatars.HAIR_NAMES[h] for h, _ in pairs], "eyes": [avatars.EYE_NAMES[e] for _, e in pairs]}
-        table = labelling.Table(columns, "the avatars", [])
-        labels, schema, notes = labelling.choose(table, attributes, merge)
+        table = LabelTable(columns, "the avatars", notes)
+        labels, schema, notes = choose_attributes(table, attributes, merge)
     return PictureSet(images, labels, schema, tuple(names), (), tuple(notes), AVATARS, fingerprint)

@@ -1,96 +1,103 @@
-"""The labels of a set: from labels.csv, or from one sub-folder per class."""
+"""Label tables: columns of text about pictures, their cleaning, and the attributes chosen from them."""
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.errors import UsageError, nearest
 from kaogan.core.schema import EYES, HAIR, UNKNOWN, Schema
 from kaogan.data.sources.base import shown
 
 AUTO = "auto"
 CLASS = "class"
 MAX_VALUES_AUTO, MAX_VALUES = 64, 1000
-FILE = "file"
 # Numbers about a picture rather than names of what it shows.
 MEASURES = frozenset(
     [*"xywh", "x0", "y0", "x1", "y1", "x2", "y2", "left", "top", "right", "bottom", "width", "height"]
 ).union(("id", "index", "score", "conf"))
-_NOTHING = frozenset({"", "unknown"})
 _KNOWN_ORDERS = {"hair": HAIR, "eyes": EYES}
+_BLANK = frozenset({"", "unknown"})
+# How pandas, NumPy, R, spreadsheets and people write that a value is missing.
+_MISSING = frozenset(
+    re.findall(
+        r"\S+", r"nan -nan none null nil na n/a n.a. #n/a #na <na> nat undefined missing ? - -- \n"
+    )
+)
+_ROW_NUMBERS = re.compile(r"Unnamed: \d+(\.\d+)?")  # the header that pandas gives to the index it wrote
 
 
 @dataclass
-class Table:
-    """Columns of text, one cell a picture ("" where unknown), and what there is to say about them."""
+class LabelTable:
+    """Columns of text, one cell a picture ("" where unknown), and notes for the user."""
 
     columns: dict[str, list[str]]
     where: str
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
-def read_table(data: bytes, where: str, folder: str, names: Sequence[str], others: Sequence[str]) -> Table:
-    """The rows of a labels.csv, brought into the order of ``names``.
+def cleaned(table: LabelTable) -> LabelTable:
+    """The table with one spelling for each value: missing ones are "", 2000.0 is 2000, Pink and PINK are pink.
 
-    ``folder`` is where the file lies ("" or "set/"); its ``file`` column is relative to that folder or to ``images/``
-    in it. ``others`` are files that exist but are not used: a row about one of them is no mistake.
-    Raises KaoganError with the line number for a file that is not a table.
+    Columns of row numbers are dropped. Every change is told in ``notes``.
     """
-    header, rows = _parse(data, where)
-    at = header.index(FILE)
-    known = {_plain(name): position for position, name in enumerate(names)}
-    exact = {name: position for position, name in enumerate(names)}
-    unused = {_plain(name) for name in others}
-    columns = {name: [""] * len(names) for name in header if name not in (FILE, "")}
-    seen: set[int] = set()
-    twice = 0
-    missing: list[str] = []
-    for row in rows:
-        candidates = [folder + "images/" + row[at], folder + row[at]]
-        position = next((exact[c] for c in candidates if c in exact), None)
-        if position is None:
-            plain = [_plain(c) for c in candidates]
-            position = next((known[c] for c in plain if c in known), None)
-            if position is None:
-                if not any(c in unused for c in plain):
-                    missing.append(row[at])
-                continue
-        twice += position in seen
-        seen.add(position)
-        for name, cell in zip(header, row, strict=True):
-            if name in columns:
-                columns[name][position] = "" if cell.strip().lower() in _NOTHING else cell.strip()
-    notes = []
-    if rows and not seen:
-        raise KaoganError(f"{where}: no row names a picture of this set (the first is '{shown(rows[0][at])}')")
+    notes = list(table.notes)
+    columns: dict[str, list[str]] = {}
+    missing: Counter[str] = Counter()
+    for name, cells in table.columns.items():
+        if not name.strip() or _ROW_NUMBERS.fullmatch(name):
+            if any(cells):
+                notes.append(f"column '{shown(name.strip())}' of {table.where} ignored: row numbers")
+            continue
+        columns[name] = _one_spelling(name, [_known(cell, missing) for cell in cells], table.where, notes)
     if missing:
-        notes.append(f"{_count(len(missing), 'row')} of {where} name no picture here, as '{shown(missing[0])}'")
-    if twice:
-        notes.append(f"{_count(twice, 'row')} of {where} repeat a file: the last one counts")
-    if lacking := len(names) - len(seen):
-        notes.append(f"{_count(lacking, 'picture')} without a row in {where}: labels unknown")
-    return Table(columns, where, notes)
+        words = ", ".join(f"'{shown(word)}'" for word, _ in missing.most_common(3))
+        notes.append(f"{count_of(missing.total(), 'cell')} of {table.where} read as unknown ({words})")
+    return LabelTable(columns, table.where, notes)
 
 
-def class_table(names: Sequence[str], where: str) -> Table:
-    """The attribute ``class``: the sub-folder of each picture below the folder that holds them all."""
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    depth = 0
-    while folders and all(len(f) > depth and f[depth] == folders[0][depth] for f in folders):
-        depth += 1
-    cells = [shown(f[depth]) if len(f) > depth else "" for f in folders]
-    return Table({CLASS: cells} if len(set(cells) - {""}) > 1 else {}, where, [])
+def _known(cell: str, missing: Counter[str]) -> str:
+    cell = cell.strip()
+    lower = cell.lower()
+    if lower in _BLANK:
+        return ""
+    if lower in _MISSING:
+        missing[cell] += 1
+        return ""
+    return cell
 
 
-def choose(
-    table: Table, attributes: Sequence[str], merge: Mapping[str, Mapping[str, Sequence[str]]] | None
+def _one_spelling(name: str, cells: list[str], where: str, notes: list[str]) -> list[str]:
+    counts = Counter(cells)
+    del counts[""]
+    if len(counts) > MAX_VALUES:
+        return cells
+    if any("." in value for value in counts) and all(_WHOLE.fullmatch(value) for value in counts):
+        return [cell.partition(".")[0] for cell in cells]  # integers that a gap in the column made pandas write so
+    groups: dict[str, list[str]] = {}
+    for value in counts:
+        groups.setdefault(" ".join(unicodedata.normalize("NFKC", value).casefold().split()), []).append(value)
+    becomes = {}
+    for spellings in groups.values():
+        if len(spellings) > 1:
+            known = _KNOWN_ORDERS.get(name, ())
+            best = min(spellings, key=lambda value: (value not in known, -counts[value], value))
+            becomes.update(dict.fromkeys(spellings, best))
+            others = ", ".join(f"'{shown(value)}'" for value in sorted(set(spellings) - {best}))
+            notes.append(f"{shown(name)} {others} read as '{shown(best)}' ({where})")
+    return [becomes.get(cell, cell) for cell in cells] if becomes else cells
+
+
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+
+
+def choose_attributes(
+    table: LabelTable, attributes: Sequence[str], merge: Mapping[str, Mapping[str, Sequence[str]]] | None
 ) -> tuple[np.ndarray, Schema, list[str]]:
     """Labels int64 (N, K), -1 unknown; their schema; notes. Raises UsageError for a name that is not there."""
     notes = list(table.notes)
@@ -99,14 +106,15 @@ def choose(
         if wanted == AUTO:
             for name, cells in table.columns.items():
                 if reason := _not_a_label(name, cells, MAX_VALUES_AUTO):
-                    notes.append(f"column {name} ignored: not a label ({reason})")
+                    if not _is_confidence(name, table):
+                        notes.append(f"column {shown(name)} ignored: not a label ({reason})")
                 elif name not in names:
                     names.append(name)
             continue
         if wanted not in table.columns:
             hint = nearest(wanted, table.columns)
             listed = f"; columns: {', '.join(table.columns)}" if table.columns and "choose" not in hint else ""
-            lacks = "" if table.columns else " (it has neither a labels.csv nor one sub-folder per class)"
+            lacks = "" if table.columns else " (it has neither labels nor one sub-folder per class)"
             raise UsageError(f"unknown attribute '{wanted}' in {table.where}{hint}{listed}{lacks}")
         if reason := _not_a_label(wanted, table.columns[wanted], MAX_VALUES, named=True):
             raise UsageError(f"column '{wanted}' of {table.where} is not a label ({reason}); choose another")
@@ -127,53 +135,6 @@ def choose(
     return labels, Schema.from_labels(names, values, labels), notes
 
 
-def _parse(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise KaoganError(f"{where}, line {line}: not UTF-8 text; save it as UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    rows: list[list[str]] = []
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if header is None:
-                header = _header(cells, where)
-                continue
-            if len(cells) > len(header):
-                raise KaoganError(
-                    f"{where}, line {reader.line_num}: {len(cells)} cells under {len(header)} columns; "
-                    "put quotes around a cell that holds a comma"
-                )
-            cells += [""] * (len(header) - len(cells))
-            cells[header.index(FILE)] = cells[header.index(FILE)].strip()
-            rows.append(cells)
-    except csv.Error as error:
-        raise KaoganError(f"{where}, line {reader.line_num}: not a table of comma-separated cells ({error})") from error
-    if header is None or not rows:
-        raise KaoganError(f"{where} has no rows; it needs a line 'file,...' and one line a picture")
-    return header, rows
-
-
-def _header(cells: list[str], where: str) -> list[str]:
-    header = [cell.strip() for cell in cells]
-    if FILE not in header:
-        found = ", ".join(shown(name) for name in header)
-        raise KaoganError(f"{where}, line 1: no column named 'file' (found: {found}); columns are separated by commas")
-    for name in header:
-        if name and header.count(name) > 1:
-            raise KaoganError(f"{where}, line 1: two columns are named '{name}'; rename one")
-    return header
-
-
-def _plain(name: str) -> str:
-    """One spelling for names that look the same: composed accents, forward slashes, no leading ./"""
-    return unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./").replace("/./", "/")
-
-
 def _not_a_label(name: str, cells: Sequence[str], most: int, named: bool = False) -> str | None:
     values = set(cells) - {""}
     if not values:
@@ -189,6 +150,11 @@ def _not_a_label(name: str, cells: Sequence[str], most: int, named: bool = False
     if (name.lower() in MEASURES or name.lower().endswith(("_conf", "_score", "_id"))) and _all_numbers(values):
         return "a measure"
     return None
+
+
+def _is_confidence(name: str, table: LabelTable) -> bool:
+    """A column that ``kaogan prepare`` writes beside a tag."""
+    return name.removesuffix("_conf") in table.columns and name.endswith("_conf")
 
 
 def _all_numbers(values: set[str]) -> bool:
@@ -231,5 +197,5 @@ def _merged(
     return becomes[numbers], tuple(str(group) for group in groups)
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

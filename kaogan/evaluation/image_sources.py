@@ -22,7 +22,7 @@ from kaogan.core.schema import Schema
 from kaogan.data import PictureSet, load_pictures
 from kaogan.data.dataset import Progress
 from kaogan.data.decoding import FORMATS, BrokenPicture
-from kaogan.data.sources.base import Source, open_source
+from kaogan.data.sources import Source, open_source
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import find_model
 

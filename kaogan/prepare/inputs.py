@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data.decoding import BrokenPicture
-from kaogan.data.sources.base import Entry, Source, open_source
+from kaogan.data.sources import Entry, Source, open_source
 from kaogan.prepare.manifest import Journal
 from kaogan.prepare.process_image import Drop
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.schema import EYES, HAIR
 from kaogan.data import PictureSet
-from kaogan.data.labels import Table, choose, class_table
+from kaogan.data.folder_classes import class_table
+from kaogan.data.labels import LabelTable as Table
+from kaogan.data.labels import choose_attributes as choose
 from tests.data.conftest import encoded, load, picture
 
 PNG = encoded(picture())

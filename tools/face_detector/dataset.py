@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from kaogan.core.errors import KaoganError
 from kaogan.data import avatars
 from kaogan.data.decoding import BrokenPicture, read_picture
-from kaogan.data.sources.base import Source, open_source
+from kaogan.data.sources import Source, open_source
 from tools.face_detector.synthesize import Portrait
 
 KNOWN = "known.safetensors"

@@ -20,7 +20,7 @@ from kaogan.core.rng import numpy_generator
 from kaogan.data import avatars, load_pictures
 from kaogan.data.avatars import style
 from kaogan.data.cache import cache_folder, fingerprint_of, in_order, remembered
-from kaogan.data.sources.base import LABELS, open_source
+from kaogan.data.sources import LABELS, open_source
 
 Progress = Callable[[int, int, str], None]
 

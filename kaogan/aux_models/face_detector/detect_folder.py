@@ -18,7 +18,7 @@ from kaogan.aux_models.face_detector.detector import Detector
 from kaogan.core.atomic_io import atomic, explain, write_text
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data.decoding import BrokenPicture, read_picture
-from kaogan.data.sources.base import SUFFIXES, open_source
+from kaogan.data.sources import SUFFIXES, open_source
 
 COLUMNS = (
     "file",

@@ -17,7 +17,7 @@ from kaogan.core.atomic_io import write_text
 from kaogan.core.errors import UsageError
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, read_picture
-from kaogan.data.sources.base import SUFFIXES, open_source, shown
+from kaogan.data.sources import SUFFIXES, open_source, shown
 
 _AT_LEAST = 128  # px: a large JPEG is read at a fraction of its size, never below three times this
 

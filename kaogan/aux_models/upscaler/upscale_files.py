@@ -16,7 +16,7 @@ from kaogan.aux_models.upscaler.model import TILE, Upscaler
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
 from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, read_picture
-from kaogan.data.sources.base import SUFFIXES, open_source, shown
+from kaogan.data.sources import SUFFIXES, open_source, shown
 from kaogan.generate.picture_files import FORMATS, LONGEST, Writer, format_of
 
 TOGETHER = 16  # pictures of one size that are enlarged at once

@@ -1,37 +1,27 @@
-"""Sets of pictures from one format to another: one file a format, each a reader and a writer over one small form."""
+"""Dataset formats: detection, the labels and pictures of a source by its format, and conversion of whole sets."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import cast
 
 from kaogan.core.atomic_io import explain
-from kaogan.core.errors import UsageError, nearest
+from kaogan.core.errors import UsageError
+from kaogan.core.progress import Progress, no_progress
 from kaogan.core.staging import staged
-from kaogan.data.formats.base import Format, Job, Options, Progress
-from kaogan.data.sources.base import shown
+from kaogan.data.folder_classes import Choice, DoubtfulClassesError
+from kaogan.data.formats.base import FORMATS, Format, Job, Options
+from kaogan.data.formats.class_folders import folder_layout
+from kaogan.data.labels import LabelTable
+from kaogan.data.layout import Layout, entry_names, whole
+from kaogan.data.sources import Source, open_source, shown
 
-# In the order in which a source is tried: what carries labels before what is told by its folders alone.
-_FILES = (
-    "hdf5",
-    "webdataset",
-    "acgan",
-    "acgan_new",
-    "bamsgan",
-    "kaogan_set",
-    "huggingface",
-    "stylegan",
-    "class_folders",
-    "flat",
-    "nested",
-)
+__all__ = ["FORMATS", "ConversionResult", "Format", "Options", "convert", "detect", "layout_of", "pictures_of"]
+_FOLDERS = ("classes", "flat", "nested")  # formats of folders without any file of labels
 
 
 @dataclass(frozen=True)
-class Result:
+class ConversionResult:
     """What a conversion did: pictures written, those left out with reasons, and what else there is to say."""
 
     written: int
@@ -41,26 +31,42 @@ class Result:
     target_format: str
 
 
-@cache
-def formats() -> dict[str, Format]:
-    """The formats by name, in the order of detection."""
-    found = [cast(Format, importlib.import_module(f"{__name__}.{name}")) for name in _FILES]
-    return {form.NAME: form for form in found}
+def layout_of(source: Source, choice: Choice = "auto") -> tuple[Layout, str]:
+    """(how to read an open source, the name of its format): of the first format whose files of labels it holds, else of
+    its folders. ``choice``: whether sub-folders are classes.
+
+    Raises KaoganError for labels that cannot be read, UsageError when ``choice`` is "ask" and there is doubt.
+    """
+    for name, form in FORMATS.items():
+        if name not in _FOLDERS and (layout := form.layout(source)):
+            return layout, name
+    layout = folder_layout(source, choice) or Layout(LabelTable({}, str(source.path)), (), [])
+    if layout.table.columns:
+        return layout, "classes"
+    return layout, "flat" if FORMATS["flat"].layout(source) else "nested"
 
 
-def format_of(name: str) -> Format:
-    """Raises UsageError that names the nearest format."""
-    if name not in formats():
-        raise UsageError(f"unknown format '{name}'{nearest(name, formats())}")
-    return formats()[name]
+def pictures_of(source: Source) -> Layout:
+    """``layout_of`` without any labels, whose files are not even opened."""
+    for form in FORMATS.names():
+        if FORMATS[form].selects and (layout := FORMATS[form].layout(source)):
+            return layout
+    return whole(source, LabelTable({}, str(source.path)), entry_names(source))
 
 
 def detect(path: Path) -> Format:
-    """The format of an existing folder or file. Raises UsageError when it is none."""
-    for form in formats().values():
-        if form.detect(path):
-            return form
-    raise UsageError(f"{path}: of no known format; name it with --from ({', '.join(formats())})")
+    """The format of an existing folder or file. Raises UsageError when it is none, or when its sub-folders may be
+    classes or not."""
+    for form in FORMATS.names():
+        if FORMATS[form].detect(path):
+            return FORMATS[form]
+    with open_source(path) as source:
+        if not source.listing.entries:
+            raise UsageError(f"{path}: of no known format; name it with --from ({', '.join(FORMATS.names())})")
+        try:
+            return FORMATS[layout_of(source, "ask")[1]]
+        except DoubtfulClassesError as doubt:
+            raise UsageError(f"{doubt.doubt}: say --from classes or --from nested") from None
 
 
 def convert(
@@ -70,23 +76,26 @@ def convert(
     *,
     source_format: str | None = None,
     options: Options | None = None,
-    progress: Progress = lambda done, total: None,
-) -> Result:
+    progress: Progress = no_progress,
+) -> ConversionResult:
     """Write the set ``source`` to ``out`` in the format ``to``; the whole of it or, whatever happens, nothing.
 
     ``source_format`` is found by looking at the source unless it is named. Raises UsageError for a wrong name, setting
     or place, KaoganError for a source that cannot be read or a disk that is full.
     """
     options = options or Options()
-    target = format_of(to)
+    target = FORMATS[to]
+    if not target.writable:
+        able = ", ".join(name for name, form in FORMATS.items() if form.writable)
+        raise UsageError(f"kaogan reads the format {to} but does not write it; --to takes {able}")
     source, out = Path(source).expanduser(), Path(out).expanduser()
     _check(source, out, options)
-    origin = format_of(source_format) if source_format else detect(source)
+    origin = FORMATS[source_format] if source_format else detect(source)
     with staged(out) as place, origin.read(source) as collection:
         job = Job(collection, options, progress)
         target.write(job, place)
     skipped = [(shown(name), reason) for name, reason in job.skipped]
-    return Result(job.written, skipped, [shown(note) for note in job.notes], origin.NAME, target.NAME)
+    return ConversionResult(job.written, skipped, [shown(note) for note in job.notes], origin.name, target.name)
 
 
 def _check(source: Path, out: Path, options: Options) -> None:

@@ -1,4 +1,4 @@
-"""What every format is read into and written from: pictures one after the other, each with a name and labels."""
+"""Base of the dataset formats: the class ``Format``, its registry, and what formats are read into and written from."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import io
 import json
 import re
 import unicodedata
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError, nearest
-from kaogan.data import labels as labelling
+from kaogan.core.progress import Progress, no_progress
+from kaogan.core.registry import Registry
 from kaogan.data.cache import in_order
-from kaogan.data.decoding import FORMATS, ORIENTATION, BrokenPicture, fit, read_picture
-from kaogan.data.sources.base import Listing, Source, shown
+from kaogan.data.decoding import FORMATS as PICTURE_FORMATS
+from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, read_picture
+from kaogan.data.labels import AUTO, LabelTable, choose_attributes, cleaned
+from kaogan.data.layout import Layout
+from kaogan.data.sources import Source, open_source, shown
 
 Labels = Mapping[str, str]  # attribute -> value; absent or "" where unknown
-Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
 PLAIN = ("PNG", "JPEG")  # what any program reads
-SIDE_LIMIT = 512 * 2**20  # bytes of a file of labels
 QUALITY = 95
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -72,9 +72,9 @@ class Collection:
             if name not in self.columns:
                 lacks = nearest(name, self.columns) or ": this set has none"
                 raise UsageError(f"unknown attribute '{name}'{lacks}")
-            table = labelling.Table({name: list(self.columns[name])}, "this set", [])
-            asked = [labelling.AUTO if chosen is None else name]
-            _, schema, _ = labelling.choose(table, asked, None)
+            table = LabelTable({name: list(self.columns[name])}, "this set")
+            asked = [AUTO if chosen is None else name]
+            _, schema, _ = choose_attributes(table, asked, None)
             found |= {attribute.name: attribute.values for attribute in schema.attributes}
         return found
 
@@ -110,7 +110,7 @@ class Job:
 
     collection: Collection
     options: Options
-    progress: Progress = lambda done, total: None
+    progress: Progress = no_progress
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     written: int = 0
@@ -152,7 +152,7 @@ class Job:
             else:
                 self.written += 1
                 yield result
-            self.progress(done, self.collection.count)
+            self.progress(done, self.collection.count, "converting")
         if not self.written:
             name, reason = self.skipped[0] if self.skipped else ("", "")
             first = f": {len(self.skipped)} skipped, first {shown(name)} ({reason})" if self.skipped else ""
@@ -166,22 +166,66 @@ class Job:
             self.notes.append(f"labels left out, this format has none: {', '.join(names)}")
 
 
-class Format(Protocol):
-    """One file of this package."""
+class Format:
+    """A dataset format. Subclasses override ``layout`` or, where pictures lie in no folder, zip or tar, ``detect`` and
+    ``read``; and ``write`` where it can be written."""
 
-    NAME: str
-    TITLE: str
-    WRITES_FILE: bool  # the output is one file rather than a folder
+    name: str
+    title: str
+    writes_file = False  # the output is one file rather than a folder
+    selects = False  # some of the pictures are no data; ``layout`` then reads names alone
+    needs = ""  # what a source of this format must hold, for the message when it does not
 
     def detect(self, path: Path) -> bool:
-        """Whether ``path`` looks like this format; cheap, raises nothing."""
-        ...
+        """Whether ``path`` is of this format, for formats that no ``Source`` reads; cheap, raises nothing."""
+        return False
 
-    def read(self, path: Path) -> AbstractContextManager[Collection]: ...
+    def layout(self, source: Source) -> Layout | None:
+        """How this format reads an open source, None when it is not of this format. Raises KaoganError when it is, but
+        its labels cannot be read."""
+        return None
+
+    def read(self, path: Path) -> AbstractContextManager[Collection]:
+        """The set at ``path``. Raises KaoganError when it is not of this format."""
+        return self._read(path)
+
+    @contextmanager
+    def _read(self, path: Path) -> Iterator[Collection]:
+        with open_source(path) as source:
+            layout = self.layout(source)
+            if layout is None:
+                raise KaoganError(f"{path} holds no {self.needs or 'set of the format ' + self.name}; check the path")
+            yield collect(source, layout)
 
     def write(self, job: Job, out: Path) -> None:
         """Write to ``out``, which does not exist yet and is thrown away if anything is raised."""
-        ...
+        raise UsageError(f"kaogan reads the format {self.name} but does not write it; choose another for --to")
+
+    @property
+    def writable(self) -> bool:
+        return type(self).write is not Format.write
+
+
+FORMATS: Registry[Format] = Registry(
+    "format",
+    {
+        name: f"kaogan.data.formats.{module}"
+        for name, module in {
+            # In the order in which a source is tried: what carries labels before what is told by its folders alone.
+            "hdf5": "hdf5",
+            "webdataset": "webdataset",
+            "acgan": "acgan",
+            "acgan-new": "acgan_new",
+            "bamsgan": "bamsgan",
+            "kaogan": "kaogan_set",
+            "huggingface": "huggingface",
+            "stylegan": "stylegan",
+            "classes": "class_folders",
+            "flat": "flat",
+            "nested": "nested",
+        }.items()
+    },
+)
 
 
 def _encode(item: Item, kinds: Sequence[str], size: int | None, plain: bool) -> Encoded:
@@ -216,7 +260,7 @@ def _bytes(path: Path) -> bytes:
 
 def _kind(data: bytes, plain: bool) -> str:
     """Pillow's name of the format; "" for one that must be encoded anew. ``data`` has been decoded before."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+    with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as opened:
         if plain and (opened.mode != "RGB" or "transparency" in opened.info or getattr(opened, "n_frames", 1) > 1):
             return ""
         try:
@@ -262,106 +306,26 @@ def _safe_part(part: str) -> str:
 # reading
 
 
-def items_of(source: Source, indices: Sequence[int], names: Sequence[str], table: Mapping[str, Sequence[str]]) -> Any:
-    """The ``items`` of a Collection over entries of a folder or zip; ``table`` has a cell for each of ``indices``."""
+def collect(source: Source, layout: Layout) -> Collection:
+    """A Collection over the pictures that ``layout`` names."""
+    table = cleaned(layout.table)
 
     def items() -> Iterator[Item]:
-        for row, index in enumerate(indices):
-            labels = {name: cells[row] for name, cells in table.items() if cells[row]}
-            yield Item(names[row], lambda index=index: source.read(index), labels)  # type: ignore[misc]
+        for row, index in enumerate(layout.indices):
+            labels = {name: cells[row] for name, cells in table.columns.items() if cells[row]}
+            yield Item(layout.names[row], lambda index=index: source.read(index), labels)  # type: ignore[misc]
 
-    return items
-
-
-def collect(
-    source: Source,
-    table: Mapping[str, Sequence[str]] | None = None,
-    notes: Sequence[str] = (),
-    *,
-    indices: Sequence[int] | None = None,
-    names: Sequence[str] | None = None,
-    side: Sequence[str] = (),
-) -> Collection:
-    """A Collection over all entries of ``source``, or ``indices`` of them. ``side`` are the format's other files."""
-    entries = source.listing.entries
-    indices = range(len(entries)) if indices is None else indices
-    table = table or {}
-    names = [entries[index].name for index in indices] if names is None else names
-    columns = {name: sorted(set(cells) - {""}) for name, cells in table.items()}
-    skipped = [(name, reason) for name, reason in source.listing.skipped if name not in side]
-    return Collection(len(indices), items_of(source, indices, names, table), columns, list(notes), skipped)
+    columns = {name: sorted(set(cells) - {""}) for name, cells in table.columns.items()}
+    skipped = [(name, reason) for name, reason in source.listing.skipped if name not in layout.side]
+    return Collection(len(layout.indices), items, columns, [*source.listing.notes, *table.notes], skipped)
 
 
-def without_common_folder(names: Sequence[str]) -> list[str]:
-    """The names below the deepest folder that holds them all."""
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    depth = 0
-    while folders and all(len(f) > depth and f[depth] == folders[0][depth] for f in folders):
-        depth += 1
-    return ["/".join(PurePosixPath(name).parts[depth:]) for name in names]
-
-
-def relative_to(names: Sequence[str], folder: str) -> list[str]:
-    """The names below ``folder`` ("" or "set/") and below ``images/`` in it."""
-    return [name.removeprefix(folder).removeprefix("images/") for name in names]
-
-
-def folders_of(listing: Listing) -> set[str]:
-    return {str(PurePosixPath(entry.name).parent) for entry in listing.entries}
-
-
-def has_file(path: Path, *names: str) -> bool:
-    """Whether the folder or zip ``path`` holds one of ``names``."""
+def read_json(source: Source, name: str) -> Any:
+    """The JSON in the side file ``name``. Raises KaoganError."""
     try:
-        if path.is_dir():
-            return any((path / name).is_file() for name in names)
-        if path.is_file() and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return not set(names).isdisjoint(archive.namelist())
-    except Exception:  # hostile archives raise more than BadZipFile; reading will say what is wrong
-        return False
-    return False
-
-
-def side_file(path: Path, name: str) -> bytes | None:
-    """The bytes of ``name`` in the folder or zip ``path``, None where there is none. Raises KaoganError when it is
-    larger than SIDE_LIMIT or cannot be read."""
-    too_large = KaoganError(f"{name} in {path} is larger than {SIDE_LIMIT // 2**20} MB; split the set")
-    try:
-        if path.is_dir():
-            file = path / name
-            if not file.is_file():
-                return None
-            if not file.resolve().is_relative_to(path.resolve()):
-                raise KaoganError(f"{file} is a link that leads out of the folder; copy the file there")
-            if file.stat().st_size > SIDE_LIMIT:
-                raise too_large
-            return file.read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            if name not in archive.namelist():
-                return None
-            with archive.open(name) as member:
-                data = member.read(SIDE_LIMIT + 1)
-    except OSError as error:
-        raise explain(error, path / name) from error
-    except KaoganError:
-        raise
-    except Exception as error:
-        raise KaoganError(f"{name} in {path} cannot be unpacked ({error}); pack the zip again") from error
-    if len(data) > SIDE_LIMIT:
-        raise too_large
-    return data
-
-
-def read_json(path: Path, name: str) -> Any:
-    """The JSON file ``name`` in ``path``, None where there is none. Raises KaoganError."""
-    data = side_file(path, name)
-    if data is None:
-        return None
-    try:
-        return json.loads(data)
+        return json.loads(source.read_side(name))
     except (ValueError, RecursionError) as error:
-        raise KaoganError(f"{path / name} is not JSON ({' '.join(str(error).split())[:120]})") from error
+        raise KaoganError(f"{source.path / name} is not JSON ({' '.join(str(error).split())[:120]})") from error
 
 
 def write_file(path: Path, data: bytes) -> None:

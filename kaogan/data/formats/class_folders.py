@@ -1,64 +1,53 @@
-"""One sub-folder for each class: torchvision's ImageFolder, which GANime (system G) and many others read."""
+"""Class folder format: one sub-folder for each class, as torchvision's ImageFolder and GANime read them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from kaogan.core.errors import UsageError
-from kaogan.data.formats.base import (
-    PLAIN,
-    Collection,
-    Job,
-    collect,
-    folders_of,
-    safe_name,
-    without_common_folder,
-    write_file,
-)
-from kaogan.data.labels import class_table
-from kaogan.data.sources.base import open_source
+from kaogan.data.folder_classes import Choice, class_table
+from kaogan.data.formats.base import FORMATS, PLAIN, Format, Job, safe_name, write_file
+from kaogan.data.layout import Layout, entry_names, whole, without_common_folder
+from kaogan.data.sources import Source
 
-NAME = "classes"
-TITLE = "one sub-folder for each class: torchvision's ImageFolder, GANime"
-WRITES_FILE = False
 UNLABELLED = "unknown"
 ONE_CLASS = "class"
 
 
-def detect(path: Path) -> bool:
-    """Several folders side by side with nothing but pictures in them."""
-    with open_source(path) as source:
-        folders = folders_of(source.listing)
-    return (
-        len(folders) > 1 and len({str(PurePosixPath(folder).parent) for folder in folders}) == 1 and "." not in folders
-    )
+class ClassFolders(Format):
+    name = "classes"
+    title = "one sub-folder for each class: torchvision's ImageFolder, GANime"
+    needs = "pictures"
+
+    def layout(self, source: Source) -> Layout | None:
+        return folder_layout(source, "yes")
+
+    def write(self, job: Job, out: Path) -> None:
+        attributes = job.attributes
+        if len(attributes) > 1:
+            raise UsageError(
+                f"this format holds one label a picture, the set has {', '.join(attributes)}; "
+                f"choose with --attributes {next(iter(attributes))}"
+            )
+        attribute = next(iter(attributes), None)
+        taken: set[str] = set()
+        unknown = 0
+        for picture in job.pictures(PLAIN, plain=True):
+            value = picture.labels.get(attribute, "") if attribute else ONE_CLASS
+            unknown += not value
+            # The picture was perhaps read from a folder of that name.
+            name = picture.name.removeprefix(f"{value}/").replace("/", "_")
+            write_file(out / safe_name(f"{value or UNLABELLED}/{name}", picture.suffix, taken), picture.data)
+        if unknown:
+            job.notes.append(f"{unknown} pictures without {attribute}: in the folder {UNLABELLED}")
 
 
-@contextmanager
-def read(path: Path) -> Iterator[Collection]:
-    with open_source(path) as source:
-        names = [entry.name for entry in source.listing.entries]
-        table = class_table(names, str(path))
-        yield collect(source, table.columns, names=without_common_folder(names))
+def folder_layout(source: Source, choice: Choice) -> Layout | None:
+    """The layout of a source without files of labels: its sub-folders as classes, as far as they are."""
+    if not source.listing.entries:
+        return None
+    names = entry_names(source)
+    return whole(source, class_table(names, str(source.path), choice), without_common_folder(names))
 
 
-def write(job: Job, out: Path) -> None:
-    attributes = job.attributes
-    if len(attributes) > 1:
-        raise UsageError(
-            f"this format holds one label a picture, the set has {', '.join(attributes)}; "
-            f"choose with --attributes {next(iter(attributes))}"
-        )
-    attribute = next(iter(attributes), None)
-    taken: set[str] = set()
-    unknown = 0
-    for picture in job.pictures(PLAIN, plain=True):
-        value = picture.labels.get(attribute, "") if attribute else ONE_CLASS
-        unknown += not value
-        # The picture was perhaps read from a folder of that name.
-        name = picture.name.removeprefix(f"{value}/").replace("/", "_")
-        write_file(out / safe_name(f"{value or UNLABELLED}/{name}", picture.suffix, taken), picture.data)
-    if unknown:
-        job.notes.append(f"{unknown} pictures without {attribute}: in the folder {UNLABELLED}")
+FORMATS.register(ClassFolders.name, ClassFolders())

@@ -1,27 +1,22 @@
-"""Pictures in folders of any depth and nothing else: StarsFace (system S), which walks ``dataset/NAME``."""
+"""Nested folder format: pictures in folders of any depth and nothing else, as StarsFace reads them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from kaogan.data.formats import flat
-from kaogan.data.formats.base import PLAIN, Job, folders_of, safe_name, write_file
-from kaogan.data.sources.base import open_source
-
-NAME = "nested"
-TITLE = "pictures in folders of any depth, without labels: StarsFace (DATASET.NAME)"
-WRITES_FILE = False
-
-read = flat.read
+from kaogan.data.formats.base import FORMATS, Format
+from kaogan.data.labels import LabelTable
+from kaogan.data.layout import Layout, entry_names, whole, without_common_folder
+from kaogan.data.sources import Source
 
 
-def detect(path: Path) -> bool:
-    with open_source(path) as source:
-        return len(folders_of(source.listing)) > 1
+class Nested(Format):
+    name = "nested"
+    title = "pictures in folders of any depth, without labels: StarsFace (DATASET.NAME)"
+    needs = "pictures"
+
+    def layout(self, source: Source) -> Layout | None:
+        if not source.listing.entries:
+            return None
+        return whole(source, LabelTable({}, str(source.path)), without_common_folder(entry_names(source)))
 
 
-def write(job: Job, out: Path) -> None:
-    job.drop_labels("this format")
-    taken: set[str] = set()
-    for picture in job.pictures(PLAIN, plain=True):
-        write_file(out / safe_name(picture.name, picture.suffix, taken), picture.data)
+FORMATS.register(Nested.name, Nested())

@@ -1,4 +1,4 @@
-"""The set of NVIDIA's StyleGAN tools: an uncompressed zip (or a folder) of square PNGs with a ``dataset.json``.
+"""StyleGAN format: an uncompressed zip (or a folder) of square PNGs with a ``dataset.json``, as of NVIDIA's tool.
 
 A label is a number of a class or a list of numbers, which may be multi-hot. Sets of several attributes are written as
 such lists, one slice an attribute; a list ``attributes`` beside the labels, which NVIDIA's reader does not look at,
@@ -9,59 +9,53 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kaogan.core.errors import KaoganError
-from kaogan.data.formats.base import Collection, Encoded, Job, collect, has_file, read_json
-from kaogan.data.labels import CLASS
-from kaogan.data.sources.base import open_source
+from kaogan.data.formats.base import FORMATS, Encoded, Format, Job, read_json
+from kaogan.data.labels import CLASS, LabelTable
+from kaogan.data.layout import Layout, entry_names, folder_of, top_side, whole
+from kaogan.data.sources import Source
 
-NAME = "stylegan"
-TITLE = "NVIDIA's dataset.json zip of square PNGs, for StyleGAN2 and StyleGAN3"
-WRITES_FILE = True
 INDEX = "dataset.json"
 _START = (1980, 1, 1, 0, 0, 0)  # the first time a zip can tell, so that the same set gives the same file
 Attributes = Mapping[str, Sequence[str]]
 
 
-def detect(path: Path) -> bool:
-    if not has_file(path, INDEX):
-        return False
-    try:
-        index = read_json(path, INDEX)
-    except KaoganError:
-        return False
-    return isinstance(index, dict) and "labels" in index
+class StyleGan(Format):
+    name = "stylegan"
+    title = "NVIDIA's dataset.json zip of square PNGs, for StyleGAN2 and StyleGAN3"
+    writes_file = True
+    needs = f"{INDEX} with 'labels'"
 
+    def layout(self, source: Source) -> Layout | None:
+        name = top_side(source, INDEX)
+        if name is None:
+            return None
+        index = read_json(source, name)
+        if not isinstance(index, dict) or "labels" not in index:  # that of a prepared set, say
+            return None
+        names = entry_names(source)
+        where, folder = source.path / name, folder_of(name)
+        table = _table(where, index, [each.removeprefix(folder) for each in names])
+        return whole(source, LabelTable(table, str(where)), names, [name])
 
-@contextmanager
-def read(path: Path) -> Iterator[Collection]:
-    with open_source(path) as source:
-        index = read_json(path, INDEX)
-        if not isinstance(index, dict) or "labels" not in index:
-            raise KaoganError(f"{path} holds no {INDEX} with 'labels'; --from nested reads it without labels")
-        names = [entry.name for entry in source.listing.entries]
-        table = _table(path, index, names)
-        yield collect(source, table, side=[INDEX])
-
-
-def write(job: Job, out: Path) -> None:
-    attributes = job.attributes
-    labels: list[tuple[str, dict[str, str]]] = []
-    side = 0
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for index, picture in enumerate(job.pictures(("PNG",), plain=True)):
-            side = _checked(picture, side)
-            name = f"{index:08d}"[:5] + f"/img{index:08d}.png"
-            archive.writestr(zipfile.ZipInfo(name, _START), picture.data)
-            labels.append((name, {key: picture.labels.get(key, "") for key in attributes}))
-        text = json.dumps(_index(job, labels, attributes))
-        archive.writestr(zipfile.ZipInfo(INDEX, _START), text)
+    def write(self, job: Job, out: Path) -> None:
+        attributes = job.attributes
+        labels: list[tuple[str, dict[str, str]]] = []
+        side = 0
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+            for index, picture in enumerate(job.pictures(("PNG",), plain=True)):
+                side = _checked(picture, side)
+                name = f"{index:08d}"[:5] + f"/img{index:08d}.png"
+                archive.writestr(zipfile.ZipInfo(name, _START), picture.data)
+                labels.append((name, {key: picture.labels.get(key, "") for key in attributes}))
+            text = json.dumps(_index(job, labels, attributes))
+            archive.writestr(zipfile.ZipInfo(INDEX, _START), text)
 
 
 def _checked(picture: Encoded, side: int) -> int:
@@ -95,8 +89,8 @@ def _index(job: Job, labels: Sequence[tuple[str, dict[str, str]]], attributes: A
     return {"labels": rows, "attributes": known}
 
 
-def _table(path: Path, index: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[str]]:
-    where, labels = path / INDEX, index["labels"]
+def _table(where: Path, index: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[str]]:
+    labels = index["labels"]
     if labels is None:
         return {}
     try:
@@ -105,7 +99,7 @@ def _table(path: Path, index: Mapping[str, Any], names: Sequence[str]) -> dict[s
         raise KaoganError(f"{where}: 'labels' is not a list of [name, label]") from None
     found = [by_name[name] for name in names if name in by_name]
     if not found:
-        raise KaoganError(f"{where} names none of the pictures in {path}")
+        raise KaoganError(f"{where} names none of the pictures here")
     attributes = _attributes(where, index)
     if all(type(label) is int for label in found):
         if len(attributes) > 1 or any(label < 0 for label in found):
@@ -155,3 +149,6 @@ def _columns(where: Path, codes: np.ndarray, attributes: Attributes) -> dict[str
         table[name] = [values[row.argmax()] if row.sum() == 1 else "" for row in hot]
         start += len(values)
     return table
+
+
+FORMATS.register(StyleGan.name, StyleGan())

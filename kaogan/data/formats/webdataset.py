@@ -1,4 +1,4 @@
-"""WebDataset shards: tars of ``00000000.png`` with a ``.json`` of labels and, where there is one label, a ``.cls``.
+"""WebDataset format: tar shards of ``00000000.png`` with a ``.json`` of labels and, for a single label, a ``.cls``.
 
 The same set gives the same shards, to the byte: no times, owners or other accidents are in them.
 """
@@ -12,19 +12,18 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data.decoding import MAX_BYTES, BrokenPicture
-from kaogan.data.formats.base import Collection, Encoded, Item, Job
-from kaogan.data.labels import CLASS
-from kaogan.data.sources.base import MAX_FILES, SUFFIXES, natural, shown
+from kaogan.data.formats.base import FORMATS, Collection, Encoded, Format, Item, Job
+from kaogan.data.labels import CLASS, LabelTable
+from kaogan.data.layout import Layout, entry_names, whole
+from kaogan.data.sources.base import MAX_FILES, SIDE_FILES, SUFFIXES, Source, natural, shown
 
-NAME = "webdataset"
-TITLE = "WebDataset: tar shards of pictures with .json and .cls (--shard-size)"
-WRITES_FILE = False
 KINDS = ("PNG", "JPEG", "WEBP")
 SHARD = "shard-{:06d}.tar"
 LABEL_LIMIT = 2**20  # bytes of a .json or .cls
@@ -32,58 +31,79 @@ FILE = "file"  # the key of the picture's own name in its .json
 MAX_VALUES = 100_000
 
 
-def detect(path: Path) -> bool:
-    try:
-        if path.is_dir():
-            return any(path.glob("*.tar"))
-        return path.suffix.lower() == ".tar" and tarfile.is_tarfile(path)
-    except OSError:
-        return False
+class WebDataset(Format):
+    name = "webdataset"
+    title = "WebDataset: tar shards of pictures with .json and .cls (--shard-size)"
+    needs = ".json or .cls of samples"
 
+    def detect(self, path: Path) -> bool:
+        try:
+            if path.is_dir():
+                return any(path.glob("*.tar"))
+            return path.suffix.lower() == ".tar" and tarfile.is_tarfile(path) and not _holds_side_files(path)
+        except OSError:
+            return False
 
-@contextmanager
-def read(path: Path) -> Iterator[Collection]:
-    shards = [path] if path.is_file() else sorted(path.glob("*.tar"), key=lambda shard: natural(shard.name))
-    if not shards:
-        raise KaoganError(f"{path} holds no .tar")
-    skipped: list[tuple[str, str]] = []
-    values: dict[str, set[str]] = {}
-    count = 0
-    for shard in shards:  # a first pass over headers and labels; the pictures are not touched
-        for name, fields in _samples(shard, skipped):
-            labels = _labels(fields, f"{shard}/{shown(name)}")
-            for column, value in labels.items():
-                known = values.setdefault(column, set())
-                if len(known) < MAX_VALUES:
-                    known.add(value)
-            count += 1
+    def layout(self, source: Source) -> Layout | None:
+        """One tar of samples as a source of pictures."""
+        fields: dict[str, Fields] = {}
+        for name in source.listing.side:
+            if not name.endswith((".json", ".cls")) or name.rpartition("/")[2] in SIDE_FILES:
+                continue
+            key, suffix = _key(name)
+            fields.setdefault(key, {})[suffix] = partial(source.read_side, name)
+        if not fields:
+            return None
+        names = entry_names(source)
+        columns: dict[str, list[str]] = {}
+        for at, name in enumerate(names):
+            key, _ = _key(name)
+            for column, value in _labels(fields.get(key, {}), f"{source.path}/{shown(key)}").items():
+                columns.setdefault(column, [""] * len(names))[at] = value
+        return whole(source, LabelTable(columns, f"the samples of {source.path}"), names)
 
-    def items() -> Iterator[Item]:
-        for shard in shards:
-            for name, fields in _samples(shard, []):
-                picture, suffix = _picture(fields)
+    @contextmanager
+    def read(self, path: Path) -> Iterator[Collection]:
+        shards = [path] if path.is_file() else sorted(path.glob("*.tar"), key=lambda shard: natural(shard.name))
+        if not shards:
+            raise KaoganError(f"{path} holds no .tar")
+        skipped: list[tuple[str, str]] = []
+        values: dict[str, set[str]] = {}
+        count = 0
+        for shard in shards:  # a first pass over headers and labels; the pictures are not touched
+            for name, fields in _samples(shard, skipped):
                 labels = _labels(fields, f"{shard}/{shown(name)}")
-                yield Item(_own_name(fields, name + suffix), _given(picture()), labels)
+                for column, value in labels.items():
+                    known = values.setdefault(column, set())
+                    if len(known) < MAX_VALUES:
+                        known.add(value)
+                count += 1
 
-    yield Collection(count, items, {name: sorted(known) for name, known in values.items()}, [], skipped)
+        def items() -> Iterator[Item]:
+            for shard in shards:
+                for name, fields in _samples(shard, []):
+                    picture, suffix = _picture(fields)
+                    labels = _labels(fields, f"{shard}/{shown(name)}")
+                    yield Item(_own_name(fields, name + suffix), _given(picture()), labels)
 
+        yield Collection(count, items, {name: sorted(known) for name, known in values.items()}, [], skipped)
 
-def write(job: Job, out: Path) -> None:
-    if job.options.shard_size < 1:
-        raise UsageError(f"--shard-size {job.options.shard_size}: at least 1")
-    columns, attributes = job.columns(), job.attributes
-    classes: Mapping[str, int] = {}
-    attribute = ""
-    if len(attributes) == 1:
-        ((attribute, names),) = attributes.items()
-        classes = {value: number for number, value in enumerate(names)}
-    out.mkdir()
-    numbered = enumerate(job.pictures(KINDS))
-    for number, group in itertools.groupby(numbered, lambda pair: pair[0] // job.options.shard_size):
-        with tarfile.open(out / SHARD.format(number), "w", format=tarfile.PAX_FORMAT) as shard:
-            for index, picture in group:
-                label = classes.get(picture.labels.get(attribute, "")) if classes else None
-                _add(shard, f"{index:08d}", picture, columns, label)
+    def write(self, job: Job, out: Path) -> None:
+        if job.options.shard_size < 1:
+            raise UsageError(f"--shard-size {job.options.shard_size}: at least 1")
+        columns, attributes = job.columns(), job.attributes
+        classes: Mapping[str, int] = {}
+        attribute = ""
+        if len(attributes) == 1:
+            ((attribute, names),) = attributes.items()
+            classes = {value: number for number, value in enumerate(names)}
+        out.mkdir()
+        numbered = enumerate(job.pictures(KINDS))
+        for number, group in itertools.groupby(numbered, lambda pair: pair[0] // job.options.shard_size):
+            with tarfile.open(out / SHARD.format(number), "w", format=tarfile.PAX_FORMAT) as shard:
+                for index, picture in group:
+                    label = classes.get(picture.labels.get(attribute, "")) if classes else None
+                    _add(shard, f"{index:08d}", picture, columns, label)
 
 
 def _add(shard: tarfile.TarFile, key: str, picture: Encoded, columns: list[str], label: int | None) -> None:
@@ -114,13 +134,12 @@ def _samples(shard: Path, skipped: list[tuple[str, str]]) -> Iterator[tuple[str,
                     if not member.isdir():
                         skipped.append((shown(member.name), "not a regular file"))
                     continue
-                folder, _, base = member.name.rpartition("/")
-                stem, _, suffix = base.partition(".")
-                if (key := f"{folder}/{stem}" if folder else stem) != name:
+                key, suffix = _key(member.name)
+                if key != name:
                     if _has_picture(fields):
                         yield name, fields
                     name, fields = key, {}
-                fields["." + suffix.lower()] = _reader(archive, member)
+                fields[suffix] = _reader(archive, member)
             if _has_picture(fields):
                 yield name, fields
     except OSError as error:
@@ -131,6 +150,26 @@ def _samples(shard: Path, skipped: list[tuple[str, str]]) -> Iterator[tuple[str,
         raise KaoganError(
             f"{shard} is not a whole tar ({' '.join(str(error).split())[:120]}); copy it again"
         ) from error
+
+
+def _key(name: str) -> tuple[str, str]:
+    """(key of the sample, suffix of the field): the name up to the first dot of its last part, and the rest."""
+    folder, _, base = name.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    return f"{folder}/{stem}" if folder else stem, "." + suffix.lower()
+
+
+def _holds_side_files(path: Path) -> bool:
+    """Whether a tar is a set of another format, with labels.csv or the like in it; False for a damaged one."""
+    try:
+        with tarfile.open(path, "r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]
+                if member.name.rpartition("/")[2] in SIDE_FILES:
+                    return True
+    except Exception:
+        return False
+    return False
 
 
 def _reader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], bytes]:
@@ -204,3 +243,6 @@ def _labels(fields: Fields, where: str) -> dict[str, str]:
 def _own_name(fields: Fields, name: str) -> str:
     given = _json(fields, name).get(FILE)
     return given if isinstance(given, str) and given else name
+
+
+FORMATS.register(WebDataset.name, WebDataset())

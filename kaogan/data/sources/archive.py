@@ -1,5 +1,8 @@
-"""What a zip and a tar have in common as sources of pictures: members are listed once and read one at a time, within
-limits, into memory. Nothing is ever written to a name that an archive chose."""
+"""Archives as picture sources: the base class of zip and tar.
+
+Members are listed once and read one at a time, within limits, into memory. Nothing is ever written to a name that an
+archive chose.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError
 from kaogan.data.decoding import BrokenPicture
 from kaogan.data.sources import base
-from kaogan.data.sources.base import LABELS, Entry, Listing, natural
+from kaogan.data.sources.base import SIDE_FILES, Entry, Listing, natural
 
 Self = TypeVar("Self", bound="Archive")
 
 
 class Member(NamedTuple):
-    """One member as its archive tells of it."""
+    """One member of an archive, as its headers describe it."""
 
     name: str
     folder: bool
@@ -39,14 +42,14 @@ class Archive(ABC):
         self.path = path
         self.listing = Listing()
         self._lock = threading.Lock()
-        self._labels: dict[str, tuple[Any, int]] = {}
-        with self._told(OSError):
+        self._side: dict[str, tuple[Any, int]] = {}
+        with self._explaining(OSError):
             status = path.stat()
             self._open(path)
         self.stamp = f"{self.kind}/{status.st_size}/{status.st_mtime_ns}"
         found: list[tuple[Entry, Any]] = []
         try:
-            with self._told():
+            with self._explaining():
                 for count, member in enumerate(self._members()):
                     if count >= base.MAX_FILES:
                         raise KaoganError(f"{path} holds more than {base.MAX_FILES:,} files; give a smaller set")
@@ -70,7 +73,7 @@ class Archive(ABC):
         try:
             # One lock: the members share one open file. Decoding, the slow part, happens outside.
             with self._lock:
-                data = self._read(self._places[index], size)
+                data = self._read(self._places[index], size, base.MAX_BYTES)
         except Exception as error:  # hostile bytes raise zlib.error, struct.error, NotImplementedError ...
             reason = getattr(error, "strerror", None) or str(error)[:120] or type(error).__name__
             raise BrokenPicture(f"cannot be unpacked: {reason}") from error
@@ -80,14 +83,17 @@ class Archive(ABC):
             raise BrokenPicture(f"cannot be unpacked: the {self.kind} ends before it does")
         return data
 
-    def read_labels(self, name: str) -> bytes:
+    def read_side(self, name: str) -> bytes:
         try:
             with self._lock:
-                return self._read(*self._labels[name])[: base.MAX_BYTES]
+                data = self._read(*self._side[name], base.SIDE_LIMIT)
         except Exception as error:
             raise KaoganError(
                 f"{name} in {self.path} cannot be unpacked ({error}); pack the {self.kind} again"
             ) from error
+        if len(data) > base.SIDE_LIMIT:
+            raise base.too_large_side(name, self.path)
+        return data
 
     @abstractmethod
     def _open(self, path: Path) -> None: ...
@@ -99,20 +105,20 @@ class Archive(ABC):
     def _members(self) -> Iterator[Member]: ...
 
     @abstractmethod
-    def _read(self, place: Any, size: int) -> bytes:
-        """The bytes of a member, at most one more than MAX_BYTES."""
+    def _read(self, place: Any, size: int, limit: int) -> bytes:
+        """The bytes of a member of ``size`` bytes, at most ``limit`` + 1 of them."""
 
     def _add(self, member: Member, found: list[tuple[Entry, Any]]) -> None:
         # Some Windows tools write backslashes.
         name = member.name.replace("\\", "/").removeprefix("./")
         parts = name.split("/")
-        if member.folder or any(base.ignored(part) and part not in (".", "..") for part in parts):
+        if member.folder or any(base.is_ignored(part) and part not in (".", "..") for part in parts):
             return
         if reason := self._refused(member, name, parts):
             self.listing.skipped.append((name, reason))
-        elif parts[-1] == LABELS:
-            self.listing.labels.append(name)
-            self._labels[name] = member.place, member.size
+        elif self._is_side(parts[-1]):
+            self.listing.side.append(name)
+            self._side[name] = member.place, member.size
         else:
             found.append((Entry(name, member.size, member.stamp), member.place))
 
@@ -122,17 +128,22 @@ class Archive(ABC):
             return f"its path leads out of the {self.kind}"
         if not member.regular:
             return "not a regular file"
-        if parts[-1] != LABELS and (reason := base.why_no_picture(name)):
+        if self._is_side(parts[-1]):
+            return member.refused
+        if reason := base.not_a_picture_reason(name):
             return reason
         if member.size > base.MAX_BYTES:
             return f"too large: unpacks to more than {base.MAX_BYTES // 2**20} MB"
         return member.refused
 
-    def _told(self, *plain: type[OSError]) -> _Told:
-        return _Told(self.path, self.kind, plain)
+    def _is_side(self, base_name: str) -> bool:
+        return base_name in SIDE_FILES
+
+    def _explaining(self, *plain: type[OSError]) -> _ArchiveErrors:
+        return _ArchiveErrors(self.path, self.kind, plain)
 
 
-class _Told:
+class _ArchiveErrors:
     """Turns what a damaged or hostile archive makes a library raise into one line."""
 
     def __init__(self, path: Path, kind: str, plain: tuple[type[OSError], ...]) -> None:

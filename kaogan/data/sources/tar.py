@@ -41,6 +41,10 @@ class Tar(Archive):
 
     kind = "tar"
 
+    def _is_side(self, base_name: str) -> bool:
+        """Also the labels of WebDataset's samples."""
+        return base_name.endswith((".json", ".cls")) or super()._is_side(base_name)
+
     def _open(self, path: Path) -> None:
         self._file = _unpacked(path)
         self._time = path.stat().st_mtime_ns
@@ -70,9 +74,9 @@ class Tar(Archive):
         refused = None if whole else "cannot be unpacked: the tar ends before it does"
         return Member(info.name, info.isdir(), regular, info.size, stamp, info.offset_data, refused)
 
-    def _read(self, place: int, size: int) -> bytes:
+    def _read(self, place: int, size: int, limit: int) -> bytes:
         self._file.seek(place)
-        return self._file.read(min(size, base.MAX_BYTES + 1))
+        return self._file.read(min(size, limit + 1))
 
 
 class _Guarded:

@@ -37,9 +37,9 @@ class Zip(Archive):
             regular = not kind or kind == stat.S_IFREG
             yield Member(info.filename, info.is_dir(), regular, info.file_size, info.CRC, info, _refused(info))
 
-    def _read(self, place: zipfile.ZipInfo, size: int) -> bytes:
+    def _read(self, place: zipfile.ZipInfo, size: int, limit: int) -> bytes:
         with self._archive.open(place) as file:
-            return file.read(base.MAX_BYTES + 1)
+            return file.read(limit + 1)
 
 
 def _refused(info: zipfile.ZipInfo) -> str | None:

@@ -16,7 +16,7 @@ from kaogan.aux_models.tagger import Tagger, load_tagger
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, to_float
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
-from kaogan.data.sources.base import open_source, shown
+from kaogan.data.sources import open_source, shown
 from kaogan.generate.explore.latent_point import Point, check_count, points, render, styled
 from kaogan.generate.explore.optim_variables import Variables
 from kaogan.generate.explore.tagger_features import Sight, look

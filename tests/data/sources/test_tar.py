@@ -12,7 +12,7 @@ import pytest
 
 from kaogan.core.errors import KaoganError
 from kaogan.data.sources import base
-from kaogan.data.sources.base import open_source
+from kaogan.data.sources import open_source
 from tests.data.conftest import COLOURS, encoded, load, picture, write_folder
 
 PNG = encoded(picture())
