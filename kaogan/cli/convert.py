@@ -12,8 +12,8 @@ from kaogan.cli._console import console, progress_bar
 from kaogan.cli._options import listed
 
 EPILOG = (
-    "Formats: kaogan, flat, nested, classes, acgan, acgan-new, hdf5, bamsgan, stylegan, webdataset, huggingface. "
-    "Example:  kaogan convert faces/ faces.zip --to stylegan --size 64 --attributes hair"
+    "Formats: kaogan, flat, classes, stylegan, webdataset, huggingface; read only: nested, acgan, acgan-new, hdf5, "
+    "bamsgan. Example:  kaogan convert faces/ faces.zip --to stylegan --size 64 --attributes hair"
 )
 FEW = 5
 

@@ -1,19 +1,22 @@
-"""The labels that the sources bring along, one column an attribute, aligned with all their pictures."""
+"""Labels of the sources of ``prepare``: one column an attribute, one cell a picture of all sources."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from kaogan.core.errors import KaoganError
-from kaogan.data import labels as tables
-from kaogan.data.sources.base import Source, shown
+from kaogan.data.formats import layout_of
+from kaogan.data.formats.kaogan_set import labels_csv
+from kaogan.data.labels import MEASURES, LabelTable, cleaned
+from kaogan.data.layout import folder_of
+from kaogan.data.sources import LABELS, Source
 
 
 @dataclass
-class Labels:
-    """Cells of text, "" where unknown. ``files`` counts the pictures that are told of."""
+class SourceLabels:
+    """Cells of text, "" where unknown."""
 
     columns: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -23,66 +26,52 @@ class Labels:
         return {name: cells[position] for name, cells in self.columns.items() if cells[position]}
 
 
-def read_labels(sources: list[Source], classes: bool) -> Labels:
-    """Every labels.csv of every source, each for the pictures in and below its folder, the deepest deciding.
+def read_labels(sources: list[Source], classes: bool) -> SourceLabels:
+    """The labels of every source, as its format has them.
 
+    Where there is a labels.csv, every one is read, each for the pictures in and below its folder, the deepest deciding.
     A table that cannot be read costs only itself and is told in ``notes``. Columns that measure the source picture
-    (x, width, ...) are left behind: they are no longer true. ``classes``: where there is no table, the sub-folder.
+    (x, width, ...) are left behind: they are no longer true. ``classes``: where there are no labels, the sub-folder.
     """
     total = sum(len(source.listing.entries) for source in sources)
-    labels, digest, start = Labels(), hashlib.sha256(), 0
+    labels, digest, start = SourceLabels(), hashlib.sha256(), 0
     for source in sources:
-        names = [entry.name for entry in source.listing.entries]
-        tops = sorted(source.listing.labels, key=lambda name: (name.count("/"), name))
-        for top in tops:
-            data = _bytes(source, top, labels)
-            digest.update(data)
-            folder = str(PurePosixPath(top).parent)
-            prefix = "" if folder == "." else folder + "/"
-            below = [at for at, name in enumerate(names) if name.startswith(prefix)]
-            _merge(labels, source, top, data, prefix, below, names, start, total)
-        if not tops and classes:
-            found = tables.class_table(names, str(source.path))
-            _fill(labels, found.columns, range(len(names)), start, total)
-        start += len(names)
+        labels.notes += source.listing.notes
+        for table, places in _tables(source, classes, labels):
+            table = cleaned(table)
+            labels.notes += table.notes
+            digest.update(repr((table.columns, list(places))).encode("utf-8", "surrogatepass"))
+            _fill(labels, table.columns, places, start, total)
+        start += len(source.listing.entries)
     labels.digest = digest.hexdigest()
     return labels
 
 
-def _bytes(source: Source, name: str, labels: Labels) -> bytes:
-    try:
-        return source.read_labels(name)
-    except KaoganError as error:
-        labels.notes.append(str(error))
-        return b""
+def _tables(source: Source, classes: bool, labels: SourceLabels) -> list[tuple[LabelTable, Sequence[int]]]:
+    """(table, the entries that it is about) of each table of a source."""
+    names = [entry.name for entry in source.listing.entries]
+    found: list[tuple[LabelTable, Sequence[int]]] = []
+    files = source.listing.side_named(LABELS)
+    for file in files:
+        below = [at for at, name in enumerate(names) if name.startswith(folder_of(file))]
+        if not below:
+            continue
+        try:
+            found.append((labels_csv(source, file, [names[at] for at in below]), below))
+        except KaoganError as error:
+            labels.notes.append(f"{error}; these labels are not used")
+    if not files:
+        try:
+            layout, _ = layout_of(source, "yes" if classes else "no")
+            found.append((layout.table, layout.indices))
+        except KaoganError as error:
+            labels.notes.append(f"{error}; these labels are not used")
+    return found
 
 
-def _merge(
-    labels: Labels,
-    source: Source,
-    top: str,
-    data: bytes,
-    prefix: str,
-    below: list[int],
-    names: list[str],
-    start: int,
-    total: int,
-) -> None:
-    if not data or not below:
-        return
-    others = [name for name, _ in source.listing.skipped]
-    try:
-        table = tables.read_table(data, f"{source.path}/{shown(top)}", prefix, [names[at] for at in below], others)
-    except KaoganError as error:
-        labels.notes.append(f"{error}; these labels are not used")
-        return
-    labels.notes += table.notes
-    _fill(labels, table.columns, below, start, total)
-
-
-def _fill(labels: Labels, columns: dict[str, list[str]], places: range | list[int], start: int, total: int) -> None:
+def _fill(labels: SourceLabels, columns: dict[str, list[str]], places: Sequence[int], start: int, total: int) -> None:
     for name, cells in columns.items():
-        if name.lower() in tables.MEASURES or not any(cells):
+        if name.lower() in MEASURES or not any(cells):
             continue
         column = labels.columns.setdefault(name, [""] * total)
         for at, cell in zip(places, cells, strict=True):

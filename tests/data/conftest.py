@@ -66,5 +66,10 @@ def make_set(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Mappin
     return make
 
 
+def notes(loaded: PictureSet) -> list[str]:
+    """All but the line that says what the labels were read from."""
+    return [note for note in loaded.notes if not note.startswith("labels from ")]
+
+
 def load(source: Path | str | None, **options: object) -> PictureSet:
     return load_pictures(source, **{"image_size": 8, **options})  # type: ignore[arg-type]

@@ -7,14 +7,16 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kaogan.core.errors import KaoganError
-from kaogan.data import cache, dataset, load_pictures
+from kaogan.data import cache, checksums, dataset, load_pictures
 from tests.data.conftest import COLOURS, encoded, load, picture, write_folder, write_zip
 
 FILES = {f"{name}.png": encoded(picture(colour)) for name, colour in COLOURS.items()}
@@ -30,7 +32,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 def entries(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if p.is_dir()]
+    return [p for p in folder.iterdir() if p.is_dir() and p.name != "checksums"]
+
+
+def suffixes(folder: Path) -> list[str]:
+    return [p.suffix for p in folder.iterdir() if p.name != "checksums"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -65,20 +71,97 @@ def test_a_changed_source_is_read_again(tmp_path: Path, counted: list[object]) -
     assert tuple(changed.images[changed.names.index("red.png")][0, 0]) == (1, 2, 3)
 
     os.utime(target, (1, 1))
-    assert load(folder).fingerprint != changed.fingerprint and len(counted) == 12
+    assert load(folder).fingerprint == changed.fingerprint and len(counted) == 8
 
     target.rename(folder / "rouge.png")
-    assert "rouge.png" in load(folder).names and len(counted) == 16
+    assert "rouge.png" in load(folder).names and len(counted) == 12
 
     (folder / "rouge.png").unlink()
-    assert len(load(folder)) == 3 and len(counted) == 19
+    assert len(load(folder)) == 3 and len(counted) == 15
 
 
-def test_a_touched_zip_is_read_again(tmp_path: Path, counted: list[object]) -> None:
-    path = write_zip(tmp_path / "a.zip", FILES)
-    load(path)
-    os.utime(path, (1, 1))
-    load(path)
+def test_the_same_contents_are_the_same_set(tmp_path: Path, counted: list[object]) -> None:
+    """Copied, touched, packed, packed again with another method, or as a tar."""
+    folder = write_folder(tmp_path / "set", FILES)
+    first = load(folder)
+    copied = write_folder(tmp_path / "elsewhere", FILES)
+    packed = write_zip(tmp_path / "a.zip", FILES)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_STORED) as archive:
+        for name, data in FILES.items():
+            archive.writestr(name, data)
+    with tarfile.open(tmp_path / "c.tar", "w") as tar:
+        tar.add(folder, ".")
+    os.utime(packed, (1, 1))
+    for source in (folder, copied, packed, tmp_path / "b.zip", tmp_path / "c.tar"):
+        assert load(source).fingerprint == first.fingerprint
+    assert len(counted) == 4
+
+
+def test_other_bytes_of_the_same_size_are_another_set(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", {"a.bmp": encoded(picture((1, 2, 3)), "BMP")})
+    before = load(folder)
+    (folder / "a.bmp").write_bytes(encoded(picture((1, 2, 4)), "BMP"))
+    os.utime(folder / "a.bmp", (1, 1))
+    assert load(folder).fingerprint != before.fingerprint
+
+
+def test_unchanged_files_are_not_read_for_their_checksums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_folder(tmp_path / "set", FILES)
+    first = load(folder)
+    monkeypatch.setattr(checksums, "_checksum", lambda source, index: pytest.fail("read again"))
+    assert load(folder).fingerprint == first.fingerprint
+    (tmp_path / "cache").mkdir()
+    with pytest.raises(pytest.fail.Exception):
+        load(folder, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("bit", range(0, 8 * (128 + 4 * 8 * 8 * 3), 61))
+def test_a_flipped_bit_is_noticed(tmp_path: Path, own_cache: Path, bit: int) -> None:
+    folder = write_folder(tmp_path / "set", FILES)
+    good = np.array(load(folder).images)
+    (entry,) = entries(own_cache)
+    data = bytearray((entry / "images.npy").read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    (entry / "images.npy").write_bytes(data)
+    loaded = load(folder)
+    np.testing.assert_array_equal(loaded.images, good)
+    assert any("was damaged: made anew" in note for note in loaded.notes)
+
+
+@pytest.mark.parametrize("how", ["rows", "slice", "one", "batches"])
+def test_what_was_not_checked_at_the_start_is_when_it_is_read(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(cache, "_BLOCK", 8 * 8 * 3)  # a picture a block
+    monkeypatch.setattr(cache, "CHECKED_AT_START", 2)
+    folder = write_folder(tmp_path / "set", FILES)
+    load(folder)
+    (entry,) = entries(own_cache)
+    with (entry / "images.npy").open("r+b") as file:
+        file.seek(128 + 8 * 8 * 3 + 5)
+        file.write(b"\xee")
+    loaded = load(folder)
+    assert loaded.images[3].shape == (8, 8, 3) and loaded.images[[0, 2]].shape == (2, 8, 8, 3)
+    read = {
+        "rows": lambda: loaded.images[np.array([0, 1])],
+        "slice": lambda: loaded.images[:2],
+        "one": lambda: loaded.images[1, 0],
+        "batches": lambda: list(loaded.batches(4)),
+    }[how]
+    with pytest.raises(KaoganError, match="run the same command again"):
+        read()
+    assert load(folder).notes == () and loaded.fingerprint  # made anew
+
+
+def test_an_old_entry_without_checksums_is_made_anew(tmp_path: Path, own_cache: Path, counted: list[object]) -> None:
+    folder = write_folder(tmp_path / "set", FILES)
+    load(folder)
+    (entry,) = entries(own_cache)
+    index = json.loads((entry / "index.json").read_text())["index"]
+    (entry / "index.json").write_text(
+        json.dumps({"version": 1, **{k: index[k] for k in ("shape", "names", "skipped")}})
+    )
+    load(folder)
     assert len(counted) == 8
 
 
@@ -114,7 +197,7 @@ def damage_other_index(entry: Path) -> None:
 
 def damage_fewer_names(entry: Path) -> None:
     index = json.loads((entry / "index.json").read_text())
-    index["names"].pop()
+    index["index"]["names"].pop()
     (entry / "index.json").write_text(json.dumps(index))
 
 
@@ -172,7 +255,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, own_cache: Path, monkeypatch
     monkeypatch.setattr(cache, "_flush", full)
     with pytest.raises(KaoganError, match=r"disk is full.*KAOGAN_CACHE"):
         load(write_folder(tmp_path / "set", FILES))
-    assert [p.suffix for p in own_cache.iterdir()] in ([], [".lock"])
+    assert suffixes(own_cache) in ([], [".lock"])
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, ZeroDivisionError])
@@ -184,7 +267,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path: Path, own_cache: Path, pr
     folder = write_folder(tmp_path / "set", FILES)
     with pytest.raises(problem):
         load(folder, progress=interrupt)
-    assert [p.suffix for p in own_cache.iterdir()] in ([], [".lock"])
+    assert suffixes(own_cache) in ([], [".lock"])
     assert len(load(folder)) == 4
 
 

@@ -130,8 +130,8 @@ def _read(
 
 def _boxes(source: Source) -> dict[str, tuple[float, float, float, float]]:
     found = {}
-    for name in source.listing.labels:
-        for row in csv.DictReader(io.StringIO(source.read_labels(name).decode("utf-8-sig", "replace"))):
+    for name in source.listing.side_named("labels.csv"):
+        for row in csv.DictReader(io.StringIO(source.read_side(name).decode("utf-8-sig", "replace"))):
             try:
                 found[Path(row["file"]).name] = (float(row["x"]), float(row["y"]), float(row["w"]), float(row["h"]))
             except (KeyError, TypeError, ValueError):

@@ -107,8 +107,8 @@ def read_boxes(folder: Path) -> np.ndarray:
     """The face boxes of selfie2anime, int (N, 4): x, y, width, height in px of 256, in the order of its pictures."""
     with open_source(folder / SETS["selfie2anime"][0]) as source:
         names = [entry.name for entry in source.listing.entries]
-        table = next(name for name in source.listing.labels if name.endswith(LABELS))
-        rows = csv.DictReader(io.StringIO(source.read_labels(table).decode("utf-8-sig")))
+        table = next(name for name in source.listing.side if name.endswith(LABELS))
+        rows = csv.DictReader(io.StringIO(source.read_side(table).decode("utf-8-sig")))
         boxes = {row["file"]: [int(row[key]) for key in "xywh"] for row in rows}
     try:
         return np.array([boxes[Path(name).name] for name in names])

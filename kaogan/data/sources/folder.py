@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError
-from kaogan.data.decoding import MAX_BYTES
 from kaogan.data.sources import base
 from kaogan.data.sources.base import SIDE_FILES, Entry, Listing, is_ignored, not_a_picture_reason
 
@@ -74,8 +73,8 @@ class Folder:
                 return None
             if reason := not_a_picture_reason(name):
                 return reason
-            if item.stat().st_size > MAX_BYTES:
-                return f"too large: more than {MAX_BYTES // 2**20} MB"
+            if item.stat().st_size > base.MAX_BYTES:
+                return f"too large: more than {base.MAX_BYTES // 2**20} MB"
         except (OSError, RuntimeError) as error:
             return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
         return None

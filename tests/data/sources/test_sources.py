@@ -173,7 +173,7 @@ def test_unreadable_folder_for_root_too(tmp_path: Path, monkeypatch: pytest.Monk
             raise PermissionError(13, "Permission denied")
         return real(what)
 
-    monkeypatch.setattr(base.os, "scandir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     refused = "sub"
     assert reasons(load(folder)) == {"sub/": "folder cannot be read: Permission denied"}
     refused = "set"
