@@ -12,7 +12,8 @@ import torch
 from kaogan.cli._console import parse_overrides
 from kaogan.config import recipes
 from kaogan.config import upscale_recipe as upscaling
-from kaogan.networks import PUBLISHED, build_discriminator, build_generator, count_parameters
+from kaogan.networks import build_discriminator, build_generator, count_parameters
+from kaogan.networks.residual import PUBLISHED
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]

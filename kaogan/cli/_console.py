@@ -55,7 +55,7 @@ def progress_bar(description: str, total: int | None = None) -> Iterator[Callabl
 
 
 def parse_overrides(words: dict[str, str]) -> dict[str, Any]:
-    """``--optim.lr 1e-4 --data.horizontal_flip=true`` -> {"optim.lr": ..., "data.horizontal_flip": True}; values are YAML, or a,b,c lists,
+    """``--optim.lr 1e-4 --run.seed=3`` -> {"optim.lr": ..., "run.seed": 3}; values are YAML, or a,b,c lists,
     but for the words that only describe."""
     from kaogan.config import recipes
 

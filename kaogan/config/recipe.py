@@ -11,9 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from kaogan.networks import DiscriminatorSettings, GeneratorSettings
-from kaogan.training.augment.ada import Group
-from kaogan.training.augment.diffaugment import Policy
+from kaogan.config.registries import DiscriminatorSettings, GeneratorSettings, named
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -41,7 +39,7 @@ class Latent(Section):
 
 
 class Objective(Section):
-    name: Literal["bce", "softplus", "lsgan", "hinge", "wasserstein", "relativistic"] = Field(
+    name: Annotated[str, named("objective")] = Field(
         "bce", description="what the players minimise; bce and softplus are the non-saturating loss on logits"
     )
     discriminator_weight: Weight = Field(1.0, description="weight of the adversarial part of the discriminator's loss")
@@ -137,10 +135,10 @@ class Fade(Section):
 
 class Augment(Section):
     name: Literal["none", "ada", "diffaugment"] = Field("none", description="the pipeline")
-    groups: Annotated[tuple[Group, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+    groups: Annotated[tuple[Annotated[str, named("ada group")], ...], Names.__metadata__[0]] = Field(
         ("blit", "geometry", "color"), description="ada's groups of transformations"
     )
-    policy: Annotated[tuple[Policy, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
+    policy: Annotated[tuple[Annotated[str, named("diffaugment policy")], ...], Names.__metadata__[0]] = Field(
         ("color", "translation", "cutout"), description="diffaugment's transformations"
     )
     p: Fraction = Field(0.0, description="ada's probability at the start")

@@ -44,7 +44,7 @@ def rename_overrides(overrides: Mapping[str, Any], tree: Mapping[str, Any], wher
     """
     families = {**_families(tree), **{key.split(".")[0]: v for key, v in overrides.items() if key.endswith(".family")}}
     renamed: dict[str, Any] = {}
-    changes = []
+    changes: list[str] = []
     for key, value in overrides.items():
         new = new_key(key, families)
         if new != key and new in overrides:
@@ -62,7 +62,7 @@ def rename_settings(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
     """
     copy = copy_tree(tree)
     families = _families(tree)
-    changes = []
+    changes: list[str] = []
     for old, new in KEYS.items():
         section, leaf = _find(copy, old)
         if section is None or leaf not in section or not _applies(old, families):

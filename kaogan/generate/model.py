@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from kaogan.config.registries import GeneratorSettings
 from kaogan.core.atomic_io import atomic, write_text
 from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError, UsageError
@@ -36,8 +37,8 @@ from kaogan.generate.model_io import (
     read_weights,
     single_config,
 )
-from kaogan.networks import GeneratorSettings, build_generator
-from kaogan.networks.stylegan import StyleGenerator
+from kaogan.networks import build_generator
+from kaogan.networks.base import is_style_generator
 
 __all__ = ["Asked", "Model", "card", "load", "make_config"]
 
@@ -73,7 +74,7 @@ class Model:
     @property
     def styled(self) -> bool:
         """Whether the generator makes its pictures from styles."""
-        return isinstance(self.generator, StyleGenerator)
+        return is_style_generator(self.generator)
 
     @property
     def latent_size(self) -> int:

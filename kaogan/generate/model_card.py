@@ -10,6 +10,7 @@ import yaml
 
 from kaogan.config.recipe import Recipe
 from kaogan.core.schema import Schema
+from kaogan.networks import DISCRIMINATORS
 from kaogan.version import __version__
 
 FORMAT = 1
@@ -26,7 +27,8 @@ def make_config(
 ) -> dict[str, Any]:
     """The configuration of a model trained by ``recipe``, ready for JSON.
 
-    ``clock`` is in images shown, ``data`` holds ``name``, ``count`` and ``fingerprint``, ``minutes`` the training time.
+    ``trained_against`` names the feature extractors that the discriminator looked through. ``clock`` is in
+    images shown, ``data`` holds ``name``, ``count`` and ``fingerprint``, ``minutes`` the training time.
     """
     return {
         "format": FORMAT,
@@ -35,6 +37,7 @@ def make_config(
         "summary": recipe.summary,
         "source": recipe.source,
         "generator": recipe.generator.model_dump(mode="json"),
+        "trained_against": list(DISCRIMINATORS[recipe.discriminator.family].trained_against(recipe.discriminator)),
         "latent": recipe.latent.model_dump(mode="json"),
         "image_size": recipe.image_size,
         "channels": recipe.channels,

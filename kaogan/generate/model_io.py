@@ -13,11 +13,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kaogan.config.recipe import Latent
+from kaogan.config.registries import GeneratorSettings
 from kaogan.config.renamed import rename_settings
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.generate.model_card import FORMAT
-from kaogan.networks import GeneratorSettings
 
 CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
 SINGLE = "kaogan"  # where the metadata of a safetensors file hold the configuration, if it is a whole model

@@ -1,119 +1,55 @@
 """Generators and discriminators: one file a family, each network built from its typed settings.
 
 A generator maps latents (N, Z) and, if conditional, codes (N, A) to images (N, C, S, S) in [-1, 1]; a discriminator
-maps images to a ``Judgement``. None knows of losses.
+maps images to a ``DiscriminatorOutput``. None knows of losses. PyTorch is imported with the first family.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-from torch import nn
+from kaogan.core.errors import UsageError
+from kaogan.networks.registry import (
+    DISCRIMINATORS,
+    GENERATORS,
+    FamilyInfo,
+    list_networks,
+    register_discriminator,
+    register_generator,
+)
 
-from kaogan.networks.base import Judgement
-from kaogan.networks.dcgan import (
-    DCGANDiscriminator,
-    DCGANDiscriminatorSettings,
-    DCGANGenerator,
-    DCGANGeneratorSettings,
-)
-from kaogan.networks.keras_wgan import (
-    KerasWGANDiscriminator,
-    KerasWGANDiscriminatorSettings,
-    KerasWGANGenerator,
-    KerasWGANGeneratorSettings,
-)
-from kaogan.networks.projected import ProjectedDiscriminator, ProjectedDiscriminatorSettings
-from kaogan.networks.r3gan import (
-    R3GANDiscriminator,
-    R3GANDiscriminatorSettings,
-    R3GANGenerator,
-    R3GANGeneratorSettings,
-)
-from kaogan.networks.residual import (
-    PUBLISHED,
-    ResidualDiscriminator,
-    ResidualDiscriminatorSettings,
-    ResidualGenerator,
-    ResidualGeneratorSettings,
-)
-from kaogan.networks.starsface_wgan import (
-    StarsFaceWGANDiscriminator,
-    StarsFaceWGANDiscriminatorSettings,
-    StarsFaceWGANGenerator,
-    StarsFaceWGANGeneratorSettings,
-)
-from kaogan.networks.stylegan import (
-    StyleGAN2Discriminator,
-    StyleGAN2DiscriminatorSettings,
-    StyleGAN2Generator,
-    StyleGAN2GeneratorSettings,
-    StyleGAN3Generator,
-    StyleGAN3GeneratorSettings,
-)
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kaogan.config.network_settings import NetworkSettings
+    from kaogan.networks.base import Discriminator, Generator
 
 __all__ = [
-    "PUBLISHED",
-    "DiscriminatorSettings",
-    "GeneratorSettings",
-    "Judgement",
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "FamilyInfo",
     "build_discriminator",
     "build_generator",
     "count_parameters",
+    "list_networks",
+    "register_discriminator",
+    "register_generator",
 ]
-
-GeneratorSettings = Annotated[
-    DCGANGeneratorSettings
-    | ResidualGeneratorSettings
-    | KerasWGANGeneratorSettings
-    | StarsFaceWGANGeneratorSettings
-    | StyleGAN2GeneratorSettings
-    | StyleGAN3GeneratorSettings
-    | R3GANGeneratorSettings,
-    Field(discriminator="family"),
-]
-DiscriminatorSettings = Annotated[
-    DCGANDiscriminatorSettings
-    | ResidualDiscriminatorSettings
-    | KerasWGANDiscriminatorSettings
-    | StarsFaceWGANDiscriminatorSettings
-    | StyleGAN2DiscriminatorSettings
-    | R3GANDiscriminatorSettings
-    | ProjectedDiscriminatorSettings,
-    Field(discriminator="family"),
-]
-
-GENERATORS: dict[str, Callable[..., nn.Module]] = {
-    "dcgan": DCGANGenerator,
-    "residual": ResidualGenerator,
-    "keras_wgan": KerasWGANGenerator,
-    "starsface_wgan": StarsFaceWGANGenerator,
-    "stylegan2": StyleGAN2Generator,
-    "stylegan3": StyleGAN3Generator,
-    "r3gan": R3GANGenerator,
-}
-DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
-    "dcgan": DCGANDiscriminator,
-    "residual": ResidualDiscriminator,
-    "keras_wgan": KerasWGANDiscriminator,
-    "starsface_wgan": StarsFaceWGANDiscriminator,
-    "stylegan2": StyleGAN2Discriminator,
-    "r3gan": R3GANDiscriminator,
-    "projected": ProjectedDiscriminator,
-}
 
 
 def build_generator(
-    settings: GeneratorSettings, *, latent_size: int, attribute_size: int, image_size: int, channels: int
-) -> nn.Module:
+    settings: NetworkSettings, *, latent_size: int, attribute_size: int, image_size: int, channels: int
+) -> Generator:
     """A generator with fresh weights, drawn from torch's global generator.
 
     ``attribute_size`` is the length of a code, 0 for an unconditional network; ``channels`` is 1 or 3. Raises
     UsageError for an image size that the family cannot make, naming those it can.
     """
-    return GENERATORS[settings.family](
+    family = GENERATORS[settings.family]
+    if attribute_size and not family.conditional:
+        raise UsageError(f"the '{settings.family}' generator takes no attributes: set attributes.names to []")
+    return family(
         settings,
         latent_size=latent_size,
         attribute_size=attribute_size,
@@ -123,16 +59,23 @@ def build_generator(
 
 
 def build_discriminator(
-    settings: DiscriminatorSettings, *, attribute_sizes: Sequence[int], image_size: int, channels: int
-) -> nn.Module:
+    settings: NetworkSettings, *, attribute_sizes: Sequence[int], image_size: int, channels: int
+) -> Discriminator:
     """A discriminator with fresh weights, drawn from torch's global generator.
 
     ``attribute_sizes`` is the number of values of each attribute, empty for no attribute head. Raises UsageError for an
-    image size that the family cannot judge, naming those it can.
+    image size that the family cannot judge, naming those it can. Trained networks that its settings name are handed to
+    it built.
     """
-    return DISCRIMINATORS[settings.family](
-        settings, attribute_sizes=attribute_sizes, image_size=image_size, channels=channels
-    )
+    family = DISCRIMINATORS[settings.family]
+    handed: dict[str, Any] = {}
+    if entries := getattr(settings, "feature_networks", None):
+        from kaogan.networks.feature_networks import build_feature_networks
+
+        handed["feature_networks"] = build_feature_networks(
+            entries, learn=getattr(settings, "unfreeze_at", None) is not None
+        )
+    return family(settings, attribute_sizes=attribute_sizes, image_size=image_size, channels=channels, **handed)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -1,15 +1,19 @@
-"""What every family shares: the judgement, the settings' base, image sizes and the conditioning."""
+"""What every family shares: base classes, a discriminator's output, image sizes and the conditioning."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeGuard
 
-import pydantic
 import torch
 from torch import Tensor, nn
 
+from kaogan.config.network_settings import NetworkSettings
 from kaogan.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from kaogan.networks.stylegan.mapping import StyleGenerator
 
 LARGEST = 1024
 
@@ -17,7 +21,7 @@ Init = Literal["dcgan", "pytorch", "glorot"]
 Norm = Literal["batch", "instance", "layer", "none"]
 
 
-class Judgement(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of a batch: unbounded ``scores`` (N,), high for real, or (N, H) of several heads, and,
     where it has attribute heads, unnormalised ``logits`` (N, A) in the schema's order. Float32 even under autocast."""
 
@@ -25,26 +29,84 @@ class Judgement(NamedTuple):
     logits: Tensor | None = None
 
 
-class Settings(pydantic.BaseModel):
-    """The base of every family's settings: immutable, and an unknown key is an error."""
+@dataclass(frozen=True)
+class ImageSizes:
+    """The sides that a family makes: start·2ⁿ px with n >= ``fewest``, at most ``largest``."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    starts: tuple[int, ...] = (4,)
+    fewest: int = 1
+    largest: int = LARGEST
+
+    def stages(self) -> dict[int, tuple[int, int]]:
+        """Side -> (start, n)."""
+        return {
+            start << n: (start, n)
+            for start in self.starts
+            for n in range(self.fewest, 11)
+            if start << n <= self.largest
+        }
+
+    def sides(self) -> tuple[int, ...]:
+        return tuple(sorted(self.stages()))
 
 
-def doublings(
-    family: str, image_size: int, starts: Sequence[int] = (4,), fewest: int = 1, largest: int = LARGEST
-) -> tuple[int, int]:
-    """``(start, n)`` with image_size = start·2ⁿ, n >= fewest. Raises UsageError that names the sizes there are."""
-    sizes = {start << n: (start, n) for start in starts for n in range(fewest, 11) if start << n <= largest}
-    if image_size in sizes:
-        return sizes[image_size]
+class Network(nn.Module):
+    """What generators and discriminators share: the capabilities of their family, read from the class."""
+
+    Settings: ClassVar[type[NetworkSettings]]
+    image_sizes: ClassVar[ImageSizes] = ImageSizes()
+    """The sides that it makes or takes with its default settings."""
+    conditional: ClassVar[bool] = True
+    """Whether it can be given attributes."""
+    has_style_space: ClassVar[bool] = False
+    """Whether it is a generator with ``styles``, ``synthesis``, ``num_ws`` and ``mapping``, as ``StyleGenerator``."""
+    tiny: ClassVar[Mapping[str, Any]] = {}
+    """Settings that make it small, for tests; set by the registration."""
+
+    def lr_multiplier(self, images_seen: int) -> float:
+        """The factor on the learning rate after so many images; called before each step, it may freeze parts too."""
+        return 1.0
+
+
+class Generator(Network):
+    """The base of generators: ``__init__(settings, *, latent_size, attribute_size, image_size, channels)`` and
+    ``forward(latents (N, Z), attributes (N, A) or None) -> images (N, C, S, S)``."""
+
+    def __init__(self, settings: Any = None, **sizes: Any) -> None:
+        super().__init__()
+
+
+class Discriminator(Network):
+    """The base of discriminators: ``__init__(settings, *, attribute_sizes, image_size, channels)`` and
+    ``forward(images (N, C, S, S), attributes (N, A) or None) -> DiscriminatorOutput``."""
+
+    def __init__(self, settings: Any = None, **sizes: Any) -> None:
+        super().__init__()
+
+    @classmethod
+    def trained_against(cls, settings: NetworkSettings) -> tuple[str, ...]:
+        """The feature extractors that a discriminator of these settings looks through: a distance in their features
+        says little of a generator that was trained to please it."""
+        return ()
+
+
+def is_style_generator(network: nn.Module) -> TypeGuard[StyleGenerator]:
+    """Whether a generator has a space of styles w, as the class attribute ``has_style_space`` says."""
+    return bool(getattr(network, "has_style_space", False))
+
+
+def resolution_stages(family: str, image_size: int, sizes: ImageSizes = ImageSizes()) -> tuple[int, int]:
+    """``(start, n)`` with image_size = start·2ⁿ. Raises UsageError that names the sizes there are."""
+    stages = sizes.stages()
+    if image_size in stages:
+        return stages[image_size]
     raise UsageError(
         f"the '{family}' networks cannot make {image_size} px pictures: "
-        f"set the image size to one of {', '.join(map(str, sorted(sizes)))}, or choose another family"
+        f"set the image size to one of {', '.join(map(str, sizes.sides()))}, or choose another family"
     )
 
 
-def condition(latents: Tensor, attributes: Tensor | None, attribute_size: int) -> Tensor:
+def concat_condition(latents: Tensor, attributes: Tensor | None, attribute_size: int) -> Tensor:
     """The generator's input: latents (N, Z) with the code (N, A) behind them -> (N, Z + A)."""
     if not attribute_size:
         return latents
@@ -53,14 +115,14 @@ def condition(latents: Tensor, attributes: Tensor | None, attribute_size: int) -
     return torch.cat([latents, attributes.to(latents.dtype)], 1)
 
 
-def judge(scores: Tensor, logits: Tensor | None) -> Judgement:
-    """Scores of any shape with N elements, or (N, H) of several heads, and logits (N, A) -> a Judgement that losses can
+def discriminator_output(scores: Tensor, logits: Tensor | None) -> DiscriminatorOutput:
+    """Scores of any shape with N elements, or (N, H) of several heads, and logits (N, A) -> an output that losses can
     trust to 24 bits."""
     scores = scores if scores.ndim == 2 and scores.shape[1] > 1 else scores.flatten()
-    return Judgement(_widen(scores), None if logits is None else _widen(logits))
+    return DiscriminatorOutput(_widen(scores), None if logits is None else _widen(logits))
 
 
-def picture(values: Tensor) -> Tensor:
+def to_image(values: Tensor) -> Tensor:
     """Unbounded (N, C, H, W) -> images in [-1, 1], float32 even under a bf16 autocast, which would leave 7 bits."""
     return torch.tanh(_widen(values))
 
@@ -77,6 +139,6 @@ class LinearHeads(nn.Module):
         self.score = nn.Linear(features, 1)
         self.attributes = nn.Linear(features, sum(attribute_sizes)) if attribute_sizes else None
 
-    def forward(self, x: Tensor) -> Judgement:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         x = x.flatten(1)
-        return judge(self.score(x), None if self.attributes is None else self.attributes(x))
+        return discriminator_output(self.score(x), None if self.attributes is None else self.attributes(x))

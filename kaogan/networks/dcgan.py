@@ -15,7 +15,18 @@ import torch.nn.functional as F
 from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor, nn
 
-from kaogan.networks.base import Init, Judgement, Norm, Settings, condition, doublings, judge, picture
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import (
+    Discriminator,
+    DiscriminatorOutput,
+    Generator,
+    Init,
+    Norm,
+    concat_condition,
+    discriminator_output,
+    resolution_stages,
+    to_image,
+)
 from kaogan.networks.cpu.convolutions import Conv2d, ConvTranspose2d
 from kaogan.networks.layers import (
     ResidualBlock,
@@ -25,6 +36,7 @@ from kaogan.networks.layers import (
     norm_layers,
     normalise_spectra,
 )
+from kaogan.networks.registry import register_discriminator, register_generator
 
 Upsample = Literal["transpose", "nearest", "bilinear", "shuffle"]
 MapSize = Annotated[int, Field(ge=4, le=1024)]
@@ -32,7 +44,7 @@ MapSize = Annotated[int, Field(ge=4, le=1024)]
 MapSizes = Annotated[tuple[MapSize, ...], BeforeValidator(lambda v: (v,) if isinstance(v, int) else v)]
 
 
-class _Shared(Settings):
+class _Shared(NetworkSettings):
     family: Literal["dcgan"] = Field("dcgan", description="the family of networks")
     width: int = Field(64, ge=1, le=4096, description="channels of the map next to the picture; deeper maps double")
     max_width: int | None = Field(None, ge=1, le=8192, description="no map has more channels than this")
@@ -80,8 +92,11 @@ class DCGANDiscriminatorSettings(_Shared):
     )
 
 
-class DCGANGenerator(nn.Module):
+@register_generator("dcgan", tiny={"width": 4})
+class DCGANGenerator(Generator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1]. Raises UsageError for an S not 8, 16, 32, ..."""
+
+    Settings = DCGANGeneratorSettings
 
     def __init__(
         self, settings: DCGANGeneratorSettings, *, latent_size: int, attribute_size: int, image_size: int, channels: int
@@ -89,26 +104,26 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         s, self.attribute_size = settings, attribute_size
         self.smooth = s.smooth
-        size, stages = doublings("dcgan", image_size)
+        size, stages = resolution_stages("dcgan", image_size)
         widths = s.widths(stages)[::-1]
         body: list[nn.Module] = [ConvTranspose2d(latent_size + attribute_size, widths[0], size, bias=s.bias)]
 
-        def finish(width: int) -> None:
+        def add_norm_act(width: int) -> None:
             body.extend(norm_layers(s.norm, width, size, s.norm_eps))
             body.append(nn.ReLU(inplace=True) if s.activation == "relu" else nn.LeakyReLU(s.slope, inplace=True))
             if size in s.attention:
                 body.append(SelfAttention(width))
 
-        finish(widths[0])
+        add_norm_act(widths[0])
         for before, after in itertools.pairwise(widths):
             body += doubler(s.upsample, before, after, s.kernel, s.bias)
             size *= 2
-            finish(after)
+            add_norm_act(after)
         if s.tail_blocks:
             width = max(s.width // 2, 1)
             body += doubler(s.upsample, widths[-1], width, s.kernel, bias=True)
             size *= 2
-            finish(width)
+            add_norm_act(width)
             body += [
                 ResidualBlock(width, width, size, norm=s.norm, eps=s.norm_eps, slope=0, bias=False)
                 for _ in range(s.tail_blocks)
@@ -123,19 +138,22 @@ class DCGANGenerator(nn.Module):
             normalise_spectra(self.body)
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        x = self.last(self.body(condition(latents, attributes, self.attribute_size)[:, :, None, None]))
-        return picture(binomial(x) if self.smooth else x)
+        x = self.last(self.body(concat_condition(latents, attributes, self.attribute_size)[:, :, None, None]))
+        return to_image(binomial(x) if self.smooth else x)
 
 
-class DCGANDiscriminator(nn.Module):
-    """images (N, C, S, S) in [-1, 1] -> Judgement. Raises UsageError for an S that is not 8, 16, 32, ..."""
+@register_discriminator("dcgan", tiny={"width": 4})
+class DCGANDiscriminator(Discriminator):
+    """images (N, C, S, S) in [-1, 1] -> its output. Raises UsageError for an S that is not 8, 16, 32, ..."""
+
+    Settings = DCGANDiscriminatorSettings
 
     def __init__(
         self, settings: DCGANDiscriminatorSettings, *, attribute_sizes: Sequence[int], image_size: int, channels: int
     ):
         super().__init__()
         s = settings
-        _, stages = doublings("dcgan", image_size)
+        _, stages = resolution_stages("dcgan", image_size)
         trunk: list[nn.Module] = []
         before, size = channels, image_size
         for stage, width in enumerate(s.widths(stages)):
@@ -153,9 +171,11 @@ class DCGANDiscriminator(nn.Module):
         if s.spectral:
             normalise_spectra(self.trunk)
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
         features = self.trunk(images)
-        return judge(self.score(features), None if self.attributes is None else self.attributes(features))
+        return discriminator_output(
+            self.score(features), None if self.attributes is None else self.attributes(features)
+        )
 
 
 def binomial(x: Tensor) -> Tensor:

@@ -9,13 +9,25 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kaogan.networks.base import Init, Judgement, LinearHeads, Settings, condition, doublings, picture
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import (
+    Discriminator,
+    DiscriminatorOutput,
+    Generator,
+    ImageSizes,
+    Init,
+    LinearHeads,
+    concat_condition,
+    resolution_stages,
+    to_image,
+)
 from kaogan.networks.layers import initialise
+from kaogan.networks.registry import register_discriminator, register_generator
 
-STARTS = (4, 5, 6, 7)  # the source halves a side for as long as it is above 7
+SIZES = ImageSizes((4, 5, 6, 7))  # the source halves a side for as long as it is above 7
 
 
-class _Shared(Settings):
+class _Shared(NetworkSettings):
     family: Literal["keras_wgan"] = Field("keras_wgan", description="the family of networks")
     width: int = Field(32, ge=1, le=1024, description="channels of the map next to the picture; deeper maps double")
     max_width: int = Field(512, ge=1, le=8192, description="no map has more channels than this")
@@ -67,11 +79,15 @@ class SameConvTranspose(nn.ConvTranspose2d):
         return x if self.stride == (1, 1) else x[..., :-1, :-1]
 
 
-class KerasWGANGenerator(nn.Module):
+@register_generator("keras_wgan", tiny={"width": 4, "max_width": 8})
+class KerasWGANGenerator(Generator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1], S = 4, 5, 6 or 7 times 2ⁿ, else UsageError.
 
     One stage a doubling and two at full size, whatever S is, as in the source.
     """
+
+    Settings = KerasWGANGeneratorSettings
+    image_sizes = SIZES
 
     def __init__(
         self,
@@ -84,7 +100,7 @@ class KerasWGANGenerator(nn.Module):
     ):
         super().__init__()
         self.attribute_size = attribute_size
-        start, stages = doublings("keras_wgan", image_size, STARTS)
+        start, stages = resolution_stages("keras_wgan", image_size, SIZES)
         widths = [*settings.widths(stages)[::-1], channels]
         before = widths[0]
         self.shape = (before, start, start)
@@ -98,15 +114,19 @@ class KerasWGANGenerator(nn.Module):
         initialise(self, settings.init)
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        x = self.linear(condition(latents, attributes, self.attribute_size)).unflatten(1, self.shape)
-        return picture(self.body(x) / 2)  # tanh(x/2) = 2·sigmoid(x) − 1: the source's sigmoid, moved to [-1, 1]
+        x = self.linear(concat_condition(latents, attributes, self.attribute_size)).unflatten(1, self.shape)
+        return to_image(self.body(x) / 2)  # tanh(x/2) = 2·sigmoid(x) − 1: the source's sigmoid, moved to [-1, 1]
 
 
-class KerasWGANDiscriminator(nn.Module):
-    """images (N, C, S, S) in [-1, 1] -> Judgement. Raises UsageError for an S that is not 4, 5, 6 or 7 times 2ⁿ.
+@register_discriminator("keras_wgan", tiny={"width": 4, "max_width": 8})
+class KerasWGANDiscriminator(Discriminator):
+    """images (N, C, S, S) in [-1, 1] -> its output. Raises UsageError for an S that is not 4, 5, 6 or 7 times 2ⁿ.
 
     The strides go on down to the smallest map at every size; the source's stop early from 128 px on.
     """
+
+    Settings = KerasWGANDiscriminatorSettings
+    image_sizes = SIZES
 
     def __init__(
         self,
@@ -118,7 +138,7 @@ class KerasWGANDiscriminator(nn.Module):
     ):
         super().__init__()
         s = settings
-        start, stages = doublings("keras_wgan", image_size, STARTS)
+        start, stages = resolution_stages("keras_wgan", image_size, SIZES)
         # Not in place on the picture, which belongs to the caller.
         trunk: list[nn.Module] = [nn.LeakyReLU(s.slope)] if s.input_activation else []
         before = channels
@@ -131,5 +151,5 @@ class KerasWGANDiscriminator(nn.Module):
         self.heads = LinearHeads(before * start * start, attribute_sizes)
         initialise(self, s.init)
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
         return self.heads(self.trunk(images))

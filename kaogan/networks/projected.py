@@ -1,8 +1,9 @@
-"""A discriminator that sees faces as kaogan's tagger does (Sauer et al. 2021, "Projected GANs Converge Faster").
+"""A discriminator that sees faces as trained networks do (Sauer et al. 2021, "Projected GANs Converge Faster").
 
-The tagger knows already what faces are made of. It stays as it is, at least at first; small networks on its maps of 32,
-16, 8 and 4 px tell real from fake, and one on the pixels, where it is asked for, watches over textures that the tagger
-overlooks. Unlike the paper's, the tagger can learn too once the generator has learnt from it what it knows (``unfreeze_at``).
+Kaogan's tagger knows already what faces are made of. It stays as it is, at least at first; small networks on its maps
+of 32, 16, 8 and 4 px tell real from fake. Further feature networks, ``mobilenet_v2`` say, and a head on the pixels
+watch over what the tagger overlooks. Unlike the paper's, the tagger can learn too, once the generator has learnt what
+it knows (``unfreeze_at``).
 
 Unlike the paper, the maps are not mixed at random before the heads see them: here that made worse pictures
 (docs/recipes/kao.md). The norms of the heads matter: without them real and fake hardly differ in the scores.
@@ -14,26 +15,30 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from kaogan.aux_models.tagger import load_tagger
-from kaogan.aux_models.tagger.network import IMAGE_SIZE, TaggerNetwork
-from kaogan.networks.base import Judgement, Settings, doublings, judge
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
+from kaogan.networks.feature_networks import FeatureNetwork, FeatureNetworks, FeatureNetworkSettings
+from kaogan.networks.registry import FEATURE_NETWORKS, register_discriminator
 
 SLOPE = 0.2
-THAWED = 0.25  # of the learning rate: the tagger should be changed, not forgotten
-LAST = 4  # px: where every head on the tagger's maps ends
+LEARNING = 0.25  # of the learning rate: a trained network should be changed, not forgotten
+LAST = 4  # px: where every head on a network's maps ends
 
 
-class ProjectedDiscriminatorSettings(Settings):
+class ProjectedDiscriminatorSettings(NetworkSettings):
     """The discriminator."""
 
     family: Literal["projected"] = Field("projected", description="the family of networks")
     width: int = Field(32, ge=1, le=4096, description="channels of the heads' first maps; deeper maps double")
     max_width: int = Field(128, ge=1, le=8192, description="no map of a head has more channels than this")
+    feature_networks: FeatureNetworks = Field(
+        (FeatureNetworkSettings(name="tagger"),),
+        description="trained networks whose maps are looked at: names (tagger, mobilenet_v2) or {name, size, taps}",
+    )
     patches: int = Field(
         0, ge=0, le=4096, description="width of a further head that looks at patches of pixels; 0: none"
     )
@@ -44,11 +49,15 @@ class ProjectedDiscriminatorSettings(Settings):
     spectral: bool = Field(True, description="spectral norm on every convolution of the heads")
 
 
-class ProjectedDiscriminator(nn.Module):
-    """images (N, C, S, S) in [-1, 1] -> Judgement with a score of each head, (N, H).
+@register_discriminator("projected", tiny={"width": 4, "max_width": 8})
+class ProjectedDiscriminator(Discriminator):
+    """images (N, C, S, S) in [-1, 1] -> DiscriminatorOutput with a score of each head, (N, H).
 
-    Raises UsageError for an S that is not 8, 16, 32, ...; pictures are resized to 64 px for the tagger.
+    ``feature_networks`` are those of the settings, built. Each is a submodule under its name, the second of a name with
+    its place behind it. Raises UsageError for an S that is not 8, 16, 32, ...; each network resizes the pictures.
     """
+
+    Settings = ProjectedDiscriminatorSettings
 
     def __init__(
         self,
@@ -57,38 +66,56 @@ class ProjectedDiscriminator(nn.Module):
         attribute_sizes: Sequence[int],
         image_size: int,
         channels: int,
+        feature_networks: Sequence[FeatureNetwork],
     ):
         super().__init__()
         s = settings
-        doublings("projected", image_size)
+        resolution_stages("projected", image_size)
         self.unfreeze_at = s.unfreeze_at
-        self.tagger = frozen_tagger() if s.unfreeze_at is None else learning_tagger()
-        widths = self.tagger.architecture.widths
-        heads = [Head(width, IMAGE_SIZE >> (stage + 1), s) for stage, width in enumerate(widths)]
+        self.networks: list[str] = []
+        for place, (entry, network) in enumerate(zip(s.feature_networks, feature_networks, strict=True)):
+            name = f"{entry.name}_{place}" if entry.name in self.networks else entry.name
+            self.networks.append(name)
+            self.add_module(name, network)
+        maps = [pair for each in feature_networks for pair in zip(each.channels, each.sides, strict=True)]
+        heads = [Head(width, side, s) for width, side in maps]
         self.heads = nn.ModuleList(heads)
         self.patches = PatchHead(channels, s) if s.patches else None
         features = sum(head.features for head in heads)
         self.attributes = nn.Linear(features, sum(attribute_sizes)) if attribute_sizes else None
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
-        seen = [head(x) for head, x in zip(self.heads, self.tagger.stages(for_tagger(images)), strict=True)]
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
+        maps = [each for network in self.feature_networks for each in network(network.resize(images))]
+        seen = [head(x) for head, x in zip(self.heads, maps, strict=True)]
         scores = [score for score, _ in seen]
         if self.patches is not None:
             scores.append(self.patches(images))
         logits = None
         if self.attributes is not None:
             logits = self.attributes(torch.cat([features for _, features in seen], 1))
-        return judge(torch.cat(scores, 1), logits)
+        return discriminator_output(torch.cat(scores, 1), logits)
 
-    def pace(self, clock: int) -> float:
-        """The share of the learning rate at ``clock`` images; from ``unfreeze_at`` on the tagger's weights learn."""
-        learning = self.unfreeze_at is not None and clock >= self.unfreeze_at
-        self.tagger.requires_grad_(learning)
-        return THAWED if learning else 1.0
+    @property
+    def feature_networks(self) -> list[FeatureNetwork]:
+        return [self.get_submodule(name) for name in self.networks]  # type: ignore[misc]
+
+    def lr_multiplier(self, images_seen: int) -> float:
+        """The share of the learning rate after so many images; from ``unfreeze_at`` on the tagger's weights learn."""
+        learning = self.unfreeze_at is not None and images_seen >= self.unfreeze_at
+        for network in self.feature_networks:
+            if network.learns:
+                network.requires_grad_(learning)
+        return LEARNING if learning else 1.0
+
+    @classmethod
+    def trained_against(cls, settings: NetworkSettings) -> tuple[str, ...]:
+        assert isinstance(settings, ProjectedDiscriminatorSettings)
+        names = [FEATURE_NETWORKS[entry.name].extractor or entry.name for entry in settings.feature_networks]
+        return tuple(dict.fromkeys(names))
 
 
 class Head(nn.Module):
-    """A map (N, before, size, size) of the tagger -> a score (N, 1) and features (N, F)."""
+    """A map (N, before, size, size) of a feature network -> a score (N, 1) and features (N, F)."""
 
     def __init__(self, before: int, size: int, s: ProjectedDiscriminatorSettings):
         super().__init__()
@@ -137,31 +164,3 @@ def convolution(
 
 def normalised(layer: nn.Module, s: ProjectedDiscriminatorSettings) -> nn.Module:
     return spectral_norm(layer) if s.spectral else layer
-
-
-def for_tagger(images: Tensor) -> Tensor:
-    """Images (N, 1 or 3, S, S) -> (N, 3, 64, 64)."""
-    if images.shape[1] == 1:
-        images = images.expand(-1, 3, -1, -1)
-    if images.shape[2] == IMAGE_SIZE:
-        return images
-    return F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
-
-
-def learning_tagger() -> TaggerNetwork:
-    """The tagger's network without its end, its weights free to move."""
-    with torch.device("cpu"):  # also where networks are only sketched, on the device "meta"
-        network = load_tagger().network
-    del network.last, network.heads
-    return network.requires_grad_(True)
-
-
-def frozen_tagger() -> TaggerNetwork:
-    """The tagger's network with buffers for parameters: no optimiser moves them, and no checkpoint repeats them."""
-    with torch.device("cpu"):  # also where networks are only sketched, on the device "meta"
-        network = load_tagger().network
-    for part in network.modules():
-        for name, value in list(part.named_parameters(recurse=False)):
-            delattr(part, name)
-            part.register_buffer(name, value.detach(), persistent=False)
-    return network

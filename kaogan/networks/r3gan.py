@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from kaogan.networks.base import Judgement, Settings, doublings, judge
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import Discriminator, DiscriminatorOutput, Generator, discriminator_output, resolution_stages
 from kaogan.networks.cpu.convolutions import Conv2d
+from kaogan.networks.registry import register_discriminator, register_generator
 from kaogan.networks.stylegan.filters import prepare_filter
 from kaogan.networks.stylegan.resampling import downsample, upsample
 
@@ -27,7 +29,7 @@ FILTER = (1, 2, 1)
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
-class _Shared(Settings):
+class _Shared(NetworkSettings):
     family: Literal["r3gan"] = Field("r3gan", description="the family of networks")
     channel_base: int = Field(24576, ge=4, le=2**20, description="channels at a resolution r are channel_base / r")
     channel_max: int = Field(768, ge=1, le=8192, description="but never more than this")
@@ -56,12 +58,12 @@ class _Frame(nn.Module):
 
     def __init__(self, s: _Shared, image_size: int, upwards: bool):
         super().__init__()
-        _, stages = doublings("r3gan", image_size)
+        _, stages = resolution_stages("r3gan", image_size)
         self.widths = [self._width(s, 4 << stage) for stage in range(stages + 1)]
         self.register_buffer("resample_filter", prepare_filter(FILTER))
         gain = GAIN * (s.blocks * len(self.widths)) ** -0.25
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(width, s.expansion, s.group_width, gain) for _ in range(s.blocks)))
+            nn.Sequential(*(R3GANBlock(width, s.expansion, s.group_width, gain) for _ in range(s.blocks)))
             for width in self.widths
         )
         pairs = zip(self.widths, self.widths[1:], strict=False)
@@ -75,8 +77,11 @@ class _Frame(nn.Module):
         return max(step, min(s.channel_base // resolution, s.channel_max) // step * step)
 
 
-class R3GANGenerator(_Frame):
+@register_generator("r3gan", tiny={"channel_base": 256, "channel_max": 16})
+class R3GANGenerator(_Frame, Generator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S), about [-1, 1] but not squashed, as published."""
+
+    Settings = R3GANGeneratorSettings
 
     def __init__(
         self, settings: R3GANGeneratorSettings, *, latent_size: int, attribute_size: int, image_size: int, channels: int
@@ -102,11 +107,14 @@ class R3GANGenerator(_Frame):
         return self.to_image(x).to(self.basis.dtype)
 
 
-class R3GANDiscriminator(_Frame):
-    """images (N, C, S, S), codes (N, A) -> Judgement.
+@register_discriminator("r3gan", tiny={"channel_base": 256, "channel_max": 16})
+class R3GANDiscriminator(_Frame, Discriminator):
+    """images (N, C, S, S), codes (N, A) -> DiscriminatorOutput.
 
     With the attribute head ``projection`` there are no logits; absent codes mean that no attribute is known.
     """
+
+    Settings = R3GANDiscriminatorSettings
 
     def __init__(
         self, settings: R3GANDiscriminatorSettings, *, attribute_sizes: Sequence[int], image_size: int, channels: int
@@ -123,7 +131,7 @@ class R3GANDiscriminator(_Frame):
         elif size:
             self.attributes = scaled(nn.Linear(width, size), 1.0)
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
         x = self.stages[-1](self.from_image(images))
         for transition, stage in zip(reversed(self.transitions), reversed(self.stages[:-1]), strict=True):
             x = stage(transition(downsample(x, self.resample_filter)))
@@ -133,10 +141,10 @@ class R3GANDiscriminator(_Frame):
             if attributes is None:
                 attributes = scores.new_zeros(len(scores), self.embed.in_features)
             scores = (scores.to(self.score.weight.dtype) * self.embed(attributes.to(self.embed.weight.dtype))).sum(1)
-        return judge(scores, None if self.attributes is None else self.attributes(features))
+        return discriminator_output(scores, None if self.attributes is None else self.attributes(features))
 
 
-class Block(nn.Module):
+class R3GANBlock(nn.Module):
     """y = x + f(x), f = 1×1, bias, leaky ReLU, grouped 3×3, bias, leaky ReLU, 1×1. (N, C, H, W) -> the same."""
 
     def __init__(self, width: int, expansion: int, group_width: int, gain: float):

@@ -13,13 +13,26 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kaogan.networks.base import Init, Judgement, LinearHeads, Norm, Settings, condition, doublings, picture
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import (
+    Discriminator,
+    DiscriminatorOutput,
+    Generator,
+    ImageSizes,
+    Init,
+    LinearHeads,
+    Norm,
+    concat_condition,
+    resolution_stages,
+    to_image,
+)
 from kaogan.networks.layers import ResidualBlock, initialise, norm_layers
+from kaogan.networks.registry import register_discriminator, register_generator
 
 Narrow = Literal["none", "block", "upsample"]
 
 
-class _Shared(Settings):
+class _Shared(NetworkSettings):
     family: Literal["residual"] = Field("residual", description="the family of networks")
     norm_eps: float = Field(1e-5, gt=0, le=1, description="epsilon of the normalisation")
     slope: float = Field(0.2, ge=0, lt=1, description="negative slope of the leaky ReLUs")
@@ -67,8 +80,12 @@ class ResidualDiscriminatorSettings(_Shared):
     norm: Norm = Field("none", description="normalisation of the maps but the last; batch is discriminator_2_0_1")
 
 
-class ResidualGenerator(nn.Module):
+@register_generator("residual", tiny={"width": 4, "blocks": 2, "start": 4})
+class ResidualGenerator(Generator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1], S = start·2ⁿ, n >= 1, else UsageError."""
+
+    Settings = ResidualGeneratorSettings
+    image_sizes = ImageSizes((16,))
 
     def __init__(
         self,
@@ -81,7 +98,7 @@ class ResidualGenerator(nn.Module):
     ):
         super().__init__()
         s, self.attribute_size = settings, attribute_size
-        size, stages = doublings("residual", image_size, (s.start,))
+        size, stages = resolution_stages("residual", image_size, ImageSizes((s.start,)))
         width = s.width
 
         def block(before: int, after: int) -> nn.Module:
@@ -133,22 +150,27 @@ class ResidualGenerator(nn.Module):
         initialise(self, s.init)
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        first = self.stem(self.linear(condition(latents, attributes, self.attribute_size)).unflatten(1, self.shape))
+        first = self.stem(
+            self.linear(concat_condition(latents, attributes, self.attribute_size)).unflatten(1, self.shape)
+        )
         x = self.trunk(first)
         if self.long_skip is not None:
             x = x + self.long_skip(first)
-        return picture(self.body(x))
+        return to_image(self.body(x))
 
 
-class ResidualDiscriminator(nn.Module):
-    """images (N, C, S, S) in [-1, 1] -> Judgement. Raises UsageError for an S that is not 8, 16, 32, ..."""
+@register_discriminator("residual", tiny={"width": 4, "blocks": 1})
+class ResidualDiscriminator(Discriminator):
+    """images (N, C, S, S) in [-1, 1] -> its output. Raises UsageError for an S that is not 8, 16, 32, ..."""
+
+    Settings = ResidualDiscriminatorSettings
 
     def __init__(
         self, settings: ResidualDiscriminatorSettings, *, attribute_sizes: Sequence[int], image_size: int, channels: int
     ):
         super().__init__()
         s = settings
-        size, stages = doublings("residual", image_size)
+        size, stages = resolution_stages("residual", image_size)
         before, width, size = channels, s.width, image_size
         trunk: list[nn.Module] = []
         for stage in range(stages):
@@ -169,7 +191,7 @@ class ResidualDiscriminator(nn.Module):
         self.heads = LinearHeads(width * size * size, attribute_sizes)
         initialise(self, s.init)
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
         return self.heads(self.trunk(images))
 
 

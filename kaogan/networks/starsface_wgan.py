@@ -8,13 +8,28 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from kaogan.networks.base import Init, Judgement, Norm, Settings, condition, doublings, judge, picture
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import (
+    Discriminator,
+    DiscriminatorOutput,
+    Generator,
+    ImageSizes,
+    Init,
+    Norm,
+    concat_condition,
+    discriminator_output,
+    resolution_stages,
+    to_image,
+)
 from kaogan.networks.layers import initialise, norm_layers
+from kaogan.networks.registry import register_discriminator, register_generator
 
-FEWEST, LARGEST = 3, 256  # the last stages alone enlarge 4 px to 32; beyond 256 px the widths run out
+# The last stages alone enlarge 4 px to 32; beyond 256 px the widths run out.
+FEWEST = 3
+SIZES = ImageSizes(fewest=FEWEST, largest=256)
 
 
-class _Shared(Settings):
+class _Shared(NetworkSettings):
     family: Literal["starsface_wgan"] = Field("starsface_wgan", description="the family of networks")
     norm: Norm = Field("batch", description="normalisation; a critic under a gradient penalty wants another than batch")
     norm_eps: float = Field(1e-5, gt=0, le=1, description="epsilon of the normalisation")
@@ -83,11 +98,15 @@ class QuarterBlock(nn.Module):
         return self.act(x + self.body(x))
 
 
-class StarsFaceWGANGenerator(nn.Module):
+@register_generator("starsface_wgan", tiny={"width": 64})
+class StarsFaceWGANGenerator(Generator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1], S = 32, 64, 128 or 256, else UsageError.
 
     The published network is that of 256 px; a smaller one has fewer of the blocks at the start.
     """
+
+    Settings = StarsFaceWGANGeneratorSettings
+    image_sizes = SIZES
 
     def __init__(
         self,
@@ -100,7 +119,7 @@ class StarsFaceWGANGenerator(nn.Module):
     ):
         super().__init__()
         s, self.attribute_size = settings, attribute_size
-        size, stages = doublings("starsface_wgan", image_size, fewest=FEWEST, largest=LARGEST)
+        size, stages = resolution_stages("starsface_wgan", image_size, SIZES)
         width = s.width
         body: list[nn.Module] = [
             nn.ConvTranspose2d(latent_size + attribute_size, width, size),
@@ -120,11 +139,15 @@ class StarsFaceWGANGenerator(nn.Module):
         initialise(self, s.init)
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        return picture(self.body(condition(latents, attributes, self.attribute_size)[:, :, None, None]))
+        return to_image(self.body(concat_condition(latents, attributes, self.attribute_size)[:, :, None, None]))
 
 
-class StarsFaceWGANDiscriminator(nn.Module):
-    """images (N, C, S, S) in [-1, 1] -> Judgement. Raises UsageError for an S that is not 32, 64, 128 or 256."""
+@register_discriminator("starsface_wgan", tiny={"width": 16})
+class StarsFaceWGANDiscriminator(Discriminator):
+    """images (N, C, S, S) in [-1, 1] -> its output. Raises UsageError for an S that is not 32, 64, 128 or 256."""
+
+    Settings = StarsFaceWGANDiscriminatorSettings
+    image_sizes = SIZES
 
     def __init__(
         self,
@@ -136,7 +159,7 @@ class StarsFaceWGANDiscriminator(nn.Module):
     ):
         super().__init__()
         s = settings
-        doublings("starsface_wgan", image_size, fewest=FEWEST, largest=LARGEST)
+        resolution_stages("starsface_wgan", image_size, SIZES)
         width, size = s.width, image_size // 2
         trunk: list[nn.Module] = [
             nn.Conv2d(channels, width, 4, 2, 1),
@@ -156,6 +179,8 @@ class StarsFaceWGANDiscriminator(nn.Module):
         )
         initialise(self, s.init)
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
         features = self.trunk(images)
-        return judge(self.score(features), None if self.attributes is None else self.attributes(features))
+        return discriminator_output(
+            self.score(features), None if self.attributes is None else self.attributes(features)
+        )

@@ -16,12 +16,9 @@ from kaogan.core.ema import MovingAverage
 from kaogan.core.errors import UsageError
 from kaogan.core.rng import seed_for
 from kaogan.core.schema import Schema
-from kaogan.networks import build_discriminator, build_generator
-from kaogan.networks.projected import ProjectedDiscriminator
+from kaogan.networks import GENERATORS, build_discriminator, build_generator
 from kaogan.training.augmentation import Adaptive
 from kaogan.training.replay_buffer import Memory
-
-STYLE_FAMILIES = ("stylegan2", "stylegan3")
 
 
 @dataclass
@@ -50,7 +47,7 @@ def check_networks(recipe: Recipe) -> None:
         ("penalties.path_length.weight", recipe.penalties.path_length.weight),
         ("extras.style_mixing", recipe.extras.style_mixing),
     ):
-        if value and recipe.generator.family not in STYLE_FAMILIES:
+        if value and not GENERATORS[recipe.generator.family].has_style_space:
             raise UsageError(f"'{key}' needs a generator of styles: set generator.family to stylegan2, or it to 0")
     size = {"image_size": recipe.image_size, "channels": recipe.channels}
     with torch.device("meta"):
@@ -145,7 +142,7 @@ def set_learning_rates(players: Players, recipe: Recipe) -> None:
         ("discriminator", players.discriminator_optim, optim.discriminator),
     ):
         lazy, player = lazy_share(recipe, name), getattr(players, name)
-        pace = player.pace(clock) if isinstance(player, ProjectedDiscriminator) else 1.0
+        pace = player.lr_multiplier(clock)
         first, second = own.betas or optim.betas
         for group in optimiser.param_groups:
             group["lr"] = (own.lr or optim.lr) * factor * pace * lazy

@@ -22,9 +22,8 @@ from kaogan.losses import (
     generator_loss,
     negatives_loss,
 )
-from kaogan.networks import Judgement
+from kaogan.networks.base import DiscriminatorOutput, is_style_generator
 from kaogan.networks.cpu.grad_modes import weights_moved, weights_stay
-from kaogan.networks.stylegan import StyleGenerator
 from kaogan.training.augmentation import Views
 from kaogan.training.penalties import Point, slope_penalties
 from kaogan.training.sampler import Batch, Batches
@@ -142,7 +141,9 @@ class Steps:
             count = max(1, round(settings.fraction * len(fakes)))
             self.players.memory.offer(fakes[:count], numpy_generator(self.recipe.run.seed, "memory/offer", clock))
 
-    def _classify(self, real: Judgement, real_labels: Tensor, fake: Judgement, fake_labels: Tensor) -> Tensor | float:
+    def _classify(
+        self, real: DiscriminatorOutput, real_labels: Tensor, fake: DiscriminatorOutput, fake_labels: Tensor
+    ) -> Tensor | float:
         settings = self.recipe.attributes
         if real.logits is None or fake.logits is None:
             return 0.0
@@ -208,7 +209,7 @@ class Steps:
         settings, players = self.recipe.penalties.path_length, self.players
         step = players.clock // (self.recipe.training.batch_size * self.recipe.training.n_critic)
         generator = players.generator
-        if not settings.weight or step % settings.every or not isinstance(generator, StyleGenerator):
+        if not settings.weight or step % settings.every or not is_style_generator(generator):
             return 0.0
         with self.autocast_penalties:
             latents, _, codes = self._ask("path", max(1, batch_size // settings.shrink))
@@ -225,7 +226,7 @@ class Steps:
     def _generate(self, purpose: str, count: int) -> Fakes:
         latents, labels, codes = self._ask(purpose, count)
         generator = self.players.generator
-        if isinstance(generator, StyleGenerator):
+        if is_style_generator(generator):
             random, average = self._random(f"synthesis/{purpose}"), purpose == "discriminator"
             styles = draw_styles(generator, latents, codes, self.recipe, random, update_emas=average)
             images = generator.synthesis(styles, random=random, update_emas=average)
@@ -240,14 +241,14 @@ class Steps:
         labels = self.schema.sample(count, random, uniform=recipe.attributes.uniform)
         return latents, labels, self.schema.encode(labels).to(self.device) if self.schema else None
 
-    def _judge(self, images: Tensor, purpose: str, labels: Tensor | None = None) -> Judgement:
+    def _judge(self, images: Tensor, purpose: str, labels: Tensor | None = None) -> DiscriminatorOutput:
         """The discriminator's verdict on its view of the pictures, its scores in float32."""
         codes = self.schema.encode(labels).to(self.device) if self.schema and labels is not None else None
         verdict = self.players.discriminator(self.views(images, purpose, self.players.clock), codes)
         scores = verdict.scores.float()
         if purpose in ("real", "r1"):
             self.views.note(scores)
-        return Judgement(scores, verdict.logits)
+        return DiscriminatorOutput(scores, verdict.logits)
 
     def _adapt(self) -> None:
         clock = self.players.clock

@@ -61,7 +61,8 @@ def test_one_map_size_stands_for_a_list_of_one() -> None:
 def changed(value: Any, key: str) -> Any:
     """Another valid value of the same leaf."""
     special = {
-        "name": "other", "generator.family": "keras_wgan", "discriminator.family": "keras_wgan", "latent.distribution": "uniform",
+        "name": "other", "generator.family": "keras_wgan", "discriminator.family": "keras_wgan",
+        "latent.distribution": "uniform",
         "objective.name": "hinge", "objective.real_label": [0.5, 0.75], "objective.fake_label": [0.25, 0.5],
         "objective.generator_label": [0.5, 0.5], "extras.blur.kernel": 7, "extras.blur.high": 300.0,
         "extras.blur.variant": "source",

@@ -6,17 +6,10 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from kaogan.config.registries import DiscriminatorSettings, GeneratorSettings
 from kaogan.core.errors import UsageError
-from kaogan.networks import (
-    DISCRIMINATORS,
-    GENERATORS,
-    DiscriminatorSettings,
-    GeneratorSettings,
-    Judgement,
-    build_discriminator,
-    build_generator,
-    count_parameters,
-)
+from kaogan.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator, count_parameters
+from kaogan.networks.base import DiscriminatorOutput
 
 LATENT, SIZES = 6, (3, 2)
 CODE = sum(SIZES)
@@ -77,6 +70,8 @@ DISCRIMINATOR_CASES = {
     "r3gan": {
         "family": "r3gan", "channel_base": 256, "channel_max": 16, "blocks": 1, "attribute_head": "classifier"},
     "projected": {"family": "projected", "width": 4, "max_width": 8},
+    "projected two networks": {
+        "family": "projected", "width": 4, "max_width": 8, "feature_networks": ["tagger", "mobilenet_v2"]},
     "projected patches": {
         "family": "projected", "width": 4, "max_width": 8, "patches": 4, "norm": "none", "spectral": False},
 }  # fmt: skip
@@ -115,7 +110,7 @@ def wake(network: nn.Module) -> nn.Module:
     return network
 
 
-def one_score(judgement: Judgement) -> Tensor:
+def one_score(judgement: DiscriminatorOutput) -> Tensor:
     """(N,): of several heads the mean."""
     return judgement.scores.flatten(1).mean(1) if judgement.scores.ndim > 1 else judgement.scores
 
@@ -162,8 +157,8 @@ def test_discriminator_shape(case, size, channels, attribute_sizes):
     kept = images.clone()
     with torch.no_grad():
         judgement = network(images)
-    assert isinstance(judgement, Judgement)
-    heads = {"projected": (4,), "projected patches": (5,)}.get(case, ())
+    assert isinstance(judgement, DiscriminatorOutput)
+    heads = {"projected": (4,), "projected patches": (5,), "projected two networks": (7,)}.get(case, ())
     assert judgement.scores.shape == (2, *heads)
     if attribute_sizes:
         assert judgement.logits.shape == (2, CODE)
@@ -395,8 +390,8 @@ def test_impossible_generator_sizes(case, size, possible):
         generator(case, size)
 
 
-@pytest.mark.parametrize(("case", "size"), [("dcgan", 48), ("residual", 100), ("keras_wgan", 36), ("starsface_wgan", 16),
-                                            ("stylegan2", 48), ("projected", 48)])  # fmt: skip
+@pytest.mark.parametrize(("case", "size"), [("dcgan", 48), ("residual", 100), ("keras_wgan", 36),
+                                            ("starsface_wgan", 16), ("stylegan2", 48), ("projected", 48)])  # fmt: skip
 def test_impossible_discriminator_sizes(case, size):
     with pytest.raises(UsageError, match=f"'{DISCRIMINATOR_CASES[case]['family']}'.* {size} px.*32, .*64"):
         discriminator(case, size)
@@ -420,7 +415,7 @@ def test_other_sizes(case, size):
 )
 def test_settings(union, cases, registry):
     adapter = TypeAdapter(union)
-    assert {case["family"] for case in cases.values()} == registry.keys()
+    assert {case["family"] for case in cases.values()} == set(registry)
     for case in cases.values():
         settings = adapter.validate_python(case)
         assert adapter.validate_json(adapter.dump_json(settings)) == settings

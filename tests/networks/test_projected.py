@@ -1,14 +1,15 @@
-"""The projected discriminator: what the tagger sees is judged, and the tagger stays as it is."""
+"""The projected discriminator: heads on the maps of feature networks, which stay as they are."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from kaogan.aux_models.feature_networks.tagger import TaggerFeatures
 from kaogan.aux_models.tagger import load_tagger
 from kaogan.networks import build_discriminator, build_generator
 from kaogan.networks.dcgan import DCGANGeneratorSettings, binomial
-from kaogan.networks.projected import PatchHead, ProjectedDiscriminatorSettings, for_tagger
+from kaogan.networks.projected import PatchHead, ProjectedDiscriminatorSettings
 
 
 def projected(channels: int = 3, size: int = 64, **settings) -> nn.Module:
@@ -23,7 +24,7 @@ def test_the_tagger_is_no_part_of_what_is_trained_or_saved():
     assert not list(network.tagger.parameters())
     assert not any(key.startswith("tagger") for key in network.state_dict())
     before = {key: value.clone() for key, value in network.tagger.named_buffers()}
-    assert before.keys() == dict(own.named_parameters()).keys()
+    assert before.keys() == {name for name, _ in own.named_parameters() if name.startswith("body")}
     network.requires_grad_(True)
     optimiser = torch.optim.SGD(network.parameters(), 1.0)
     network(torch.rand(4, 3, 64, 64) * 2 - 1).scores.sum().backward()
@@ -40,8 +41,8 @@ def test_a_tagger_that_will_learn_begins_as_the_other():
     with torch.no_grad():
         torch.testing.assert_close(learning(images).scores, frozen(images).scores)
     assert any(key.startswith("tagger.body") for key in learning.state_dict())
-    assert (learning.pace(99), learning.pace(100)) == (1.0, 0.25)
-    assert frozen.pace(10**9) == 1.0
+    assert (learning.lr_multiplier(99), learning.lr_multiplier(100)) == (1.0, 0.25)
+    assert frozen.lr_multiplier(10**9) == 1.0
     before = [weight.clone() for weight in learning.tagger.parameters()]
     learning(images).scores.sum().backward()
     assert all(weight.grad is not None for weight in learning.parameters())
@@ -63,7 +64,7 @@ def test_it_sees_the_maps_of_the_tagger():
 def test_any_size_and_grey_are_seen_at_64_px(size, channels):
     grey = np.linspace(-1, 1, size, dtype=np.float32)
     images = torch.from_numpy(np.broadcast_to(grey, (1, channels, size, size)).copy())
-    seen = for_tagger(images)
+    seen = TaggerFeatures(64, (0,), learns=False).resize(images)
     assert seen.shape == (1, 3, 64, 64)
     assert torch.equal(seen[:, 0], seen[:, 2])
     expected = torch.linspace(-1, 1, 64).expand(64, 64)

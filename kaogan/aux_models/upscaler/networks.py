@@ -17,14 +17,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from kaogan.networks.base import Settings, picture
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import to_image
 
 Scale = Literal[2, 4, 8]
 SCALES: tuple[Scale, ...] = (2, 4, 8)
 BAND = 8  # columns of the input that bicubic interpolation takes together
 
 
-class KaoSRSettings(Settings):
+class KaoSRSettings(NetworkSettings):
     family: Literal["kao-sr"] = "kao-sr"
     widths: tuple[int, int, int] = Field((48, 80, 128), description="channels at full, half and quarter size")
     before: tuple[int, int] = Field((1, 1), description="residual blocks at full and half size on the way down")
@@ -34,7 +35,7 @@ class KaoSRSettings(Settings):
     scales: tuple[Scale, ...] = Field(SCALES, min_length=1, description="a tail for each")
 
 
-class SRGANSettings(Settings):
+class SRGANSettings(NetworkSettings):
     family: Literal["srgan"] = "srgan"
     width: int = Field(64, ge=1)
     blocks: int = Field(4, ge=0)
@@ -227,7 +228,7 @@ class SRGANGenerator(nn.Module):
         first = x = self.conv1((x + 1) / 2)
         for number in range(1, self.blocks + 1):
             x = self.get_submodule(f"residual{number}")(x)
-        return picture(self.upsample(first + self.conv2(x)))  # (tanh + 1) / 2 in [0, 1] is tanh in [-1, 1]
+        return to_image(self.upsample(first + self.conv2(x)))  # (tanh + 1) / 2 in [0, 1] is tanh in [-1, 1]
 
 
 class SRGANDiscriminator(nn.Module):

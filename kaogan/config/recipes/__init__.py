@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from kaogan.config.recipe import Described, Recipe
+from kaogan.config.registries import UNKNOWN_FAMILY, Families
 from kaogan.config.renamed import rename_overrides, rename_settings
 from kaogan.core.errors import KaoganError, UsageError, nearest
 
@@ -102,7 +103,7 @@ def resolve_as(kind: type[Kind], tree: Mapping[str, Any], overrides: Mapping[str
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
-        raise UsageError(_explain(error, where, kind)) from None
+        raise UsageError(_explain(error, where, kind, merged)) from None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -159,31 +160,24 @@ def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
     tree[leaf] = value
 
 
-def _explain(error: ValidationError, where: str, kind: type[Described]) -> str:
+def _explain(error: ValidationError, where: str, kind: type[Described], tree: Mapping[str, Any]) -> str:
     lines = []
     for problem in error.errors():
-        # A union's location also names the chosen family, which is not part of the key.
         location = [str(part) for part in problem["loc"]]
-        if len(location) > 1 and location[0] in ("generator", "discriminator"):
-            families = _families(kind, location[0])
-            if location[1] in families:
-                model: type[BaseModel] | None = families.pop(location[1])
-                location.pop(1)
-            else:
-                model = None
-        else:
-            model = _model_at(kind, location[:-1])
+        families = _families(kind, location[0])
+        if families and len(location) > 1 and location[1] in families:
+            location.pop(1)  # a union's location names the chosen family, which is no part of the key
         key = ".".join(location)
         if problem["type"] == "extra_forbidden":
+            model = families.get(tree[location[0]].get("family")) if families else _model_at(kind, location[:-1])
             lines.append(f"unknown key '{key}'{_hint(kind, location, list(model.model_fields) if model else [])}")
         elif problem["type"] in ("model_type", "model_attributes_type"):
             lines.append(f"'{key}' is a group of settings, not a value; set its keys, as in --{key}.KEY VALUE")
         elif problem["type"] == "missing":
             lines.append(f"'{key}' is missing")
-        elif problem["type"].startswith("union_tag"):
-            choices = list(_families(kind, location[0]))
+        elif problem["type"] == UNKNOWN_FAMILY or problem["type"].startswith("union_tag"):
             given = problem.get("ctx", {}).get("tag", "nothing")
-            lines.append(f"'{key}.family' is '{given}'{nearest(given, choices)}")
+            lines.append(f"'{key}.family' is '{given}'{nearest(given, list(families))}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             given = problem["input"]
@@ -194,8 +188,8 @@ def _explain(error: ValidationError, where: str, kind: type[Described]) -> str:
 
 def _hint(kind: type[Described], location: list[str], known: list[str]) -> str:
     """Which families of networks have the key, or the key of this name in another section, or the nearest in this."""
-    if location[0] in ("generator", "discriminator"):
-        having = [name for name, family in _families(kind, location[0]).items() if location[-1] in family.model_fields]
+    if families := _families(kind, location[0]):
+        having = [name for name, family in families.items() if location[-1] in family.model_fields]
         if having:
             return f" (only the family {' or '.join(having)} has it)"
     same = [key for key in _keys(kind) if key.split(".")[-1] == location[-1]]
@@ -209,7 +203,10 @@ def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     """The dotted keys of all leaves, of networks those of every family."""
     found: dict[str, None] = {}
     for name, field in model.model_fields.items():
-        sections = [part for part in (field.annotation, *get_args(field.annotation)) if _is_section(part)]
+        families = _families(model, name)
+        sections: list[Any] = list(families.values())
+        if not sections and _is_section(field.annotation):
+            sections = [field.annotation]
         found |= dict.fromkeys(key for part in sections for key in _keys(part, f"{prefix}{name}."))
         if not sections:
             found[f"{prefix}{name}"] = None
@@ -220,13 +217,16 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _families(kind: type[Described], section: str) -> dict[str, type[BaseModel]]:
-    annotation = kind.model_fields[section].annotation
-    members = get_args(annotation) or (annotation,)
-    return {
-        str(member.model_fields["family"].default or get_args(member.model_fields["family"].annotation)[0]): member
-        for member in members
-    }
+def _families(model: type[BaseModel], section: str) -> dict[str, type[BaseModel]]:
+    """The settings that a section can have, by the family of networks that it names; none for an ordinary section."""
+    field = model.model_fields.get(section)
+    if field is None:
+        return {}
+    for mark in field.metadata:
+        if isinstance(mark, Families):
+            return {name: mark.settings(name) for name in mark.names()}
+    members = [part for part in get_args(field.annotation) if _is_section(part) and "family" in part.model_fields]
+    return {str(member.model_fields["family"].default): member for member in members}
 
 
 def _model_at(kind: type[Described], location: list[str]) -> type[BaseModel] | None:

@@ -18,7 +18,7 @@ from kaogan.generate.explore.latent_grids import layer_range
 from kaogan.generate.explore.latent_point import Point, check_count, points, render, styled
 from kaogan.generate.explore.paths import law_of
 from kaogan.generate.model import Model, Progress
-from kaogan.networks.stylegan import StyleGenerator
+from kaogan.networks.base import is_style_generator
 
 METHODS = ("sefa", "pca", "tagger", "regression")
 SAMPLES = 2000  # that PCA and the regression look at
@@ -173,5 +173,5 @@ def _flat_styles(points: list[Point]) -> Tensor:
 
 
 def _mean_style(model: Model) -> Tensor:
-    assert isinstance(model.generator, StyleGenerator)
+    assert is_style_generator(model.generator)
     return model.generator.mapping.w_avg

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kaogan.core.errors import KaoganError
 from kaogan.generate.explore.latent_point import Point, points
 from kaogan.generate.model import Model
-from kaogan.networks.stylegan import StyleGenerator
+from kaogan.networks.base import is_style_generator
 
 _LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -40,7 +40,7 @@ def first_features(model: Model, points: Sequence[Point]) -> Tensor:
 def style_maps(model: Model) -> list[tuple[int, Tensor]]:
     """(which of the L styles, the matrix (F, W) of the affine layer that takes it in), for each layer."""
     generator = model.generator
-    assert isinstance(generator, StyleGenerator)
+    assert is_style_generator(generator)
     width = generator.mapping.w_avg.numel()
     affines: list[Any] = [module for name, module in generator.synthesis.named_modules() if name.endswith("affine")]
     # Each style holds nothing but its own number, which then tells where an affine layer takes its input from.

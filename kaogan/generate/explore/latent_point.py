@@ -12,6 +12,8 @@ from torch import Tensor
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures
 from kaogan.generate.model import Asked, Model, check_truncation
+from kaogan.networks import list_networks
+from kaogan.networks.base import is_style_generator
 from kaogan.networks.stylegan import StyleGenerator
 
 MOST = 20_000  # points of one call: a quarter of an hour of film
@@ -130,7 +132,8 @@ def with_code(model: Model, point: Point, code: Tensor) -> Point:
 
 
 def _style_generator(model: Model) -> StyleGenerator:
-    if not isinstance(model.generator, StyleGenerator):
+    if not is_style_generator(model.generator):
         family = model.config["generator"].get("family", "this")
-        raise UsageError(f"this model has no styles w: its networks are '{family}'; only stylegan2 and stylegan3 have")
+        having = [info.name for info in list_networks() if info.has_style_space]
+        raise UsageError(f"this model has no styles w: its networks are '{family}'; only {' and '.join(having)} have")
     return model.generator

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kaogan.generate.explore.latent_point import Point
 from kaogan.generate.model import Model
-from kaogan.networks.stylegan import StyleGenerator
+from kaogan.networks.base import is_style_generator
 
 FLOOR = 0.02  # share of a code's value below which it could hardly come back
 
@@ -42,7 +42,7 @@ class Variables:
     def images(self) -> Tensor:
         generator = self.model.generator
         if self.styled:
-            assert isinstance(generator, StyleGenerator)
+            assert is_style_generator(generator)
             return generator.synthesis(self.latents)
         codes = self.codes()
         return generator(self.latents) if codes is None else generator(self.latents, codes)
@@ -59,7 +59,7 @@ class Variables:
     def unusual(self) -> Tensor:
         """How far the latents are from those that the model draws, (N,): 0 for usual ones."""
         if self.styled:
-            assert isinstance(self.model.generator, StyleGenerator)
+            assert is_style_generator(self.model.generator)
             apart = self.latents - self.latents.mean(1, keepdim=True)  # styles that differ from layer to layer
             return apart.square().mean((1, 2)) + 0.1 * (
                 self.latents - self.model.generator.mapping.w_avg

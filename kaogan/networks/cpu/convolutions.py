@@ -38,7 +38,7 @@ class Conv2d(nn.Conv2d):
             return super().forward(x)
         x, weight, bias = _cast(x, self)
         shape = Shape(self.kernel_size[0], self.stride[0], int(self.padding[0]), (x.shape[2], x.shape[3]), self.groups)
-        out: Tensor = _Gather.apply(x, weight, bias, shape)
+        out: Tensor = _Conv.apply(x, weight, bias, shape)
         return out
 
 
@@ -51,7 +51,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         x, weight, bias = _cast(x, self)
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
         high, wide = ((side - 1) * stride - 2 * padding + kernel + self.output_padding[0] for side in x.shape[2:])
-        out: Tensor = _Spread.apply(x, weight, bias, Shape(kernel, stride, padding, (high, wide), self.groups))
+        out: Tensor = _ConvTranspose.apply(x, weight, bias, Shape(kernel, stride, padding, (high, wide), self.groups))
         return out
 
 
@@ -75,7 +75,7 @@ def _cast(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Ten
     return x.to(dtype), *cast
 
 
-class _Gather(torch.autograd.Function):
+class _Conv(torch.autograd.Function):
     """The convolution: large, weight, bias (O,) -> small."""
 
     @staticmethod
@@ -88,14 +88,14 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (large, weight), (to_map, to_weight, to_bias, _) = ctx.saved_tensors, ctx.needs_input_grad
         return (
-            _Spread.apply(grad, weight, None, ctx.shape) if to_map else None,
-            _Correlate.apply(large, grad, ctx.shape) if to_weight and weights_wanted() else None,
+            _ConvTranspose.apply(grad, weight, None, ctx.shape) if to_map else None,
+            _ConvWeightGrad.apply(large, grad, ctx.shape) if to_weight and weights_wanted() else None,
             grad.sum((0, 2, 3)) if to_bias and weights_wanted() else None,
             None,
         )
 
 
-class _Spread(torch.autograd.Function):
+class _ConvTranspose(torch.autograd.Function):
     """The transposed convolution: small, weight, bias (C,) -> large."""
 
     @staticmethod
@@ -108,14 +108,14 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (small, weight), (to_map, to_weight, to_bias, _) = ctx.saved_tensors, ctx.needs_input_grad
         return (
-            _Gather.apply(grad, weight, None, ctx.shape) if to_map else None,
-            _Correlate.apply(grad, small, ctx.shape) if to_weight and weights_wanted() else None,
+            _Conv.apply(grad, weight, None, ctx.shape) if to_map else None,
+            _ConvWeightGrad.apply(grad, small, ctx.shape) if to_weight and weights_wanted() else None,
             grad.sum((0, 2, 3)) if to_bias and weights_wanted() else None,
             None,
         )
 
 
-class _Correlate(torch.autograd.Function):
+class _ConvWeightGrad(torch.autograd.Function):
     """The gradient at the weight: large, small -> weight."""
 
     @staticmethod
@@ -128,8 +128,8 @@ class _Correlate(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (large, small), (to_large, to_small, _) = ctx.saved_tensors, ctx.needs_input_grad
         return (
-            _Spread.apply(small, grad, None, ctx.shape) if to_large else None,
-            _Gather.apply(large, grad, None, ctx.shape) if to_small else None,
+            _ConvTranspose.apply(small, grad, None, ctx.shape) if to_large else None,
+            _Conv.apply(large, grad, None, ctx.shape) if to_small else None,
             None,
         )
 

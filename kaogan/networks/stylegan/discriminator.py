@@ -10,7 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kaogan.networks.base import Judgement, Settings, doublings, judge
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
+from kaogan.networks.registry import register_discriminator
 from kaogan.networks.stylegan.filters import prepare_filter
 from kaogan.networks.stylegan.layers import RESAMPLE, Conv2d, Linear, full_precision
 from kaogan.networks.stylegan.mapping import Mapping
@@ -18,7 +20,7 @@ from kaogan.networks.stylegan.resampling import downsample
 from kaogan.networks.stylegan.stylegan2 import Architecture, channels_at
 
 
-class StyleGAN2DiscriminatorSettings(Settings):
+class StyleGAN2DiscriminatorSettings(NetworkSettings):
     """The discriminator; the defaults are those of every published configuration."""
 
     family: Literal["stylegan2"] = Field("stylegan2", description="the family of networks")
@@ -36,11 +38,14 @@ class StyleGAN2DiscriminatorSettings(Settings):
     freeze_layers: int = Field(0, ge=0, le=64, description="layers that do not learn, from the picture on (Freeze-D)")
 
 
-class StyleGAN2Discriminator(nn.Module):
-    """images (N, C, S, S), codes (N, A) -> Judgement. Raises UsageError for an S that is not 8, 16, ... 1024.
+@register_discriminator("stylegan2", tiny={"channel_base": 128, "channel_max": 8})
+class StyleGAN2Discriminator(Discriminator):
+    """images (N, C, S, S), codes (N, A) -> its output. Raises UsageError for an S that is not 8, 16, ... 1024.
 
     With the attribute head ``projection`` there are no logits; absent codes mean that no attribute is known.
     """
+
+    Settings = StyleGAN2DiscriminatorSettings
 
     def __init__(
         self, settings: StyleGAN2DiscriminatorSettings, *, attribute_sizes: Sequence[int], image_size: int,
@@ -48,14 +53,14 @@ class StyleGAN2Discriminator(nn.Module):
     ):  # fmt: skip
         super().__init__()
         s = settings
-        doublings("stylegan2", image_size)
+        resolution_stages("stylegan2", image_size)
         self.c_dim = sum(attribute_sizes) if s.attribute_head == "projection" else 0
         self.resolutions = [2**k for k in range(int(math.log2(image_size)), 2, -1)]
         frozen = 0
         for r in self.resolutions:
             before = channels_at(r, s.channel_base, s.channel_max)
             after = channels_at(r // 2, s.channel_base, s.channel_max)
-            block = Block(s, before, after, channels, frozen, first=r == image_size)
+            block = DiscriminatorBlock(s, before, after, channels, frozen, first=r == image_size)
             frozen += block.layers
             self.add_module(f"b{r}", block)
         last = channels_at(4, s.channel_base, s.channel_max)
@@ -66,7 +71,7 @@ class StyleGAN2Discriminator(nn.Module):
         classified = bool(attribute_sizes) and s.attribute_head == "classifier"
         self.attributes = Linear(last, sum(attribute_sizes)) if classified else None
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
         x, image = None, images
         for r in self.resolutions:
             x, image = self.get_submodule(f"b{r}")(x, image)
@@ -76,10 +81,10 @@ class StyleGAN2Discriminator(nn.Module):
                 attributes = features.new_zeros(len(features), self.c_dim)
             codes = self.mapping(None, attributes.to(features.device))
             scores = (scores * codes).sum(1) / math.sqrt(codes.shape[1])
-        return judge(scores, None if self.attributes is None else self.attributes(features))
+        return discriminator_output(scores, None if self.attributes is None else self.attributes(features))
 
 
-class Block(nn.Module):
+class DiscriminatorBlock(nn.Module):
     """One resolution: (maps, picture) -> (maps at half of it, picture for the next block if it looks at one)."""
 
     resample_filter: Tensor

@@ -87,10 +87,10 @@ class Conv2d(nn.Module):
         weight = self.weight * (full / math.sqrt(self.weight[0].numel()))
         bias = None if self.bias is None else self.bias * full
         x = resampled_conv2d(x, weight, self.resample_filter, self.up, self.down, bias)
-        return finish(x, self.activation, None if self.clamp is None else self.clamp * gain)
+        return activate_and_clamp(x, self.activation, None if self.clamp is None else self.clamp * gain)
 
 
-def finish(x: Tensor, activation: Activation, clamp: float | None) -> Tensor:
+def activate_and_clamp(x: Tensor, activation: Activation, clamp: float | None) -> Tensor:
     """A leaky ReLU in place, unless linear, then the limits."""
     if activation == "lrelu":
         x = F.leaky_relu(x, SLOPE, inplace=True)

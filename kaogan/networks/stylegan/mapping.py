@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from kaogan.networks.base import Generator
 from kaogan.networks.stylegan.layers import Linear, normalise_second_moment
 
 
@@ -44,13 +45,14 @@ class Mapping(nn.Module):
         return w
 
 
-class StyleGenerator(nn.Module):
+class StyleGenerator(Generator):
     """A mapping and a synthesis network: latents (N, Z), codes (N, A) -> images (N, C, S, S).
 
     As published the pictures are not squashed: they lie about [-1, 1], and what is outside is cut off where they are
     made visible. Subclasses set ``mapping`` and ``synthesis``, whose ``forward`` takes styles (N, num_ws, w_dim).
     """
 
+    has_style_space = True
     mapping: Mapping
     synthesis: nn.Module
 

@@ -9,14 +9,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kaogan.networks.base import Settings, doublings
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import resolution_stages
+from kaogan.networks.registry import register_generator
 from kaogan.networks.stylegan.filters import prepare_filter
 from kaogan.networks.stylegan.layers import (
     RESAMPLE,
     Conv2d,
     Linear,
+    activate_and_clamp,
     demodulation,
-    finish,
     full_precision,
     resampled_conv2d,
     scale_channels,
@@ -27,7 +29,7 @@ from kaogan.networks.stylegan.resampling import upsample_bilinear
 Architecture = Literal["skip", "resnet", "orig"]
 
 
-class StyleGAN2GeneratorSettings(Settings):
+class StyleGAN2GeneratorSettings(NetworkSettings):
     """The generator; the defaults are config F of the paper."""
 
     family: Literal["stylegan2"] = Field("stylegan2", description="the family of networks")
@@ -41,8 +43,11 @@ class StyleGAN2GeneratorSettings(Settings):
     w_avg_beta: float = Field(0.998, ge=0, lt=1, description="memory of the average of w, per step")
 
 
+@register_generator("stylegan2", tiny={"w_dim": 8, "num_layers": 2, "channel_base": 128, "channel_max": 8})
 class StyleGAN2Generator(StyleGenerator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S). Raises UsageError for an S that is not 8, 16, ... 1024."""
+
+    Settings = StyleGAN2GeneratorSettings
 
     synthesis: Synthesis
 
@@ -52,7 +57,7 @@ class StyleGAN2Generator(StyleGenerator):
     ):  # fmt: skip
         super().__init__()
         s = settings
-        doublings("stylegan2", image_size)
+        resolution_stages("stylegan2", image_size)
         self.synthesis = Synthesis(s, image_size, channels)
         self.mapping = Mapping(latent_size, attribute_size, s.w_dim, s.num_layers, s.w_avg_beta)
 
@@ -72,7 +77,7 @@ class Synthesis(nn.Module):
         for r in self.resolutions:
             before = channels_at(r // 2, s.channel_base, s.channel_max) if r > 4 else 0
             after = channels_at(r, s.channel_base, s.channel_max)
-            self.add_module(f"b{r}", Block(s, before, after, r, channels, last=r == image_size))
+            self.add_module(f"b{r}", SynthesisBlock(s, before, after, r, channels, last=r == image_size))
 
     def forward(self, styles: Tensor, random: torch.Generator | None = None, update_emas: bool = False) -> Tensor:
         x = image = None
@@ -86,7 +91,7 @@ class Synthesis(nn.Module):
         return image
 
 
-class Block(nn.Module):
+class SynthesisBlock(nn.Module):
     """One resolution. ``before`` is 0 for the first, which starts from a learned constant."""
 
     resample_filter: Tensor
@@ -152,7 +157,7 @@ class StyledConv(nn.Module):
         x = scale_channels(x, factors, self.bias * full)
         if self.use_noise:
             x = x.add_((self._noise(x.shape[0], random) * (self.noise_strength * full)).to(x.dtype))
-        return finish(x, "lrelu", None if self.clamp is None else self.clamp * gain)
+        return activate_and_clamp(x, "lrelu", None if self.clamp is None else self.clamp * gain)
 
     def _noise(self, count: int, random: torch.Generator | None) -> Tensor:
         if random is None:
@@ -178,4 +183,4 @@ class ToRGB(nn.Module):
         kernels = (styles[:, None] * self.weight.flatten(1)).to(x.dtype)
         pixels = x.permute(0, 2, 3, 1).reshape(count, height * width, channels)
         image = torch.baddbmm(self.bias.to(x.dtype)[:, None], kernels, pixels.transpose(1, 2))
-        return finish(image.view(count, -1, height, width), "linear", self.clamp).to(self.weight.dtype)
+        return activate_and_clamp(image.view(count, -1, height, width), "linear", self.clamp).to(self.weight.dtype)

@@ -12,14 +12,18 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from kaogan.networks.base import Settings, doublings
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.networks.base import ImageSizes, resolution_stages
+from kaogan.networks.registry import register_generator
 from kaogan.networks.stylegan.filters import design_lowpass
 from kaogan.networks.stylegan.layers import SLOPE, Linear, demodulation, full_precision, scale_channels
 from kaogan.networks.stylegan.mapping import Mapping, StyleGenerator
 from kaogan.networks.stylegan.resampling import crop_before, filtered_leaky_relu
 
+SIZES = ImageSizes(fewest=2)
 
-class StyleGAN3GeneratorSettings(Settings):
+
+class StyleGAN3GeneratorSettings(NetworkSettings):
     """The generator; the defaults are T. R has conv_kernel 1, use_radial_filters and twice the channels."""
 
     family: Literal["stylegan3"] = Field("stylegan3", description="the family of networks")
@@ -78,8 +82,12 @@ def schedule(s: StyleGAN3GeneratorSettings, image_size: int, channels: int) -> l
     return [Entry(float(c), float(w), int(r), int(n), int(k)) for c, w, r, n, k in rows]
 
 
+@register_generator("stylegan3", tiny={"w_dim": 8, "num_layers": 4, "channel_base": 128, "channel_max": 8})
 class StyleGAN3Generator(StyleGenerator):
     """latents (N, Z), codes (N, A) -> images (N, C, S, S). Raises UsageError for an S that is not 16, 32, ... 1024."""
+
+    Settings = StyleGAN3GeneratorSettings
+    image_sizes = SIZES
 
     synthesis: Synthesis
 
@@ -89,7 +97,7 @@ class StyleGAN3Generator(StyleGenerator):
     ):  # fmt: skip
         super().__init__()
         s = settings
-        doublings("stylegan3", image_size, fewest=2)
+        resolution_stages("stylegan3", image_size, SIZES)
         self.synthesis = Synthesis(s, image_size, channels)
         self.mapping = Mapping(latent_size, attribute_size, s.w_dim, s.mapping_layers, s.w_avg_beta)
 

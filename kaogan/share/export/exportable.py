@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from kaogan.generate.model import Model
+from kaogan.networks.base import is_style_generator
 from kaogan.networks.layers import SelfAttention
 from kaogan.networks.stylegan import StyleGenerator
 
@@ -24,7 +25,7 @@ def plain_twin(model: Model) -> nn.Module:
             module.__class__ = _PlainAttention
         if parametrize.is_parametrized(module):
             _settle(module)
-    return _Styled(twin) if isinstance(twin, StyleGenerator) else twin
+    return _Styled(twin) if is_style_generator(twin) else twin
 
 
 def _settle(module: nn.Module) -> None:

@@ -11,10 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from kaogan.config.recipe import Latent, Recipe
+from kaogan.config.registries import GeneratorSettings
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.generate.model import Model, load, make_config
-from kaogan.networks import GeneratorSettings, build_generator
+from kaogan.networks import build_generator
 from kaogan.share.import_weights import acgan, bamsgan, ganime, keras, starsface, stylegan
 from kaogan.share.import_weights.layout import Content, Hints, Plan, names_of, take
 from kaogan.share.import_weights.weight_files import read_weights

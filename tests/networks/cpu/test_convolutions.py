@@ -134,7 +134,7 @@ def test_weights_are_cast_once_while_they_stay(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_only_training_in_channels_last_leaves_pytorchs_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutions._Gather, "apply", lambda *_: 1 / 0)
+    monkeypatch.setattr(convolutions._Conv, "apply", lambda *_: 1 / 0)
     module = convolutions.Conv2d(6, 5, 4, 2, 1)
     x = torch.randn(2, 6, 8, 8)
     module(x)

@@ -11,14 +11,9 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from kaogan.networks import (
-    PUBLISHED,
-    DiscriminatorSettings,
-    GeneratorSettings,
-    build_discriminator,
-    build_generator,
-    count_parameters,
-)
+from kaogan.config.registries import DiscriminatorSettings, GeneratorSettings
+from kaogan.networks import build_discriminator, build_generator, count_parameters
+from kaogan.networks.residual import PUBLISHED
 
 BAMSGAN = {"bias": True, "final_bias": True, "spectral": True}
 ACGAN = {"width": 128, "final_bias": True, "init": "pytorch"}

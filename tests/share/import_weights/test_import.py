@@ -210,7 +210,8 @@ def test_the_folder_is_a_model(tmp_path: Path) -> None:
 
 
 def test_stylegan(tmp_path: Path) -> None:
-    from kaogan.networks import StyleGAN2GeneratorSettings, build_generator
+    from kaogan.networks import build_generator
+    from kaogan.networks.stylegan import StyleGAN2GeneratorSettings
 
     torch.manual_seed(0)
     settings = StyleGAN2GeneratorSettings(w_dim=16, num_layers=2, channel_base=64, channel_max=8)

@@ -1,0 +1,85 @@
+"""Registries of the rooms above, which a recipe asks for names and settings.
+
+They are imported when a recipe is validated, not with this module: reading what a recipe is must not wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, SerializeAsAny
+from pydantic_core import PydanticCustomError
+
+from kaogan.config.network_settings import NetworkSettings
+from kaogan.core.errors import nearest
+from kaogan.core.registry import Registry
+
+PLACES = {
+    "generator": ("kaogan.networks.registry", "GENERATORS"),
+    "discriminator": ("kaogan.networks.registry", "DISCRIMINATORS"),
+    "feature network": ("kaogan.networks.registry", "FEATURE_NETWORKS"),
+    "objective": ("kaogan.losses", "OBJECTIVES"),
+    "ada group": ("kaogan.training.augment.ada", "GROUPS"),
+    "diffaugment policy": ("kaogan.training.augment.diffaugment", "POLICIES"),
+}
+"""Kind of part -> module and name of its registry, or of a plain list of names."""
+
+UNKNOWN_FAMILY = "unknown_family"
+"""Type of the validation error for a network whose family does not exist; its context has the ``tag``."""
+
+
+@dataclass(frozen=True)
+class Families:
+    """Marks a field of a recipe whose settings depend on its key ``family``."""
+
+    kind: str
+
+    def settings(self, family: str) -> type[NetworkSettings]:
+        """The settings of a family. Raises UsageError for an unknown one."""
+        found: type[NetworkSettings] = registry(self.kind)[family].Settings
+        return found
+
+    def names(self) -> list[str]:
+        return registry(self.kind).names()
+
+    def __call__(self, value: Any) -> Any:
+        """Mapping -> settings of its family; all else is left to the base class's validation."""
+        if isinstance(value, NetworkSettings) or not isinstance(value, Mapping):
+            return value
+        family = value.get("family")
+        if not isinstance(family, str) or family not in registry(self.kind):
+            tag = "nothing" if family is None else str(family)
+            raise PydanticCustomError(UNKNOWN_FAMILY, "unknown family '{tag}'", {"tag": tag})
+        return self.settings(family).model_validate(value)
+
+
+def registry(kind: str) -> Registry[Any]:
+    module, name = PLACES[kind]
+    found: Registry[Any] = getattr(import_module(module), name)
+    return found
+
+
+def named(kind: str) -> AfterValidator:
+    """A validator for the name of a registered part."""
+
+    def check(name: str) -> str:
+        known = registry(kind)
+        if name not in known:
+            listed = ", ".join(f"'{each}'" for each in known)
+            raise ValueError(f"input should be one of {listed}{nearest(name, list(known))}")
+        return name
+
+    return AfterValidator(check)
+
+
+def network(kind: str) -> Any:
+    """The type of a recipe's section for a network: the settings of whatever family it names."""
+    families = Families(kind)
+    return Annotated[SerializeAsAny[NetworkSettings], BeforeValidator(families), families]
+
+
+GeneratorSettings = network("generator")
+DiscriminatorSettings = network("discriminator")

