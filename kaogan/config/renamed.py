@@ -14,16 +14,18 @@ KEYS: dict[str, str] = {
     "objective.flip": "objective.label_flip",
     "data.flip": "data.horizontal_flip",
     "discriminator.thaw": "discriminator.unfreeze_at",
+    "generator.smooth": "generator.output_filter",
 }
 """Old key -> new key; a section takes all of its keys along."""
 
 VALUES: dict[str, dict[Any, Any]] = {
     "generator.family": {"kernel5": "keras_wgan", "shuffle256": "starsface_wgan"},
     "discriminator.family": {"kernel5": "keras_wgan", "shuffle256": "starsface_wgan"},
+    "generator.output_filter": {True: "binomial", False: "none"},
 }
 """New key -> its old values and what they are called now."""
 
-FAMILIES: dict[str, str] = {"discriminator.thaw": "projected"}
+FAMILIES: dict[str, str] = {"discriminator.thaw": "projected", "generator.smooth": "dcgan"}
 """Old keys of networks that only one family had: in another family, a plug-in's say, the word means something else."""
 
 _noticed: set[tuple[str, str]] = set()

@@ -25,9 +25,7 @@ _KNOWN_ORDERS = {"hair": HAIR, "eyes": EYES}
 _BLANK = frozenset({"", "unknown"})
 # How pandas, NumPy, R, spreadsheets and people write that a value is missing.
 _MISSING = frozenset(
-    re.findall(
-        r"\S+", r"nan -nan none null nil na n/a n.a. #n/a #na <na> nat undefined missing ? - -- \n"
-    )
+    re.findall(r"\S+", r"nan -nan none null nil na n/a n.a. #n/a #na <na> nat undefined missing ? - -- \n")
 )
 _ROW_NUMBERS = re.compile(r"Unnamed: \d+(\.\d+)?")  # the header that pandas gives to the index it wrote
 

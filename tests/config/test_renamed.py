@@ -61,6 +61,8 @@ def test_present_names_are_not_noticed(caplog: pytest.LogCaptureFixture) -> None
         ({"data": {"flip": True}}, {"data": {"horizontal_flip": True}}),
         ({"generator.family": "shuffle256", "generator.width": 64},
          {"generator.family": "starsface_wgan", "generator.width": 64}),
+        ({"generator.smooth": True}, {"generator.output_filter": "binomial"}),
+        ({"generator": {"smooth": False}}, {"generator.output_filter": "none"}),
         ({"discriminator.family": "projected", "discriminator.thaw": None}, {"discriminator.family": "projected"}),
     ],
 )  # fmt: skip

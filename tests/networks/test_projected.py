@@ -7,8 +7,7 @@ from torch import nn
 
 from kaogan.aux_models.feature_networks.tagger import TaggerFeatures
 from kaogan.aux_models.tagger import load_tagger
-from kaogan.networks import build_discriminator, build_generator
-from kaogan.networks.dcgan import DCGANGeneratorSettings, binomial
+from kaogan.networks import build_discriminator
 from kaogan.networks.projected import PatchHead, ProjectedDiscriminatorSettings
 
 
@@ -88,29 +87,3 @@ def test_patches_are_twelve_pixels_wide():
     head.score(head.trunk(images))[0, 0, 8, 8].backward()
     rows = images.grad.abs().sum((0, 1, 3)).nonzero()[:, 0]
     assert int(rows.max() - rows.min()) + 1 == 12
-
-
-def test_the_binomial_filter():
-    """Against the definition; what alternates from pixel to pixel is gone, what is even stays."""
-    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    padded = nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
-    taps = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
-    expected = sum(
-        taps[i] * taps[j] * padded[:, :, i : i + 8, j : j + 8] for i in range(3) for j in range(3)
-    )  # fmt: skip
-    torch.testing.assert_close(binomial(x), expected)
-    board = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))
-    assert binomial(board[None, None])[..., 1:-1, 1:-1].abs().max() == 0
-    assert torch.equal(binomial(torch.ones(1, 1, 8, 8)), torch.ones(1, 1, 8, 8))
-
-
-def test_a_smooth_generator_is_the_plain_one_filtered():
-    size = {"latent_size": 4, "attribute_size": 0, "image_size": 16, "channels": 3}
-    plain = build_generator(DCGANGeneratorSettings(width=4), **size).eval()
-    smooth = build_generator(DCGANGeneratorSettings(width=4, smooth=True), **size).eval()
-    smooth.load_state_dict(plain.state_dict())
-    latents = torch.randn(2, 4)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            smooth(latents), torch.tanh(binomial(torch.atanh(plain(latents)))), atol=1e-5, rtol=0
-        )

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from kaogan.core.errors import KaoganError
-from kaogan.data.sources import base
-from kaogan.data.sources import open_source
+from kaogan.data.sources import base, open_source
 from tests.data.conftest import COLOURS, encoded, load, picture, write_folder
 
 PNG = encoded(picture())

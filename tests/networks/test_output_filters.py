@@ -1,0 +1,54 @@
+"""The fixed filters at the end of DCGAN's generator."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from kaogan.networks import build_generator
+from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGeneratorSettings, binomial, sharp
+
+
+def test_the_binomial_filter():
+    """Against the definition; what alternates from pixel to pixel is gone, what is even stays."""
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    padded = nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    taps = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
+    expected = sum(
+        taps[i] * taps[j] * padded[:, :, i : i + 8, j : j + 8] for i in range(3) for j in range(3)
+    )  # fmt: skip
+    torch.testing.assert_close(binomial(x), expected)
+    board = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))
+    assert binomial(board[None, None])[..., 1:-1, 1:-1].abs().max() == 0
+    assert torch.equal(binomial(torch.ones(1, 1, 8, 8)), torch.ones(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["binomial", "sharp"])
+def test_a_filtered_generator_is_the_plain_one_filtered(name):
+    size = {"latent_size": 4, "attribute_size": 0, "image_size": 16, "channels": 3}
+    plain = build_generator(DCGANGeneratorSettings(width=4), **size).eval()
+    filtered = build_generator(DCGANGeneratorSettings(width=4, output_filter=name), **size).eval()
+    filtered.load_state_dict(plain.state_dict())
+    latents = torch.randn(2, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            filtered(latents), torch.tanh(OUTPUT_FILTERS[name](torch.atanh(plain(latents)))), atol=1e-5, rtol=0
+        )
+
+
+@pytest.mark.parametrize("cycles", [0, 1, 4, 8, 12, 16])
+def test_the_sharp_filters_response(cycles):
+    """A cosine of w = 2 pi cycles / 32 along one side is scaled by 1 - sin(w/2)^4; what alternates is gone."""
+    w = 2 * math.pi * cycles / 32
+    wave = torch.cos(w * torch.arange(64, dtype=torch.float64))
+    for x in (wave.expand(2, 3, 64, 64), wave[:, None].expand(2, 3, 64, 64)):
+        found = sharp(x)[..., 4:-4, 4:-4]
+        expected = (1 - math.sin(w / 2) ** 4) * x[..., 4:-4, 4:-4]
+        torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+def test_the_sharp_filter_keeps_more_than_the_binomial_and_even_borders():
+    torch.testing.assert_close(sharp(torch.ones(1, 3, 8, 8)), torch.ones(1, 3, 8, 8))
+    wave = torch.cos(2 * math.pi / 8 * torch.arange(32.0)).expand(1, 1, 32, 32)
+    assert sharp(wave).std() > binomial(wave).std() * 1.1
