@@ -55,7 +55,7 @@ package: .venv/.installed-dev
 	.venv/bin/python tools/check_wheel.py dist/*.whl
 
 clean:
-	rm -rf .venv build dist docs/_build *.egg-info
+	rm -rf .venv .venv-oldest build dist docs/_build *.egg-info
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
