@@ -72,6 +72,7 @@ def load_data(
         channels=recipe.channels,
         attributes=settings.names or None,
         merge=settings.merge or None,
+        classes=recipe.data.classes if recipe.data.classes == "ask" else "yes" if recipe.data.classes else "no",
         avatar_count=recipe.data.avatars,
         avatar_seed=recipe.run.seed,
         progress=progress,

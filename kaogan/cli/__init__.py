@@ -68,12 +68,17 @@ app = typer.Typer(
 
 def main() -> None:
     """The entry point: a user's mistake is one line and an exit code, never a traceback."""
+    run_app(app, "kaogan")
+
+
+def run_app(app: typer.Typer, name: str) -> None:
+    """Run a command line and exit: a user's mistake is one line and an exit code, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that this terminal cannot spell is no reason to stop
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     try:
-        code = app(prog_name="kaogan", standalone_mode=False)
+        code = app(prog_name=name, standalone_mode=False)
     except KaoganError as error:
         code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

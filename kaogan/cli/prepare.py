@@ -16,7 +16,7 @@ from kaogan.cli._console import console, progress_bar
 from kaogan.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from kaogan.prepare import Outcome
+    from kaogan.prepare import PrepareResult
 
 EPILOG = (
     "The same command again works only on what is new or changed, also after Ctrl-C or a kill. "
@@ -94,7 +94,7 @@ def prepare(
     ] = None,
     **given: Any,
 ) -> None:
-    """From any heap of pictures to a clean, cropped, tagged set that [dim]kaogan train[/] takes."""
+    """From any folder of pictures to a clean, cropped, tagged set that [dim]kaogan train[/] takes."""
     from kaogan.prepare import make_settings
     from kaogan.prepare import prepare as work
 
@@ -160,7 +160,7 @@ def _told() -> Callable[..., None]:
     return tell
 
 
-def _summarise(outcome: Outcome) -> None:
+def _summarise(outcome: PrepareResult) -> None:
     counts: dict[str, Any] = dict(outcome.counts)
     files = counts.pop("files")
     worked = f"{outcome.worked_on:,} new or changed" if outcome.worked_on else "nothing new"

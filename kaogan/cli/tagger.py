@@ -1,21 +1,23 @@
-"""``kaogan tagger``."""
+"""The command ``kaogan tagger``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from kaogan.cli._console import console, print_table, progress_bar
+from kaogan.cli._console import console, print_table
 from kaogan.core.errors import UsageError
 
-app = typer.Typer(help="Hair and eye colours of faces: tag pictures, or train the tagger anew.", no_args_is_help=True)
+app = typer.Typer(help="Hair and eye colours of faces.", no_args_is_help=True)
 
 Weights = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A tagger that 'tagger train' wrote.", show_default="the built-in one"),
+    typer.Option(
+        metavar="FILE", help="A tagger of one's own training.", show_default="the built-in one"
+    ),
 ]
 
 
@@ -53,50 +55,10 @@ def tag(
     print_table(table)
 
 
-@app.command("train")
-def train(
-    data: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder with the four zips (see docs/tagger.md).")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoints, the tagger and its figures.")] = Path(
-        "runs/tagger"
-    ),
-    seed: Annotated[int, typer.Option(metavar="K", help="Of weights, examples and corruptions.")] = 0,
-) -> None:
-    """Train the tagger from the picture sets and measure it on their held-out parts.
-
-    Stopped, it goes on where it was when the same command is given again.
-    """
-    import time
-
-    from tools.tagger import build
-    from tools.tagger.training import Settings, Step
-
-    said = time.monotonic()
-    with progress_bar("reading") as update:
-
-        def shown(step: Step) -> None:
-            nonlocal said
-            losses = "  ".join(f"{name} {value:.2f}" for name, value in step.losses.items())
-            update(min(step.clock, step.total), step.total, f"training  {losses}")
-            if not console.is_terminal and time.monotonic() - said > 15:
-                rate = f"{step.images_per_second:.0f}/s"
-                console.print(f"{step.clock:>9,} of {step.total:,}  {losses}  {rate}", soft_wrap=True)
-                said = time.monotonic()
-
-        figures = build.build(data, out, Settings(seed=seed), update, shown)
-    _print_figures(figures)
-    console.print(
-        escape(f"The tagger is {out / build.WEIGHTS}, all figures are in {out / build.FIGURES}."), soft_wrap=True
+@app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train() -> None:
+    """Moved: training of the tagger is a tool of the source tree."""
+    raise UsageError(
+        "training of the tagger is no part of the installed package: in a checkout of kaogan's source, run "
+        "python -m tools.tagger --data FOLDER"
     )
-
-
-def _print_figures(figures: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    from tools.tagger.build import MEASURED
-
-    table = Table("held-out part", "attribute", "pictures", "top-1", "top-3", "calibration error", box=None)
-    for name in MEASURED:
-        for attribute, figure in figures[name].items():
-            shares = (f"{figure[key]:.3f}" for key in ("top1", "top3", "calibration_error"))
-            table.add_row(name, attribute, f"{figure['count']:,}", *shares)
-    print_table(table)

@@ -7,7 +7,7 @@ intervals are in *images shown*: real pictures that the discriminator has seen. 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -28,7 +28,8 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and annotation is not bool and bool not in get_args(annotation):
             raise ValueError("input should be a number or a word")
         return value
 
@@ -246,6 +247,9 @@ class Training(Section):
 class Data(Section):
     horizontal_flip: bool = Field(False, description="mirror half of the pictures")
     avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
+    classes: Literal["ask"] | bool = Field(
+        "ask", description="whether sub-folders are classes where there are no labels; ask: refuse what is doubtful"
+    )
 
 
 class Run(Section):

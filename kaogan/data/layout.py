@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from kaogan.core.errors import KaoganError
 from kaogan.data.labels import LabelTable
-from kaogan.data.sources.base import Listing, Source, shown
+from kaogan.data.sources.base import SIDE_FILES, Listing, Source, shown
 
 
 @dataclass
@@ -30,6 +30,13 @@ class Layout:
 def whole(source: Source, table: LabelTable, names: list[str], side: Sequence[str] = ()) -> Layout:
     """A layout in which every entry is a picture of the set."""
     return Layout(table, range(len(source.listing.entries)), names, list(side))
+
+
+def check_side_files(source: Source) -> None:
+    """Raise KaoganError for a file of labels that was passed over: the labels would be lost in silence."""
+    for name, reason in source.listing.skipped:
+        if name.rpartition("/")[2] in SIDE_FILES:
+            raise KaoganError(f"{source.path / shown(name)}: {reason}; put the file itself there")
 
 
 def entry_names(source: Source) -> list[str]:

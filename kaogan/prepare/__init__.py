@@ -1,7 +1,7 @@
-"""``kaogan prepare``: from any heap of pictures to a clean, cropped, tagged set.
+"""Preparation of datasets: from any folder of pictures to a clean, cropped, tagged one.
 
-Each step can be used alone: ``checks.measure``, ``hashing.perceptual_hash``, ``duplicates.find_copies``,
-``examine.examine``, ``split.assign``. The names below are looked up on first use: a worker process needs few of them.
+Each step can be used alone: ``quality.measure``, ``fingerprints.perceptual_hash``, ``duplicates.find_copies``,
+``process_image.process_file``, ``split.assign``. Names are looked up on first use: a worker needs few.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kaogan.prepare.pipeline import Outcome, prepare
-    from kaogan.prepare.settings import Settings, make_settings
+    from kaogan.prepare.pipeline import PrepareResult, prepare
+    from kaogan.prepare.settings import PrepareSettings, make_settings
 
-__all__ = ["Outcome", "Settings", "make_settings", "prepare"]
+__all__ = ["PrepareResult", "PrepareSettings", "make_settings", "prepare"]
 
-_HOMES = {"Outcome": "pipeline", "prepare": "pipeline", "Settings": "settings", "make_settings": "settings"}
+_HOMES = {
+    "PrepareResult": "pipeline",
+    "prepare": "pipeline",
+    "PrepareSettings": "settings",
+    "make_settings": "settings",
+}
 
 
 def __getattr__(name: str) -> Any:

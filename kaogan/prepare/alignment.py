@@ -1,4 +1,4 @@
-"""Are two thumbnails the same picture? They are laid over each other first, so that a cut border does not hide it.
+"""Alignment of thumbnails and their difference after it, so that a cut border does not hide a copy.
 
 Lucas and Kanade 1981 with four unknowns (a scale and a shift for each axis), all pairs of a batch at once: with scales
 along the axes only, resampling is one matrix product from each side.
@@ -10,8 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from kaogan.prepare.fingerprints import SIDE
-
+SIDE = 32  # of a thumbnail, px
 ITERATIONS, FEW_ITERATIONS = 6, 2
 MAX_SCALE, MAX_SHIFT = 0.2, 5 / 32  # of the scale; of the side
 _WINDOW = 5  # px, of the square in which a local difference is averaged

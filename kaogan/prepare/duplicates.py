@@ -1,8 +1,8 @@
-"""Which pictures are copies of which: exact ones by content, near and mirrored ones by an index of perceptual hashes.
+"""Duplicate search: exact ones by content, near and mirrored ones by an index of perceptual hashes.
 
 Neighbours come from a k-d tree (SciPy) over the hash's principal components, in which copies lie far closer than other
 pictures do, so that a search is near-linear. Every pair it finds is then compared by its thumbnails
-(``comparing.differences``): the index may be generous, and aligned faces that only look alike are not lost.
+(``alignment.differences``): the index may be generous, and aligned faces that only look alike are not lost.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from kaogan.core.progress import Progress
 from kaogan.data.cache import in_order
 from kaogan.prepare.alignment import differences, rough_difference
-from kaogan.prepare.fingerprints import HASH_SIZE, mirrored
-from kaogan.prepare.looks import LOOK, looks_of
+from kaogan.prepare.fingerprints import FINGERPRINT, HASH_SIZE, fingerprints_of, mirrored
 
 KEPT, EXACT, NEAR, MIRRORED = 0, 1, 2, 3
 DIMENSIONS = 16  # more would tell strangers apart no better, but slow the tree
@@ -30,7 +30,6 @@ _COMPARED, _ASKED, _BLOCK = 256, 8192, 8192  # at a time: pairs, pictures, hashe
 ALIKE_WORST, ALIKE_MEAN = 45.0, 9.0
 
 Take = Callable[[np.ndarray], np.ndarray]  # positions (M,) -> thumbnails uint8 (M, 32, 32, 3)
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -47,26 +46,28 @@ def find_copies(
     contents: np.ndarray,
     rank: np.ndarray,
     *,
-    looks: np.ndarray | None = None,
+    fingerprints: np.ndarray | None = None,
     limit: float = 16.0,
     mirror: bool = True,
     progress: Progress | None = None,
 ) -> Found:
     """Keep the best of each set of copies; the lower ``rank`` (N,), all different, the better.
 
-    ``contents`` (N,): equal numbers are equal files. ``take`` gives thumbnails. ``looks`` (N,): ``looks_of`` all of
-    them, if they are there already. ``limit``: the most that a patch of two copies may differ, grey levels. A copy of a
-    copy stays if it is no copy of what is kept: chains do not grow.
+    ``contents`` (N,): equal numbers are equal files. ``take`` gives thumbnails. ``fingerprints`` (N,): of all of them,
+    by ``fingerprints_of``, if they are there already. ``limit``: the most that a patch of two copies may differ, grey
+    levels. A copy of a copy stays if it is no copy of what is kept: chains do not grow.
     """
     count = len(contents)
-    if looks is None:
-        looks = np.concatenate([np.empty(0, LOOK), *(looks_of(take(at)) for at in _batches(count, 1024))])
-    search = _Search(looks["coarse"], take, rank, limit, mirror, progress)
+    if fingerprints is None:
+        fingerprints = np.concatenate(
+            [np.empty(0, FINGERPRINT), *(fingerprints_of(take(at)) for at in _batches(count, 1024))]
+        )
+    search = _Search(fingerprints["coarse"], take, rank, limit, mirror, progress)
     search.collapse(contents, EXACT)
-    search.collapse(looks["print"], NEAR)
-    components = _components(looks["hash"])
-    points = _project(looks["hash"], *components)
-    flipped = _project(mirrored(looks["hash"]), *components) if mirror else points
+    search.collapse(fingerprints["print"], NEAR)
+    components = _components(fingerprints["hash"])
+    points = _project(fingerprints["hash"], *components)
+    flipped = _project(mirrored(fingerprints["hash"]), *components) if mirror else points
     asked = np.flatnonzero(search.kind == KEPT)
     while len(asked):
         full = search.round(points, flipped, asked)

@@ -1,4 +1,4 @@
-"""Faces found in pictures and cut out of them, within a bounded memory whatever the size of the picture."""
+"""Face crops: faces found in pictures and cut out of them, within a bounded memory whatever the size of the picture."""
 
 from __future__ import annotations
 
@@ -107,4 +107,4 @@ def _reduction(settings: Picture, picture: Image.Image) -> int:
     return max(1, int(finest / 2))
 
 
-FINEST = 28  # px that the smallest wanted face has where the face finder looks most closely
+FINEST = 28  # px that the smallest wanted face has where the face finder fingerprints most closely

@@ -1,4 +1,4 @@
-"""What a picture looks like in few numbers: the thumbnail that twins are verified on and the hash they are found by.
+"""Image fingerprints for the search of duplicates, about 1 KB each: thumbnail, perceptual hash, digest.
 
 The hash is 108 soft colour cells rather than 64 bits: bits of aligned faces agree by themselves, and one cut border
 flips a dozen of them, while the distance of soft cells grows in step with what was cut.
@@ -6,14 +6,27 @@ flips a dozen of them, while the distance of soft cells grows in step with what 
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-SIDE = 32  # of a thumbnail, px
+from kaogan.prepare.alignment import SIDE, coarse
+
 CELLS = 6  # a side of the hash
 HASH_SIZE = CELLS * CELLS * 3
+FINGERPRINT = np.dtype([("print", "<i8"), ("hash", "<f4", HASH_SIZE), ("coarse", "<f2", (SIDE // 2, SIDE // 2))])
+"""Of a thumbnail: its digest, its perceptual hash and its ``coarse`` form."""
+
+
+def fingerprints_of(thumbnails: np.ndarray) -> np.ndarray:
+    """uint8 (N, 32, 32, 3) -> FINGERPRINT (N,)."""
+    found = np.empty(len(thumbnails), FINGERPRINT)
+    digests = b"".join(hashlib.blake2b(each.tobytes(), digest_size=8).digest() for each in thumbnails)
+    found["print"] = np.frombuffer(digests, "<i8")
+    found["hash"], found["coarse"] = perceptual_hash(thumbnails), coarse(thumbnails)
+    return found
 
 
 def thumbnail(picture: np.ndarray) -> np.ndarray:

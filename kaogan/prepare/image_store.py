@@ -1,45 +1,43 @@
-"""The pictures on their way into a set: written whole, moved into place, moved out again when they become copies.
+"""Image store of ``prepare``: pictures written whole, moved into the set, moved out again when they become copies.
 
 ``.prepare/store`` holds the pictures that are not in the set at the moment. Order makes a kill harmless at any point:
-pictures are put into the store and the journal tells of them; they move in, then the tables are written, then what the
+pictures are put into the store and the manifest tells of them; they move in, then the tables are written, then what the
 tables no longer name moves out.
 """
 
 # Strings and os: done for every picture, where a path object takes ten times as long.
-# ruff: noqa: PTH103, PTH105, PTH110, PTH120
+# ruff: noqa: PTH103, PTH105, PTH108, PTH110, PTH116, PTH120
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain
-from kaogan.prepare import image_store_paths
-from kaogan.prepare.manifest import Journal
-
-Progress = Callable[[int, int, str], None]
+from kaogan.core.progress import Progress
+from kaogan.prepare.manifest import Manifest
 
 
-class Store:
-    def __init__(self, out: Path, folder: Path, journal: Journal) -> None:
-        self._out, self.folder, self._journal = str(out), str(folder), journal
+class ImageStore:
+    def __init__(self, out: Path, folder: Path, manifest: Manifest) -> None:
+        self._out, self.folder, self._journal = str(out), str(folder), manifest
         self._folders: set[str] = set()
-        self._published = dict(journal.rows("SELECT key, path FROM published"))
+        self._published = dict(manifest.rows("SELECT key, path FROM published"))
 
     def add(self, key: str, suffix: str, data: bytes) -> None:
         """Put a picture aside that another machine gave back."""
-        image_store_paths.put(self.folder, key, suffix, data)
+        store_image(self.folder, key, suffix, data)
 
     def find(self, key: str, suffix: str, size: int) -> Path | None:
         """Where the picture is now, if it is whole."""
-        stored = image_store_paths.place(self.folder, key, suffix)
-        if image_store_paths.size_of(stored) == size:
+        stored = stored_path(self.folder, key, suffix)
+        if file_size(stored) == size:
             return Path(stored)
         published = f"{self._out}/{self._published[key]}" if key in self._published else ""
-        return Path(published) if published and image_store_paths.size_of(published) == size else None
+        return Path(published) if published and file_size(published) == size else None
 
     def move_in(self, wanted: Collection[tuple[str, str, str]], progress: Progress | None = None) -> None:
         """``wanted``: (path in the set, key, suffix). Each picture is in the store or already there."""
@@ -49,7 +47,7 @@ class Store:
             try:
                 self._make(os.path.dirname(target))
                 try:
-                    os.replace(image_store_paths.place(self.folder, key, suffix), target)
+                    os.replace(stored_path(self.folder, key, suffix), target)
                 except FileNotFoundError:
                     if (before := self._published.get(key)) and before != path:
                         _copy(f"{self._out}/{before}", target)  # wanted there as well, or it goes with move_out
@@ -71,7 +69,7 @@ class Store:
             source = Path(f"{self._out}/{path}")
             try:
                 if key in aside and key not in published and source.exists():
-                    target = image_store_paths.place(self.folder, key, aside[key])
+                    target = stored_path(self.folder, key, aside[key])
                     self._make(os.path.dirname(target))
                     os.replace(source, target)
                 else:
@@ -133,3 +131,49 @@ def _remove_empty(out: Path, paths: Iterable[str]) -> None:
                 each.rmdir()
             except OSError:
                 break
+
+
+def stored_path(folder: str, key: str, suffix: str) -> str:
+    return f"{folder}/{key[:2]}/{key}{suffix}"
+
+
+def store_image(folder: str, key: str, suffix: str, data: bytes) -> None:
+    """Write a picture unless it is there already. Raises KaoganError, for a full disk too.
+
+    Plainly and not by way of a temporary file: nothing in the store counts until the manifest lists it, which happens
+    afterwards, with the size. A kill, or a power failure before the disk has it, leaves what the next run writes again.
+    """
+    path = stored_path(folder, key, suffix)
+    if file_size(path) == len(data):
+        return
+    try:
+        try:
+            handle = os.open(path, _FLAGS, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            handle = os.open(path, _FLAGS, 0o666)
+        try:
+            write_all(handle, data)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(path)
+        raise explain(error, Path(path)) from error
+
+
+def write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def file_size(path: str) -> int:
+    """Bytes, or -1 where there is nothing."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)

@@ -1,4 +1,4 @@
-"""All the picture files of a call: several sources seen as one list, and which of them are new or changed."""
+"""Input listing of ``prepare``: several sources seen as one list, and which of their files are new or changed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data.decoding import BrokenPicture
 from kaogan.data.sources import Entry, Source, open_source
-from kaogan.prepare.manifest import Journal
-from kaogan.prepare.process_image import Drop
+from kaogan.prepare.manifest import Manifest
+from kaogan.prepare.processed_file import Rejection
 
-# A file as the journal knows it: source, name, and which of the members of that name (a zip may hold two).
-Known = tuple[bytes, bytes, int]
+# A file as the manifest knows it: source, name, and which of the members of that name (a zip may hold two).
+FileKey = tuple[bytes, bytes, int]
 
 
 @dataclass
-class Files:
+class InputFiles:
     """Position p, from 0, is one picture file: those of the first source in natural order, then the next source's."""
 
     sources: list[Source]
@@ -46,24 +46,24 @@ class Files:
         source, index = self.place(position)
         return self.sources[source].listing.entries[index]
 
-    def each(self) -> Iterator[tuple[int, Known, Entry]]:
-        """(position, how the journal knows it, entry) of every file."""
+    def each(self) -> Iterator[tuple[int, FileKey, Entry]]:
+        """(position, how the manifest knows it, entry) of every file."""
         for key, start, source in zip(self._keys, self._starts, self.sources, strict=False):
             for position, entry in enumerate(source.listing.entries, start):
                 yield position, (key, _bytes(entry.name), self._nth.get(position, 0)), entry
 
-    def known(self, position: int) -> Known:
+    def known(self, position: int) -> FileKey:
         source, index = self.place(position)
         name = self.sources[source].listing.entries[index].name
         return self._keys[source], _bytes(name), self._nth.get(position, 0)
 
-    def read(self, position: int, whole: bool) -> bytes | Path | Drop:
+    def read(self, position: int, whole: bool) -> bytes | Path | Rejection:
         """What a worker is given: the path of a file on disk (its bytes if ``whole``), the bytes of a packed one."""
         source, index = self.place(position)
         try:
             data = self.sources[source].read(index)
         except BrokenPicture as broken:
-            return Drop("broken", broken.reason)
+            return Rejection("broken", broken.reason)
         if whole and isinstance(data, Path):
             try:
                 return data.read_bytes()
@@ -105,7 +105,7 @@ class Files:
 
 
 @contextmanager
-def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Path]) -> Iterator[Files]:
+def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Path]) -> Iterator[InputFiles]:
     """Open every source; what lies in ``out`` and its ``companions`` is not among them.
 
     Raises UsageError for a source that is the output, lies in it, or is named twice.
@@ -127,14 +127,14 @@ def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Pa
                 raise UsageError(f"the source {given} is named twice")
             seen.add(resolved)
             opened.append(stack.enter_context(open_source(Path(given), own)))
-        yield Files(opened, [str(given) for given in sources])
+        yield InputFiles(opened, [str(given) for given in sources])
 
 
-def changed(files: Files, journal: Journal) -> tuple[list[int], list[int], dict[int, int]]:
-    """What is new or changed (positions), gone or changed (rows in the journal), and the rest (row -> position)."""
+def changed(files: InputFiles, manifest: Manifest) -> tuple[list[int], list[int], dict[int, int]]:
+    """What is new or changed (positions), gone or changed (rows in the manifest), and the rest (row -> position)."""
     known = {
         (bytes(source), bytes(name), nth): (number, size, stamp)
-        for number, source, name, nth, size, stamp in journal.rows(
+        for number, source, name, nth, size, stamp in manifest.rows(
             "SELECT id, source, name, nth, size, stamp FROM files"
         )
     }

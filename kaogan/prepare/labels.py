@@ -77,6 +77,3 @@ def _fill(labels: SourceLabels, columns: dict[str, list[str]], places: Sequence[
         for at, cell in zip(places, cells, strict=True):
             if cell:
                 column[start + at] = cell
-
-
-Labels = SourceLabels  # the older name, until prepare.pipeline has the new one

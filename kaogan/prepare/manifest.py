@@ -1,6 +1,6 @@
-"""What was found out about each picture file, remembered across runs and kills: one SQLite file beside the set.
+"""The manifest of ``prepare``: an SQLite file with what was found out about each picture file, across runs and kills.
 
-A picture is written before the journal tells of it, so whatever it tells of is there. The journal can be deleted; the
+A picture is written before the manifest lists it, so whatever it lists is there. The manifest can be deleted; the
 next run then begins anew.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kaogan.core.errors import KaoganError
-from kaogan.prepare.process_image import Drop, Examined, Piece
+from kaogan.prepare.processed_file import EncodedCrop, ProcessedFile, Rejection
 
 FORMAT = 2
 _SCHEMA = """
@@ -35,12 +35,12 @@ CREATE TABLE published (path TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
-class Journal:
+class Manifest:
     """Raises KaoganError when the disk is full or the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._told():
+        with self._explaining():
             self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
@@ -67,7 +67,7 @@ class Journal:
         self._db.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explaining(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -82,7 +82,7 @@ class Journal:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what is done inside."""
-        with self._told():
+        with self._explaining():
             self._db.execute("BEGIN")
             try:
                 yield
@@ -93,7 +93,7 @@ class Journal:
                 raise
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        with self._told():
+        with self._explaining():
             yield from self._db.execute(query, values)
 
     def get(self, key: str) -> str:
@@ -101,7 +101,7 @@ class Journal:
         return found[0] if found else ""
 
     def set(self, key: str, value: str) -> None:
-        with self._told():
+        with self._explaining():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def forget_files(self, ids: Iterable[int]) -> None:
@@ -114,15 +114,15 @@ class Journal:
             self._db.execute("DELETE FROM files")
             self._db.execute("DELETE FROM tags")
 
-    def add(self, source: bytes, name: bytes, nth: int, size: int, stamp: int, found: Examined) -> int:
-        """Inside ``transaction()``: one examined file and its pieces. Returns the number of its row."""
+    def add(self, source: bytes, name: bytes, nth: int, size: int, stamp: int, found: ProcessedFile) -> int:
+        """Inside ``transaction()``: one examined file and its crops. Returns the number of its row."""
         values = (source, name, nth, size, str(stamp), found.digest, found.width, found.height)
         cursor = self._db.execute(f"INSERT OR REPLACE INTO files VALUES (NULL{', ?' * len(values)})", values)
         file = cursor.lastrowid
         assert file is not None
         self._db.executemany(
             f"INSERT INTO pieces VALUES (NULL{', ?' * 18})",
-            [(file, number, *_columns(piece)) for number, piece in enumerate(found.found)],
+            [(file, number, *_columns(item)) for number, item in enumerate(found.found)],
         )
         return file
 
@@ -131,7 +131,7 @@ class Journal:
             self._db.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", rows)
 
     def forget_tags(self) -> None:
-        with self._told():
+        with self._explaining():
             self._db.execute("DELETE FROM tags")
 
     def publish(self, rows: Iterable[tuple[str, str]]) -> None:
@@ -143,11 +143,11 @@ class Journal:
             self._db.executemany("DELETE FROM published WHERE path = ?", ((p,) for p in paths))
 
 
-def _columns(piece: Piece | Drop) -> tuple[Any, ...]:
-    if isinstance(piece, Drop):
-        return (piece.step, piece.reason, piece.preview, *(None,) * 13)
-    x, y, w, h = piece.box or (None,) * 4
+def _columns(item: EncodedCrop | Rejection) -> tuple[Any, ...]:
+    if isinstance(item, Rejection):
+        return (item.step, item.reason, item.preview, *(None,) * 13)
+    x, y, w, h = item.box or (None,) * 4
     return (
-        *(None, None, None, piece.suffix, piece.length, piece.width, piece.height, piece.area),
-        *(x, y, w, h, piece.score, piece.brightness, piece.look, piece.thumbnail),
+        *(None, None, None, item.suffix, item.length, item.width, item.height, item.area),
+        *(x, y, w, h, item.score, item.brightness, item.look, item.thumbnail),
     )

@@ -1,10 +1,10 @@
-"""``prepare``: from any heap of pictures to a clean, cropped, tagged set. The steps, in order, from top to bottom."""
+"""The pipeline of ``kaogan prepare``: from any folder of pictures to a clean, cropped, tagged dataset."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,26 +15,28 @@ from filelock import FileLock, Timeout
 
 from kaogan.core.atomic_io import explain, sweep
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.prepare.crops import read_pieces
-from kaogan.prepare.image_store import Store
-from kaogan.prepare.inputs import Files, changed, open_files
-from kaogan.prepare.labels import Labels, read_labels
-from kaogan.prepare.manifest import Journal
-from kaogan.prepare.process_image import UNREAD, Drop, Examined, examine_many
-from kaogan.prepare.settings import Settings, fingerprint
+from kaogan.core.progress import Progress
+from kaogan.prepare.context import RunContext
+from kaogan.prepare.image_store import ImageStore
+from kaogan.prepare.inputs import InputFiles, changed, open_files
+from kaogan.prepare.labels import SourceLabels, read_labels
+from kaogan.prepare.manifest import Manifest
+from kaogan.prepare.process_image import process_files
+from kaogan.prepare.processed_file import UNREAD, ProcessedFile, Rejection
+from kaogan.prepare.report import REPORT, write_report
+from kaogan.prepare.settings import PrepareSettings, settings_digest
 from kaogan.prepare.workers import map_batches
+from kaogan.prepare.write_dataset import write_dataset
 
 WORK = ".prepare"
 # Of one unit of work: small enough for a steady bar and a bounded memory, large enough to be worth sending.
 _FILES, _FACE_FILES, _BYTES = 64, 16, 4 * 2**20
 _PREVIEWS = 1000  # kept of each step
 
-Progress = Callable[[int, int, str], None]
-
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a call. ``counts`` tells how many pictures each step dropped, and "kept"."""
+class PrepareResult:
+    """Result of ``prepare``. ``counts``: how many pictures each step dropped, and "kept"."""
 
     out: Path
     kept: int
@@ -44,170 +46,171 @@ class Outcome:
 
     @property
     def report(self) -> Path:
-        return self.out / "report.html"
+        return self.out / REPORT
 
 
 def prepare(
     sources: Sequence[str | Path],
     out: str | Path,
-    settings: Settings | None = None,
+    settings: PrepareSettings | None = None,
     *,
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> PrepareResult:
     """Make the set ``out`` from folders, zips and tars. The same call again works on what is new or changed only.
 
     ``workers``: processes (default: one a core). ``scheduler``: the address of a Dask scheduler to use instead.
     ``progress(done, total, what)`` is called often. The result does not depend on the number of workers.
     Raises UsageError for wrong paths, KaoganError for a full disk, a source that disappears, or when nothing is left.
     """
-    settings, out = settings or Settings(), Path(out).expanduser()
+    settings, out = settings or PrepareSettings(), Path(out).expanduser()
     companion = out.with_name(f"{out.name}-blurred")
     with open_files(sources, out, [companion]) as files, _claimed(out) as work:
         labels = read_labels(files.sources, settings.tags.classes)
-        journal = Journal(work / "journal.sqlite")
+        manifest = Manifest(work / "journal.sqlite")
         try:
-            run = _Run(files, labels, out, work, settings, journal, progress)
-            if done := run.unchanged():
+            run = _start(files, labels, out, work, settings, manifest, progress)
+            if done := _unchanged(run):
                 return done
-            run.examine(workers, scheduler)
-            return run.finish()
+            _process_new_files(run, workers, scheduler)
+            return _finish(run)
         finally:
-            journal.close()
+            manifest.close()
 
 
-class _Run:
-    def __init__(
-        self,
-        files: Files,
-        labels: Labels,
-        out: Path,
-        work: Path,
-        settings: Settings,
-        journal: Journal,
-        progress: Progress | None,
-    ) -> None:
-        self.files, self.labels, self.out, self.work = files, labels, out, work
-        self.settings, self.journal, self.progress = settings, journal, progress
-        faces = package_stamp("kaogan.aux_models.face_detector") if settings.picture.crop == "faces" else ""
-        tagger = package_stamp("kaogan.aux_models.tagger") if settings.tags.enabled else ""
-        self._picture = fingerprint(settings.picture, faces)
-        self._tagger = tagger
-        self._all = fingerprint(settings, faces, tagger, files.digest(), labels.digest, files.given)
-        self.positions: dict[int, int] = {}  # of the journal's rows of files
-        self.unread: list[tuple[int, Drop]] = []
-        self.worked_on = 0
-        if journal.get("picture") != self._picture:
-            journal.set("done", "")
-            journal.forget_all()
-            Store(out, work / "store", journal).clear()
-            journal.set("picture", self._picture)
-        if tagger and journal.get("tagger") != tagger:
-            journal.forget_tags()
-            journal.set("tagger", tagger)
-        self.store = Store(out, work / "store", journal)
+def _start(
+    files: InputFiles,
+    labels: SourceLabels,
+    out: Path,
+    work: Path,
+    settings: PrepareSettings,
+    manifest: Manifest,
+    progress: Progress | None,
+) -> RunContext:
+    """The run of a call. What earlier runs found out with other settings or another tagger is forgotten."""
+    faces = package_stamp("kaogan.aux_models.face_detector") if settings.picture.crop == "faces" else ""
+    tagger = package_stamp("kaogan.aux_models.tagger") if settings.tags.enabled else ""
+    picture = settings_digest(settings.picture, faces)
+    if manifest.get("picture") != picture:
+        manifest.set("done", "")
+        manifest.forget_all()
+        ImageStore(out, work / "store", manifest).clear()
+        manifest.set("picture", picture)
+    if tagger and manifest.get("tagger") != tagger:
+        manifest.forget_tags()
+        manifest.set("tagger", tagger)
+    digest = settings_digest(settings, faces, tagger, files.digest(), labels.digest, files.given)
+    return RunContext(
+        files, labels, out, settings, manifest, ImageStore(out, work / "store", manifest), digest, progress
+    )
 
-    def unchanged(self) -> Outcome | None:
-        """The outcome of the last run if nothing has changed since and everything is still there."""
-        told = json.loads(self.journal.get("done") or "{}")
-        if told.get("fingerprint") != self._all or not all((self.out / name).exists() for name in told["tables"]):
-            return None
-        if any(not (self.out / path).exists() for (path,) in self.journal.rows("SELECT path FROM published")):
-            return None
-        return Outcome(self.out, told["kept"], told["counts"], told["notes"])
 
-    def examine(self, workers: int | None, scheduler: str | None) -> None:
-        """Work on every file that is new or changed, and remember what was found."""
-        todo, gone, self.positions = changed(self.files, self.journal)
-        self.journal.set("done", "")
-        self.journal.forget_files(gone)
-        todo = sorted({*todo, *self._lost()})
-        positions: deque[list[int]] = deque()
-        previews: Counter[str] = Counter()
-        done = 0
-        batches = map_batches(
-            partial(examine_many, self.settings.picture, None if scheduler else self.store.folder),
-            self._batches(todo, positions, whole=bool(scheduler)),
-            workers=workers if len(todo) > _FILES else 1 if workers is None and not scheduler else workers,
-            scheduler=scheduler,
-            killed=lambda: Examined("", 0, 0, (Drop("broken", "kills the program that reads it"),)),
-        )
-        for _, results in batches:
-            self._remember(positions.popleft(), results, previews)
-            done += len(results)
-            if self.progress:
-                self.progress(done, len(todo), "reading pictures")
-        self.worked_on = len(todo)
+def _unchanged(run: RunContext) -> PrepareResult | None:
+    """The result of the last run if nothing has changed since and everything is still there."""
+    last = json.loads(run.manifest.get("done") or "{}")
+    if last.get("fingerprint") != run.digest or not all((run.out / name).exists() for name in last["tables"]):
+        return None
+    if any(not (run.out / path).exists() for (path,) in run.manifest.rows("SELECT path FROM published")):
+        return None
+    return PrepareResult(run.out, last["kept"], last["counts"], last["notes"])
 
-    def finish(self) -> Outcome:
-        from kaogan.prepare.write_dataset import finish
 
-        outcome, tables = finish(self)
-        if not self.unread:
-            told = {"fingerprint": self._all, "kept": outcome.kept, "counts": outcome.counts, "notes": outcome.notes}
-            self.journal.set("done", json.dumps({**told, "tables": tables}))
-        if not outcome.kept:
-            dropped = {step: count for step, count in outcome.counts.items() if step not in ("files", "kept")}
-            most = ", ".join(f"{count:,} {step}" for step, count in dropped.items() if count)
-            raise KaoganError(f"no picture is left ({most or 'none was found'}); see {outcome.report}")
-        return outcome
+def _process_new_files(run: RunContext, workers: int | None, scheduler: str | None) -> None:
+    """Work on every file that is new or changed, and remember what was found."""
+    todo, gone, run.positions = changed(run.files, run.manifest)
+    run.manifest.set("done", "")
+    run.manifest.forget_files(gone)
+    todo = sorted({*todo, *_lost(run)})
+    positions: deque[list[int]] = deque()
+    previews: Counter[str] = Counter()
+    done = 0
+    batches = map_batches(
+        partial(process_files, run.settings.picture, None if scheduler else run.store.folder),
+        _batches(run, todo, positions, whole=bool(scheduler)),
+        workers=workers if len(todo) > _FILES else 1 if workers is None and not scheduler else workers,
+        scheduler=scheduler,
+        killed=lambda: ProcessedFile("", 0, 0, (Rejection("broken", "kills the program that reads it"),)),
+    )
+    for _, results in batches:
+        _remember(run, positions.popleft(), results, previews)
+        done += len(results)
+        if run.progress:
+            run.progress(done, len(todo), "reading pictures")
+    run.worked_on = len(todo)
 
-    def _batches(self, todo: list[int], positions: deque[list[int]], whole: bool) -> Iterator[list[object]]:
-        most = _FACE_FILES if self.settings.picture.crop == "faces" else _FILES
-        batch: list[object] = []
-        places: list[int] = []
-        size = 0
-        for position in todo:
-            batch.append(self.files.read(position, whole))
-            places.append(position)
-            size += self.files.entry(position).size
-            if len(batch) >= most or size >= _BYTES:
-                positions.append(places)
-                yield batch
-                batch, places, size = [], [], 0
-        if batch:
+
+def _finish(run: RunContext) -> PrepareResult:
+    """Write the set and its report. Raises KaoganError when no picture is left."""
+    prepared, tables = write_dataset(run)
+    write_report(run, prepared)
+    result = PrepareResult(run.out, len(prepared.crops), prepared.counts, prepared.notes, run.worked_on)
+    if not run.unread:
+        last = {"fingerprint": run.digest, "kept": result.kept, "counts": result.counts, "notes": result.notes}
+        run.manifest.set("done", json.dumps({**last, "tables": [*tables, REPORT]}))
+    if not result.kept:
+        dropped = {step: count for step, count in result.counts.items() if step not in ("files", "kept")}
+        most = ", ".join(f"{count:,} {step}" for step, count in dropped.items() if count)
+        raise KaoganError(f"no picture is left ({most or 'none was found'}); see {result.report}")
+    return result
+
+
+def _batches(run: RunContext, todo: list[int], positions: deque[list[int]], whole: bool) -> Iterator[list[object]]:
+    most = _FACE_FILES if run.settings.picture.crop == "faces" else _FILES
+    batch: list[object] = []
+    places: list[int] = []
+    size = 0
+    for position in todo:
+        batch.append(run.files.read(position, whole))
+        places.append(position)
+        size += run.files.entry(position).size
+        if len(batch) >= most or size >= _BYTES:
             positions.append(places)
             yield batch
-
-    def _remember(self, positions: list[int], results: list[Examined], previews: Counter[str]) -> None:
-        """First the pictures, then, all at once, the rows about them."""
-        kept = []
-        for position, found in zip(positions, results, strict=True):
-            if any(isinstance(piece, Drop) and piece.step == UNREAD for piece in found.found):
-                self.files.check_source(position)
-                self.unread += [(position, piece) for piece in found.found if isinstance(piece, Drop)]
-                continue
-            for number, piece in enumerate(found.found):
-                if not isinstance(piece, Drop) and piece.data:
-                    self.store.add(f"{found.digest}-{number}", piece.suffix, piece.data)
-            kept.append((position, _without_previews(found, previews)))
-        with self.journal.transaction():
-            for position, found in kept:
-                entry = self.files.entry(position)
-                row = self.journal.add(*self.files.known(position), entry.size, entry.stamp, found)
-                self.positions[row] = position
-
-    def _lost(self) -> list[int]:
-        """Files whose picture is neither in the store nor in the set, or not whole. Their rows are forgotten."""
-        pieces = read_pieces(self.journal, self.positions)
-        lost = {p.position for p in pieces if self.store.find(p.key, p.suffix, p.bytes) is None}
-        rows = [row for row, position in self.positions.items() if position in lost]
-        self.journal.forget_files(rows)
-        for row in rows:
-            del self.positions[row]
-        return sorted(lost)
+            batch, places, size = [], [], 0
+    if batch:
+        positions.append(places)
+        yield batch
 
 
-def _without_previews(found: Examined, previews: Counter[str]) -> Examined:
-    pieces = []
-    for piece in found.found:
-        if isinstance(piece, Drop):
-            previews[piece.step] += 1
-            if previews[piece.step] > _PREVIEWS:
-                piece = Drop(piece.step, piece.reason)
-        pieces.append(piece)
-    return Examined(found.digest, found.width, found.height, tuple(pieces))
+def _remember(run: RunContext, positions: list[int], results: list[ProcessedFile], previews: Counter[str]) -> None:
+    """First the pictures, then, all at once, the rows about them."""
+    kept = []
+    for position, found in zip(positions, results, strict=True):
+        if any(isinstance(item, Rejection) and item.step == UNREAD for item in found.found):
+            run.files.check_source(position)
+            run.unread += [(position, item) for item in found.found if isinstance(item, Rejection)]
+            continue
+        for number, item in enumerate(found.found):
+            if not isinstance(item, Rejection) and item.data:
+                run.store.add(f"{found.digest}-{number}", item.suffix, item.data)
+        kept.append((position, _without_previews(found, previews)))
+    with run.manifest.transaction():
+        for position, found in kept:
+            entry = run.files.entry(position)
+            row = run.manifest.add(*run.files.known(position), entry.size, entry.stamp, found)
+            run.positions[row] = position
+
+
+def _lost(run: RunContext) -> list[int]:
+    """Files whose picture is neither in the store nor in the set, or not whole. Their rows are forgotten."""
+    lost = {crop.position for crop in run.crops() if run.store.find(crop.key, crop.suffix, crop.bytes) is None}
+    rows = [row for row, position in run.positions.items() if position in lost]
+    run.manifest.forget_files(rows)
+    for row in rows:
+        del run.positions[row]
+    return sorted(lost)
+
+
+def _without_previews(found: ProcessedFile, previews: Counter[str]) -> ProcessedFile:
+    crops = []
+    for item in found.found:
+        if isinstance(item, Rejection):
+            previews[item.step] += 1
+            if previews[item.step] > _PREVIEWS:
+                item = Rejection(item.step, item.reason)
+        crops.append(item)
+    return ProcessedFile(found.digest, found.width, found.height, tuple(crops))
 
 
 def package_stamp(name: str) -> str:
@@ -215,7 +218,7 @@ def package_stamp(name: str) -> str:
     spec = find_spec(name)
     folders = list(spec.submodule_search_locations or ()) if spec else []
     files = sorted(p for folder in folders for p in Path(folder).rglob("*") if p.is_file() and p.suffix != ".pyc")
-    return fingerprint(*([p.name, p.stat().st_size] for p in files))
+    return settings_digest(*([p.name, p.stat().st_size] for p in files))
 
 
 @contextmanager

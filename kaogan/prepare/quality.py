@@ -1,4 +1,4 @@
-"""Is a picture worth training on? Plain measures of uint8 (H, W, 3) RGB, and the words for what fails."""
+"""Quality filters: measures of uint8 (H, W, 3) RGB pictures, and the reason why one is rejected."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def measure(picture: np.ndarray) -> Measures:
 def sharpness(picture: np.ndarray) -> float:
     """Variance of the Laplacian (Pech-Pacheco et al. 2000) over the variance of the grey levels, at 64 px.
 
-    From 256 px up, six times the value at 256 px if that is lower: a picture may be sharp as a stamp and soft as a
-    poster. Faces drawn or filmed sharply have 0.14 to 4; blurred by 3 % of their side, at most 0.03.
+    From 256 px up, six times the value at 256 px if that is lower: downscaled images look sharp even when the original
+    is blurred. Faces drawn or filmed sharply have 0.14 to 4; blurred by 3 % of their side, at most 0.03.
     """
     return _sharpness(picture, _at_most(picture, _MEASURED))
 
@@ -47,12 +47,12 @@ def _sharpness(picture: np.ndarray, small: np.ndarray) -> float:
     return value
 
 
-def why_tiny(width: int, height: int, settings: Picture) -> str | None:
+def too_small_reason(width: int, height: int, settings: Picture) -> str | None:
     short = settings.smallest_side
     return f"{width} x {height} px, short side below {short}" if min(width, height) < short else None
 
 
-def why_bad(found: Measures, settings: Picture) -> tuple[str, str] | None:
+def rejection_reason(found: Measures, settings: Picture) -> tuple[str, str] | None:
     """(step, reason) of the first check that a picture fails, or None."""
     if settings.contrast and found.contrast < settings.contrast:
         return "monochrome", f"contrast {found.contrast:.1f}, below {settings.contrast:g}"

@@ -1,4 +1,4 @@
-"""report.html: what was kept, what was dropped and why, on one page that needs nothing beside itself."""
+"""The report of ``prepare``: one HTML page of what was kept, what was dropped and why, with all pictures inside."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from kaogan.core.atomic_io import write_text
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
-from kaogan.data.sources.base import shown
+from kaogan.data.sources import shown
 from kaogan.prepare import tables
-from kaogan.prepare.crops import Kept
+from kaogan.prepare.context import RunContext
+from kaogan.prepare.crops import Crop
+from kaogan.prepare.prepared_set import Dropped, PreparedSet
 from kaogan.prepare.split import share_of
 
-if TYPE_CHECKING:
-    from kaogan.prepare.pipeline import _Run
-    from kaogan.prepare.write_dataset import Dropped, Result
-
+REPORT = "report.html"
 TILE = 96  # px, longest side of a small picture
 KEPT_TILES, DROPPED_TILES, VALUE_TILES, MEAN_OF = 120, 48, 8, 250
 MEAN_SIZE = 128
@@ -44,7 +44,11 @@ MEANINGS = {
 }
 
 
-def page(run: _Run, result: Result) -> str:
+def write_report(run: RunContext, result: PreparedSet) -> None:
+    write_text(run.out / REPORT, page(run, result))
+
+
+def page(run: RunContext, result: PreparedSet) -> str:
     from jinja2 import Environment, StrictUndefined
 
     source = resources.files("kaogan.prepare").joinpath("report.html.j2").read_text(encoding="utf-8")
@@ -54,17 +58,17 @@ def page(run: _Run, result: Result) -> str:
         name=shown(run.out.resolve().name),
         sources=[shown(given) for given in run.files.given],
         settings=run.settings,
-        kept=len(result.pieces),
+        kept=len(result.crops),
         parts=sorted({part: result.parts.count(part) for part in set(result.parts) - {""}}.items()),
         steps=_steps(result),
-        sample=pictures.tiles(_sample(result.pieces, KEPT_TILES)),
+        sample=pictures.tiles(_sample(result.crops, KEPT_TILES)),
         dropped=[_dropped(step, result, pictures) for step in MEANINGS if result.counts[step]],
         attributes=[_attribute(name, result, pictures) for name in _drawn(result)],
         doubts=_doubts(result, pictures),
         doubtful=len(result.doubts),
-        mean=_mean(result.pieces, pictures),
-        sizes=histogram([piece.area**0.5 for piece in result.pieces], "px"),
-        brightness=histogram([piece.brightness for piece in result.pieces], "", 0, 255),
+        mean=_mean(result.crops, pictures),
+        sizes=histogram([crop.area**0.5 for crop in result.crops], "px"),
+        brightness=histogram([crop.brightness for crop in result.crops], "", 0, 255),
         notes=result.notes,
     )
 
@@ -96,22 +100,22 @@ def histogram(
 class _Pictures:
     """Small pictures as data: URLs."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: RunContext) -> None:
         self._find: Callable[[str, str, int], Any] = run.store.find
         self.url = cache(self._url)
 
-    def read(self, piece: Kept) -> Image.Image | None:
-        path = self._find(piece.key, piece.suffix, piece.bytes)
+    def read(self, crop: Crop) -> Image.Image | None:
+        path = self._find(crop.key, crop.suffix, crop.bytes)
         try:
             return read_picture(path, at_least=TILE) if path else None
         except BrokenPicture:
             return None
 
-    def tiles(self, pieces: Iterable[Kept]) -> list[dict[str, str]]:
-        return [{"url": url, "title": piece.key} for piece, url in in_order(pieces, self.of) if url]
+    def tiles(self, crops: Iterable[Crop]) -> list[dict[str, str]]:
+        return [{"url": url, "title": crop.key} for crop, url in in_order(crops, self.of) if url]
 
-    def of(self, piece: Kept) -> str:
-        return self.url(piece.key, piece.suffix, piece.bytes)
+    def of(self, crop: Crop) -> str:
+        return self.url(crop.key, crop.suffix, crop.bytes)
 
     def _url(self, key: str, suffix: str, size: int) -> str:
         path = self._find(key, suffix, size)
@@ -131,7 +135,7 @@ def as_url(picture: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _steps(result: Result) -> list[dict[str, Any]]:
+def _steps(result: PreparedSet) -> list[dict[str, Any]]:
     most = max(1, *(count for step, count in result.counts.items() if step != "files"))
     return [
         {"step": step, "count": count, "share": count / most, "meaning": MEANINGS.get(step, "in the set")}
@@ -140,16 +144,16 @@ def _steps(result: Result) -> list[dict[str, Any]]:
     ]
 
 
-def _sample(pieces: Sequence[Kept], count: int) -> list[Kept]:
+def _sample(crops: Sequence[Crop], count: int) -> list[Crop]:
     """The same for the same pictures, spread over all of them: keys are digests."""
-    return heapq.nsmallest(count, pieces, key=lambda piece: piece.key[::-1])
+    return heapq.nsmallest(count, crops, key=lambda crop: crop.key[::-1])
 
 
-def _dropped(step: str, result: Result, pictures: _Pictures) -> dict[str, Any]:
+def _dropped(step: str, result: PreparedSet, pictures: _Pictures) -> dict[str, Any]:
     found = [each for each in result.dropped if each.step == step]
     found.sort(key=lambda each: share_of(f"{each.source}/{each.name}", "report"))
     shown_ones = [each for each in found if each.preview is not None][:DROPPED_TILES]
-    by_key = {piece.key: piece for piece in result.pieces}
+    by_key = {crop.key: crop for crop in result.crops}
     tiles = []
     for each in shown_ones:
         tile = {"title": f"{each.name}: {each.reason}", "url": _preview(each, pictures), "of": ""}
@@ -162,22 +166,22 @@ def _dropped(step: str, result: Result, pictures: _Pictures) -> dict[str, Any]:
 
 
 def _preview(dropped: Dropped, pictures: _Pictures) -> str:
-    if isinstance(dropped.preview, Kept):
+    if isinstance(dropped.preview, Crop):
         return pictures.of(dropped.preview)
     return "data:image/jpeg;base64," + base64.b64encode(dropped.preview or b"").decode("ascii")
 
 
-def _drawn(result: Result) -> list[str]:
+def _drawn(result: PreparedSet) -> list[str]:
     return [a.name for a in tables.schema(result.rows, result.columns).attributes if len(a.values) <= 64]
 
 
-def _attribute(name: str, result: Result, pictures: _Pictures) -> dict[str, Any]:
+def _attribute(name: str, result: PreparedSet, pictures: _Pictures) -> dict[str, Any]:
     counts = tables.counts_of(result.rows, name)
     known = sorted((value for value in counts if value), key=lambda value: (-counts[value], value))
-    members: dict[str, list[Kept]] = {value: [] for value in known}
-    for piece, row in zip(result.pieces, result.rows, strict=True):
+    members: dict[str, list[Crop]] = {value: [] for value in known}
+    for crop, row in zip(result.crops, result.rows, strict=True):
         if row.get(name):
-            members[row[name]].append(piece)
+            members[row[name]].append(crop)
     most = max(counts.values())
     values = [
         {
@@ -191,18 +195,18 @@ def _attribute(name: str, result: Result, pictures: _Pictures) -> dict[str, Any]
     return {"name": name, "values": values, "unknown": counts.get("", 0), "unknown_share": counts.get("", 0) / most}
 
 
-def _doubts(result: Result, pictures: _Pictures) -> list[dict[str, Any]]:
-    by_name = dict(zip(result.names, result.pieces, strict=True))
+def _doubts(result: PreparedSet, pictures: _Pictures) -> list[dict[str, Any]]:
+    by_name = dict(zip(result.names, result.crops, strict=True))
     surest = sorted(result.doubts, key=lambda each: (-each[1].confidence, each[0]))[:DROPPED_TILES]
     return [{"doubt": doubt, "url": pictures.of(by_name[file]), "title": file} for file, doubt in surest]
 
 
-def _mean(pieces: Sequence[Kept], pictures: _Pictures) -> str:
+def _mean(crops: Sequence[Crop], pictures: _Pictures) -> str:
     """Of pictures of one size the mean is resized, not each of them."""
     sums: dict[tuple[int, int], np.ndarray] = {}
     counts: Counter[tuple[int, int]] = Counter()
-    for piece in _sample(pieces, MEAN_OF):
-        if picture := pictures.read(piece):
+    for crop in _sample(crops, MEAN_OF):
+        if picture := pictures.read(crop):
             picture = fit(picture, min(MEAN_SIZE, *picture.size))
             sums[picture.size] = sums.get(picture.size, 0) + np.asarray(picture, np.float32)
             counts[picture.size] += 1

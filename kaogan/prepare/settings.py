@@ -1,4 +1,4 @@
-"""What ``kaogan prepare`` can be told. Each step is switched or tuned by its own few settings."""
+"""Settings of ``kaogan prepare``: each step is switched or tuned by its own few."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Blur(Section):
         return self
 
 
-class Settings(Section):
+class PrepareSettings(Section):
     picture: Picture = Picture()
     twins: Twins = Twins()
     tags: Tags = Tags()
@@ -93,7 +93,7 @@ class Settings(Section):
     licence: str = Field("", max_length=10_000, description="a note on the rights in the pictures")
 
     @model_validator(mode="after")
-    def _check(self) -> Settings:
+    def _check(self) -> PrepareSettings:
         for name, share in self.split.items():
             if not name.isidentifier() or not name.isascii():
                 raise ValueError(f"part '{name}' of the split: letters, digits and _ only")
@@ -106,18 +106,18 @@ class Settings(Section):
         return self
 
 
-def make_settings(tree: dict[str, Any]) -> Settings:
+def make_settings(tree: dict[str, Any]) -> PrepareSettings:
     """Validated settings from nested dicts. Raises UsageError that names the setting."""
     try:
-        return Settings.model_validate(tree)
+        return PrepareSettings.model_validate(tree)
     except ValidationError as error:
-        raise UsageError("; ".join(map(_told, error.errors()))) from None
+        raise UsageError("; ".join(map(_explain, error.errors()))) from None
 
 
 def describe(setting: str) -> tuple[str, Any]:
     """(what ``picture.size`` and the like are, their default for a help page, None where there is nothing to show)."""
     *sections, name = setting.split(".")
-    model: Any = Settings
+    model: Any = PrepareSettings
     for section in sections:
         model = model.model_fields[section].annotation
     found = model.model_fields[name]
@@ -140,18 +140,18 @@ def parse_split(text: str) -> dict[str, float]:
     return shares
 
 
-def fingerprint(*parts: object) -> str:
+def settings_digest(*parts: object) -> str:
     """32 hex digits that change when any part (settings or JSON values) does."""
     plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
     text = json.dumps([VERSION, *plain], ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
-def _told(problem: Any) -> str:
+def _explain(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        section: Any = Settings
+        section: Any = PrepareSettings
         for part in problem["loc"][:-1]:
             section = section.model_fields[part].annotation
         return f"unknown setting '{key}'{nearest(key.split('.')[-1], section.model_fields)}"

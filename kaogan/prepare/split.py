@@ -1,4 +1,4 @@
-"""Parts of a set by content: the same picture always goes to the same part, and look-alikes stay together."""
+"""Train/test split by content: the same picture always goes to the same part, and look-alikes stay together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hair and eye colours of the pictures that no labels.csv tells, by kaogan's own tagger."""
+"""Tagging: hair and eye colours of the pictures without labels, by kaogan's own tagger."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.progress import Progress
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, read_picture
-from kaogan.prepare.crops import Kept
-from kaogan.prepare.manifest import Journal
+from kaogan.prepare.crops import Crop
+from kaogan.prepare.manifest import Manifest
 from kaogan.prepare.settings import Tags
 
-Progress = Callable[[int, int, str], None]
 Tag = dict[str, tuple[str, float]]  # attribute -> (likeliest value, its confidence)
 _BATCH = 128
 
@@ -31,34 +31,34 @@ class Doubt:
     confidence: float
 
 
-def tag(pieces: list[Kept], read: Callable[[Kept], bytes], journal: Journal, progress: Progress | None) -> None:
-    """Tag what the journal has no tags of yet, in batches, and remember it."""
-    known = {(digest, number) for digest, number in journal.rows("SELECT digest, number FROM tags")}
-    todo = [piece for piece in pieces if (piece.digest, piece.number) not in known]
+def tag(crops: list[Crop], read: Callable[[Crop], bytes], manifest: Manifest, progress: Progress | None) -> None:
+    """Tag what the manifest has no tags of yet, in batches, and remember it."""
+    known = {(digest, number) for digest, number in manifest.rows("SELECT digest, number FROM tags")}
+    todo = [crop for crop in crops if (crop.digest, crop.number) not in known]
     if not todo:
         return
     from kaogan.aux_models.tagger import load_tagger
 
     tagger = load_tagger()
 
-    def pixels(piece: Kept) -> np.ndarray | None:
+    def pixels(crop: Crop) -> np.ndarray | None:
         try:
-            return np.asarray(read_picture(read(piece)))
+            return np.asarray(read_picture(read(crop)))
         except (BrokenPicture, KaoganError):
             return None
 
     for at in range(0, len(todo), _BATCH):
-        shapes: dict[tuple[int, ...], list[tuple[Kept, np.ndarray]]] = defaultdict(list)
-        for piece, picture in in_order(todo[at : at + _BATCH], pixels):
+        shapes: dict[tuple[int, ...], list[tuple[Crop, np.ndarray]]] = defaultdict(list)
+        for crop, picture in in_order(todo[at : at + _BATCH], pixels):
             if picture is not None:
-                shapes[picture.shape].append((piece, picture))
+                shapes[picture.shape].append((crop, picture))
         rows = []
         for group in shapes.values():
             prediction = tagger.predict(np.stack([picture for _, picture in group]))
-            for index, (piece, _) in enumerate(group):
+            for index, (crop, _) in enumerate(group):
                 tags = {name: _best(values, prediction, name, index) for name, values in tagger.values.items()}
-                rows.append((piece.digest, piece.number, json.dumps(tags)))
-        journal.set_tags(rows)
+                rows.append((crop.digest, crop.number, json.dumps(tags)))
+        manifest.set_tags(rows)
         if progress:
             progress(min(at + _BATCH, len(todo)), len(todo), "tagging")
 
@@ -69,10 +69,10 @@ def _best(values: tuple[str, ...], prediction: object, name: str, index: int) ->
     return values[best], round(float(probabilities[best]), 4)
 
 
-def read_tags(journal: Journal) -> dict[tuple[str, int], Tag]:
+def read_tags(manifest: Manifest) -> dict[tuple[str, int], Tag]:
     return {
         (digest, number): {name: (value, confidence) for name, (value, confidence) in json.loads(tags).items()}
-        for digest, number, tags in journal.rows("SELECT digest, number, tags FROM tags")
+        for digest, number, tags in manifest.rows("SELECT digest, number, tags FROM tags")
     }
 
 
@@ -89,6 +89,6 @@ def merged(labels: Mapping[str, str], tags: Tag, settings: Tags) -> tuple[dict[s
     return cells, doubts
 
 
-def wanted(pieces: Iterable[Kept], labels: Callable[[Kept], Mapping[str, str]], settings: Tags) -> list[Kept]:
+def wanted(crops: Iterable[Crop], labels: Callable[[Crop], Mapping[str, str]], settings: Tags) -> list[Crop]:
     """Those that need the tagger: some attribute is not labelled, or labels are to be checked."""
-    return [piece for piece in pieces if settings.check or not {"hair", "eyes"} <= labels(piece).keys()]
+    return [crop for crop in crops if settings.check or not {"hair", "eyes"} <= labels(crop).keys()]

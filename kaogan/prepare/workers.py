@@ -1,4 +1,4 @@
-"""Batches of work on processes of this machine or on a Dask cluster, results in order, memory bounded."""
+"""Worker pool: batches of work on processes of this machine or on a Dask cluster, results in order, memory bounded."""
 
 from __future__ import annotations
 

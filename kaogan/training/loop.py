@@ -180,6 +180,7 @@ def describe_data(pictures: PictureSet) -> dict[str, object]:
         "fingerprint": pictures.fingerprint,
         "attributes": pictures.schema.to_json(),
         "skipped": len(pictures.skipped),
+        **({"former_fingerprints": list(pictures.former_fingerprints)} if pictures.former_fingerprints else {}),
     }
 
 

@@ -110,6 +110,8 @@ class RunFolder:
             data_before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         except (UsageError, OSError, ValueError) as error:
             raise KaoganError(f"cannot read the settings of the run in {self.path} ({error})") from None
+        if data_before.get("fingerprint") in data.get("former_fingerprints", ()):  # a run of an earlier release
+            data_before["fingerprint"] = data["fingerprint"]
         keys = ("fingerprint", "attributes")
         changes += [
             (f"data {key}", data_before.get(key), data[key]) for key in keys if data_before.get(key) != data[key]

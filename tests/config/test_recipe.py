@@ -65,7 +65,7 @@ def changed(value: Any, key: str) -> Any:
         "latent.distribution": "uniform",
         "objective.name": "hinge", "objective.real_label": [0.5, 0.75], "objective.fake_label": [0.25, 0.5],
         "objective.generator_label": [0.5, 0.5], "extras.blur.kernel": 7, "extras.blur.high": 300.0,
-        "extras.blur.variant": "source",
+        "extras.blur.variant": "source", "data.classes": False,
         "extras.augment.name": "ada", "extras.augment.groups": ["filter"], "extras.augment.policy": ["cutout"],
         "extras.pull.power": 2, "attributes.names": ["hair"], "attributes.loss": "sigmoid", "attributes.merge": {},
         "optim.name": "sgd", "optim.betas": [0.25, 0.5], "optim.generator.betas": [0.25, 0.5],

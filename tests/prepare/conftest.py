@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from kaogan.data.avatars import EYE_NAMES, HAIR_NAMES, labels_of
-from kaogan.prepare import Outcome, Settings, make_settings, prepare
+from kaogan.prepare import PrepareResult, PrepareSettings, make_settings, prepare
 from tests.prepare.compose import avatars
 
 PLAIN = {"picture": {"crop": "none", "size": 32}, "tags": {"enabled": False}}
 
 
-def settings(**sections: Any) -> Settings:
+def settings(**sections: Any) -> PrepareSettings:
     """No face finder and no tagger, but for what is asked for."""
     tree = {name: {**PLAIN.get(name, {}), **value} if isinstance(value, dict) and name != "split" else value
             for name, value in {**PLAIN, **sections}.items()}  # fmt: skip
@@ -23,7 +23,7 @@ def settings(**sections: Any) -> Settings:
 
 def run(
     sources: Any, out: Path, workers: int = 1, keywords: Mapping[str, Any] | None = None, **sections: Any
-) -> Outcome:
+) -> PrepareResult:
     listed = sources if isinstance(sources, list) else [sources]
     return prepare(listed, out, settings(**sections), workers=workers, **(keywords or {}))
 

@@ -176,6 +176,6 @@ def test_faces_are_the_same_alone_and_in_a_batch() -> None:
     wish = make_settings({"picture": {"size": 48}}).picture
     pages = [canvas([(known_face(110), 30 * at, 20 * at)]) for at in range(3)]
     pages = [*pages, canvas([], 100, 100), b"broken", canvas([(known_face(150), 9, 9)], 200, 200), pages[0]]
-    together = process_image.examine_many(wish, None, pages)
-    assert together == [process_image.examine(wish, page) for page in pages]
+    together = process_image.process_files(wish, None, pages)
+    assert together == [process_image.process_file(wish, page) for page in pages]
     assert [len(each.found) for each in together] == [1] * 7 and together[0] == together[-1]

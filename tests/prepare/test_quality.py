@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from kaogan.data.avatars import draw
-from kaogan.prepare.quality import measure, sharpness, why_bad, why_tiny
+from kaogan.prepare.quality import measure, rejection_reason, sharpness, too_small_reason
 from kaogan.prepare.settings import Picture
 
 DEFAULT = Picture()
@@ -32,15 +32,15 @@ def test_faces_pass(faces: list[Image.Image]) -> None:
     for face in faces:
         for size in (32, 64, 128):
             small = face.resize((size, size), Image.Resampling.LANCZOS)
-            assert why_bad(measure(np.asarray(small)), DEFAULT) is None
+            assert rejection_reason(measure(np.asarray(small)), DEFAULT) is None
 
 
 def test_blurred_faces_do_not(faces: list[Image.Image]) -> None:
     for face in faces:
         blurred = np.asarray(face.filter(ImageFilter.GaussianBlur(6)))
-        step, reason = why_bad(measure(blurred), DEFAULT) or ("", "")
+        step, reason = rejection_reason(measure(blurred), DEFAULT) or ("", "")
         assert step == "blurred" and "below 0.06" in reason
-        assert why_bad(measure(blurred), Picture(sharpness=0)) is None
+        assert rejection_reason(measure(blurred), Picture(sharpness=0)) is None
 
 
 def test_sharpness_does_not_depend_on_contrast_or_size(faces: list[Image.Image]) -> None:
@@ -61,15 +61,15 @@ def test_a_soft_poster_is_blurred_although_its_stamp_is_sharp(faces: list[Image.
 
 @pytest.mark.parametrize("level", [0, 90, 255])
 def test_one_colour(level: int) -> None:
-    step, reason = why_bad(measure(page(level)), DEFAULT) or ("", "")
+    step, reason = rejection_reason(measure(page(level)), DEFAULT) or ("", "")
     assert step == "monochrome" and "contrast 0.0" in reason
 
 
 def test_a_dot_on_a_page() -> None:
     found = measure(dot())
     assert found.contrast > DEFAULT.contrast and found.plain == pytest.approx(1 - 256 / 9216, abs=0.01)
-    assert why_bad(found, DEFAULT) == ("monochrome", "96.5% of one colour, above 95.0%")
-    assert why_bad(found, Picture(plain=1)) is None
+    assert rejection_reason(found, DEFAULT) == ("monochrome", "96.5% of one colour, above 95.0%")
+    assert rejection_reason(found, Picture(plain=1)) is None
 
 
 def test_measures_by_hand() -> None:
@@ -85,8 +85,8 @@ def test_measures_by_hand() -> None:
 )
 def test_tiny(size: int | None, smallest: int | None, limit: int) -> None:
     settings = Picture(size=size, smallest=smallest)
-    assert why_tiny(limit, 5 * limit, settings) is None
-    assert why_tiny(5 * limit, limit - 1, settings) == f"{5 * limit} x {limit - 1} px, short side below {limit}"
+    assert too_small_reason(limit, 5 * limit, settings) is None
+    assert too_small_reason(5 * limit, limit - 1, settings) == f"{5 * limit} x {limit - 1} px, short side below {limit}"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (3, 2000)])

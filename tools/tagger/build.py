@@ -1,4 +1,4 @@
-"""From the picture sets to a tagger file: what ``kaogan tagger train`` does."""
+"""From the picture sets to a tagger file: what ``python -m tools.tagger`` does."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.rng import numpy_generator
 from kaogan.data import avatars, load_pictures
 from kaogan.data.avatars import style
-from kaogan.data.cache import cache_folder, fingerprint_of, in_order, remembered
+from kaogan.data.cache import cache_folder, cached_pictures, fingerprint_of, in_order
 from kaogan.data.sources import LABELS, open_source
 
 Progress = Callable[[int, int, str], None]
@@ -98,7 +98,7 @@ def read_avatars(part: str, count: int, progress: Progress | None = None) -> Tag
                 progress(done + 1, count, "drawing avatars")
 
     key = fingerprint_of("tagger avatars", avatars.VERSION, IMAGE_SIZE, part, seed, HELD_OUT_STYLES, count)
-    images, _, _ = remembered(cache_folder(), key, (IMAGE_SIZE, IMAGE_SIZE, 3), draw)
+    images, *_ = cached_pictures(cache_folder(), key, (IMAGE_SIZE, IMAGE_SIZE, 3), draw)
     pairs = np.array([avatars.labels_of(index, seed) for index in indices])
     return Tagged(images, {"hair": pairs[:, 0], "eyes": pairs[:, 1]})
 

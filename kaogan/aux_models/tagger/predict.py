@@ -92,7 +92,7 @@ class Tagger:
 
 
 def load_tagger(path: str | os.PathLike[str] | None = None) -> Tagger:
-    """The tagger inside the package, or one that ``kaogan tagger train`` wrote.
+    """The tagger inside the package, or one that ``python -m tools.tagger`` wrote.
 
     Raises KaoganError (what is wrong with the file) when it is no tagger, damaged, altered or of a newer kaogan.
     """
@@ -148,7 +148,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, "pt") as opened:
             header = opened.metadata() or {}
             if "kaogan-tagger" not in header:
-                raise KaoganError(f"{path} is not a tagger; give a file that 'kaogan tagger train' wrote")
+                raise KaoganError(f"{path} is not a tagger; give a file that 'python -m tools.tagger' wrote")
             return header, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
         raise KaoganError(f"{path} is damaged or not a safetensors file ({' '.join(str(error).split())})") from None

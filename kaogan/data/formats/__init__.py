@@ -13,7 +13,7 @@ from kaogan.data.folder_classes import Choice, DoubtfulClassesError
 from kaogan.data.formats.base import FORMATS, Format, Job, Options
 from kaogan.data.formats.class_folders import folder_layout
 from kaogan.data.labels import LabelTable
-from kaogan.data.layout import Layout, entry_names, whole
+from kaogan.data.layout import Layout, check_side_files, entry_names, whole
 from kaogan.data.sources import Source, open_source, shown
 
 __all__ = ["FORMATS", "ConversionResult", "Format", "Options", "convert", "detect", "layout_of", "pictures_of"]
@@ -37,6 +37,7 @@ def layout_of(source: Source, choice: Choice = "auto") -> tuple[Layout, str]:
 
     Raises KaoganError for labels that cannot be read, UsageError when ``choice`` is "ask" and there is doubt.
     """
+    check_side_files(source)
     for name, form in FORMATS.items():
         if name not in _FOLDERS and (layout := form.layout(source)):
             return layout, name

@@ -36,7 +36,7 @@ class ClassFolders(Format):
             value = picture.labels.get(attribute, "") if attribute else ONE_CLASS
             unknown += not value
             # The picture was perhaps read from a folder of that name.
-            name = picture.name.removeprefix(f"{value}/").replace("/", "_")
+            name = picture.name.removeprefix(f"{value or UNLABELLED}/").replace("/", "_")
             write_file(out / safe_name(f"{value or UNLABELLED}/{name}", picture.suffix, taken), picture.data)
         if unknown:
             job.notes.append(f"{unknown} pictures without {attribute}: in the folder {UNLABELLED}")

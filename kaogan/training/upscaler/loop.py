@@ -141,7 +141,8 @@ def settle(folder: RunFolder, recipe: UpscaleRecipe, pictures: PictureSet, allow
         try:
             tree = yaml.safe_load(folder.recipe_path.read_text(encoding="utf-8"))
             data = json.loads((folder.path / "data.json").read_text(encoding="utf-8"))
-            before = recipes.flatten({**tree, "data": data["fingerprint"]})
+            known = pictures.fingerprint if data["fingerprint"] in pictures.former_fingerprints else data["fingerprint"]
+            before = recipes.flatten({**tree, "data": known})
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             raise KaoganError(f"cannot read the settings of the run in {folder.path} ({error})") from None
         changed = [k for k in sorted(now.keys() | before.keys()) if now.get(k) != before.get(k) and k not in FREE]

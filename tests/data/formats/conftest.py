@@ -10,7 +10,7 @@ from PIL import Image
 
 from kaogan.data import load_pictures
 from kaogan.data.decoding import read_picture
-from kaogan.data.formats import Options, Result, convert
+from kaogan.data.formats import ConversionResult, Options, convert
 
 # name, hair, eyes, year
 ROWS = [
@@ -49,7 +49,7 @@ def faces(tmp_path: Path) -> Path:
     return folder
 
 
-Run = Callable[..., tuple[Path, Result]]
+Run = Callable[..., tuple[Path, ConversionResult]]
 
 
 @pytest.fixture
@@ -57,7 +57,9 @@ def run(tmp_path: Path) -> Run:
     """``run(source, to, **options)`` -> what was written, and the result."""
     number = 0
 
-    def call(source: Path, to: str, source_format: str | None = None, **options: object) -> tuple[Path, Result]:
+    def call(
+        source: Path, to: str, source_format: str | None = None, **options: object
+    ) -> tuple[Path, ConversionResult]:
         nonlocal number
         number += 1
         out = tmp_path / f"out{number}"

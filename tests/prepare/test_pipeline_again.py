@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from kaogan.core.errors import KaoganError
-from kaogan.prepare import image_store_paths, pipeline
-from kaogan.prepare.image_store import Store
+from kaogan.prepare import image_store, pipeline
+from kaogan.prepare.image_store import ImageStore
 from tests.prepare.compose import encoded
 from tests.prepare.conftest import contents, read_table, run, whole
 
@@ -24,8 +24,8 @@ Write = Callable[[Path, bytes], None]
 def worked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many files each batch held."""
     sizes: list[int] = []
-    real = pipeline.examine_many
-    monkeypatch.setattr(pipeline, "examine_many", lambda *a: (sizes.append(len(a[-1])), real(*a))[1])
+    real = pipeline.process_files
+    monkeypatch.setattr(pipeline, "process_files", lambda *a: (sizes.append(len(a[-1])), real(*a))[1])
     return sizes
 
 
@@ -99,11 +99,11 @@ def test_a_full_disk(heap: Path, tmp_path: Path, step: str, monkeypatch: pytest.
         return write
 
     (heap / "a" / "0000.jpg").unlink()
-    home, name = (image_store_paths, "write_all") if step == "add" else (os, "replace")
+    home, name = (image_store, "write_all") if step == "add" else (os, "replace")
     with monkeypatch.context() as patch:
         patch.setattr(home, name, fail(getattr(home, name)))
         if step == "move_out":
-            patch.setattr(Store, "move_in", lambda *_: None)
+            patch.setattr(ImageStore, "move_in", lambda *_: None)
         with pytest.raises(KaoganError, match="the disk is full") as caught:
             run(heap, out, picture={"size": 24 if step != "move_out" else 32}, blur={"enabled": step == "move_out"})
     assert "\n" not in str(caught.value)
@@ -137,7 +137,7 @@ def test_interrupted_anywhere_then_the_same_again(heap: Path, tmp_path: Path, mo
             return stop
 
         with monkeypatch.context() as patch:
-            patch.setattr(image_store_paths, "write_all", stopping(image_store_paths.write_all, half=True))
+            patch.setattr(image_store, "write_all", stopping(image_store.write_all, half=True))
             patch.setattr(os, "replace", stopping(os.replace, half=False))
             with pytest.raises(KeyboardInterrupt):
                 run(heap, out)

@@ -1,3 +1,5 @@
+"""The command ``kaogan convert``."""
+
 from __future__ import annotations
 
 import sys
@@ -6,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from kaogan import cli
-from kaogan.data.formats import formats
+from kaogan.data.formats import FORMATS
+from tests.data.formats.conftest import faces
+
+__all__ = ["faces"]  # a fixture
 
 
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
@@ -39,7 +44,8 @@ def test_convert(
         (["--to", "flat", "--from", "acgn"], 2, "did you mean 'acgan'?"),
         (["--to", "flat", "--from", "acgan"], 1, "holds no tags.pickle"),
         (["--to", "flat", "--encode", "bmp"], 2, "--encode bmp: keep, png or jpg"),
-        (["--to", "acgan", "--encode", "png"], 2, "this format holds JPEG only"),
+        (["--to", "acgan"], 2, "kaogan reads the format acgan but does not write it"),
+        (["--to", "stylegan", "--encode", "jpg"], 2, "this format holds PNG only"),
         (["--to", "webdataset", "--shard-size", "0"], 2, "--shard-size 0: at least 1"),
         ([], 2, "missing option '--to'"),
     ],
@@ -61,4 +67,4 @@ def test_mistakes(
 def test_help_names_every_format(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     _, said, _ = call(capsys, monkeypatch, "convert", "--help")
-    assert all(name in said for name in formats())
+    assert all(name in said for name in FORMATS)

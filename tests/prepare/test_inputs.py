@@ -131,12 +131,12 @@ def test_a_file_that_disappears_is_tried_again(heap: Path, tmp_path: Path, monke
 
 def test_a_damaged_journal_is_told(heap: Path, tmp_path: Path) -> None:
     run(heap, tmp_path / "set")
-    journal = tmp_path / "set" / ".prepare" / "journal.sqlite"
-    for path in journal.parent.glob("journal.sqlite*"):
+    manifest = tmp_path / "set" / ".prepare" / "journal.sqlite"
+    for path in manifest.parent.glob("journal.sqlite*"):
         path.write_bytes(b"nothing" * 1000)
     with pytest.raises(KaoganError, match=r"is damaged .*; delete it"):
         run(heap, tmp_path / "set")
-    for path in journal.parent.glob("journal.sqlite*"):
+    for path in manifest.parent.glob("journal.sqlite*"):
         path.unlink()
     run(heap, tmp_path / "set")
     assert whole(tmp_path / "set")
@@ -144,11 +144,11 @@ def test_a_damaged_journal_is_told(heap: Path, tmp_path: Path) -> None:
 
 def test_the_journal_of_another_version_is_told(heap: Path, tmp_path: Path) -> None:
     run(heap, tmp_path / "set")
-    journal = tmp_path / "set" / ".prepare" / "journal.sqlite"
-    with sqlite3.connect(journal) as database:
+    manifest = tmp_path / "set" / ".prepare" / "journal.sqlite"
+    with sqlite3.connect(manifest) as database:
         database.execute("PRAGMA user_version=1")
     database.close()
     with pytest.raises(KaoganError, match=r"journal.sqlite was written by another version of kaogan; delete it"):
         run(heap, tmp_path / "set")
-    journal.unlink()
+    manifest.unlink()
     assert run(heap, tmp_path / "set").kept == 24

@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 from kaogan.cli import app
 from kaogan.cli.prepare import SETTINGS, _tree
 from kaogan.core.errors import UsageError
-from kaogan.prepare.settings import Settings, describe, make_settings
+from kaogan.prepare.settings import PrepareSettings, describe, make_settings
+from tests.prepare.conftest import faces, heap
+
+__all__ = ["faces", "heap"]  # fixtures
 
 OPTIONS = ["--crop", "none", "--no-tag", "--size", "32", "--workers", "1"]
 
@@ -51,7 +54,7 @@ def test_the_options_are_the_settings() -> None:
         f"{section}.{name}"
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         else section
-        for section, field in Settings.model_fields.items()
+        for section, field in PrepareSettings.model_fields.items()
         for name in getattr(field.annotation, "model_fields", {"": None})
     ]
     assert sorted(setting for _, setting, _, _ in SETTINGS) == sorted(names)
@@ -65,7 +68,7 @@ def test_the_options_are_the_settings() -> None:
 
 def test_only_what_is_named_is_set() -> None:
     given = {setting.replace(".", "_"): None for _, setting, _, _ in SETTINGS}
-    assert make_settings(_tree(given)) == Settings()
+    assert make_settings(_tree(given)) == PrepareSettings()
     named = {"picture_size": "0", "twins_enabled": False, "split": "a=0.5,b=0.5", "blur_t1": "20", "labels": "kaogan"}
     made = make_settings(_tree({**given, **named}))
     assert (made.picture.size, made.twins.enabled, made.split, made.blur.t1) == (None, False, {"a": 0.5, "b": 0.5}, 20)
