@@ -28,7 +28,7 @@ from kaogan.evaluation.html import number
 from kaogan.evaluation.image_sources import open_subject
 from kaogan.metrics import density_coverage, fid, kid, precision_recall
 from kaogan.metrics.features import Extractor, load_extractor
-from kaogan.metrics.memorization import memorisation
+from kaogan.metrics.memorization import memorization
 from kaogan.metrics.reference import Measured, Reference, measure
 from kaogan.metrics.stats.estimate import Estimate
 
@@ -61,7 +61,7 @@ class Bench:
             "recall": recall,
             "density": density,
             "coverage": coverage,
-            "copies": memorisation(features, real).copies,
+            "copies": memorization(features, real).copies,
         }
 
 

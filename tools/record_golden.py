@@ -138,8 +138,9 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
 QUICK = ("all", "own-step", "stylegan2-64", "r3gan-64", "kao", "wgan-clip", "resdcgan-cycle", "ada", "bf16")
 
 # Metric keys as recorded -> as they are called today.
-METRIC_KEYS: dict[str, str] = {}
+METRIC_KEYS: dict[str, str] = {"fd": "fid", "fd_infinite": "fid_infinite", "kd": "kid", "md": "mind"}
 FEATURES = ["tagger", "mobilenet"]
+METRICS = ["fid", "kid", "mind", "precision", "density", "memorization", "attributes", "diversity"]
 
 
 # Where the numbers hold
@@ -249,7 +250,9 @@ def measure(subject: Path, count: int, real: Path, scratch: Path) -> dict[str, A
     from kaogan.evaluation.runner import evaluate
 
     torch.set_num_threads(1)
-    (result,) = evaluate([subject], real, features=FEATURES, count=count, device="cpu", cache=scratch / "features")
+    (result,) = evaluate(
+        [subject], real, metrics=METRICS, features=FEATURES, count=count, device="cpu", cache=scratch / "features"
+    )
     return {
         key: [row.estimate.value, row.estimate.low, row.estimate.high, row.real] for key, row in result.rows.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +12,12 @@ import typer
 from rich.console import Console
 
 from kaogan.core.errors import UsageError
+from kaogan.core.progress import Progress
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+SECONDS_BETWEEN_LINES = 30.0
 FREE_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Context settings of a verb that takes ``--KEY VALUE`` words beyond those in its help."""
 
@@ -52,6 +55,26 @@ def progress_bar(description: str, total: int | None = None) -> Iterator[Callabl
             bar.update(task, completed=done, total=total, description=description)
 
         yield update
+
+
+@contextmanager
+def progress_report(description: str) -> Iterator[Progress]:
+    """The bar as a Progress; where output is no terminal, a line for each new piece of work and every half minute."""
+    if console.is_terminal:
+        with progress_bar(description) as update:
+            yield lambda done, total, what: update(done, total or None, what)
+        return
+    last, told = "", 0.0
+
+    def report(done: int, total: int, what: str) -> None:
+        nonlocal last, told
+        now = time.monotonic()
+        if what != last or now - told >= SECONDS_BETWEEN_LINES:
+            last, told = what, now
+            how_far = f": {done:,} of {total:,}" if total else ""
+            console.print(f"{what}{how_far}", markup=False, soft_wrap=True)
+
+    yield report
 
 
 def parse_overrides(words: dict[str, str]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli._console import console, parse_overrides, progress_bar, refuse_misspelt
+from kaogan.cli._console import console, parse_overrides, progress_report, refuse_misspelt
 from kaogan.cli._options import listed
 from kaogan.core.errors import UsageError
+from kaogan.metrics.registry import DEFAULT_FEATURES
 
 EPILOG = (
     "Without names, the page is made again from the runs in --out. --SECTION.KEY VALUE sets a key of every recipe. "
@@ -29,7 +30,9 @@ def compare(
     images: Annotated[int | None, typer.Option(metavar="N", help="The budget: images shown, the same for all.")] = None,
     minutes: Annotated[float | None, typer.Option(metavar="M", help="Or: minutes of training on this machine.")] = None,
     seeds: Annotated[int, typer.Option(metavar="K", help="Trainings of each recipe.")] = 1,
-    features: Annotated[str, typer.Option(metavar="A,B", help="What looks at the pictures.")] = "tagger",
+    features: Annotated[
+        str, typer.Option(metavar="A,B", help="Feature extractors; the first one ranks. (efficientnet)")
+    ] = "",
     count: Annotated[int, typer.Option(metavar="N", help="Pictures drawn from each model.")] = 10_000,
 ) -> None:
     """Train recipes, or take RUNS, under one budget and rank them: [dim]compare dcgan wgan-gp --images 50000[/]."""
@@ -41,10 +44,10 @@ def compare(
     subjects, pairs = sort_many(context)
     refuse_misspelt(context, pairs, set(Recipe.model_fields))
     budget = None if images is None and minutes is None else Budget(images, minutes)
-    with progress_bar("comparing") as update:
+    with progress_report("comparing") as report:
         entries = run(
-            subjects, data, out, budget=budget, seeds=seeds, features=listed(features) or ["tagger"], count=count,
-            overrides=parse_overrides(pairs), report=lambda done, total, what: update(done, total or None, what),
+            subjects, data, out, budget=budget, seeds=seeds, features=listed(features) or [DEFAULT_FEATURES],
+            count=count, overrides=parse_overrides(pairs), report=report,
         )  # fmt: skip
     path = write_leaderboard(entries, out / "leaderboard.html")
     console.print(escape(f"The leaderboard: {path}"), soft_wrap=True)

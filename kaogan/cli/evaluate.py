@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from kaogan.cli._console import console, progress_bar
+from kaogan.cli._console import console, errors, print_table, progress_report
 from kaogan.cli._options import Device, listed
+from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS
 
 if TYPE_CHECKING:
-    from kaogan.evaluation.rows import Result
+    from kaogan.evaluation.runner import Evaluation
 
 EPILOG = (
-    "Features: tagger (kaogan's own), mobilenet (an independent second opinion), inception (the FID of the papers), "
-    "dinov2, clip, wd-tagger, illustration2vec; NAME=FILE names the weights. What each number means: docs/metrics.md"
+    "Features: efficientnet (nothing is trained against it), mobilenet, tagger (it sees hair and eyes), inception (the "
+    "FID of the papers), dinov2, clip, wd-tagger, illustration2vec; NAME=FILE names the weights. What each number "
+    "means: docs/metrics.md"
 )
 
 
@@ -30,11 +31,9 @@ def evaluate(
     ] = None,
     metrics: Annotated[
         str,
-        typer.Option(
-            metavar="A,B", help="fid, kid, mind, precision, density, memorisation, attributes, diversity. (all)"
-        ),
+        typer.Option(metavar="A,B", help=f"{', '.join(METRICS)}. (all)"),
     ] = "",
-    features: Annotated[str, typer.Option(metavar="A,B", help="What looks at the pictures.")] = "tagger",
+    features: Annotated[str, typer.Option(metavar="A,B", help="Feature extractors. (efficientnet)")] = "",
     count: Annotated[
         int | None, typer.Option(metavar="N", help="Pictures drawn from a model (10,000); taken of a folder (all).")
     ] = None,
@@ -51,45 +50,48 @@ def evaluate(
     from kaogan.evaluation import page as evaluation_page
     from kaogan.evaluation.runner import evaluate as run
 
-    with progress_bar("measuring") as update:
-        results = run(
-            subjects, data, metrics=listed(metrics), features=listed(features) or ["tagger"], count=count, seed=seed,
-            download=download, device=device, report=lambda done, total, what: update(done, total or None, what),
+    with progress_report("measuring") as report:
+        evaluation = run(
+            subjects, data, metrics=listed(metrics), features=listed(features) or [DEFAULT_FEATURES], count=count,
+            seed=seed, download=download, device=device, report=report,
         )  # fmt: skip
-    print_results(results)
-    evaluation_page.append_lines(results)
-    only = results[0].subject.run if len(results) == 1 else None
-    page = evaluation_page.write_page(results, out or (only or Path()) / "evaluation.html")
+    print_results(evaluation)
+    evaluation_page.append_lines(evaluation)
+    only = evaluation[0].source.run if len(evaluation) == 1 else None
+    page = evaluation_page.write_page(evaluation, out or (only or Path()) / "evaluation.html")
     console.print(escape(f"The page: {page}"), soft_wrap=True)
     if markdown:
-        write_text(markdown, evaluation_page.markdown(results))
+        write_text(markdown, evaluation_page.markdown(evaluation))
+    if evaluation.failures:
+        raise typer.Exit(1)
 
 
-def print_results(results: Sequence[Result]) -> None:
-    """One table of all, then what there is to say of each."""
+def print_results(results: Evaluation) -> None:
+    """One table of all, then what there is to say of each, and what could not be measured."""
     from rich.table import Table
 
-    from kaogan.evaluation.html import interval, number
-    from kaogan.evaluation.page import row_keys
+    from kaogan.evaluation import tables
+    from kaogan.evaluation.results import TRAINED_FOOTNOTE
 
-    reference = results[0].reference
-    assert reference is not None
+    pictures = results[0].reference.pictures
     console.print(
-        escape(f"Against {len(reference.pictures):,} real pictures of {reference.pictures.source}; 95 % intervals"),
-        soft_wrap=True,
+        escape(f"Against {len(pictures):,} real pictures of {pictures.source}; 95 % intervals"), soft_wrap=True
     )
-    heads = [f"{escape(result.subject.name)}\n{result.subject.count:,} pictures" for result in results]
+    heads = [f"{escape(result.source.name)}\n{result.source.count:,} pictures" for result in results]
     table = Table("", *heads, "real against real", box=None, padding=(0, 2, 0, 0))
-    for key in row_keys(results):
-        rows = [result.rows.get(key) for result in results]
-        known = next(row for row in rows if row is not None)
-        cells = [
-            "–" if row is None else f"{number(row.estimate.value)}  [dim]{interval(row.estimate)}[/]" for row in rows
-        ]
-        real = next((row.real for row in rows if row is not None and row.real is not None), None)
-        arrow = "↓" if known.better == "lower" else "↑"
-        table.add_row(f"{escape(known.name)} {arrow}", *cells, "–" if real is None else number(real))
-    console.print(table)
+    for key in tables.row_keys(results):
+        cells = []
+        for result in results:
+            row = result.rows.get(key)
+            shown = tables.cell(row.estimate if row else None, mark=tables.mark(row))
+            cells.append("–" if shown is None else f"{shown.value}  [dim]{shown.interval}[/]")
+        known = tables.first_row(results, key)
+        table.add_row(escape(tables.heading(known.name, known.better)), *cells, tables.real_value(results, key))
+    print_table(table)
+    if tables.marked(results):
+        console.print(TRAINED_FOOTNOTE, soft_wrap=True)
     for result in results:
-        for note in [*result.subject.notes, *result.notes]:
-            console.print(escape(f"{result.subject.name}: {note}"), soft_wrap=True)
+        for note in [*result.source.notes, *result.notes]:
+            console.print(escape(f"{result.source.name}: {note}"), soft_wrap=True)
+    for failure in results.failures:
+        errors.print(escape(f"{failure.name} was not measured: {failure.reason}"), style="red", soft_wrap=True)

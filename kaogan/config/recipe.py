@@ -271,7 +271,7 @@ class Evaluation(Section):
     metrics: Annotated[tuple[Literal["fid", "kid", "mind", "precision", "density"], ...], Names.__metadata__[0]] = (
         Field(("fid",), min_length=1, description="what is measured; the first one chooses best/ and stops early")
     )
-    features: str = Field("tagger", min_length=1, description="what looks at the pictures: 'kaogan evaluate --help'")
+    features: str = Field("efficientnet", min_length=1, description="feature extractor: 'kaogan evaluate --help'")
     pictures: int = Field(0, ge=0, le=1_000_000, description="generated pictures a time; 0: what the share allows")
     share: Fraction = Field(0.05, description="of the training's time that measuring may take")
     patience: int = Field(0, ge=0, description="measurements without a better value that end the training; 0: none do")

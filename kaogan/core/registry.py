@@ -24,16 +24,17 @@ class Registry(Generic[T]):
         self.kind = kind
         self._builtin = dict(builtin or {})
         self._parts: dict[str, T] = {}
+        self._homes = dict(self._builtin)
 
-    def register(self, name: str, part: T) -> T:
-        """Add ``part`` under ``name`` and return it. Raises UsageError for a name that is taken or no plain word."""
+    def register(self, name: str, part: T, home: str | None = None) -> T:
+        """Add ``part`` under ``name`` and return it; ``home`` is the module that brings it, where the part is an object
+        that does not know. Raises UsageError for a name that is taken or no plain word."""
         if not NAME.fullmatch(name):
             raise UsageError(f"'{name}' is no name for {self._article} {self.kind}: use a-z, 0-9, - and _")
-        taken = self._parts.get(name)
-        home = self._builtin.get(name) if taken is None else _home(taken)
-        if home is not None and home != _home(part):
+        home = home or _home(part)
+        if self._homes.get(name, home) != home:
             raise UsageError(f"there is {self._article} {self.kind} called '{name}' already: give yours another name")
-        self._parts[name] = part
+        self._parts[name], self._homes[name] = part, home
         return part
 
     def __getitem__(self, name: str) -> T:

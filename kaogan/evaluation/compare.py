@@ -1,4 +1,4 @@
-"""``kaogan compare``: several recipes under one budget, or finished runs, on the same real pictures.
+"""Comparison of recipes under one budget, or of finished runs, on the same real pictures.
 
 Everything that the leaderboard shows is read from the run folders: ``metrics.jsonl`` for the table, ``stats.jsonl`` for
 the curves, ``model/`` for the pictures. So the page can be made again from them alone, at any time.
@@ -7,6 +7,7 @@ the curves, ``model/`` for the pictures. So the page can be made again from them
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,19 +20,24 @@ from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.progress import Progress, no_progress
 from kaogan.data import load_pictures
-from kaogan.evaluation.image_sources import open_subject, read_lines
-from kaogan.evaluation.page import LINES, append_lines
-from kaogan.evaluation.runner import METRICS, Report, evaluate_one, open_extractors
+from kaogan.evaluation.image_sources import open_image_source, read_lines
+from kaogan.evaluation.page import append_lines, metrics_lines
+from kaogan.evaluation.results import current_stats_line
+from kaogan.evaluation.runner import evaluate_one, open_extractors
+from kaogan.metrics import fid
 from kaogan.metrics.curve_plots import Point
+from kaogan.metrics.features import BATCH, Extractor, load_extractor
 from kaogan.metrics.reference import Reference
+from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import mean_of
 from kaogan.training.cost import estimate
-from kaogan.training.loop import Progress
+from kaogan.training.loop import Progress as TrainingProgress
 
 POINTS = 10  # evaluations along each training
-PICTURES_ON_THE_WAY = 2000
+PICTURES_ON_THE_WAY, FEWEST = 2000, 256
 
 
 @dataclass
@@ -65,10 +71,10 @@ def compare(
     *,
     budget: Budget | None = None,
     seeds: int = 1,
-    features: Sequence[str] = ("tagger",),
+    features: Sequence[str] = (DEFAULT_FEATURES,),
     count: int = 10_000,
     overrides: dict[str, Any] | None = None,
-    report: Report = lambda done, total, what: None,
+    report: Progress = no_progress,
 ) -> list[Entry]:
     """Train what is a recipe, measure everything that was not measured so, and return the entries for the page.
 
@@ -78,10 +84,7 @@ def compare(
     if seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, not {seeds}")
     entries = _entries(subjects, out, seeds)
-    for entry in entries:
-        if entry.recipe is not None:
-            for number, run in enumerate(entry.runs):
-                _train(entry.recipe, run, number, data, budget, features, overrides or {}, report)
+    _train_all(entries, data, budget, features, overrides or {}, report)
     _measure([run for entry in entries for run in entry.runs], data, features, count, report)
     return entries
 
@@ -116,52 +119,98 @@ def _is_run(path: Path) -> bool:
     return (path / "recipe.yaml").is_file()
 
 
-def _train(
-    word: str,
-    run: Path,
-    seed: int,
-    data: Path | None,
-    budget: Budget | None,
-    features: Sequence[str],
-    overrides: dict[str, Any],
-    report: Report,
-) -> None:
+def _train_all(
+    entries: Sequence[Entry], data: Path | None, budget: Budget | None, features: Sequence[str],
+    overrides: dict[str, Any], report: Progress,
+) -> None:  # fmt: skip
+    """Train every recipe with every seed. All are measured on the way with the same number of pictures."""
+    trained = [entry for entry in entries if entry.recipe is not None]
+    if not trained:
+        return
     if budget is None:
         raise UsageError("recipes are to be trained: give a budget, --images N or --minutes M")
-    recipe = recipes.load(word, {**overrides, "run.seed": seed})
+    begun = [recipe for entry in trained for run in entry.runs if (recipe := _recipe_of(run))]
+    plan = Plan(begun[0].eval.pictures, POINTS) if begun else None
+    lengths = {}
+    for entry in trained:
+        recipe = recipes.load(str(entry.recipe), overrides)
+        begun_here = [known for run in entry.runs if (known := _recipe_of(run))]
+        if begun_here and (budget.images or begun_here[0].training.images):
+            lengths[entry.name] = budget.images or begun_here[0].training.images, 0.0
+            continue
+        pictures = api.load_data(recipe, data, report)
+        report(0, 0, f"timing {recipe.name}")
+        speed = estimate(recipe, pictures).images_per_second
+        images = budget.images or _in_minutes(recipe, speed, float(budget.minutes or 0))
+        lengths[entry.name] = images, images / speed
+    if plan is None:
+        seconds = min(seconds for _, seconds in lengths.values())
+        share = recipes.load(str(trained[0].recipe), overrides).eval.share
+        plan = measuring_plan(seconds * share, load_extractor(features[0]))
+    for entry in trained:
+        for number, run in enumerate(entry.runs):
+            settings = {**overrides, "run.seed": number, "training.images": lengths[entry.name][0]}
+            _train(str(entry.recipe), run, data, settings, plan, features[0], report)
+
+
+def _train(
+    word: str, run: Path, data: Path | None, settings: dict[str, Any], plan: Plan, features: str, report: Progress
+) -> None:
+    recipe = recipes.load(word, settings)
+    known = _recipe_of(run)
+    every = known.eval.every if known else max(recipe.training.batch_size, recipe.training.images // plan.points)
+    recipe = recipes.load(
+        word, {**settings, "eval.every": every, "eval.pictures": plan.pictures, "eval.features": features}
+    )
     pictures = api.load_data(recipe, data, report)
-    images = budget.images or _images_of(run) or _in_minutes(recipe, pictures, float(budget.minutes or 0))
-    settings = {
-        **overrides,
-        "run.seed": seed,
-        "training.images": images,
-        "eval.every": max(recipe.training.batch_size, images // POINTS),
-        "eval.pictures": PICTURES_ON_THE_WAY,
-        "eval.features": features[0],
-    }
 
-    def on_progress(step: Progress) -> None:
-        report(min(step.clock, step.total), step.total, f"training {recipe.name}, seed {seed}")
+    def on_progress(step: TrainingProgress) -> None:
+        report(min(step.clock, step.total), step.total, f"training {recipe.name}, seed {recipe.run.seed}")
 
-    outcome = api.run(recipes.load(word, settings), pictures, run, on_progress=on_progress)
+    outcome = api.run(recipe, pictures, run, on_progress=on_progress)
     if not outcome.finished:
         raise KaoganError(f"interrupted while training {run} at {outcome.clock:,} images; the same command goes on")
 
 
-def _images_of(run: Path) -> int | None:
-    """The length that a run of minutes was given when it was begun: a stopwatch is asked only once."""
+@dataclass(frozen=True)
+class Plan:
+    """What is measured along each training."""
+
+    pictures: int
+    points: int
+
+
+def measuring_plan(seconds: float, extractor: Extractor) -> Plan:
+    """As many measurements, of as many pictures, as fit into ``seconds``: at most POINTS of PICTURES_ON_THE_WAY, at
+    least one of FEWEST at the end."""
+    noise = np.random.default_rng(0).integers(0, 256, (BATCH, 64, 64, 3), np.uint8)
+    extractor(noise[:8])  # what only the first call takes
+    began = time.monotonic()
+    features = extractor(noise)
+    each = (time.monotonic() - began) / BATCH
+    began = time.monotonic()
+    fid.with_interval(np.tile(features, (FEWEST // BATCH, 1)), features)
+    fixed = time.monotonic() - began
+    for points in range(POINTS, 1, -1):
+        fitting = (seconds / points - fixed) / each
+        if fitting >= FEWEST:
+            return Plan(int(min(fitting, PICTURES_ON_THE_WAY)), points)
+    return Plan(max(FEWEST, int(min((seconds - fixed) / each, PICTURES_ON_THE_WAY))), 1)
+
+
+def _recipe_of(run: Path) -> Recipe | None:
+    """The settings that a run was begun with: a stopwatch is asked only once."""
     with suppress(KaoganError):
-        return recipes.load(run / "recipe.yaml").training.images if _is_run(run) else None
+        return recipes.load(run / "recipe.yaml") if _is_run(run) else None
     return None
 
 
-def _in_minutes(recipe: Recipe, pictures: Any, minutes: float) -> int:
-    speed = estimate(recipe, pictures).images_per_second
+def _in_minutes(recipe: Recipe, speed: float, minutes: float) -> int:
     batch = recipe.training.batch_size
     return max(batch, round(speed * 60 * minutes / batch) * batch)
 
 
-def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], count: int, report: Report) -> None:
+def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], count: int, report: Progress) -> None:
     """Every run that has no line of this model, these features and this count yet."""
     waiting = [run for run in runs if not _measured(run, features, count)]
     if not waiting:
@@ -169,12 +218,12 @@ def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], c
     extractors, failures = open_extractors(features, download=False)
     references: dict[tuple[int, int], Reference] = {}
     for run in waiting:
-        subject = open_subject(run, count, progress=report)
-        size = subject.image_size, subject.channels
+        source = open_image_source(run, count, progress=report)
+        size = source.image_size, source.channels
         if size not in references:
             pictures = load_pictures(data, image_size=size[0], channels=size[1], attributes=["auto"], progress=report)
             references[size] = Reference(pictures)
-        result = evaluate_one(subject, references[size], extractors, list(METRICS), report=report)
+        result = evaluate_one(source, references[size], extractors, list(METRICS), report=report)
         result.notes += failures
         append_lines([result])
 
@@ -189,7 +238,7 @@ def _measured(run: Path, features: Sequence[str], count: int) -> bool:
 
 
 def last_line(run: Path) -> dict[str, Any] | None:
-    lines = read_lines(run / LINES)
+    lines = metrics_lines(run)
     return lines[-1] if lines else None
 
 
@@ -211,11 +260,11 @@ def metric(runs: Sequence[Path], key: str) -> Estimate | None:
     return estimates[0] if len(estimates) == 1 else mean_of(np.array([estimate.value for estimate in estimates]))
 
 
-def curve(runs: Sequence[Path], key: str = "fd") -> list[Point]:
+def curve(runs: Sequence[Path], key: str = "fid") -> list[Point]:
     """The metric along the training, from the stats of the runs; of several seeds the mean and the range."""
     by_clock: dict[int, list[Point]] = {}
     for run in runs:
-        for line in read_lines(run / "stats.jsonl"):
+        for line in map(current_stats_line, read_lines(run / "stats.jsonl")):
             value, clock, seconds = line.get(f"eval/{key}"), line.get("clock"), line.get("seconds")
             if isinstance(value, int | float) and isinstance(clock, int) and isinstance(seconds, int | float):
                 low, high = line.get(f"eval/{key}_low", value), line.get(f"eval/{key}_high", value)

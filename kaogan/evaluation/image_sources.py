@@ -1,4 +1,4 @@
-"""What can be measured: models, runs, and plain folders or zips of pictures of whatever made them."""
+"""Image sources: models, runs, and folders or zips of pictures, as what an evaluation measures."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import io
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
+from kaogan.core.progress import Progress
 from kaogan.core.rng import numpy_generator
 from kaogan.core.schema import Schema
 from kaogan.data import PictureSet, load_pictures
-from kaogan.data.dataset import Progress
 from kaogan.data.decoding import FORMATS, BrokenPicture
 from kaogan.data.sources import Source, open_source
 from kaogan.generate.model import Model, load
@@ -30,7 +30,7 @@ BATCH = 64
 LOOKED_AT = 400  # files whose headers tell the size of a folder's pictures
 
 
-class Subject(Protocol):
+class ImageSource(Protocol):
     name: str
     image_size: int
     channels: int
@@ -43,6 +43,8 @@ class Subject(Protocol):
     """What is known of its making: recipe, clock, minutes."""
     run: Path | None
     """The run's folder, if it is of one."""
+    trained_against: Sequence[str]
+    """Feature networks that the model was trained on, as extractors are called; empty where none is known."""
 
     def batches(self) -> Iterator[Pictures]: ...
 
@@ -50,7 +52,7 @@ class Subject(Protocol):
 
 
 @dataclass
-class GeneratedPictures:
+class GeneratedImages:
     """Pictures drawn from a model, each a function of the seed and its number; made anew when they are asked for."""
 
     name: str
@@ -70,6 +72,7 @@ class GeneratedPictures:
             places = np.searchsorted(np.cumsum(attribute.priors), drawn, side="right")
             self.asked[:, column] = np.minimum(places, max(np.flatnonzero(attribute.priors), default=0))
         config = self.model.config
+        self.trained_against = trained_against(config, self.run)
         self.facts: dict[str, object] = {
             key: config[key] for key in ("recipe", "clock", "minutes", "machine") if key in config
         }
@@ -89,7 +92,7 @@ class GeneratedPictures:
 
 
 @dataclass
-class PlainPictures:
+class ImageFolder:
     """The pictures of a folder or a zip, of which at most ``most`` are taken, at random."""
 
     name: str
@@ -98,6 +101,7 @@ class PlainPictures:
     seed: int = 0
     notes: list[str] = field(default_factory=list)
     run: Path | None = None
+    trained_against: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         total = len(self.set)
@@ -115,7 +119,7 @@ class PlainPictures:
         return self.set.images[self.rows[np.asarray(indices, np.int64)]]
 
 
-def open_subject(
+def open_image_source(
     path: Path,
     count: int,
     *,
@@ -123,7 +127,7 @@ def open_subject(
     seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,
-) -> Subject:
+) -> ImageSource:
     """A model, a run, or pictures by their path. ``count`` pictures are drawn from a model; of plain pictures at most
     as many are taken, all with ``every_picture``.
 
@@ -134,9 +138,9 @@ def open_subject(
         run = path if folder != path else path.parent if (path.parent / "recipe.yaml").is_file() else None
         name = path.name if folder != path or run is None else f"{run.name}/{path.name}"
         model = load(path, device)
-        subject = GeneratedPictures(name or str(path), model, count, seed, run)
-        subject.notes += _half_done(run, model)
-        return subject
+        source = GeneratedImages(name or str(path), model, count, seed, run)
+        source.notes += _half_done(run, model)
+        return source
     if not path.is_dir() and not path.is_file():
         raise UsageError(f"no such model, run, folder or zip: {path}")
     if path.is_dir() and (path / "recipe.yaml").is_file():
@@ -147,7 +151,21 @@ def open_subject(
     if pictures.skipped:
         first, reason = pictures.skipped[0]
         notes.append(f"{len(pictures.skipped)} files skipped, first {first} ({reason})")
-    return PlainPictures(path.name or str(path), pictures, None if every_picture else count, seed, notes)
+    return ImageFolder(path.name or str(path), pictures, None if every_picture else count, seed, notes)
+
+
+def trained_against(config: Mapping[str, Any], run: Path | None = None) -> list[str]:
+    """The feature networks in the discriminator of a model's training: as its config.json says, else by its recipe."""
+    told = config.get("trained_against")
+    if isinstance(told, list):
+        return [str(name) for name in told]
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, KaoganError):
+        from kaogan.config import recipes
+
+        recipe = recipes.load(run / "recipe.yaml") if run is not None else recipes.load(str(config["recipe"]))
+        # The only family of older versions with a feature network, which was always the tagger.
+        return ["tagger"] if recipe.discriminator.family == "projected" else []
+    return []
 
 
 def is_model(path: Path) -> bool:

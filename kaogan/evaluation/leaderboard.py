@@ -1,9 +1,8 @@
-"""The page of ``kaogan compare``: made from run folders alone."""
+"""The leaderboard page of ``kaogan compare``: made from run folders alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,22 @@ import numpy as np
 
 from kaogan.core.atomic_io import write_text
 from kaogan.core.errors import KaoganError
+from kaogan.core.html import data_uri, environment, picture_uri
 from kaogan.core.images import grid
-from kaogan.evaluation import html
+from kaogan.evaluation import tables
 from kaogan.evaluation.compare import Entry, config_of, curve, last_line, metric
+from kaogan.evaluation.page import TEMPLATES
+from kaogan.evaluation.results import TRAINED_FOOTNOTE, TRAINED_MARK
 from kaogan.generate.model import load
 from kaogan.metrics import curve_plots
-from kaogan.metrics.stats.estimate import Estimate
+from kaogan.metrics.registry import Better, cost
 
 PICTURES, COLUMNS = 24, 12
+UNLEARNT = (
+    "Nothing has been learnt yet: of no model does any picture lie among the real ones (precision 0), so that no order "
+    "of these lines means anything. Train longer."
+)
+Line = Mapping[str, Any]
 
 
 def write_leaderboard(entries: Sequence[Entry], path: Path) -> Path:
@@ -27,88 +34,104 @@ def write_leaderboard(entries: Sequence[Entry], path: Path) -> Path:
     if not lines:
         raise KaoganError("nothing was measured yet; run 'kaogan evaluate RUN --data SET' or 'kaogan compare' first")
     keys = metric_keys(list(lines.values()))
-    ranked = sorted(entries, key=lambda entry: _rank(entry, keys))
+    ranked = sorted(entries, key=lambda entry: _rank(entry, keys, lines))
     first = next(iter(lines.values()))
-    parts = ["<h1>Leaderboard</h1>", _introduction(first, entries), leaderboard_table(ranked, lines, keys)]
-    parts += [_warning(list(lines.values()))]
-    parts += curve_parts(ranked, first)
-    parts.append("<h2>The same latents</h2>")
-    for entry in ranked:
-        parts.append(f"<h3>{escape(entry.name)}</h3>")
-        model = load(entry.runs[0], "cpu")
-        caption = f"the first {PICTURES} pictures of seed 0, nothing picked; {entry.runs[0].name}"
-        parts.append(html.picture(grid(model.sample(PICTURES), COLUMNS), caption, max(1, 64 // model.image_size)))
-    write_text(path, html.page("Leaderboard", [part for part in parts if part]))
+    learnt = anything_learnt(lines.values())
+    head, rows = leaderboard_table(ranked, lines, keys, crowned=learnt)
+    text = environment(TEMPLATES).get_template("leaderboard.html.j2").render(
+        **_introduction(first, entries),
+        unlearnt="" if learnt else UNLEARNT,
+        head=head,
+        rows=rows,
+        footnote=TRAINED_FOOTNOTE if any(_trained(line, key) for line in lines.values() for key in keys) else "",
+        warnings=_warnings(list(lines.values())),
+        curves=_curves(ranked, first),
+        entries=[_sheet(entry) for entry in ranked],
+    )  # fmt: skip
+    write_text(path, text)
     return path
 
 
-def metric_keys(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def metric_keys(lines: Sequence[Line]) -> dict[str, Line]:
     """The metrics of all lines, in order, with what the first line that has it says of it."""
-    keys: dict[str, dict[str, Any]] = {}
+    keys: dict[str, Line] = {}
     for line in lines:
         for key, found in line.get("metrics", {}).items():
             keys.setdefault(key, found)
     return keys
 
 
-def _rank(entry: Entry, keys: dict[str, dict[str, Any]]) -> float:
-    """By the first metric that there is, infinite samples before finite ones."""
-    for key in sorted(keys, key=lambda k: not k.startswith("fd_infinite")):
+def anything_learnt(lines: Any) -> bool:
+    """Whether any model makes pictures that lie among the real ones; also where nobody measured it."""
+    values = [
+        float(found["value"])
+        for line in lines
+        for key, found in line.get("metrics", {}).items()
+        if key.startswith("precision/") and not _trained(line, key)
+    ]
+    return not values or max(values) > 0
+
+
+def _trained(line: Line, key: str) -> bool:
+    """Whether the model was trained on the network that measured ``key``."""
+    return bool(line.get("metrics", {}).get(key, {}).get("trained_against"))
+
+
+def _entry_trained(entry: Entry, lines: Mapping[Path, Line], key: str) -> bool:
+    return any(_trained(lines[run], key) for run in entry.runs if run in lines)
+
+
+def _rank(entry: Entry, keys: Mapping[str, Line], lines: Mapping[Path, Line]) -> float:
+    """By the first metric that may decide, infinite samples before finite ones: one that no model was trained on."""
+    deciding = [key for key in keys if not any(_trained(line, key) for line in lines.values())]
+    for key in sorted(deciding or keys, key=lambda k: not k.startswith("fid_infinite")):
         if found := metric(entry.runs, key):
-            return found.value if keys[key].get("better") == "lower" else -found.value
+            return cost(key, found.value)
     return float("inf")
 
 
-def _introduction(line: dict[str, Any], entries: Sequence[Entry]) -> str:
+def _introduction(line: Line, entries: Sequence[Entry]) -> dict[str, Any]:
     data = line.get("data") or {}
     seeds = {len(entry.runs) for entry in entries}
     several = (
         f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else f"{max(seeds)} seed{'s' if max(seeds) > 1 else ''}"
     )
-    return (
-        f"<p>Each against the same {data.get('count', 0):,} real pictures of "
-        f"<code>{escape(Path(str(data.get('source', '?'))).name)}</code> (fingerprint "
-        f"{escape(str(data.get('fingerprint', '?'))[:12])}), {line.get('count', 0):,} generated pictures, "
-        f"{several}.</p>"
-        '<p class="soft">Below each number its 95 % confidence interval: over the seeds where there are several, which '
-        "holds the luck of the training, else that of the metric alone. <i>real</i>: real pictures against real ones. "
-        "Green: the best, where its interval touches no other.</p>"
-    )
+    real = {
+        "count": int(data.get("count", 0)),
+        "name": Path(str(data.get("source", "?"))).name,
+        "fingerprint": str(data.get("fingerprint", "?"))[:12],
+    }
+    return {"real": real, "count": int(line.get("count", 0)), "seeds": several}
 
 
 def leaderboard_table(
-    entries: Sequence[Entry], lines: dict[Path, dict[str, Any]], keys: dict[str, dict[str, Any]]
-) -> str:
+    entries: Sequence[Entry], lines: Mapping[Path, Line], keys: Mapping[str, Line], *, crowned: bool = True
+) -> tuple[list[str], list[list[str | tables.Cell | None]]]:
+    """Head and rows; without ``crowned`` no number is marked as the best."""
     columns = {key: [metric(entry.runs, key) for entry in entries] for key in keys}
-    winners = {key: _winner(column, keys[key].get("better") == "lower") for key, column in columns.items()}
-    heads = [
-        f"{found.get('name', key)} {'↓' if found.get('better') == 'lower' else '↑'}" for key, found in keys.items()
-    ]
-    body = []
+    winners = {}
+    for key, column in columns.items():
+        better: Better = keys[key].get("better", "lower")
+        fair = [
+            None if _entry_trained(entry, lines, key) else found for entry, found in zip(entries, column, strict=True)
+        ]
+        winners[key] = tables.clear_winner(fair, better) if crowned else None
+    heads = [tables.heading(str(found.get("name", key)), str(found.get("better"))) for key, found in keys.items()]
+    body: list[list[str | tables.Cell | None]] = []
     for place, entry in enumerate(entries):
         configs = [config_of(run) for run in entry.runs]
         clock = float(np.mean([c.get("clock", 0) for c in configs]))
         minutes = float(np.mean([c.get("minutes", 0) for c in configs]))
-        cells = [html.cell(columns[key][place], winners[key] == place) for key in keys]
-        body.append([html.text(entry.name), f"<td>{len(entry.runs)}</td>", f"<td>{clock:,.0f}</td>",
-                     f"<td>{html.number(minutes)}</td>", *cells])  # fmt: skip
+        marks = {key: TRAINED_MARK if _entry_trained(entry, lines, key) else "" for key in keys}
+        cells = [tables.cell(columns[key][place], winners[key] == place, marks[key]) for key in keys]
+        body.append([entry.name, f"{len(entry.runs)}", f"{clock:,.0f}", tables.number(minutes), *cells])
     reals = [found.get("real") for found in keys.values()]
-    told = [html.text(html.number(float(real)) if isinstance(real, int | float) else "–") for real in reals]
-    body.append([html.text("real"), *["<td></td>"] * 3, *told])
-    return html.table(["", "seeds", "images", "minutes", *heads], body)
+    told = [tables.number(float(real)) if isinstance(real, int | float) else "–" for real in reals]
+    body.append(["real", "", "", "", *told])
+    return ["", "seeds", "images", "minutes", *heads], body
 
 
-def _winner(column: Sequence[Estimate | None], lower: bool) -> int | None:
-    there = sorted(
-        ((found.value if lower else -found.value, place, found) for place, found in enumerate(column) if found),
-        key=lambda item: item[:2],
-    )
-    if len(there) < 2 or any(there[0][2].overlaps(found) for _, _, found in there[1:]):
-        return None
-    return there[0][1]
-
-
-def _warning(lines: Sequence[dict[str, Any]]) -> str:
+def _warnings(lines: Sequence[Line]) -> list[str]:
     """Numbers of different references, counts or extractors must not be read as one table."""
     differing = []
     for what, values in (
@@ -118,24 +141,31 @@ def _warning(lines: Sequence[dict[str, Any]]) -> str:
     ):
         if len(values) > 1:
             differing.append(what)
-    if not differing:
-        return ""
-    return html.notes([f"These runs were measured with different {' and '.join(differing)}: do not compare them."])
+    return [f"These runs were measured with different {' and '.join(differing)}: do not compare them."] * bool(
+        differing
+    )
 
 
-def curve_parts(entries: Sequence[Entry], line: dict[str, Any]) -> list[str]:
+def _curves(entries: Sequence[Entry], line: Line) -> list[dict[str, str]]:
     drawn = {entry.name: points for entry in entries if len(points := curve(entry.runs)) > 1}
     if not drawn:
         return []
-    extractor = next(iter(line.get("features") or {"tagger": ""}))
+    extractor = next(iter(line.get("features") or {"?": ""}))
     label = f"FD ({extractor}), as the training went"
+    captions = {
+        "clock": "against images shown: what a method makes of its data",
+        "minutes": "against minutes of training on this machine: what a method makes of your time",
+    }
     return [
-        "<h2>Along the training</h2>",
-        html.plot(
-            curve_plots.png(curve_plots.figure(drawn, label)), "against images shown: what a method makes of its data"
-        ),
-        html.plot(
-            curve_plots.png(curve_plots.figure(drawn, label, against="minutes")),
-            "against minutes of training on this machine: what a method makes of your time",
-        ),
+        {"uri": data_uri(curve_plots.png(curve_plots.figure(drawn, label, against=against)), "png"), "caption": caption}
+        for against, caption in captions.items()
     ]
+
+
+def _sheet(entry: Entry) -> dict[str, str]:
+    model = load(entry.runs[0], "cpu")
+    pixels = grid(model.sample(PICTURES), COLUMNS)
+    caption = f"the first {PICTURES} pictures of seed 0, nothing picked; {entry.runs[0].name}"
+    return {
+        "name": entry.name, "grid": picture_uri(pixels, max(1, 64 // model.image_size)), "caption": caption
+    }  # fmt: skip

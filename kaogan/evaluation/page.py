@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kaogan.core.atomic_io import explain, write_text
-from kaogan.core.images import grid
-from kaogan.evaluation import html
+from kaogan.core.html import data_uri, environment, picture_uri
+from kaogan.core.images import Pictures, grid
+from kaogan.evaluation import tables
 from kaogan.evaluation.image_sources import read_lines
-from kaogan.evaluation.rows import Result, Row
+from kaogan.evaluation.results import TRAINED_FOOTNOTE, EvaluationResult, current_line
+from kaogan.evaluation.runner import Evaluation
 from kaogan.metrics import curve_plots
+from kaogan.metrics.comparison import Illustration, PicturePairs
+from kaogan.metrics.registry import metric_of
 
 LINES = "metrics.jsonl"
 GRID, COLUMNS = 64, 16
-NEAREST = 24
+TEMPLATES = Path(__file__).parent / "templates"
 
 
-def append_lines(results: Sequence[Result]) -> list[Path]:
+def append_lines(results: Sequence[EvaluationResult]) -> list[Path]:
     """Add each result to the metrics.jsonl of its run; pictures and models outside of a run have none."""
     written = []
     for result in results:
-        if result.subject.run is None:
+        if result.source.run is None:
             continue
-        path = result.subject.run / LINES
+        path = result.source.run / LINES
         try:
             with path.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
@@ -37,135 +41,96 @@ def append_lines(results: Sequence[Result]) -> list[Path]:
     return written
 
 
-def write_page(results: Sequence[Result], path: Path) -> Path:
+def metrics_lines(run: Path) -> list[dict[str, Any]]:
+    """What was measured of a run, under today's keys, oldest first."""
+    return [current_line(line) for line in read_lines(run / LINES)]
+
+
+def write_page(results: Sequence[EvaluationResult], path: Path) -> Path:
     """One self-contained file. Raises KaoganError."""
-    names = ", ".join(result.subject.name for result in results)
-    parts = [f"<h1>Evaluation of {escape(names)}</h1>", _introduction(results[0]), results_table(results), READING]
-    parts += curve_parts(results)
-    for result in results:
-        parts += _section(result)
-    write_text(path, html.page(f"Evaluation of {names}", parts))
+    pictures = results[0].reference.pictures
+    head, rows = tables.results_table(results)
+    failures = results.failures if isinstance(results, Evaluation) else []
+    text = environment(TEMPLATES).get_template("evaluation.html.j2").render(
+        names=", ".join(result.source.name for result in results),
+        real={"count": len(pictures), "name": Path(pictures.source).name, "fingerprint": pictures.fingerprint[:12],
+              "image_size": results[0].source.image_size},
+        seed=results[0].seed,
+        head=head,
+        rows=rows,
+        footnote=TRAINED_FOOTNOTE if tables.marked(results) else "",
+        failures=[f"{failure.name} was not measured: {failure.reason}" for failure in failures],
+        reading=" ".join(_reading(results)),
+        curves=curves(results),
+        sections=[_section(result) for result in results],
+    )  # fmt: skip
+    write_text(path, text)
     return path
 
 
-READING = """<p class="soft">Small print: 95 % confidence intervals. <i>Real</i> is what disjoint parts of the real
-pictures reach against one another: what perfect looks like at these numbers of pictures. FD is the Fréchet distance
-with other features than Inception's; numbers of different features, or of different numbers of pictures, cannot be
-compared, but for FD∞, which is extrapolated to infinitely many. KD is the kernel distance, MD the mean squared distance
-by which the pictures have to be moved along random directions (MIND). Precision and recall: k = 3; density and
-coverage: k = 5. Green: the best, where its interval touches no other.</p>"""
+def _reading(results: Sequence[EvaluationResult]) -> list[str]:
+    """How to read each of the metrics in the table."""
+    metrics = (metric_of(key) for key in tables.row_keys(results))
+    return list(dict.fromkeys(metric.reading for metric in metrics if metric is not None))
 
 
-def _introduction(result: Result) -> str:
-    assert result.reference is not None
-    real = result.reference.pictures
-    return (
-        f"<p>Against {len(real):,} real pictures of <code>{escape(Path(real.source).name)}</code> at "
-        f"{result.subject.image_size} px (fingerprint {real.fingerprint[:12]}), seed {result.seed}.</p>"
-    )
-
-
-def row_keys(results: Sequence[Result]) -> list[str]:
-    return list(dict.fromkeys(key for result in results for key in result.rows))
-
-
-def clear_winner(rows: Sequence[Row | None]) -> int | None:
-    """The position of the best row, if its interval touches no other's."""
-    there = [(number, row) for number, row in enumerate(rows) if row is not None]
-    if len(there) < 2 or there[0][1].estimate.value != there[0][1].estimate.value:
-        return None
-    sign = 1 if there[0][1].better == "lower" else -1
-    there.sort(key=lambda item: sign * item[1].estimate.value)
-    (best, first), *others = there
-    return None if any(first.estimate.overlaps(row.estimate) for _, row in others) else best
-
-
-def results_table(results: Sequence[Result]) -> str:
-    body = []
-    for key in row_keys(results):
-        rows = [result.rows.get(key) for result in results]
-        known = next(row for row in rows if row is not None)
-        winner = clear_winner(rows)
-        arrow = "↓" if known.better == "lower" else "↑"
-        real = next((row.real for row in rows if row is not None and row.real is not None), None)
-        cells = [html.cell(row.estimate if row else None, number == winner) for number, row in enumerate(rows)]
-        body.append([html.text(f"{known.name} {arrow}"), *cells, html.text("–" if real is None else html.number(real))])
-    counts = [f"{result.subject.name} ({result.subject.count:,})" for result in results]
-    return html.table(["", *counts, "real"], body)
-
-
-def curve_parts(results: Sequence[Result]) -> list[str]:
-    """Fréchet distances along the clock, of those runs that were measured more than once."""
-    parts = []
-    for key in (key for key in row_keys(results) if key.startswith("fd/")):
+def curves(results: Sequence[EvaluationResult]) -> list[dict[str, str]]:
+    """Fréchet distances along the training, of those runs that were measured more than once."""
+    found = []
+    for key in (key for key in tables.row_keys(results) if key.startswith("fid/")):
         drawn = {}
         for result in results:
-            run = result.subject.run
-            points = curve_plots.history(read_lines(run / LINES), key) if run else []
+            run = result.source.run
+            points = curve_plots.history(metrics_lines(run), key) if run else []
             if len(points) > 1:
-                drawn[result.subject.name] = points
+                drawn[result.source.name] = points
         if drawn:
-            row = next(result.rows[key] for result in results if key in result.rows)
-            parts.append(
-                html.plot(
-                    curve_plots.png(curve_plots.figure(drawn, row.name, perfect=row.real)), f"{row.name} by images"
-                )
-            )
-    return ["<h2>Along the clock</h2>", *parts] if parts else []
+            row = tables.first_row(results, key)
+            png = curve_plots.png(curve_plots.figure(drawn, row.name, perfect=row.real))
+            found.append({"uri": data_uri(png, "png"), "caption": f"{row.name} by images"})
+    return found
 
 
-def _section(result: Result) -> list[str]:
-    subject = result.subject
-    facts = ", ".join(
-        f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in subject.facts.items()
-    )
-    parts = [f"<h2>{escape(subject.name)}</h2>", f'<p class="soft">{escape(facts)}</p>']
-    parts.append(html.notes([*subject.notes, *result.notes, *(row.note for row in result.rows.values() if row.note)]))
-    first = subject.pictures(range(min(GRID, subject.count)))
-    parts.append(html.picture(grid(first, COLUMNS), f"the first {len(first)} pictures of seed {result.seed}"))
-    parts += _nearest(result)
-    for name, found in result.accuracies.items():
-        parts.append(f"<h3>{escape(name)}: asked for, and seen by the tagger</h3>")
-        parts.append(html.confusion(found.confusion, found.values, "asked", "seen"))
-    return parts
+def _section(result: EvaluationResult) -> dict[str, Any]:
+    source = result.source
+    first = source.pictures(range(min(GRID, source.count)))
+    return {
+        "name": source.name,
+        "facts": tables.facts_text(source.facts),
+        "notes": [*source.notes, *result.notes],
+        "grid": picture_uri(grid(first, COLUMNS)),
+        "caption": f"the first {len(first)} pictures of seed {result.seed}",
+        "illustrations": [_illustration(result, each) for each in result.illustrations.values()],
+    }
 
 
-def _nearest(result: Result) -> list[str]:
-    """The generated pictures that come closest to a real one, each beside it."""
-    memory = result.memory
-    if memory is None or result.reference is None:
-        return []
-    order = np.argsort(memory.closeness, kind="stable")[:NEAREST]
-    sheet = html.pairs(
-        result.subject.pictures(order.tolist()), np.asarray(result.reference.pictures.images[memory.nearest[order]]), 8
-    )
-    least = memory.closeness[order[0]]
-    caption = (
-        f"the {len(order)} generated pictures nearest to a real one (right of each), from {least:.2f} of the usual "
-        f"distance between real ones on; {memory.threshold:.2f} and less counts as a copy"
-    )
-    return ["<h3>Nearest real pictures</h3>", html.picture(sheet, caption)]
+def _illustration(result: EvaluationResult, shown: Illustration) -> dict[str, Any]:
+    if isinstance(shown, PicturePairs):
+        real = np.asarray(result.reference.pictures.images[shown.real])
+        sheet = side_by_side(result.source.pictures(shown.generated.tolist()), real, 8)
+        return {"title": shown.title, "uri": picture_uri(sheet), "caption": shown.caption}
+    return {"title": shown.title, "counts": shown.counts, "labels": shown.values}
 
 
-def markdown(results: Sequence[Result]) -> str:
-    """A table with a line for each subject, for documents."""
-    keys = row_keys(results)
-    heads = []
-    for key in keys:
-        row = next(result.rows[key] for result in results if key in result.rows)
-        heads.append(f"{row.name} {'↓' if row.better == 'lower' else '↑'}")
+def side_by_side(left: Pictures, right: Pictures, columns: int, gap: int = 2) -> np.ndarray:
+    """Each picture with its partner to the right of it, ``columns`` pairs a row."""
+    return grid(np.concatenate([left, right], 2), columns, 3 * gap)
+
+
+def markdown(results: Sequence[EvaluationResult]) -> str:
+    """A table with a line for each source, for documents."""
+    keys = tables.row_keys(results)
+    known = [tables.first_row(results, key) for key in keys]
+    heads = [tables.heading(row.name, row.better) for row in known]
     lines = [f"| | pictures | {' | '.join(heads)} |", f"|---|---|{'---|' * len(heads)}"]
     for result in results:
         cells = []
         for key in keys:
-            found = result.rows.get(key)
-            cells.append(
-                "–" if found is None else f"{html.number(found.estimate.value)} ({html.interval(found.estimate)})"
-            )
-        lines.append(f"| {result.subject.name} | {result.subject.count:,} | {' | '.join(cells)} |")
-    reals = []
-    for key in keys:
-        real = next((r.rows[key].real for r in results if key in r.rows and r.rows[key].real is not None), None)
-        reals.append("–" if real is None else html.number(real))
-    lines.append(f"| real against real | | {' | '.join(reals)} |")
+            row = result.rows.get(key)
+            shown = tables.cell(row.estimate if row else None, mark=tables.mark(row))
+            cells.append("–" if shown is None else f"{shown.value} ({shown.interval})")
+        lines.append(f"| {result.source.name} | {result.source.count:,} | {' | '.join(cells)} |")
+    lines.append(f"| real against real | | {' | '.join(tables.real_value(results, key) for key in keys)} |")
+    if tables.marked(results):
+        lines += ["", TRAINED_FOOTNOTE]
     return "\n".join(lines) + "\n"

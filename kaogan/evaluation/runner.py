@@ -3,68 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.progress import Progress, no_progress
 from kaogan.data import load_pictures
-from kaogan.evaluation.image_sources import Subject, open_subject
-from kaogan.evaluation.rows import STEPS, Pair, Result
-from kaogan.metrics import density_coverage, fid, kid, mind, precision_recall
+from kaogan.evaluation.image_sources import ImageSource, open_image_source
+from kaogan.evaluation.results import EvaluationResult, Failure, MetricRow
+from kaogan.metrics.collect import Collector, FeatureCollector, Measured, collect
+from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
-from kaogan.metrics.reference import Reference, measure
-from kaogan.metrics.stats.estimate import Estimate, TooFew
+from kaogan.metrics.fid import LEAST_EXTRAPOLATED
+from kaogan.metrics.reference import Reference
+from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS, Metric, metric_names
+from kaogan.metrics.stats.estimate import TooFewSamplesError
 
 COUNT = 10_000
-LEAST_SAID = 2_000  # pictures below which a Fréchet distance is mostly its own bias
-METRICS = {
-    "fid": "Fréchet distance, and extrapolated to infinite samples",
-    "kid": "kernel distance",
-    "mind": "sliced Wasserstein distance",
-    "precision": "precision and recall",
-    "density": "density and coverage",
-    "memorisation": "copies of training pictures",
-    "attributes": "whether the attributes asked for are seen",
-    "diversity": "variety within one condition",
-}
-Report = Callable[[int, int, str], None]  # done, in all, what
+FEW = 2_000  # pictures below which a Fréchet distance is mostly its own bias
 
 
-# The numbers of those metrics that a training may measure on its way, by the words of METRICS.
-KEYS = {
-    "fid": ["fd"],
-    "kid": ["kd"],
-    "mind": ["md"],
-    "precision": ["precision", "recall"],
-    "density": ["density", "coverage"],
-}
+class Evaluation(list[EvaluationResult]):
+    """The results of those sources that could be measured, in order, and the failures of the others."""
 
-
-def in_training(metrics: Sequence[str], fake: np.ndarray, real: np.ndarray, seed: int) -> dict[str, Estimate]:
-    """Estimates by the keys of KEYS."""
-    found: dict[str, Estimate] = {}
-    for word in metrics:
-        if word == "fid":
-            found["fd"] = fid.with_interval(fake, real)
-        elif word == "kid":
-            found["kd"] = kid.kernel_distance(fake, real, seed)
-        elif word == "mind":
-            found["md"] = mind.with_interval(fake, real)
-        elif word == "precision":
-            found |= zip(KEYS[word], precision_recall.with_intervals(fake, real, seed=seed), strict=True)
-        else:
-            found |= zip(KEYS[word], density_coverage.with_intervals(fake, real, seed=seed), strict=True)
-    return found
-
-
-def metric_names(chosen: Sequence[str]) -> list[str]:
-    """The metrics by their words, all of them for none. Raises UsageError."""
-    for word in chosen:
-        if word not in METRICS:
-            raise UsageError(f"unknown metric '{word}'{nearest(word, METRICS)}")
-    return [name for name in METRICS if not chosen or name in chosen]
+    def __init__(self, results: Sequence[EvaluationResult] = (), failures: Sequence[Failure] = ()) -> None:
+        super().__init__(results)
+        self.failures = list(failures)
 
 
 def evaluate(
@@ -72,26 +38,27 @@ def evaluate(
     data: Path | str | None,
     *,
     metrics: Sequence[str] = (),
-    features: Sequence[str] = ("tagger",),
+    features: Sequence[str] = (DEFAULT_FEATURES,),
     count: int | None = None,
     seed: int = 0,
     download: bool = False,
     device: str = "auto",
     cache: Path | None = None,
-    report: Report = lambda done, total, what: None,
-) -> list[Result]:
+    report: Progress = no_progress,
+) -> Evaluation:
     """Measure each of ``paths`` against the real pictures ``data`` (None: the avatars).
 
     ``count`` pictures are drawn from a model (10,000), or at most taken of a folder (all). An extractor or a metric
-    that does not work is a note of the result, and so is a path with nothing to be measured beside others; only when
-    none works it is an error. Raises UsageError, KaoganError.
+    that does not work is a note of the result, and a path with nothing to be measured beside others is one of the
+    evaluation's ``failures``; only when none works it is an error. Raises UsageError, KaoganError.
     """
     chosen = metric_names(metrics)
     if not paths:
         raise UsageError("name what is to be measured: models, runs or folders of pictures")
     if count is not None and count < 2:
         raise UsageError(f"--count must be 2 or more, not {count}")
-    extractors, failures = open_extractors(features, download)
+    needs_features = any(METRICS[name].needs == "features" for name in chosen)
+    extractors, failures = open_extractors(features, download) if needs_features else ([], [])
     references: dict[tuple[int, int], Reference] = {}
 
     def reference_of(key: tuple[int, int]) -> Reference:
@@ -102,28 +69,28 @@ def evaluate(
             references[key] = Reference(pictures, cache)
         return references[key]
 
-    results: list[Result] = []
+    evaluation = Evaluation()
     errors: list[KaoganError] = []
     for path in map(Path, paths):
         began = time.monotonic()
         try:
-            subject = open_subject(
+            source = open_image_source(
                 path, count or COUNT, every_picture=count is None, seed=seed, device=device, progress=report
             )
-            real = reference_of((subject.image_size, subject.channels))
-            result = evaluate_one(subject, real, extractors, chosen, seed=seed, report=report)
+            real = reference_of((source.image_size, source.channels))
+            result = evaluate_one(source, real, extractors, chosen, seed=seed, report=report)
         except UsageError:
             raise
         except KaoganError as error:  # the others may still be measured
             errors.append(error)
+            evaluation.failures.append(Failure(path.name or str(path), str(error)))
             continue
         result.notes += failures
         result.seconds = time.monotonic() - began
-        results.append(result)
-    if not results:
+        evaluation.append(result)
+    if not evaluation:
         raise errors[0]
-    results[-1].notes += [f"not measured: {error}" for error in errors]
-    return results
+    return evaluation
 
 
 def open_extractors(features: Sequence[str], download: bool) -> tuple[list[Extractor], list[str]]:
@@ -139,45 +106,92 @@ def open_extractors(features: Sequence[str], download: bool) -> tuple[list[Extra
             errors.append(error)
             failures.append(f"no {word.partition('=')[0]} features: {error}")
     if not extractors:
-        raise errors[0] if errors else UsageError("name at least one kind of features, as in --features tagger")
+        raise (
+            errors[0]
+            if errors
+            else UsageError(f"name at least one kind of features, as in --features {DEFAULT_FEATURES}")
+        )
     return extractors, failures
 
 
 def evaluate_one(
-    subject: Subject,
+    source: ImageSource,
     reference: Reference,
     extractors: Sequence[Extractor],
     metrics: Sequence[str],
     *,
     seed: int = 0,
-    report: Report = lambda done, total, what: None,
-) -> Result:
-    """Every metric with every extractor; what fails for lack of pictures is noted, and the rest goes on."""
-    if subject.count < 2 or len(reference.pictures) < 2:
-        raise TooFew(f"{subject.name} against {reference.pictures.source}: one picture says nothing; give more")
-    result = Result(subject, reference=reference, seed=seed)
-    if subject.count < LEAST_SAID or len(reference.pictures) < LEAST_SAID:
-        fewer = min(subject.count, len(reference.pictures))
+    report: Progress = no_progress,
+) -> EvaluationResult:
+    """Every metric, with every extractor where it needs features; what fails for lack of pictures is noted, and the
+    rest goes on. Raises KaoganError when nothing can be computed."""
+    if source.count < 2 or len(reference.pictures) < 2:
+        raise TooFewSamplesError(
+            f"{source.name} against {reference.pictures.source}: one picture says nothing; give more"
+        )
+    result = EvaluationResult(source, reference, seed)
+    chosen = [METRICS[name] for name in metrics]
+    on_features = [metric for metric in chosen if metric.needs == "features"]
+    on_pictures = [metric for metric in chosen if metric.collector is not None]
+    general = len(extractors)
+    extractors = [*extractors, *_particular(on_features, extractors, source)] if on_features else []
+    fewer = min(source.count, len(reference.pictures))
+    if fewer < FEW and on_features:
         result.notes.append(
             f"{fewer:,} pictures are few: compare Fréchet distances only at the same counts"
-            + (", or use FD∞" if fewer >= fid.LEAST_EXTRAPOLATED else "")
+            + (", or use FD∞" if fewer >= LEAST_EXTRAPOLATED else "")
         )
-    for extractor in extractors:
+
+    def collectors() -> list[Collector]:
+        made: list[Collector] = [FeatureCollector(extractor) for extractor in extractors]
+        return made + [metric.collector() for metric in on_pictures if metric.collector is not None]
+
+    real = reference.collected(collectors(), report)
+    generated = collect(source.batches(), source.count, collectors(), report, source.name)
+    report(0, 0, f"{source.name}: computing")
+    for number, extractor in enumerate(extractors):
         result.fingerprints[extractor.name] = extractor.fingerprint
-        real = reference.measured(extractor, lambda d, t: report(d, t, f"real pictures, {extractor.name}"))  # noqa: B023
-        what = f"{subject.name}, {extractor.name}"
-        fake = measure(extractor, subject.batches(), subject.count, lambda d, t: report(d, t, what))  # noqa: B023
-        report(0, 0, f"{what}: computing")
-        measured = Pair(subject, reference, extractor, fake, real, seed)
-        for name in metrics:
-            try:
-                rows = STEPS[name](measured, result)
-            except TooFew as error:
-                result.notes.append(f"{name} ({extractor.name}) left out: {error}")
-                continue
-            result.rows |= {f"{key}/{extractor.name}": row for key, row in rows.items()}
-    if not result.rows and not subject.schema:
+        measured = Measured.of(generated[number]), Measured.of(real[number])
+        comparison = FeatureComparison(
+            extractor, *measured, seed, source.schema, source.asked, reference.pictures,
+            partial(reference.remembered, extractor),
+        )  # fmt: skip
+        for metric in on_features:
+            if metric.features == extractor.name or (metric.features is None and number < general):
+                _add(result, metric, comparison, extractor)
+    for metric, fake, true in zip(on_pictures, generated[len(extractors) :], real[len(extractors) :], strict=True):
+        _add(result, metric, PictureComparison(fake, true, seed), None)
+    if not result.rows and not source.schema:
         result.notes.append("nothing was asked for, so that no attribute can be right or wrong")
     if not result.rows:
-        raise KaoganError(f"{subject.name}: no metric could be computed: {'; '.join(result.notes)}")
+        raise KaoganError(f"{source.name}: no metric could be computed: {'; '.join(result.notes)}")
     return result
+
+
+def _particular(metrics: Sequence[Metric], extractors: Sequence[Extractor], source: ImageSource) -> list[Extractor]:
+    """Extractors that single metrics need besides: the tagger, where attributes were asked for."""
+    there = {extractor.name for extractor in extractors}
+    missing = {metric.features for metric in metrics if metric.features} - there
+    return [load_extractor(name) for name in sorted(missing)] if source.schema else []
+
+
+def _add(result: EvaluationResult, metric: Metric, comparison: Any, extractor: Extractor | None) -> None:
+    """The rows, notes and illustrations of one metric."""
+    label, end = (extractor.label, f"/{extractor.name}") if extractor else ("", "")
+    try:
+        estimates = metric.compute(comparison)
+    except TooFewSamplesError as error:
+        of = f" ({extractor.name})" if extractor else ""
+        result.notes.append(f"{metric.name}{of} left out: {error}")
+        return
+    finally:
+        result.notes += [note for note in comparison.notes if note not in result.notes]
+        comparison.notes.clear()
+    real = metric.against_itself(comparison) if estimates else {}
+    seen = extractor is not None and extractor.name in result.source.trained_against
+    for key, estimate in estimates.items():
+        name = metric.label(key, label)
+        result.rows[key + end] = MetricRow(name, estimate, real.get(key), metric.better(key), seen)
+    for illustration in comparison.illustrations:
+        result.illustrations.setdefault(illustration.title, illustration)
+    comparison.illustrations.clear()

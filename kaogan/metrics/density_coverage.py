@@ -6,9 +6,13 @@ that keeps to the crowded places. Coverage is the share of real pictures whose b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from kaogan.core.rng import numpy_generator
+from kaogan.metrics.comparison import FeatureComparison, by_key
+from kaogan.metrics.registry import METRICS, Metric
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import NORMAL, halves
 from kaogan.metrics.stats.manifold import (
@@ -27,7 +31,8 @@ K = 5
 
 
 def density_coverage(generated: Features, real: Features, k: int = K) -> tuple[float, float]:
-    """Features (N, D), (M, D) -> (density >= 0, coverage in 0..1). Raises TooFew unless there are more than k reals."""
+    """Features (N, D), (M, D) -> (density >= 0, coverage in 0..1). Raises
+    TooFewSamplesError unless there are more than k reals."""
     fake_points, real_points = pair_of(generated, real)
     manifold = Manifold(real_points, k)
     density = balls_around(fake_points, manifold, inclusive=False).mean() / k
@@ -70,3 +75,31 @@ def _coverage_variance(fakes: Points, manifold: Manifold, seed: int) -> float:
         for number, mask in enumerate(masks):
             hits[number] += np.count_nonzero((inside & mask).any(1))
     return float((hits / len(probes)).var(ddof=1))
+
+
+KEYS = ("density", "coverage")
+
+
+def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
+    return dict(zip(KEYS, with_intervals(*comparison.points, seed=comparison.seed), strict=True))
+
+
+def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
+    return by_key(KEYS, comparison.of_real_parts("density", lambda a, b: list(density_coverage(a, b))))
+
+
+METRIC = METRICS.register(
+    "density",
+    Metric(
+        name="density",
+        keys=dict.fromkeys(KEYS, "higher"),
+        summary="density and coverage",
+        reading="Density and coverage: the same two questions with k = 5 and balls around real pictures alone.",
+        label=lambda key, extractor: f"{key} ({extractor})",
+        compute=_compute,
+        against_itself=_against_itself,
+        in_training=_compute,
+        training_keys=KEYS,
+    ),
+    home=__name__,
+)

@@ -7,11 +7,14 @@ about c / N; ``extrapolated`` takes that away (Chong & Forsyth 2020).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from kaogan.metrics.stats.estimate import Estimate, TooFew, same_width
+from kaogan.metrics.comparison import FeatureComparison, by_key
+from kaogan.metrics.registry import METRICS, Metric
+from kaogan.metrics.stats.estimate import Estimate, TooFewSamplesError, same_width
 from kaogan.metrics.stats.intervals import NORMAL, halves
 from kaogan.metrics.stats.moments import CHUNK, Moments
 
@@ -42,13 +45,13 @@ class _Root:
 
 
 def distance_of_moments(one: Moments, other: Moments) -> float:
-    """‖m1 - m2‖² + tr(S1 + S2 - 2 (S1 S2)^½). Raises TooFew below two pictures a side.
+    """‖m1 - m2‖² + tr(S1 + S2 - 2 (S1 S2)^½). Raises TooFewSamplesError below two pictures a side.
 
     The trace of the root is the sum of the singular values of S1^½ S2^½. Roots of the eigenvalues of their product, the
     usual way, would turn rounding errors of 1e-16 into 1e-8, once for each direction in which nothing varies.
     """
     if min(one.count, other.count) < LEAST:
-        raise TooFew(f"{min(one.count, other.count)} pictures, at least {LEAST} are needed")
+        raise TooFewSamplesError(f"{min(one.count, other.count)} pictures, at least {LEAST} are needed")
     a, b = one.covariance, other.covariance
     cross = _Root.of(a).factor.T @ _Root.of(b).factor
     root = float(np.linalg.svd(cross, compute_uv=False).sum()) if cross.size else 0.0
@@ -112,11 +115,12 @@ def extrapolated(generated: np.ndarray, real: np.ndarray, seed: int = 0, splits:
 
     Both sets are halved, ``splits`` times at random, so that the bias of the real sample goes, too (Chong & Forsyth
     extrapolate the generated one only). Can come out slightly below 0 for equal distributions. The interval joins the
-    standard error of ``with_interval`` and the spread of the splits. Raises TooFew below 40 pictures a side.
+    standard error of ``with_interval`` and the spread of the splits. Raises TooFewSamplesError below 40
+    pictures a side.
     """
     same_width(generated, real)
     if min(len(generated), len(real)) < LEAST_EXTRAPOLATED:
-        raise TooFew(
+        raise TooFewSamplesError(
             f"{min(len(generated), len(real))} pictures, at least {LEAST_EXTRAPOLATED} are needed to extrapolate"
         )
     one, other = Moments.of(generated), Moments.of(real)
@@ -131,3 +135,61 @@ def extrapolated(generated: np.ndarray, real: np.ndarray, seed: int = 0, splits:
     spread = float(halved.reshape(splits, 2).mean(1).var(ddof=1)) / splits if splits > 1 else 0.0
     error = math.sqrt(standard_error(generated, real, one, other) ** 2 + spread)
     return Estimate.around(value, NORMAL * error)
+
+
+def _label(key: str, extractor: str) -> str:
+    """FID is the name of the distance in Inception's features alone."""
+    infinite = "∞" if key == "fid_infinite" else ""
+    return f"FID{infinite}" if extractor == "Inception" else f"FD{infinite}-{extractor}"
+
+
+def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
+    generated, real = comparison.generated.features, comparison.real.features
+    found = {"fid": with_interval(generated, real)}
+    try:
+        found["fid_infinite"] = extrapolated(generated, real, comparison.seed)
+    except TooFewSamplesError as error:
+        comparison.notes.append(f"no extrapolation ({comparison.extractor.name}): {error}")
+    return found
+
+
+def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
+    found = comparison.of_real_parts(
+        "fid",
+        lambda a, b: [
+            frechet_distance(a.features, b.features),
+            _or_none(lambda: extrapolated(a.features, b.features).value),
+        ],
+    )
+    values = dict(by_key(("fid", "fid_infinite"), found))
+    if (value := values.get("fid")) is not None:
+        # Of equal distributions it goes as 1/n + 1/m: from the parts' sizes to the full ones.
+        size, count, reals = comparison.part_size, len(comparison.generated), len(comparison.real)
+        values["fid"] = value * ((1 / count + 1 / reals) / (1 / size + 1 / (reals - size)))
+    return values
+
+
+def _or_none(compute: Callable[[], float]) -> float | None:
+    try:
+        return compute()
+    except TooFewSamplesError:
+        return None
+
+
+METRIC = METRICS.register(
+    "fid",
+    Metric(
+        name="fid",
+        keys={"fid": "lower", "fid_infinite": "lower"},
+        summary="Fréchet distance, and extrapolated to infinitely many pictures",
+        reading="FD is the Fréchet distance with other features than Inception's, whose name is FID; numbers of "
+        "different features, or of different numbers of pictures, cannot be compared, but for FD∞, which is "
+        "extrapolated to infinitely many.",
+        label=_label,
+        compute=_compute,
+        against_itself=_against_itself,
+        in_training=lambda c: {"fid": with_interval(c.generated.features, c.real.features)},
+        training_keys=("fid",),
+    ),
+    home=__name__,
+)

@@ -5,10 +5,14 @@ Unlike the Fréchet distance its expectation does not depend on the number of pi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from kaogan.core.rng import numpy_generator
-from kaogan.metrics.stats.estimate import Estimate, TooFew, checked, same_width
+from kaogan.metrics.comparison import FeatureComparison, by_key
+from kaogan.metrics.registry import METRICS, Metric
+from kaogan.metrics.stats.estimate import Estimate, TooFewSamplesError, checked, same_width
 from kaogan.metrics.stats.intervals import mean_of
 
 BLOCK = 1000  # pictures of the smaller set in a block
@@ -33,12 +37,12 @@ def kernel_distance(generated: np.ndarray, real: np.ndarray, seed: int = 0) -> E
     """The mean over disjoint random blocks of both sets, each picture used once.
 
     The blocks are independent, so Student's interval is valid; the usual standard deviation over overlapping subsets is
-    not one. Memory is that of one block. Raises TooFew below 20 pictures a side.
+    not one. Memory is that of one block. Raises TooFewSamplesError below 20 pictures a side.
     """
     same_width(generated, real)
     smaller = min(len(generated), len(real))
     if smaller < LEAST:
-        raise TooFew(f"{smaller} pictures, at least {LEAST} are needed")
+        raise TooFewSamplesError(f"{smaller} pictures, at least {LEAST} are needed")
     count = min(MOST_BLOCKS, max(LEAST_BLOCKS, smaller // BLOCK))
     random = numpy_generator(seed, "metrics/kernel")
     blocks = zip(
@@ -57,7 +61,7 @@ def kid_by_subsets(
     For comparison with published numbers; ``kernel_distance`` has the same expectation and an interval.
     """
     if min(len(generated), len(real)) < size:
-        raise TooFew(f"{min(len(generated), len(real))} pictures, subsets of {size} are asked for")
+        raise TooFewSamplesError(f"{min(len(generated), len(real))} pictures, subsets of {size} are asked for")
     random = np.random.RandomState(seed)  # the generator of that convention
     values = []
     for _ in range(subsets):
@@ -65,3 +69,30 @@ def kid_by_subsets(
         r = random.choice(len(real), size, replace=False)
         values.append(squared_mmd(generated[g], real[r]))
     return float(np.mean(values)), float(np.std(values))
+
+
+def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
+    return {"kid": kernel_distance(comparison.generated.features, comparison.real.features, comparison.seed)}
+
+
+def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
+    found = comparison.of_real_parts("kid", lambda a, b: [kernel_distance(a.features, b.features).value])
+    return by_key(("kid",), found)
+
+
+METRIC = METRICS.register(
+    "kid",
+    Metric(
+        name="kid",
+        keys={"kid": "lower"},
+        summary="kernel distance",
+        reading="KD is the kernel distance, KID with Inception's features; its expectation does not depend on the "
+        "number of pictures.",
+        label=lambda key, extractor: "KID" if extractor == "Inception" else f"KD-{extractor}",
+        compute=_compute,
+        against_itself=_against_itself,
+        in_training=_compute,
+        training_keys=("kid",),
+    ),
+    home=__name__,
+)

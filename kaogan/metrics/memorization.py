@@ -7,11 +7,14 @@ a generator rises above the value of real against real pictures. A set with dupl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from kaogan.metrics.stats.estimate import Estimate, TooFew
+from kaogan.metrics.comparison import FeatureComparison, PicturePairs, by_key
+from kaogan.metrics.registry import METRICS, Metric
+from kaogan.metrics.stats.estimate import Estimate, TooFewSamplesError
 from kaogan.metrics.stats.intervals import share
 from kaogan.metrics.stats.manifold import Features, pair_of
 from kaogan.metrics.stats.neighbors import nearest
@@ -21,7 +24,7 @@ LEAST, LEAST_GENERATED = 40, 10
 
 
 @dataclass(frozen=True)
-class Memorisation:
+class Memorization:
     copies: Estimate
     """Share of generated pictures that count as copies."""
     nearest: np.ndarray
@@ -37,16 +40,56 @@ class Memorisation:
         return float(np.median(self.closeness))
 
 
-def memorisation(generated: Features, training: Features) -> Memorisation:
-    """Features (N, D) against *all* training pictures' (M, D). Raises TooFew below 10 against 40."""
+def memorization(generated: Features, training: Features) -> Memorization:
+    """Features (N, D) against *all* training pictures' (M, D). Raises TooFewSamplesError below 10 against 40."""
     fakes, reals = pair_of(generated, training)
     if len(reals) < LEAST:
-        raise TooFew(f"{len(reals)} training pictures, at least {LEAST} are needed")
+        raise TooFewSamplesError(f"{len(reals)} training pictures, at least {LEAST} are needed")
     if len(fakes) < LEAST_GENERATED:
-        raise TooFew(f"{len(fakes)} pictures, at least {LEAST_GENERATED} are needed")
+        raise TooFewSamplesError(f"{len(fakes)} pictures, at least {LEAST_GENERATED} are needed")
     distances, indices = nearest(fakes, reals, 1)
     among, _ = reals.own_nearest(1)
     unit = float(np.median(among)) or 1.0
     limit = float(np.quantile(among, QUANTILE))
     copied = int(np.count_nonzero(distances[:, 0] <= limit))
-    return Memorisation(share(copied, len(distances)), indices[:, 0], distances[:, 0] / unit, limit / unit)
+    return Memorization(share(copied, len(distances)), indices[:, 0], distances[:, 0] / unit, limit / unit)
+
+
+SHOWN = 24  # pairs on the page
+
+
+def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
+    found = memorization(*comparison.points)
+    comparison.notes.append(
+        f"usual distance to the nearest real picture ({comparison.extractor.label}): {found.usual:.2f} of that between "
+        "real pictures"
+    )
+    order = np.argsort(found.closeness, kind="stable")[:SHOWN]
+    caption = (
+        f"the {len(order)} generated pictures nearest to a real one (right of each), from "
+        f"{found.closeness[order[0]]:.2f} of the usual distance between real ones on; {found.threshold:.2f} and less "
+        "counts as a copy"
+    )
+    comparison.illustrations.append(PicturePairs("Nearest real pictures", order, found.nearest[order], caption))
+    return {"copies": found.copies}
+
+
+def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
+    found = comparison.of_real_parts("memorization", lambda a, b: [memorization(a, b).copies.value])
+    return by_key(("copies",), found)
+
+
+METRIC = METRICS.register(
+    "memorization",
+    Metric(
+        name="memorization",
+        keys={"copies": "lower"},
+        summary="copies of training pictures",
+        reading="Copies: the share of generated pictures that are nearer to a real one than 95 of 100 real ones are to "
+        "their own nearest; about 5 % is what fresh pictures reach.",
+        label=lambda key, extractor: f"copies ({extractor})",
+        compute=_compute,
+        against_itself=_against_itself,
+    ),
+    home=__name__,
+)

@@ -8,12 +8,14 @@ their means and covariances. Small samples make it too large, by about c / N.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 
-from kaogan.metrics.stats.estimate import Estimate, TooFew
+from kaogan.metrics.comparison import FeatureComparison, by_key
+from kaogan.metrics.registry import METRICS, Metric
+from kaogan.metrics.stats.estimate import Estimate, TooFewSamplesError
 from kaogan.metrics.stats.intervals import NORMAL
 from kaogan.metrics.stats.manifold import Features, pair_of
 from kaogan.metrics.stats.neighbors import Points
@@ -27,7 +29,7 @@ Side = tuple[np.ndarray, np.ndarray]  # sorted projections (m, n) and where each
 
 def mind(generated: Features, real: Features, projections: int = PROJECTIONS, seed: int = SEED) -> float:
     """Features (N, D), (M, D) -> the distance >= 0; the larger set is cut to the smaller. torch-fidelity's convention,
-    to the same draws. Raises TooFew below two pictures a side, KaoganError for NaN."""
+    to the same draws. Raises TooFewSamplesError below two pictures a side, KaoganError for NaN."""
     values = [((x - y) ** 2).mean(1) for (x, _), (y, _) in _slices(generated, real, projections, seed)]
     return _scale(generated) * float(np.concatenate(values).mean())
 
@@ -62,7 +64,7 @@ def _slices(generated: Features, real: Features, projections: int, seed: int) ->
     fakes, reals = pair_of(generated, real)
     size = min(len(fakes), len(reals))
     if size < LEAST:
-        raise TooFew(f"{size} pictures, at least {LEAST} are needed")
+        raise TooFewSamplesError(f"{size} pictures, at least {LEAST} are needed")
     random = torch.Generator().manual_seed(seed)  # the generator of that convention, and its order of draws
     sides = [
         Points(points.features[torch.randperm(len(points), generator=random)[:size].numpy()], points.centre)
@@ -93,3 +95,34 @@ def _potentials(own: Side, other: Side) -> np.ndarray:
     placed = np.empty_like(values)
     np.put_along_axis(placed, order, heights, 1)
     return placed.sum(0)
+
+
+def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
+    return {"mind": with_interval(*comparison.points)}
+
+
+def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
+    values = dict(by_key(("mind",), comparison.of_real_parts("mind", lambda a, b: [mind(a, b)])))
+    if (value := values.get("mind")) is not None:
+        # Of equal distributions it goes as 1/n, n the smaller number of pictures.
+        smaller = min(len(comparison.generated), len(comparison.real))
+        values["mind"] = value * comparison.part_size / smaller
+    return values
+
+
+METRIC = METRICS.register(
+    "mind",
+    Metric(
+        name="mind",
+        keys={"mind": "lower"},
+        summary="sliced Wasserstein distance",
+        reading="MD is the mean squared distance by which the pictures have to be moved along random directions, MIND "
+        "with Inception's features.",
+        label=lambda key, extractor: "MIND" if extractor == "Inception" else f"MD-{extractor}",
+        compute=_compute,
+        against_itself=_against_itself,
+        in_training=_compute,
+        training_keys=("mind",),
+    ),
+    home=__name__,
+)

@@ -6,6 +6,10 @@ generated ones' balls. torch-fidelity's convention.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from kaogan.metrics.comparison import FeatureComparison, by_key
+from kaogan.metrics.registry import METRICS, Metric
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import NORMAL
 from kaogan.metrics.stats.manifold import Features, Manifold, balls_around, manifold_variance, margin, pair_of
@@ -15,7 +19,8 @@ K = 3
 
 
 def precision_recall(generated: Features, real: Features, k: int = K) -> tuple[float, float]:
-    """Features (N, D), (M, D) -> (precision, recall). Raises TooFew unless both have more than k pictures."""
+    """Features (N, D), (M, D) -> (precision, recall). Raises TooFewSamplesError unless both have more
+    than k pictures."""
     fake_points, real_points = pair_of(generated, real)
     precision = (balls_around(fake_points, Manifold(real_points, k), inclusive=True) > 0).mean()
     recall = (balls_around(real_points, Manifold(fake_points, k), inclusive=True) > 0).mean()
@@ -38,3 +43,32 @@ def _covered(probes: Points, manifold: Manifold, purpose: str, seed: int) -> Est
     own = smoothed * (1 - smoothed) / len(probes)
     from_balls = manifold_variance(probes, manifold, True, purpose, seed)[0]
     return Estimate.around(share, margin(own, from_balls, NORMAL), 0.0, 1.0)
+
+
+KEYS = ("precision", "recall")
+
+
+def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
+    return dict(zip(KEYS, with_intervals(*comparison.points, seed=comparison.seed), strict=True))
+
+
+def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
+    return by_key(KEYS, comparison.of_real_parts("precision", lambda a, b: list(precision_recall(a, b))))
+
+
+METRIC = METRICS.register(
+    "precision",
+    Metric(
+        name="precision",
+        keys=dict.fromkeys(KEYS, "higher"),
+        summary="precision and recall",
+        reading="Precision and recall: k = 3, the shares of generated pictures that look real and of "
+        "real ones that the model covers.",
+        label=lambda key, extractor: f"{key} ({extractor})",
+        compute=_compute,
+        against_itself=_against_itself,
+        in_training=_compute,
+        training_keys=KEYS,
+    ),
+    home=__name__,
+)

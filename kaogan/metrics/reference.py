@@ -1,10 +1,11 @@
-"""The real pictures that everything is held against: their features, kept on disk under a fingerprint."""
+"""The real pictures that everything is held against, and the cache of their features and statistics on disk."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +16,13 @@ from safetensors.numpy import save_file
 
 from kaogan.core.atomic_io import atomic, explain, write_text
 from kaogan.core.errors import KaoganError
-from kaogan.core.images import Pictures
+from kaogan.core.progress import Progress, no_progress
 from kaogan.data import PictureSet
 from kaogan.data.cache import cache_folder, fingerprint_of
-from kaogan.metrics.features import BATCH, Extractor, Progress, checked_batch
+from kaogan.metrics.collect import Arrays, Collector, FeatureCollector, Measured, collect
+from kaogan.metrics.features import BATCH, Extractor
 
 VERSION = 1  # raise it when a metric of the same features would come out differently
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Features float32 (N, D), and for the tagger what it saw: int64 (N,) positions by attribute."""
-
-    features: np.ndarray
-    seen: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-
-def measure(extractor: Extractor, batches: Any, total: int, progress: Progress | None = None) -> Measured:
-    """One pass over a stream of pictures."""
-    parts: list[np.ndarray] = []
-    seen: dict[str, list[np.ndarray]] = {}
-    done = 0
-    for pictures in batches:
-        for start in range(0, len(pictures), BATCH):
-            some: Pictures = np.asarray(pictures[start : start + BATCH])
-            predict = getattr(extractor, "predict", None)
-            if predict is None:
-                parts.append(checked_batch(extractor, some))
-            else:
-                prediction = predict(some)
-                parts.append(prediction.features)
-                for name, probabilities in prediction.probabilities.items():
-                    seen.setdefault(name, []).append(probabilities.argmax(1).astype(np.int64))
-            done += len(some)
-            if progress:
-                progress(done, total)
-    features = np.concatenate(parts) if parts else np.empty((0, extractor.size), np.float32)
-    return Measured(features, {name: np.concatenate(values) for name, values in seen.items()})
 
 
 class Reference:
@@ -64,34 +32,46 @@ class Reference:
         self.pictures = pictures
         self.folder = cache_folder(cache) / "features"
 
-    def key(self, extractor: Extractor, *more: object) -> str:
+    def key(self, collector: Collector, *more: object) -> str:
         return fingerprint_of(
-            "features", VERSION, self.pictures.fingerprint, extractor.name, extractor.fingerprint, *more
+            "features", VERSION, self.pictures.fingerprint, collector.name, collector.fingerprint, *more
         )
 
-    def measured(self, extractor: Extractor, progress: Progress | None = None) -> Measured:
-        """The features of all pictures: from the cache, or computed and kept. Raises KaoganError."""
-        path = self.folder / f"{self.key(extractor)}.safetensors"
-        if found := self._read(path, extractor):
-            return found
+    def collected(self, collectors: Sequence[Collector], progress: Progress = no_progress) -> list[Arrays]:
+        """The arrays of all pictures, by collector: from the cache, or made in one pass and kept. Raises KaoganError.
+
+        The collectors must be fresh.
+        """
+        paths = [self.folder / f"{self.key(collector)}.safetensors" for collector in collectors]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
-                if found := self._read(path, extractor):
-                    return found
-                made = measure(extractor, self.pictures.batches(BATCH), len(self.pictures), progress)
-                arrays = {"features": made.features, **{f"seen/{n}": v for n, v in made.seen.items()}}
-                with atomic(path) as temporary:
-                    save_file(arrays, temporary)
+            with ExitStack() as locks:
+                for path in sorted(set(paths)):  # in one order, so that no two processes wait for each other
+                    locks.enter_context(FileLock(f"{path}.lock"))
+                found = [self._read(path, collector) for path, collector in zip(paths, collectors, strict=True)]
+                missing = [number for number, arrays in enumerate(found) if arrays is None]
+                if missing:
+                    what = f"real pictures, {', '.join(collectors[number].name for number in missing)}"
+                    batches = self.pictures.batches(BATCH)
+                    fresh = [collectors[number] for number in missing]
+                    made = collect(batches, len(self.pictures), fresh, progress, what)
+                    for number, arrays in zip(missing, made, strict=True):
+                        found[number] = arrays
+                        with atomic(paths[number]) as temporary:
+                            save_file(arrays, temporary, {"sha256": _digest(arrays)})
         except OSError as error:
-            raise explain(error, path) from error
+            raise explain(error, self.folder) from error
         except SafetensorError as error:
-            raise KaoganError(f"{path} cannot be written ({error}); KAOGAN_CACHE names its folder") from error
-        return made
+            raise KaoganError(f"{self.folder} cannot be written ({error}); KAOGAN_CACHE names its folder") from error
+        return [arrays for arrays in found if arrays is not None]
+
+    def measured(self, extractor: Extractor, progress: Progress = no_progress) -> Measured:
+        """The features of all pictures by one extractor."""
+        return Measured.of(self.collected([FeatureCollector(extractor)], progress)[0])
 
     def remembered(self, extractor: Extractor, what: list[object], compute: Callable[[], Any]) -> Any:
         """A JSON value that depends on the features and on ``what`` alone."""
-        path = self.folder / f"{self.key(extractor, *what)}.json"
+        path = self.folder / f"{self.key(FeatureCollector(extractor), *what)}.json"
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -99,14 +79,26 @@ class Reference:
             write_text(path, json.dumps(value))
             return value
 
-    def _read(self, path: Path, extractor: Extractor) -> Measured | None:
+    def _read(self, path: Path, collector: Collector) -> Arrays | None:
         """The entry if it is there and whole, else None: a damaged one is made again."""
         try:
             with safe_open(path, "np") as opened:
                 arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+                digest = (opened.metadata() or {}).get("sha256")
         except (OSError, SafetensorError):
             return None
-        features = arrays.pop("features", None)
-        if features is None or features.shape != (len(self.pictures), extractor.size):
+        if digest != _digest(arrays):
             return None
-        return Measured(features, {name.removeprefix("seen/"): value for name, value in arrays.items()})
+        if isinstance(collector, FeatureCollector):
+            features = arrays.get("features")
+            if features is None or features.shape != (len(self.pictures), collector.extractor.size):
+                return None
+        return arrays
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()

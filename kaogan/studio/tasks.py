@@ -60,7 +60,7 @@ def evaluation(path: Path, data: Path | None, name: str, words: Words) -> Work:
         from kaogan.evaluation.runner import evaluate
 
         [result] = evaluate([path], data, count=count, seed=seed, report=job.report)
-        result.subject.name = name
+        result.source.name = name
         job.report(0, 0, "writing the page")
         job.files["evaluation.html"] = page.write_page([result], job.folder / "evaluation.html")
         job.files["evaluation.md"] = job.folder / "evaluation.md"
@@ -72,7 +72,7 @@ def evaluation(path: Path, data: Path | None, name: str, words: Words) -> Work:
 
 def evaluation_table(result: Any) -> dict[str, Any]:
     """The rows as the page shows them."""
-    from kaogan.evaluation.html import interval, number
+    from kaogan.evaluation.tables import interval, number
 
     reference = result.reference.pictures
     rows = [
@@ -86,10 +86,10 @@ def evaluation_table(result: Any) -> dict[str, Any]:
         for row in result.rows.values()
     ]
     return {
-        "subject": result.subject.name,
-        "count": result.subject.count,
+        "subject": result.source.name,
+        "count": result.source.count,
         "against": f"{len(reference):,} real pictures of {Path(reference.source).name}",
         "rows": rows,
-        "notes": [*result.subject.notes, *result.notes],
+        "notes": [*result.source.notes, *result.notes],
         "seconds": round(result.seconds, 1),
     }

@@ -19,17 +19,20 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import to_uint8
 from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
-from kaogan.evaluation.runner import COUNT, KEYS, in_training
+from kaogan.evaluation.results import current_stats_line
+from kaogan.evaluation.runner import COUNT
 from kaogan.metrics import curve_plots
+from kaogan.metrics.collect import Arrays, Collector, FeatureCollector, Measured, collect
+from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
 from kaogan.metrics.fid import frechet_distance
-from kaogan.metrics.reference import Reference, measure
+from kaogan.metrics.reference import Reference
+from kaogan.metrics.registry import METRICS, Metric, cost
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training import plots
 from kaogan.training.run_logger import Souvenirs
 
 BATCH = 64
-DISTANCES = ("fd", "kd", "md")
 PROBE = 128  # pictures timed before the first evaluation
 LEAST = 256  # pictures below which a Fréchet distance says nothing
 
@@ -43,16 +46,18 @@ class Evaluation:
         self.off = not self.settings.every
         self.failure: str | None = None
         self.extractor: Extractor | None = None
+        self.reference: Reference | None = None
+        self.real: list[Arrays] = []
         self.seconds = 0.0
         """Spent measuring in this sitting, all of it."""
         self._began, self._first = time.monotonic(), self.players.clock
         stats = plots.read_stats(self.folder.stats) if self.folder.stats.exists() else []
-        self.lines: list[dict[str, Any]] = [line for line in stats if "eval/count" in line]
+        self.lines: list[dict[str, Any]] = [current_stats_line(line) for line in stats if "eval/count" in line]
 
     @property
     def keys(self) -> list[str]:
         """Of the numbers that are measured, the one that chooses the best model first."""
-        return [key for word in self.settings.metrics for key in KEYS[word]]
+        return [key for metric in self.metrics for key in metric.training_keys]
 
     @property
     def exhausted(self) -> bool:
@@ -100,14 +105,14 @@ class Evaluation:
 
     def _take(self, clock: int) -> None:
         pace = (time.monotonic() - self._began) / max(1, clock - self._first)
-        if self.extractor is None:
-            self.extractor = load_extractor(self.settings.features)
+        if self.reference is None:
+            if any(metric.needs == "features" for metric in self.metrics):
+                self.extractor = load_extractor(self.settings.features)
             self.reference = Reference(self.souvenirs.pictures)
-            self.real = self.reference.measured(self.extractor).features
+            self.real = self.reference.collected(self._collectors())
         began = time.monotonic()
         count = self._count(pace)
-        fakes = self._features(count)
-        estimates = in_training(self.settings.metrics, fakes, self.real, self.recipe.run.seed)
+        estimates = self._estimates(self._collected(count))
         numbers: dict[str, float] = {"eval/count": count}
         for key, estimate in estimates.items():
             numbers |= {
@@ -125,15 +130,45 @@ class Evaluation:
         taken = time.monotonic() - began
         shown = ", ".join(f"{key} {e.value:.4g} ({e.low:.4g} to {e.high:.4g})" for key, e in estimates.items())
         word = ", the best so far" if best else ""
-        told = self.extractor.label, count, clock, shown, word, taken
-        self.folder.log.info("%s features of %d pictures at %d images: %s%s; %.1f s", *told)
+        told = self._label, count, clock, shown, word, taken
+        self.folder.log.info("%s of %d pictures at %d images: %s%s; %.1f s", *told)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Raises UsageError for a name that no training can measure."""
+        return [METRICS[name] for name in self.settings.metrics]
+
+    @property
+    def _label(self) -> str:
+        return self.extractor.label if self.extractor else "statistics"
+
+    def _collectors(self) -> list[Collector]:
+        """Fresh ones: features first, where any metric needs them, then those of the metrics that need pictures."""
+        made: list[Collector] = [FeatureCollector(self.extractor)] if self.extractor else []
+        return made + [metric.collector() for metric in self.metrics if metric.collector is not None]
+
+    def _estimates(self, generated: list[Arrays]) -> dict[str, Estimate]:
+        """By key, of everything that is measured."""
+        found: dict[str, Estimate] = {}
+        seed, arrays = self.recipe.run.seed, list(zip(generated, self.real, strict=True))
+        comparison = None
+        if self.extractor is not None:
+            fake, real = arrays.pop(0)
+            comparison = FeatureComparison(self.extractor, Measured.of(fake), Measured.of(real), seed)
+        for metric in self.metrics:
+            assert metric.in_training is not None
+            if metric.needs == "features":
+                found |= metric.in_training(comparison)
+            else:
+                fake, real = arrays.pop(0)
+                found |= metric.in_training(PictureComparison(fake, real, seed))
+        return found
 
     def _values(self) -> list[float]:
         """What decides, along the clock, as something to be made small; what is no number is worst."""
         key = self.keys[0]
-        sign = 1 if key in DISTANCES else -1
-        values = [sign * float(line.get(f"eval/{key}", math.inf)) for line in self.lines]
-        return [value if math.isfinite(value) else math.inf for value in values]
+        values = [float(line.get(f"eval/{key}", math.nan)) for line in self.lines]
+        return [cost(key, value) if math.isfinite(value) else math.inf for value in values]
 
     def _count(self, pace: float) -> int:
         """Pictures of each evaluation: as set, as before, or as many as fit into the share of the training's time,
@@ -156,17 +191,16 @@ class Evaluation:
 
     def _cost(self) -> tuple[float, float]:
         """Seconds for a picture and for the metrics, measured on a few."""
-        self._features(8)  # what only the first call takes
+        self._collected(8)  # what only the first call takes
         began = time.monotonic()
-        probe = self._features(PROBE)
+        probe = self._collected(PROBE)
         between = time.monotonic()
-        in_training(self.settings.metrics, probe, self.real, self.recipe.run.seed)
+        self._estimates(probe)
         return (between - began) / PROBE, time.monotonic() - between
 
     @torch.no_grad()
-    def _features(self, count: int) -> np.ndarray:
-        """Features (count, D) of the averaged generator's pictures of the first ``count`` latents."""
-        assert self.extractor is not None
+    def _collected(self, count: int) -> list[Arrays]:
+        """What the collectors make of the averaged generator's pictures of the first ``count`` latents."""
         recipe, seed, device = self.recipe, self.recipe.run.seed, self.souvenirs.device
         generator = self.souvenirs.generator()
         latents = draw_latents(
@@ -181,10 +215,9 @@ class Evaluation:
                 asked = None if codes is None else codes[part].to(device)
                 yield to_uint8(generator(latents[part].to(device), asked))
 
-        return measure(self.extractor, batches(), count).features
+        return collect(batches(), count, self._collectors())
 
     def _plots(self, estimates: dict[str, Estimate]) -> None:
-        assert self.extractor is not None
         title = f"{self.recipe.name} on {self.souvenirs.pictures.source}"
         for key in estimates:
             points = [
@@ -194,24 +227,26 @@ class Evaluation:
                 for line in self.lines
                 if f"eval/{key}_high" in line
             ]
-            label = f"{key.upper()}-{self.extractor.label}" if key in DISTANCES else f"{key} ({self.extractor.label})"
-            perfect = self._perfect(int(self.lines[-1]["eval/count"])) if key == "fd" else None
+            metric = next(each for each in self.metrics if key in each.training_keys)
+            label = metric.label(key, self._label if metric.needs == "features" else "")
+            perfect = self._perfect(int(self.lines[-1]["eval/count"])) if key == "fid" else None
             drawn = curve_plots.figure({title: points}, label, perfect=perfect)
             curve_plots.save(drawn, self.folder.path / f"{key}.png")
 
     def _perfect(self, count: int) -> float | None:
         """The Fréchet distance of real pictures from real ones, at the numbers of pictures that are used here."""
-        assert self.extractor is not None
-        half = len(self.real) // 2
+        assert self.extractor is not None and self.reference is not None
+        real = self.real[0]["features"]
+        half = len(real) // 2
         if half < 2:
             return None
 
         def compute() -> float:
-            order = numpy_generator(0, "evaluate/halves").permutation(len(self.real))
-            return frechet_distance(self.real[np.sort(order[:half])], self.real[np.sort(order[half:])])
+            order = numpy_generator(0, "evaluate/halves").permutation(len(real))
+            return frechet_distance(real[np.sort(order[:half])], real[np.sort(order[half:])])
 
         value = float(self.reference.remembered(self.extractor, ["halves"], compute))
-        return value * (1 / count + 1 / len(self.real)) / (1 / half + 1 / (len(self.real) - half))
+        return value * (1 / count + 1 / len(real)) / (1 / half + 1 / (len(real) - half))
 
 
 def affordable(budget: float, each: float, fixed: float, most: int = COUNT) -> int:

@@ -84,7 +84,7 @@ def train(
         with interruptible() as interrupted:
             while True:
                 clock = players.clock
-                players.seconds = seconds_before + time.monotonic() - began
+                players.seconds = seconds_before + time.monotonic() - began - evaluation.seconds
                 tick_began += evaluation.take(clock)
                 last = clock >= settings.images or bool(interrupted) or evaluation.exhausted
                 fresh = clock > first or clock == 0  # what is due where a resumed run starts is mostly there already

@@ -21,6 +21,7 @@ from kaogan.evaluation import compare as comparison
 from kaogan.evaluation import runner as evaluation
 from kaogan.evaluation.compare import Budget, Entry, compare, curve, metric
 from kaogan.evaluation.leaderboard import write_leaderboard
+from kaogan.metrics.features import FeaturesOnly
 from kaogan.training import evaluator as in_training
 from kaogan.training import plots
 
@@ -31,7 +32,7 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Quarters:
+class Quarters(FeaturesOnly):
     name, label, size, fingerprint = "tagger", "tagger", 12, "q1"
 
     def __call__(self, pictures: Pictures) -> np.ndarray:
@@ -45,8 +46,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(plots, part, lambda *_: None)
     monkeypatch.setattr(evaluation, "load_extractor", lambda word, download=False: Quarters())
     monkeypatch.setattr(in_training, "load_extractor", lambda word: Quarters())
-    monkeypatch.setattr(comparison, "POINTS", 2)
-    monkeypatch.setattr(comparison, "PICTURES_ON_THE_WAY", 64)
+    monkeypatch.setattr(comparison, "load_extractor", lambda word: Quarters())
+    monkeypatch.setattr(comparison, "measuring_plan", lambda seconds, extractor: comparison.Plan(64, 2))
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +76,8 @@ def test_two_recipes_two_seeds_and_the_page_alone(run: Run, tmp_path: Path, monk
         assert len({(path / "model/model.safetensors").read_bytes() for path in entry.runs}) == 2
         lines = [json.loads((path / "metrics.jsonl").read_text()) for path in entry.runs]
         assert len({line["data"]["fingerprint"] for line in lines}) == 1  # one reference, whatever the seed
-        values = [line["metrics"]["fd/tagger"]["value"] for line in lines]
-        mean = metric(entry.runs, "fd/tagger")
+        values = [line["metrics"]["fid/tagger"]["value"] for line in lines]
+        mean = metric(entry.runs, "fid/tagger")
         assert mean is not None and mean.value == pytest.approx(np.mean(values))
         assert mean.high - mean.value == pytest.approx(12.706205 * np.std(values, ddof=1) / np.sqrt(2))
         assert [point.clock for point in curve(entry.runs)] == [16, 32]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,43 +19,34 @@ from kaogan.core.schema import HAIR
 from kaogan.data.avatars import draw_each, write_set
 from kaogan.evaluation import image_sources
 from kaogan.evaluation import runner as evaluation
-from kaogan.evaluation.page import clear_winner, markdown, write_page
+from kaogan.evaluation.page import markdown, write_page
 from kaogan.evaluation.runner import evaluate
+from kaogan.evaluation.tables import clear_winner
 from kaogan.metrics import features, reference
+from kaogan.metrics.collect import FeatureCollector
+from kaogan.metrics.stats.estimate import Estimate
 from tests.generate.conftest import tiny_model
 
 SIZE = 16
-
-
-@dataclass
-class Seen:
-    probabilities: dict[str, np.ndarray]
-    features: np.ndarray
-
-
-class SmallTagger:
-    """What a tagger has besides ``predict``."""
-
-    values: ClassVar = {"hair": HAIR}
 
 
 class SmallExtractor:
     """Mean colours of quarters as features; hair is read off the brightness of the first pixel."""
 
     name, label, size, fingerprint = "tagger", "tagger", 12, "f1"
-    tagger = SmallTagger()
+    attributes: ClassVar = {"hair": HAIR}
     calls = 0
 
-    def predict(self, pictures: Pictures) -> Seen:
+    def features_and_attributes(self, pictures: Pictures) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         SmallExtractor.calls += len(pictures)
         pictures = np.repeat(pictures, 3, -1) if pictures.shape[-1] == 1 else pictures
         n, h, w, _ = pictures.shape
         quarters = pictures.reshape(n, 2, h // 2, 2, w // 2, 3).mean((2, 4), dtype=np.float64)
         hair = np.eye(len(HAIR), dtype=np.float32)[pictures[:, 0, 0, 0] // 20 % len(HAIR)]
-        return Seen({"hair": hair}, quarters.reshape(n, 12).astype(np.float32))
+        return quarters.reshape(n, 12).astype(np.float32), {"hair": hair}
 
     def __call__(self, pictures: Pictures) -> np.ndarray:
-        return self.predict(pictures).features
+        return self.features_and_attributes(pictures)[0]
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +57,7 @@ def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return SmallExtractor() if word == "tagger" else features.load_extractor(word, download=download)
 
     monkeypatch.setattr(evaluation, "load_extractor", load)
+    monkeypatch.setattr(evaluate, "__kwdefaults__", evaluate.__kwdefaults__ | {"features": ("tagger",)})
     monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "cache"))
     SmallExtractor.calls = 0
 
@@ -87,11 +79,11 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_a_run_is_measured_and_remembers_it(run: Path, faces: Path) -> None:
-    out = CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90"])
+    out = CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90", "--features", "tagger"])
     assert out.exit_code == 0, out.output
     line = json.loads((run / "metrics.jsonl").read_text())
-    keys = {"fd", "fd_infinite", "kd", "md", "precision", "recall", "density", "coverage", "copies", "accuracy_hair",
-            "diversity"}  # fmt: skip
+    keys = {"fid", "fid_infinite", "kid", "mind", "precision", "recall", "density", "coverage", "copies",
+            "accuracy_hair", "diversity"}  # fmt: skip
     assert {f"{key}/tagger" for key in keys} <= set(line["metrics"])
     for metric in line["metrics"].values():
         assert metric["low"] <= metric["value"] <= metric["high"]
@@ -101,7 +93,7 @@ def test_a_run_is_measured_and_remembers_it(run: Path, faces: Path) -> None:
     page = (run / "evaluation.html").read_text()
     assert page.count("data:image/webp;base64,") == 2 and "confusion" in page
     assert "<script" not in page and "http" not in page
-    CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90"])
+    CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90", "--features", "tagger"])
     first, second = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     assert first["metrics"] == second["metrics"]
 
@@ -126,13 +118,16 @@ def test_other_weights_or_pictures_are_another_entry(
     first = ours.measured(SmallExtractor())
     other = SmallExtractor()
     other.fingerprint = "f2"
-    assert ours.key(other) != ours.key(SmallExtractor())
-    entry = ours.folder / f"{ours.key(SmallExtractor())}.safetensors"
-    for damage in (b"", entry.read_bytes()[:100], b"x" * 500):
+    key = ours.key(FeatureCollector(SmallExtractor()))
+    assert ours.key(FeatureCollector(other)) != key
+    entry = ours.folder / f"{key}.safetensors"
+    whole = entry.read_bytes()
+    flipped = whole[:-9] + bytes([whole[-9] ^ 64]) + whole[-8:]
+    for damage in (b"", whole[:100], b"x" * 500, flipped):
         entry.write_bytes(damage)
         assert (ours.measured(SmallExtractor()).features == first.features).all()
     monkeypatch.setattr(reference, "VERSION", 2)
-    assert ours.key(SmallExtractor()) != entry.stem
+    assert ours.key(FeatureCollector(SmallExtractor())) != entry.stem
 
 
 def test_folders_and_zips_of_other_tools(run: Path, faces: Path, tmp_path: Path) -> None:
@@ -147,9 +142,9 @@ def test_folders_and_zips_of_other_tools(run: Path, faces: Path, tmp_path: Path)
     folder, archive_result, whole = evaluate(
         [others, tmp_path / "others.zip", faces], faces, metrics=["fid", "precision"]
     )
-    assert folder.subject.count == 60 and whole.subject.count == 120
-    assert folder.rows["fd/tagger"].estimate == archive_result.rows["fd/tagger"].estimate
-    assert whole.rows["fd/tagger"].estimate.value == pytest.approx(0, abs=1e-9)
+    assert folder.source.count == 60 and whole.source.count == 120
+    assert folder.rows["fid/tagger"].estimate == archive_result.rows["fid/tagger"].estimate
+    assert whole.rows["fid/tagger"].estimate.value == pytest.approx(0, abs=1e-9)
     assert whole.rows["precision/tagger"].estimate.value == 1
     assert not list(others.glob("metrics*"))
 
@@ -170,11 +165,11 @@ def test_what_fails_is_noted_and_the_rest_goes_on(run: Path, faces: Path, tmp_pa
     (few / "broken.png").write_bytes(b"not a picture")
     Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(few / "large.png")
     result = evaluate([few], faces, features=["tagger", "broken"])[0]
-    notes = "\n".join([*result.subject.notes, *result.notes])
+    notes = "\n".join([*result.source.notes, *result.notes])
     assert "kid (tagger) left out: 13 pictures, at least 20" in notes
     assert "no extrapolation" in notes and "mixed sizes" in notes and "1 files skipped, first broken.png" in notes
     assert "no broken features: the weights of broken are not here" in notes
-    assert {"fd/tagger", "precision/tagger", "coverage/tagger"} <= set(result.rows)
+    assert {"fid/tagger", "precision/tagger", "coverage/tagger"} <= set(result.rows)
     assert not any(key.startswith("accuracy") for key in result.rows)
     with pytest.raises(KaoganError, match="broken are not here"):
         evaluate([few], faces, features=["broken"])
@@ -204,18 +199,18 @@ def test_mistakes_are_told_in_one_line(run: Path, faces: Path, tmp_path: Path) -
 
 
 def test_pictures_of_a_model_are_a_function_of_seed_and_number(run: Path) -> None:
-    one = image_sources.open_subject(run, 70, seed=3)
+    one = image_sources.open_image_source(run, 70, seed=3)
     streamed = np.concatenate(list(one.batches()))
     assert (one.pictures([5, 69, 5]) == streamed[[5, 69, 5]]).all()
-    shorter = image_sources.open_subject(run, 40, seed=3)
+    shorter = image_sources.open_image_source(run, 40, seed=3)
     assert (np.concatenate(list(shorter.batches())) == streamed[:40]).all()
-    assert (np.concatenate(list(image_sources.open_subject(run, 40, seed=4).batches())) != streamed[:40]).any()
+    assert (np.concatenate(list(image_sources.open_image_source(run, 40, seed=4).batches())) != streamed[:40]).any()
     assert one.asked.shape == (70, 2)
 
 
 def test_the_model_is_asked_for_what_counts_as_asked(run: Path) -> None:
-    subject = image_sources.open_subject(run, 32)
-    assert isinstance(subject, image_sources.GeneratedPictures)
+    subject = image_sources.open_image_source(run, 32)
+    assert isinstance(subject, image_sources.GeneratedImages)
     seen = []
     generate = subject.model.generate
     subject.model.generate = lambda z, c=None: (seen.append(c), generate(z, c))[1]  # type: ignore[method-assign]
@@ -227,13 +222,12 @@ def test_the_model_is_asked_for_what_counts_as_asked(run: Path) -> None:
 
 
 def test_the_table_names_a_winner_only_when_it_is_clear() -> None:
-    from kaogan.evaluation.rows import Row
-    from kaogan.metrics.stats.estimate import Estimate
-
-    good, bad, near = (Row("x", Estimate(v, v - 1, v + 1)) for v in (1, 9, 2))
-    assert clear_winner([bad, good]) == 1 and clear_winner([good, near]) is None
-    assert clear_winner([good, None]) is None and clear_winner([None, bad, good]) == 2
-    assert clear_winner([Row("x", good.estimate, better="higher"), Row("x", bad.estimate, better="higher")]) == 1
+    good, bad, near = (Estimate(v, v - 1, v + 1) for v in (1, 9, 2))
+    assert clear_winner([bad, good], "lower") == 1 and clear_winner([good, near], "lower") is None
+    assert clear_winner([good, None], "lower") is None and clear_winner([None, bad, good], "lower") == 2
+    assert clear_winner([good, bad], "higher") == 1
+    half, whole = Estimate(0.5, 0.4, 0.6), Estimate(1.3, 1.2, 1.4)
+    assert clear_winner([half, whole], "one") == 1 and clear_winner([half, Estimate(math.nan, 0, 0)], "one") is None
 
 
 def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: Path) -> None:
@@ -244,7 +238,7 @@ def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: P
     results = evaluate([run, faces], faces, count=60, metrics=["fid"])
     append_lines(results)
     page = write_page(results, tmp_path / "page.html").read_text()
-    assert "Along the clock" in page and page.count("data:image/png;base64,") == 1
+    assert "Along the training" in page and page.count("data:image/png;base64,") == 1
     rows = markdown(results).splitlines()
     assert rows[0].startswith("| | pictures | FD-tagger ↓ | FD∞-tagger ↓ |") and rows[2].startswith("| run | 60 |")
     assert rows[-1].startswith("| real against real |") and len(rows) == 5
@@ -253,8 +247,13 @@ def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: P
 def test_what_cannot_be_measured_does_not_stop_the_others(faces: Path, tmp_path: Path) -> None:
     one = tmp_path / "one"
     write_set(one, 1, SIZE, 5)
-    (result,) = evaluate([one, faces], faces, metrics=["fid"])
-    assert result.subject.name == "faces" and any("one picture says nothing" in note for note in result.notes)
+    found = evaluate([one, faces], faces, metrics=["fid"])
+    assert [result.source.name for result in found] == ["faces"] and not any("says" in n for n in found[0].notes)
+    assert [failure.name for failure in found.failures] == ["one"] and "one picture says" in found.failures[0].reason
+    words = [str(one), str(faces), "--data", str(faces), "--metrics", "fid", "--features", "tagger"]
+    out = CliRunner().invoke(app, ["evaluate", *words, "--out", str(tmp_path / "page.html")])
+    assert out.exit_code == 1 and "FD-tagger" in out.stdout and "one was not measured: " in out.stderr
+    assert "one was not measured" in (tmp_path / "page.html").read_text()
     with pytest.raises(KaoganError, match="one picture says nothing"):
         evaluate([one], faces, metrics=["fid"])
     with pytest.raises(UsageError, match="no such model"):
@@ -268,3 +267,35 @@ def test_attributes_of_what_was_asked_for_nothing(faces: Path, tmp_path: Path) -
         Image.fromarray(np.full((SIZE, SIZE, 3), number, np.uint8)).save(plain / f"{number}.png")
     with pytest.raises(KaoganError, match="nothing was asked for"):
         evaluate([plain], faces, metrics=["attributes"])
+
+
+def test_a_network_of_the_training_is_marked_and_wins_nothing(run: Path, faces: Path, tmp_path: Path) -> None:
+    config = json.loads((run / "model/config.json").read_text())
+    (run / "model/config.json").write_text(json.dumps({**config, "trained_against": ["tagger"]}))
+    found = evaluate([run, faces], faces, count=60, metrics=["fid", "precision"])
+    assert found[0].rows["fid/tagger"].trained_against and not found[1].rows["fid/tagger"].trained_against
+    page = write_page(found, tmp_path / "page.html").read_text()
+    assert "†" in page and "trained against" in page and 'class="best"' not in page
+    assert "†" in markdown(found) and found[0].to_json()["metrics"]["recall/tagger"]["trained_against"]
+    assert "†" not in markdown(evaluate([faces], faces, metrics=["fid"]))
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [({"recipe": "kao"}, ["tagger"]), ({"recipe": "dcgan"}, []), ({"recipe": "unheard of"}, []), ({}, []),
+     ({"recipe": "kao", "trained_against": ["tagger", "mobilenet"]}, ["tagger", "mobilenet"])],
+)  # fmt: skip
+def test_networks_of_the_training_of_older_models(config: dict[str, Any], expected: list[str]) -> None:
+    assert list(image_sources.trained_against(config)) == expected
+
+
+def test_the_tagger_is_loaded_for_attributes_alone(run: Path, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(SmallExtractor):
+        name, label = "other", "other"
+        attributes: ClassVar = {}
+
+    monkeypatch.setattr(
+        evaluation, "load_extractor", lambda word, download=False: Other() if word == "other" else SmallExtractor()
+    )
+    (result,) = evaluate([run], faces, features=["other"], metrics=["fid", "attributes"], count=40)
+    assert set(result.rows) == {"fid/other", "fid_infinite/other", "accuracy_hair/tagger"}

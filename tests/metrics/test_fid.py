@@ -8,7 +8,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from kaogan.core.errors import KaoganError
 from kaogan.metrics import fid
 from kaogan.metrics.fid import distance_of_moments, frechet_distance
-from kaogan.metrics.stats.estimate import Estimate, TooFew
+from kaogan.metrics.stats.estimate import Estimate, TooFewSamplesError
 from kaogan.metrics.stats.moments import Moments
 from tests.metrics.conftest import holds_only_for
 
@@ -176,9 +176,9 @@ def test_features_that_are_no_numbers(golden: Pair, bad: float) -> None:
 
 def test_too_few() -> None:
     one = np.ones((1, 3))
-    with pytest.raises(TooFew, match="at least 2"):
+    with pytest.raises(TooFewSamplesError, match="at least 2"):
         frechet_distance(one, np.ones((5, 3)))
-    with pytest.raises(TooFew, match="at least 40"):
+    with pytest.raises(TooFewSamplesError, match="at least 40"):
         fid.extrapolated(np.ones((39, 3)), np.ones((50, 3)))
     with pytest.raises(ValueError, match="different extractors"):
         frechet_distance(np.ones((5, 3)), np.ones((5, 4)))

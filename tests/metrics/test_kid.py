@@ -8,7 +8,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from kaogan.core.errors import KaoganError
 from kaogan.metrics import kid as kernel
 from kaogan.metrics.kid import kernel_distance, kid_by_subsets, squared_mmd
-from kaogan.metrics.stats.estimate import Estimate, TooFew
+from kaogan.metrics.stats.estimate import Estimate, TooFewSamplesError
 from tests.metrics.conftest import holds_only_for
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -137,7 +137,7 @@ def test_bad_features(golden: Pair) -> None:
     x[5, 5] = np.nan
     with pytest.raises(KaoganError, match="not numbers"):
         kernel_distance(x, golden[1])
-    with pytest.raises(TooFew, match="at least 20"):
+    with pytest.raises(TooFewSamplesError, match="at least 20"):
         kernel_distance(golden[0][:19], golden[1])
-    with pytest.raises(TooFew, match="subsets of 1000"):
+    with pytest.raises(TooFewSamplesError, match="subsets of 1000"):
         kid_by_subsets(golden[0][:500], golden[1])

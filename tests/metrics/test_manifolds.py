@@ -11,7 +11,7 @@ from kaogan.core.errors import KaoganError
 from kaogan.metrics import density_coverage as dc
 from kaogan.metrics import precision_recall as pr
 from kaogan.metrics.stats import neighbors
-from kaogan.metrics.stats.estimate import TooFew
+from kaogan.metrics.stats.estimate import TooFewSamplesError
 from kaogan.metrics.stats.manifold import Manifold, pair_of
 from tests.metrics.conftest import holds_only_for
 
@@ -187,5 +187,5 @@ def test_bad_features(golden: Pair) -> None:
     for function in (pr.precision_recall, dc.density_coverage):
         with pytest.raises(KaoganError, match="1 of 50 generated pictures"):
             function(x, golden[1])
-        with pytest.raises(TooFew, match="more than k"):
+        with pytest.raises(TooFewSamplesError, match="more than k"):
             function(golden[0][:50], golden[1][:3])

@@ -7,7 +7,7 @@ import torch
 from kaogan.core.errors import KaoganError
 from kaogan.metrics import mind as home
 from kaogan.metrics.mind import mind, with_interval
-from kaogan.metrics.stats.estimate import Estimate, TooFew
+from kaogan.metrics.stats.estimate import Estimate, TooFewSamplesError
 from tests.metrics.conftest import holds_only_for
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -98,7 +98,7 @@ def test_bad_features(golden: Pair) -> None:
     x[5, 5] = np.nan
     with pytest.raises(KaoganError, match="not numbers"):
         mind(x, golden[1])
-    with pytest.raises(TooFew, match="at least 2"):
+    with pytest.raises(TooFewSamplesError, match="at least 2"):
         with_interval(golden[0][:1], golden[1])
     with pytest.raises(ValueError, match="different extractors"):
         mind(golden[0][:, :3], golden[1])

@@ -12,13 +12,14 @@ import pytest
 from kaogan.config import recipes
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
+from kaogan.metrics.features import FeaturesOnly
 from kaogan.training import evaluator, loop, plots
 from kaogan.training.evaluator import LEAST, affordable
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, recipe, stats_of
 
 
-class Quarters:
+class Quarters(FeaturesOnly):
     name, label, size, fingerprint = "quarters", "quarters", 12, "q1"
 
     def __call__(self, pictures: Pictures) -> np.ndarray:
@@ -49,11 +50,11 @@ def test_values_plot_and_best_model(tmp_path: Path) -> None:
     assert [line["clock"] for line in lines] == [16, 32, 48]
     for line in lines:
         assert line["eval/count"] == 64
-        for key in ("fd", "kd", "precision", "recall"):
+        for key in ("fid", "kid", "precision", "recall"):
             assert line[f"eval/{key}_low"] <= line[f"eval/{key}"] <= line[f"eval/{key}_high"]
-    best = min(lines, key=lambda line: line["eval/fd"])["clock"]
+    best = min(lines, key=lambda line: line["eval/fid"])["clock"]
     assert json.loads((tmp_path / "run/best/config.json").read_text())["clock"] == best
-    assert all((tmp_path / "run" / f"{key}.png").stat().st_size > 1000 for key in ("fd", "kd", "precision", "recall"))
+    assert all((tmp_path / "run" / f"{key}.png").stat().st_size > 1000 for key in ("fid", "kid", "precision", "recall"))
     from kaogan.generate.model import load
 
     assert load(tmp_path / "run/best").sample(2).shape == (2, 16, 16, 3)
@@ -76,7 +77,7 @@ def test_the_value_is_that_of_the_saved_model_s_weights(tmp_path: Path) -> None:
     with torch.no_grad():
         pictures = to_uint8(model.generator(latents, None))
     expected = frechet_distance(Quarters()(pictures), Quarters()(make_pictures(40).images))
-    assert measured(tmp_path / "run")[-1]["eval/fd"] == pytest.approx(expected, rel=0.02)
+    assert measured(tmp_path / "run")[-1]["eval/fid"] == pytest.approx(expected, rel=0.02)
 
 
 def test_weights_are_what_they_would_have_been(tmp_path: Path) -> None:
@@ -135,11 +136,11 @@ def test_early_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     values = iter([5.0, 3.0, 4.0, 3.0, 1.0, 2.0, 2.0, 2.0])
 
-    def in_training(*_: Any) -> dict[str, Estimate]:
+    def estimates(*_: Any) -> dict[str, Estimate]:
         value = next(values)
-        return {"fd": Estimate(value, value - 1, value + 1)}
+        return {"fid": Estimate(value, value - 1, value + 1)}
 
-    monkeypatch.setattr(evaluator, "in_training", in_training)
+    monkeypatch.setattr(evaluator.Evaluation, "_estimates", estimates)
     settings: dict[str, Any] = {"training.images": 400, "eval.patience": 2, "eval.every": 8}
     outcome = train(tmp_path / "run", **settings)
     assert outcome.finished and outcome.clock == 32  # 5, 3, 4, 3: two without a better one

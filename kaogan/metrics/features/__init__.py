@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,6 @@ from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import Pictures
 
 BATCH = 64
-Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
 
 class Extractor(Protocol):
@@ -32,13 +31,32 @@ class Extractor(Protocol):
     """D, the numbers of a feature vector."""
     fingerprint: str
     """Hex; changes with the weights and with the preprocessing."""
+    attributes: Mapping[str, Sequence[str]]
+    """The values of each attribute that it sees besides its features; of most extractors empty."""
 
     def __call__(self, pictures: Pictures) -> np.ndarray:
         """uint8 (N, H, W, C) of any size, C = 1 or 3 -> float32 (N, D); no picture depends on its neighbours."""
         ...
 
+    def features_and_attributes(self, pictures: Pictures) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """The features, and probabilities (N, V) of each of ``attributes``; asked only of those that have some."""
+        ...
+
+
+class FeaturesOnly:
+    """Base of extractors that see no attributes."""
+
+    attributes: Mapping[str, Sequence[str]] = {}
+
+    def __call__(self, pictures: Pictures) -> np.ndarray:
+        raise NotImplementedError
+
+    def features_and_attributes(self, pictures: Pictures) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        return self(pictures), {}
+
 
 NAMES = {
+    "efficientnet": "efficientnet",
     "tagger": "tagger",
     "mobilenet": "mobilenet",
     "illustration2vec": "illustration2vec",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
 from kaogan.data.cache import fingerprint_of
-from kaogan.metrics.features import resized, weights
+from kaogan.metrics.features import FeaturesOnly, resized, weights
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _library(module: str, package: str, name: str) -> ModuleType:
         raise KaoganError(f"the features {name} need {package} ({error}): pip install 'kaogan[features]'") from None
 
 
-class Inception:
+class Inception(FeaturesOnly):
     """TensorFlow's Inception of 2015 as torch-fidelity keeps it, with its resize: metrics on it are the real FID."""
 
     name, label, size = "inception", "Inception", 2048
@@ -118,7 +118,7 @@ class Inception:
         return self.network(images.contiguous())[0].float().numpy()
 
 
-class Transformer:
+class Transformer(FeaturesOnly):
     """A vision transformer of timm: its pooled features, before any classifier."""
 
     def __init__(self, name: str, published: Published, path: Path | None, download: bool) -> None:

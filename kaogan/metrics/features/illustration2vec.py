@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
 from kaogan.data.cache import fingerprint_of
-from kaogan.metrics.features import weights
+from kaogan.metrics.features import FeaturesOnly, weights
 from kaogan.metrics.features.caffemodel import Layer, read_layers
 
 SIDE, LAST = 224, "encode1"
@@ -30,7 +30,7 @@ IGNORED = ("Data", "ImageData", "MemoryData", "Input", "Dropout")  # dropout doe
 Weighted = TypeVar("Weighted", nn.Conv2d, nn.Linear)
 
 
-class Illustration2Vec:
+class Illustration2Vec(FeaturesOnly):
     name, label = "illustration2vec", "Illustration2Vec"
 
     def __init__(self, path: Path, side: int = SIDE) -> None:

@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
 from kaogan.data.cache import fingerprint_of
-from kaogan.metrics.features import resized, weights
+from kaogan.metrics.features import FeaturesOnly, resized, weights
 
 URL = "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"
 FILE = URL.rsplit("/", 1)[-1]
@@ -64,7 +64,7 @@ class MobileNetV2(nn.Module):
         return self.features(images).mean((2, 3))
 
 
-class MobileNetExtractor:
+class MobileNetExtractor(FeaturesOnly):
     name, label, size = "mobilenet", "MobileNetV2", SIZE
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Kaogan's own tagger of hair and eyes as an extractor: the default, embedded, for pictures of anime faces."""
+"""Kaogan's own tagger of hair and eyes as a feature extractor: it sees attributes besides."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from kaogan.core.images import Pictures
 from kaogan.metrics.features.weights import told
 
 if TYPE_CHECKING:
-    from kaogan.aux_models.tagger import Prediction, Tagger
+    from kaogan.aux_models.tagger import Tagger
 
 
 class TaggerExtractor:
@@ -21,15 +22,16 @@ class TaggerExtractor:
     def __init__(self, tagger: Tagger) -> None:
         self.tagger = tagger
         self.size, self.fingerprint = int(tagger.feature_size), str(tagger.fingerprint)
+        self.attributes: Mapping[str, Sequence[str]] = tagger.values
 
     def __call__(self, pictures: Pictures) -> np.ndarray:
-        return self.predict(pictures).features
+        return self.features_and_attributes(pictures)[0]
 
-    def predict(self, pictures: Pictures) -> Prediction:
-        """Features and attributes of one pass."""
+    def features_and_attributes(self, pictures: Pictures) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         if pictures.shape[-1] == 1:
             pictures = np.repeat(pictures, 3, -1)
-        return self.tagger.predict(pictures)
+        found = self.tagger.predict(pictures)
+        return found.features, found.probabilities
 
 
 def load(name: str, path: Path | None, download: bool) -> TaggerExtractor:

@@ -9,7 +9,7 @@ import numpy as np
 from kaogan.core.errors import KaoganError
 
 
-class TooFew(KaoganError):  # noqa: N818 - it names what it is
+class TooFewSamplesError(KaoganError):
     """There are too few pictures for this metric; the others may still be computed."""
 
 
@@ -30,12 +30,13 @@ class Estimate:
 
 
 def checked(features: np.ndarray, least: int, what: str = "pictures") -> np.ndarray:
-    """Features (N, D) in float64. Raises KaoganError for NaN and infinity, TooFew for less than ``least`` rows."""
+    """Features (N, D) in float64. Raises KaoganError for NaN and infinity, TooFewSamplesError for less than
+    ``least`` rows."""
     features = np.asarray(features)
     if features.ndim != 2:
         raise ValueError(f"features of shape (N, D) are needed, not {features.shape}")
     if len(features) < least:
-        raise TooFew(f"{len(features)} {what}, at least {least} are needed")
+        raise TooFewSamplesError(f"{len(features)} {what}, at least {least} are needed")
     finite = np.isfinite(features).all(1)
     if not finite.all():
         raise KaoganError(

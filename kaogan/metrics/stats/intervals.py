@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.stats import t
 
 from kaogan.core.rng import numpy_generator
 from kaogan.metrics.stats.estimate import Estimate
@@ -13,28 +14,11 @@ from kaogan.metrics.stats.estimate import Estimate
 NORMAL = 1.959963984540054  # the 97.5 % quantile
 
 
-SMALL = {1: 12.706205, 2: 4.302653, 3: 3.182446}  # quantiles of Student's t, where the series is not good enough
-
-
-def student_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, to 0.2 %: Abramowitz & Stegun 26.7.5 from 4 degrees of freedom on."""
-    if freedom in SMALL:
-        return SMALL[freedom]
-    z, v = NORMAL, float(freedom)
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )
-
-
 def mean_of(values: np.ndarray) -> Estimate:
     """The mean of independent values (n >= 2), with Student's interval."""
     values = np.asarray(values, np.float64)
     error = values.std(ddof=1) / math.sqrt(len(values))
-    return Estimate.around(float(values.mean()), student_quantile(len(values) - 1) * float(error))
+    return Estimate.around(float(values.mean()), float(t.ppf(0.975, len(values) - 1)) * float(error))
 
 
 def share(hits: int, count: int) -> Estimate:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from kaogan.core.rng import numpy_generator
-from kaogan.metrics.stats.estimate import TooFew, checked, same_width
+from kaogan.metrics.stats.estimate import TooFewSamplesError, checked, same_width
 from kaogan.metrics.stats.intervals import halves
 from kaogan.metrics.stats.neighbors import Points, blocks, points_of
 
@@ -28,7 +28,7 @@ class Manifold:
 
     def __post_init__(self) -> None:
         if len(self.points) <= self.k:
-            raise TooFew(f"{len(self.points)} pictures, more than k = {self.k} are needed")
+            raise TooFewSamplesError(f"{len(self.points)} pictures, more than k = {self.k} are needed")
 
     @cached_property
     def _known(self) -> tuple[np.ndarray, np.ndarray]:

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.metrics import features
+from kaogan.metrics.collect import measure
 from kaogan.metrics.features import hub, load_extractor, mobilenet, resized
 from kaogan.metrics.features.illustration2vec import preprocess
-from kaogan.metrics.reference import measure
 from tests.metrics.conftest import holds_only_for
 
 
@@ -27,7 +27,7 @@ def pictures() -> np.ndarray:
     return fields.repeat(10, 1).repeat(10, 2)
 
 
-class Brightness:
+class Brightness(features.FeaturesOnly):
     """The simplest extractor: what the interface asks for, and nothing else."""
 
     name, label, size, fingerprint = "brightness", "brightness", 3, "b0"
@@ -40,12 +40,12 @@ class Brightness:
 
 
 def test_features_stream_in_any_chunks(pictures: np.ndarray) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int, str]] = []
     many = np.concatenate([pictures] * 30)
     whole = measure(Brightness(), [many], 150).features
     parts = measure(Brightness(), (many[i : i + 7] for i in range(0, 150, 7)), 150, lambda *a: told.append(a)).features
     assert (whole == parts).all() and whole.shape == (150, 3) and whole.dtype == np.float32
-    assert told[-1] == (150, 150)
+    assert told[-1] == (150, 150, "pictures")
     assert measure(Brightness(), [], 0).features.shape == (0, 3)
 
 

@@ -1,0 +1,120 @@
+"""The metric object and the registry METRICS: names, keys, direction, needs, computation and words of each metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from kaogan.core.registry import Registry
+
+if TYPE_CHECKING:
+    from kaogan.metrics.collect import Collector
+    from kaogan.metrics.stats.estimate import Estimate
+
+DEFAULT_FEATURES = "efficientnet"
+"""The extractor of distances where none is named: one that nothing in kaogan is trained against."""
+
+Better = Literal["lower", "higher", "one"]
+"""Which values are better: small ones, large ones, or those near 1."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric. Its file registers it; runner, training, pages, help and recipes read everything from here."""
+
+    name: str
+    """The word that users type."""
+    keys: Mapping[str, Better]
+    """The numbers it gives. A key that ends in ``_`` stands for one number an attribute: ``accuracy_`` + ``hair``."""
+    summary: str
+    """A few words for ``--help``."""
+    reading: str
+    """A sentence for the page: how to read the numbers."""
+    label: Callable[[str, str], str]
+    """(key, label of the extractor or "") -> the printed name."""
+    compute: Callable[[Any], Mapping[str, Estimate]]
+    """A FeatureComparison, or a PictureComparison where ``needs`` is "pictures", -> estimates by key. May raise
+    TooFewSamplesError; may add to the comparison's notes and illustrations."""
+    against_itself: Callable[[Any], Mapping[str, float | None]]
+    """The same comparison -> what real pictures reach against real ones, by key."""
+    needs: Literal["features", "pictures"] = "features"
+    """features: computed for each extractor; pictures: once, from what ``collector`` makes of the pictures."""
+    features: str | None = None
+    """The one extractor that it works with; None: any."""
+    collector: Callable[[], Collector] | None = None
+    """Of metrics that need pictures."""
+    in_training: Callable[[Any], Mapping[str, Estimate]] | None = None
+    """The numbers that a training measures on its way; None: too dear, or without meaning there."""
+    training_keys: Sequence[str] = field(default=())
+    """Keys of ``in_training``, the one that chooses the best model first."""
+
+    def better(self, key: str) -> Better:
+        """The direction of one of its keys. Raises KeyError for another metric's."""
+        if key in self.keys:
+            return self.keys[key]
+        return next(better for known, better in self.keys.items() if known.endswith("_") and key.startswith(known))
+
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        "fid": "kaogan.metrics.fid",
+        "kid": "kaogan.metrics.kid",
+        "mind": "kaogan.metrics.mind",
+        "precision": "kaogan.metrics.precision_recall",
+        "density": "kaogan.metrics.density_coverage",
+        "memorization": "kaogan.metrics.memorization",
+        "attributes": "kaogan.metrics.attribute_accuracy",
+        "diversity": "kaogan.metrics.diversity",
+        "fixed_share": "kaogan.metrics.fixed_share",
+        "power_ratio": "kaogan.metrics.power_ratio",
+    },
+)
+
+OLD_NAMES = {"memorisation": "memorization"}
+OLD_KEYS = {"fd": "fid", "fd_infinite": "fid_infinite", "kd": "kid", "md": "mind"}
+
+
+def metric_names(chosen: Sequence[str]) -> list[str]:
+    """The metrics by the words that were typed, all of them for none. Raises UsageError."""
+    wanted = [OLD_NAMES.get(word, word) for word in chosen]
+    for word in wanted:
+        METRICS[word]
+    return [name for name in METRICS if not wanted or name in wanted]
+
+
+def training_metric_names() -> list[str]:
+    """Those that ``eval.metrics`` of a recipe may name."""
+    return [name for name, metric in METRICS.items() if metric.in_training is not None]
+
+
+def current_key(key: str) -> str:
+    """A key of a file of an older version (``fd/tagger``) as it is called today (``fid/tagger``)."""
+    name, slash, extractor = key.partition("/")
+    return OLD_KEYS.get(name, name) + slash + extractor
+
+
+def metric_of(key: str) -> Metric | None:
+    """The metric that ``key`` (``recall/tagger``, ``accuracy_hair/tagger``) is of; None for one that is not known."""
+    name = key.partition("/")[0]
+    for _, metric in METRICS.items():
+        if any(name == known or (known.endswith("_") and name.startswith(known)) for known in metric.keys):
+            return metric
+    return None
+
+
+def cost_of(better: Better, value: float) -> float:
+    """``value`` as something to be made small."""
+    if better == "higher":
+        return -value
+    if better == "one":
+        return abs(math.log(value)) if value > 0 else math.inf
+    return value
+
+
+def cost(key: str, value: float) -> float:
+    """``value`` of ``key`` (``recall/tagger``) as something to be made small; of unknown keys as it is."""
+    metric = metric_of(key)
+    return cost_of(metric.better(key.partition("/")[0]), value) if metric else value
