@@ -15,8 +15,8 @@ import typer
 
 from kaogan.core.rng import numpy_generator
 from kaogan.metrics.attribute_accuracy import accuracy
+from kaogan.metrics.collect import measure
 from kaogan.metrics.features.tagger import load
-from kaogan.metrics.reference import measure
 from kaogan.metrics.stats.estimate import Estimate
 from tools.tagger.data import SETS, TAGGED, parted, read_set
 

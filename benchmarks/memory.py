@@ -13,7 +13,8 @@ import itertools
 import resource
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,32 +24,15 @@ import typer
 from kaogan.core.rng import numpy_generator
 from kaogan.core.schema import Schema
 from kaogan.data.dataset import PictureSet
-from kaogan.evaluation import runner
-from kaogan.evaluation.rows import STEPS, Pair, Result
 from kaogan.metrics import density_coverage, mind
+from kaogan.metrics.collect import Measured, measure
+from kaogan.metrics.comparison import FeatureComparison
 from kaogan.metrics.features.tagger import load
-from kaogan.metrics.reference import Measured, Reference, measure
+from kaogan.metrics.reference import Reference
+from kaogan.metrics.registry import METRICS
 from kaogan.metrics.stats import manifold, neighbors
 
 LIMIT = 2e9
-
-
-class Drawn:
-    """A subject that is asked for nothing but how many pictures it has."""
-
-    name, image_size, channels = "drawn", 64, 3
-
-    def __init__(self, count: int) -> None:
-        self.count, self.schema, self.asked = count, Schema(()), np.empty((count, 0), np.int64)
-        self.notes: list[str] = []
-        self.facts: dict[str, object] = {}
-        self.run: Path | None = None
-
-    def batches(self) -> Iterator[np.ndarray]:
-        return iter(())
-
-    def pictures(self, indices: Sequence[int]) -> np.ndarray:
-        return np.empty((0, 64, 64, 3), np.uint8)
 
 
 def main(
@@ -76,11 +60,14 @@ def main(
             shorten(blocks)
         reference = Reference(real, Path(folder))
         fake, other = (features(pictures, width, seed) for seed in (0, 1))
-        pair = Pair(Drawn(pictures), reference, extractor, Measured(fake), Measured(other), 0)
-        result = Result(pair.subject, reference=reference)
-        for name, step in STEPS.items():
-            step(pair, result)
-            told(runner.METRICS[name])
+        comparison = FeatureComparison(
+            extractor, Measured(fake), Measured(other), pictures=real, remember=partial(reference.remembered, extractor)
+        )
+        for _, metric in METRICS.items():
+            if metric.needs == "features":
+                metric.compute(comparison)
+                metric.against_itself(comparison)
+                told(metric.summary)
 
 
 def features(count: int, width: int, seed: int) -> np.ndarray:

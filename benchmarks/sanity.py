@@ -24,12 +24,13 @@ from kaogan.core.atomic_io import write_text
 from kaogan.core.images import Pictures
 from kaogan.core.rng import numpy_generator
 from kaogan.data import PictureSet, load_pictures
-from kaogan.evaluation.html import number
-from kaogan.evaluation.image_sources import open_subject
+from kaogan.evaluation.image_sources import open_image_source
+from kaogan.evaluation.tables import number
 from kaogan.metrics import density_coverage, fid, kid, precision_recall
+from kaogan.metrics.collect import Measured, measure
 from kaogan.metrics.features import Extractor, load_extractor
 from kaogan.metrics.memorization import memorization
-from kaogan.metrics.reference import Measured, Reference, measure
+from kaogan.metrics.reference import Reference
 from kaogan.metrics.stats.estimate import Estimate
 
 COLUMNS = ("FD", "FD∞", "KD", "precision", "recall", "density", "coverage", "copies")
@@ -195,7 +196,7 @@ def rows_of_blobs(bench: Bench) -> dict[str, dict[str, Estimate]]:
 def rows_of_models(bench: Bench, models: list[Path]) -> dict[str, dict[str, Estimate]]:
     rows = {}
     for path in models:
-        subject = open_subject(path, bench.count)
+        subject = open_image_source(path, bench.count)
         rows[subject.name] = bench.row(measure(bench.extractor, subject.batches(), subject.count).features)
     return rows
 

@@ -24,6 +24,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.evaluation.runner import evaluate
+from kaogan.metrics.registry import current_key
 from kaogan.training.loop import Progress
 from kaogan.training.plots import COLOURS
 
@@ -31,7 +32,7 @@ SAMPLES = {"tagger": 5_000, "mobilenet": 5_000}
 EARLY = SAMPLES | {"mobilenet": 2_000}  # it looks at 50 pictures a second
 HERE = Path(__file__).parent
 TRIALS, LOG = HERE / "search.yaml", HERE / "search.jsonl"
-COLUMNS = ("fd/tagger", "fd/mobilenet", "precision/tagger", "recall/tagger")
+COLUMNS = ("fid/tagger", "fid/mobilenet", "precision/tagger", "recall/tagger")
 KAO = "u1-smooth"  # what became the recipe
 CURVES = (KAO, "dcgan", "resdcgan", "bamsgan", "wgan-gp")
 # Of the distances those at infinitely many samples: 2,000 and 5,000 samples can stand in one curve.
@@ -97,7 +98,8 @@ def measure(folder: Path, data: Path, samples: dict[str, int]) -> dict[str, list
 
 
 def rows(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [{current_key(key): value for key, value in json.loads(line).items()} for line in lines]
 
 
 def table(log: Path) -> str:
@@ -132,7 +134,7 @@ def plot(log: Path, target: Path) -> None:
                 label = "kao" if trial == KAO else trial
                 axes.plot(*zip(*points, strict=True), "o-", color=colour, label=label if seed == 0 else None)
         axes.set(title=title, xlabel="minutes of one core", xscale="log", xticks=(5, 15, 30, 60, 120))
-        if column.startswith("fd"):
+        if column.startswith("fid"):
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
             axes.yaxis.set_major_formatter("{x:g}")

@@ -85,7 +85,8 @@ def compare(
         raise UsageError(f"--seeds must be 1 or more, not {seeds}")
     entries = _entries(subjects, out, seeds)
     _train_all(entries, data, budget, features, overrides or {}, report)
-    _measure([run for entry in entries for run in entry.runs], data, features, count, report)
+    if subjects or data is not None:  # else the page alone is made again, of what was measured
+        _measure([run for entry in entries for run in entry.runs], data, features, count, report)
     return entries
 
 

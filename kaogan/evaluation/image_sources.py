@@ -25,6 +25,7 @@ from kaogan.data.decoding import FORMATS, BrokenPicture
 from kaogan.data.sources import Source, open_source
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import find_model
+from kaogan.networks import DISCRIMINATORS
 
 BATCH = 64
 LOOKED_AT = 400  # files whose headers tell the size of a folder's pictures
@@ -162,9 +163,11 @@ def trained_against(config: Mapping[str, Any], run: Path | None = None) -> list[
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, KaoganError):
         from kaogan.config import recipes
 
-        recipe = recipes.load(run / "recipe.yaml") if run is not None else recipes.load(str(config["recipe"]))
-        # The only family of older versions with a feature network, which was always the tagger.
-        return ["tagger"] if recipe.discriminator.family == "projected" else []
+        if run is not None:
+            settings = recipes.load(run / "recipe.yaml").discriminator
+            return list(DISCRIMINATORS[settings.family].trained_against(settings))
+        # A model of a version that did not say: there was one family with a feature network, and it was the tagger.
+        return ["tagger"] if recipes.load(str(config["recipe"])).discriminator.family == "projected" else []
     return []
 
 

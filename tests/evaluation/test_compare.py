@@ -58,7 +58,12 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(faces: Path) -> Callable[..., list[Entry]]:
     def compared(out: Path, *subjects: str, **more: Any) -> list[Entry]:
-        settings: dict[str, Any] = {"budget": Budget(32), "count": 60, "overrides": SMALL} | more
+        settings: dict[str, Any] = {
+            "budget": Budget(32),
+            "count": 60,
+            "overrides": SMALL,
+            "features": ("tagger",),
+        } | more
         return compare(subjects, faces, out, **settings)
 
     return compared
@@ -105,10 +110,13 @@ def test_a_run_is_taken_as_it_is(run: Run, faces: Path, tmp_path: Path) -> None:
     run(tmp_path / "first", "dcgan")
     finished = tmp_path / "first/dcgan/seed-0"
     weights = (finished / "model/model.safetensors").read_bytes()
-    entries = compare([str(finished)], faces, tmp_path / "second", count=60)
+    entries = compare([str(finished)], faces, tmp_path / "second", count=60, features=["tagger"])
     assert (finished / "model/model.safetensors").read_bytes() == weights and entries[0].runs == [finished]
     other = shutil.copytree(finished, tmp_path / "first/copy/seed-0")
-    names = [entry.name for entry in compare([str(finished), str(other)], faces, tmp_path / "second", count=60)]
+    names = [
+        entry.name
+        for entry in compare([str(finished), str(other)], faces, tmp_path / "second", count=60, features=["tagger"])
+    ]
     assert names == ["dcgan/seed-0", "copy/seed-0"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kaogan.metrics import eyes, fixed_share, power_ratio
+from kaogan.metrics import fixed_share, power_ratio
 from kaogan.metrics.collect import collect
 from kaogan.metrics.comparison import PictureComparison
 from kaogan.metrics.registry import METRICS
@@ -97,7 +97,7 @@ def test_all_power_above_dc_is_counted_once() -> None:
         assert power_ratio.band_powers(pictures)[:, number] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["fixed_share", "power_ratio", "eyes"])
+@pytest.mark.parametrize("name", ["fixed_share", "power_ratio"])
 def test_few_pictures_and_grey_ones(name: str) -> None:
     metric = METRICS[name]
     assert metric.collector is not None
@@ -110,10 +110,3 @@ def test_few_pictures_and_grey_ones(name: str) -> None:
         metric.compute(PictureComparison(sides[0], sides[1]))
     found = metric.compute(PictureComparison(sides[1], sides[1]))
     assert set(found) == set(metric.keys) and all(np.isfinite(estimate.value) for estimate in found.values())
-
-
-def test_eyes_says_when_it_does_not_know_such_pictures() -> None:
-    passing = np.ones(20, np.int64)
-    for real, words in ((passing, 0), (np.zeros(20, np.int64), 1)):
-        comparison = PictureComparison({"passing": passing}, {"passing": real})
-        assert eyes.METRIC.compute(comparison)["eyes"].value == 1 and len(comparison.notes) == words
