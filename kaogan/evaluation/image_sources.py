@@ -79,8 +79,8 @@ class GeneratedImages:
         }
 
     def batches(self) -> Iterator[Pictures]:
-        for start in range(0, self.count, self.model.chunk):
-            yield self._made(range(start, min(start + self.model.chunk, self.count)))
+        for start in range(0, self.count, self.model.batch_size):
+            yield self._made(range(start, min(start + self.model.batch_size, self.count)))
 
     def pictures(self, indices: Sequence[int]) -> Pictures:
         empty = np.empty((0, self.image_size, self.image_size, self.channels), np.uint8)

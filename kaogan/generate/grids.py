@@ -1,4 +1,4 @@
-"""What ``kaogan sample`` draws: grids and single files, and the four modes of system A over any attributes.
+"""Files of ``kaogan sample``: grids, single pictures, and grids over attributes (``--mode``).
 
 The modes are those of ``test.py`` in bchao1/Anime-Generation: ``fix_noise``, ``fix``, ``change_<attribute>``.
 """
@@ -6,7 +6,6 @@ The modes are those of ``test.py`` in bchao1/Anime-Generation: ``fix_noise``, ``
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -17,8 +16,9 @@ from torch import Tensor
 
 from kaogan.core.errors import UsageError, nearest
 from kaogan.core.images import grid
+from kaogan.core.progress import Progress
 from kaogan.core.schema import Attribute, Schema
-from kaogan.generate.model import Asked, Model, Progress
+from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, merge_requests
 from kaogan.generate.picture_files import (
     GAP,
     Writer,
@@ -45,7 +45,7 @@ def write_samples(
     separate: bool = False,
     truncation: float = 1.0,
     format: str = "png",
-    attributes: Mapping[str, Asked] | None = None,
+    attributes: AttributeRequests | None = None,
     progress: Progress | None = None,
     upscaler: Upscaler | None = None,
     scale: int = 1,
@@ -60,10 +60,9 @@ def write_samples(
         raise UsageError(f"the number of pictures must be 1 or more, not {count}")
     if rows is not None and rows < 1:
         raise UsageError(f"a grid has 1 row or more, not {rows}")
-    asked = attributes or {}
-    chunks = model.iter_samples(count, seed=seed, truncation=truncation, **asked)
+    batches = model.iter_samples(count, seed=seed, truncation=truncation, attributes=attributes)
     if upscaler is not None:
-        chunks = map(partial(upscaler.upscale, scale=scale), chunks)
+        batches = map(partial(upscaler.upscale, scale=scale), batches)
     if separate:
         if format_of(out) or out.is_file():
             raise UsageError(f"{out} is a file; name a folder for single pictures")
@@ -71,22 +70,22 @@ def write_samples(
         paths = [out / f"{number:0{digits}}.{check_format(format)}" for number in range(count)]
         done = 0
         with Writer() as writer:
-            for chunk in chunks:
-                for picture in chunk:
+            for batch in batches:
+                for picture in batch:
                     writer.put(picture, paths[done])
                     done += 1
                 if progress:
-                    progress(done, count)
+                    progress(done, count, "sampling")
         return paths
     path = picture_path(out, "samples", format)
     columns = math.ceil(count / rows) if rows else math.ceil(math.sqrt(count))
     step = model.image_size * scale + GAP
     check_size(math.ceil(count / columns) * step + GAP, columns * step + GAP, check_format(path.suffix))
     pictures = []
-    for chunk in chunks:
-        pictures += list(chunk)
+    for batch in batches:
+        pictures += list(batch)
         if progress:
-            progress(len(pictures), count)
+            progress(len(pictures), count, "sampling")
     return [write_picture(grid(np.stack(pictures), columns, GAP), path)]
 
 
@@ -98,7 +97,7 @@ def write_mode(
     seed: int = 0,
     truncation: float = 1.0,
     format: str = "png",
-    attributes: Mapping[str, Asked] | None = None,
+    attributes: AttributeRequests | None = None,
 ) -> Path:
     """Draw one of ``modes(model.attributes)`` and write it to ``out``, a file or a folder. Raises UsageError."""
     path = picture_path(out, mode, format)
@@ -117,21 +116,20 @@ def mode_picture(
     *,
     seed: int = 0,
     truncation: float = 1.0,
-    attributes: Mapping[str, Asked] | None = None,
+    attributes: AttributeRequests | None = None,
 ) -> np.ndarray:
     """One picture (H, W, C): ``fix_noise`` a map of two attributes, ``fix`` many faces of the same attributes,
     ``change_hair`` one face with every hair. Raises UsageError."""
     known = modes(model.attributes)
-    asked = attributes or {}
     if not known:
         raise UsageError(f"mode '{mode}' needs a model with attributes; this one was trained without")
     if mode not in known:
         raise UsageError(f"unknown mode '{mode}'{nearest(mode, known)}")
     if mode == "fix_noise":
-        return attribute_map(model, None, None, seed, True, truncation, **asked)
+        return attribute_map(model, None, None, seed, True, truncation, attributes)
     if mode == "fix":
-        return fixed_grid(model, FIXED, seed, 8, truncation, **asked)
-    return attribute_strip(model, mode.removeprefix("change_"), seed, True, truncation, **asked)
+        return fixed_grid(model, FIXED, seed, 8, truncation, attributes)
+    return attribute_strip(model, mode.removeprefix("change_"), seed, True, truncation, attributes)
 
 
 def attribute_map(
@@ -141,12 +139,13 @@ def attribute_map(
     seed: int = 0,
     labelled: bool = True,
     truncation: float = 1.0,
-    **fixed: Asked,
+    attributes: AttributeRequests | None = None,
+    **named: AttributeRequest,
 ) -> np.ndarray:
     """One latent with every value of two attributes, uint8 (H, W, C).
 
     Without names the columns are the model's first attribute and the rows its second: twelve hairs by ten eyes. Further
-    attributes are as ``fixed`` says or drawn once. Raises UsageError for a model with fewer than two attributes.
+    attributes are as asked for or drawn once. Raises UsageError for a model with fewer than two attributes.
     """
     names = model.attributes.names
     columns = columns or next((name for name in names if name != rows), None)
@@ -156,36 +155,50 @@ def attribute_map(
     if rows is None or columns is None or rows == columns:
         raise UsageError(f"a map needs two different attributes; this model has {', '.join(names)}")
     down, across = model.attributes[rows], model.attributes[columns]
+    fixed = merge_requests(attributes, named)
     _refuse(fixed, (rows, columns))
     pairs = list(product(down.values, across.values))
-    codes = _same(model, len(pairs), seed, fixed)
-    _set(model.attributes, codes, down, [row for row, _ in pairs])
-    _set(model.attributes, codes, across, [column for _, column in pairs])
-    pictures = model.generate(model.latents(1, seed, truncation).expand(len(pairs), -1), codes, truncation)
+    conditions = _same(model, len(pairs), seed, fixed)
+    _set(model.attributes, conditions, down, [row for row, _ in pairs])
+    _set(model.attributes, conditions, across, [column for _, column in pairs])
+    pictures = model.generate(model.latents(1, seed, truncation).expand(len(pairs), -1), conditions, truncation)
     return labelled_grid(pictures, down.values, across.values) if labelled else grid(pictures, len(across.values), GAP)
 
 
 def attribute_strip(
-    model: Model, name: str, seed: int = 0, labelled: bool = True, truncation: float = 1.0, **fixed: Asked
+    model: Model,
+    name: str,
+    seed: int = 0,
+    labelled: bool = True,
+    truncation: float = 1.0,
+    attributes: AttributeRequests | None = None,
+    **named: AttributeRequest,
 ) -> np.ndarray:
-    """One latent with every value of one attribute, in one row; the others as ``fixed`` says or drawn once."""
+    """One latent with every value of one attribute, in one row; the others as asked for or drawn once."""
     attribute = model.attributes[name]
+    fixed = merge_requests(attributes, named)
     _refuse(fixed, (name,))
     count = len(attribute.values)
-    codes = _same(model, count, seed, fixed)
-    _set(model.attributes, codes, attribute, list(attribute.values))
-    pictures = model.generate(model.latents(1, seed, truncation).expand(count, -1), codes, truncation)
+    conditions = _same(model, count, seed, fixed)
+    _set(model.attributes, conditions, attribute, list(attribute.values))
+    pictures = model.generate(model.latents(1, seed, truncation).expand(count, -1), conditions, truncation)
     return labelled_grid(pictures, (), attribute.values) if labelled else grid(pictures, count, GAP)
 
 
 def fixed_grid(
-    model: Model, count: int = FIXED, seed: int = 0, columns: int = 8, truncation: float = 1.0, **fixed: Asked
+    model: Model,
+    count: int = FIXED,
+    seed: int = 0,
+    columns: int = 8,
+    truncation: float = 1.0,
+    attributes: AttributeRequests | None = None,
+    **named: AttributeRequest,
 ) -> np.ndarray:
     """``count`` latents that all have the same attributes; those not named are drawn once."""
     if not model.attributes:
         raise UsageError("fixed attributes need a model with attributes; this one was trained without")
-    codes = _same(model, count, seed, fixed)
-    return grid(model.generate(model.latents(count, seed, truncation), codes, truncation), columns, GAP)
+    conditions = _same(model, count, seed, merge_requests(attributes, named))
+    return grid(model.generate(model.latents(count, seed, truncation), conditions, truncation), columns, GAP)
 
 
 def picture_path(out: Path, stem: str, format: str) -> Path:
@@ -197,18 +210,18 @@ def picture_path(out: Path, stem: str, format: str) -> Path:
     return out / f"{stem}.{check_format(format)}"
 
 
-def _same(model: Model, count: int, seed: int, fixed: Mapping[str, Asked]) -> Tensor:
-    """The code of picture 0 for ``count`` pictures, (count, A)."""
-    return model.codes(1, seed, 0, **fixed).repeat(count, 1)
+def _same(model: Model, count: int, seed: int, fixed: AttributeRequests) -> Tensor:
+    """The conditions of picture 0 for ``count`` pictures, (count, A)."""
+    return model.conditions(1, seed, 0, fixed).repeat(count, 1)
 
 
-def _set(schema: Schema, codes: Tensor, attribute: Attribute, values: list[str]) -> None:
+def _set(schema: Schema, conditions: Tensor, attribute: Attribute, values: list[str]) -> None:
     part = schema.slices[schema.names.index(attribute.name)]
-    codes[:, part] = 0
-    codes[range(len(values)), [part.start + attribute.index(value) for value in values]] = 1
+    conditions[:, part] = 0
+    conditions[range(len(values)), [part.start + attribute.index(value) for value in values]] = 1
 
 
-def _refuse(fixed: Mapping[str, Asked], varied: tuple[str, ...]) -> None:
+def _refuse(fixed: AttributeRequests, varied: tuple[str, ...]) -> None:
     for name in varied:
         if fixed.get(name) is not None:
             raise UsageError(f"'{name}' takes all of its values here; leave it out")

@@ -1,4 +1,4 @@
-"""The unit of sharing: a folder of config.json, model.safetensors, README.md and preview.png, and the way back."""
+"""Trained generators: ``Model`` samples, saves and is loaded from a folder of config.json and model.safetensors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from PIL import Image
 from pydantic import TypeAdapter
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kaogan.config.registries import GeneratorSettings
@@ -23,8 +21,10 @@ from kaogan.core.atomic_io import atomic, write_text
 from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, grid, to_uint8
+from kaogan.core.progress import Progress
 from kaogan.core.rng import draw_latents, torch_generator
 from kaogan.core.schema import Attribute, Schema
+from kaogan.core.weights_file import write_weights
 from kaogan.generate.model_card import card, make_config
 from kaogan.generate.model_io import (
     CARD,
@@ -34,19 +34,21 @@ from kaogan.generate.model_io import (
     find_model,
     parse_config,
     read_config,
-    read_weights,
+    read_model_weights,
+    sign_config,
     single_config,
 )
 from kaogan.networks import build_generator
 from kaogan.networks.base import is_style_generator
 
-__all__ = ["Asked", "Model", "card", "load", "make_config"]
+__all__ = ["AttributeRequest", "Model", "card", "load", "make_config"]
 
 PREVIEW_PICTURES = 64
 
-# What can be asked of an attribute: one value, one a picture, a mixture of weights, or None: drawn from the priors.
-Asked = str | Sequence[str] | Mapping[str, float] | None
-Progress = Callable[[int, int], None]  # pictures done, pictures in all
+# An attribute's value for all pictures, one for each, a mixture {value: weight}, or None: drawn from the priors.
+AttributeRequest = str | Sequence[str] | Mapping[str, float] | None
+AttributeRequests = Mapping[str, AttributeRequest]
+Asked = AttributeRequest
 
 
 class Model:
@@ -67,13 +69,13 @@ class Model:
         self.device = torch.device(device)
         self.generator = generator.to(self.device, torch.float32, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.attributes, self.config, self.path = attributes, config, path
-        # The size of a chunk depends on nothing but the model, or the pictures of a seed would not be the same ones in
+        # The batch size depends on nothing but the model, or the pictures of a seed would not be the same ones in
         # every call: a convolution over 3 pictures and one over 32 may round differently.
-        self.chunk = max(1, min(32, 32 * 128**2 // self.image_size**2))
+        self.batch_size = max(1, min(32, 32 * 128**2 // self.image_size**2))
 
     @property
-    def styled(self) -> bool:
-        """Whether the generator makes its pictures from styles."""
+    def has_style_space(self) -> bool:
+        """Whether the generator has a mapping network, z -> w (StyleGAN)."""
         return is_style_generator(self.generator)
 
     @property
@@ -94,38 +96,47 @@ class Model:
         *,
         seed: int = 0,
         truncation: float = 1.0,
+        attributes: AttributeRequests | None = None,
         progress: Progress | None = None,
-        **attributes: Asked,
+        **named: AttributeRequest,
     ) -> Pictures:
         """``count`` pictures, uint8 (count, H, W, C). Picture i depends on the seed and i, not on the count.
 
-        Truncation, >= 0, scales the latents, or draws the styles of a style network to their average; what can be
-        asked of attributes: see ``codes``. Raises UsageError.
+        Truncation, >= 0, scales the latents, or draws the w of a StyleGAN to their average. Attributes are keywords
+        (``hair="pink"``) or, for names that are no keywords or those of parameters, a mapping ``attributes={"seed":
+        "blue"}``; their values: see ``conditions``. Raises UsageError.
         """
-        chunks = self.iter_samples(count, seed=seed, truncation=truncation, **attributes)
+        batches = self.iter_samples(count, seed=seed, truncation=truncation, attributes=attributes, **named)
         pictures = np.empty((count, self.image_size, self.image_size, self.channels), np.uint8)
         done = 0
-        for some in chunks:
+        for some in batches:
             pictures[done : done + len(some)] = some
             done += len(some)
             if progress:
-                progress(done, count)
+                progress(done, count, "sampling")
         return pictures
 
     def iter_samples(
-        self, count: int, *, seed: int = 0, truncation: float = 1.0, **attributes: Asked
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        truncation: float = 1.0,
+        attributes: AttributeRequests | None = None,
+        **named: AttributeRequest,
     ) -> Iterator[Pictures]:
-        """The pictures of ``sample``, at most ``chunk`` at a time, made as they are asked for."""
-        self._check_asked(count, attributes)  # here, not at the first chunk: the caller should hear of it at once
+        """The pictures of ``sample``, lazily, in batches of at most ``batch_size``."""
+        requests = merge_requests(attributes, named)
+        self._check_requests(count, requests)  # here, not at the first batch: the caller should hear of it at once
 
-        def chunks() -> Iterator[Pictures]:
-            for start in range(0, count, self.chunk):
-                here = min(self.chunk, count - start)
-                asked = {name: _part(value, start, here) for name, value in attributes.items()}
-                codes = self.codes(here, seed, start, **asked) if self.attributes else None
-                yield self.generate(self.latents(here, seed, truncation, start), codes, truncation)
+        def batches() -> Iterator[Pictures]:
+            for start in range(0, count, self.batch_size):
+                here = min(self.batch_size, count - start)
+                part = {name: _part(value, start, here) for name, value in requests.items()}
+                conditions = self.conditions(here, seed, start, part) if self.attributes else None
+                yield self.generate(self.latents(here, seed, truncation, start), conditions, truncation)
 
-        return chunks()
+        return batches()
 
     def latents(self, count: int, seed: int = 0, truncation: float = 1.0, start: int = 0) -> Tensor:
         """Latents (count, Z) of the pictures ``start``, start + 1, ...; each a function of the seed and its number.
@@ -139,20 +150,28 @@ class Model:
             draw_latents(1, self.latent_size, law, torch_generator(seed, "sample/latent", number))
             for number in range(start, start + count)
         ]
-        scale = 1.0 if self.styled else truncation
+        scale = 1.0 if self.has_style_space else truncation
         return torch.cat(drawn) * scale if drawn else torch.empty(0, self.latent_size)
 
-    def codes(self, count: int, seed: int = 0, start: int = 0, **attributes: Asked) -> Tensor:
-        """Codes (count, A) of the pictures ``start``, start + 1, ...
+    def conditions(
+        self,
+        count: int,
+        seed: int = 0,
+        start: int = 0,
+        attributes: AttributeRequests | None = None,
+        **named: AttributeRequest,
+    ) -> Tensor:
+        """One-hot conditions (count, A) of the pictures ``start``, start + 1, ...
 
         An attribute is a value (``"pink"``), a list of them, one a picture, a mixture ``{"pink": 0.5, "blue": 0.5}``
         taken as it is, or None or unnamed: drawn from the priors, picture by picture. Raises UsageError for an unknown
         attribute or value and for a list of another length than ``count``.
         """
-        self._check_asked(count, attributes)
+        requests = merge_requests(attributes, named)
+        self._check_requests(count, requests)
         parts = []
         for attribute in self.attributes.attributes:
-            value = attributes.get(attribute.name)
+            value = requests.get(attribute.name)
             if value is None:
                 value = [
                     attribute.values[_draw(attribute, torch_generator(seed, f"sample/{attribute.name}", number))]
@@ -169,39 +188,46 @@ class Model:
             parts.append(part)
         return torch.cat(parts, 1) if parts else torch.empty(count, 0)
 
-    def generate(self, latents: Tensor, codes: Tensor | None = None, truncation: float = 1.0) -> Pictures:
-        """Latents (N, Z) and, for a model with attributes, codes (N, A) -> uint8 (N, H, W, C).
+    def generate(self, latents: Tensor, conditions: Tensor | None = None, truncation: float = 1.0) -> Pictures:
+        """Latents (N, Z) and, for a model with attributes, conditions (N, A) -> uint8 (N, H, W, C).
 
         ``truncation`` is that of a style network: w_avg + truncation (w - w_avg). For others ``latents`` has done it.
         """
         expected = (len(latents), self.attributes.size)
         if latents.shape[1:] != (self.latent_size,):
             raise ValueError(f"latents of shape (N, {self.latent_size}) are needed, not {tuple(latents.shape)}")
-        if self.attributes and (codes is None or codes.shape != expected):
-            raise ValueError(
-                f"codes of shape {expected} are needed, not {None if codes is None else tuple(codes.shape)}"
-            )
-        rows = (latents, codes) if self.attributes and codes is not None else (latents,)
+        if self.attributes and (conditions is None or conditions.shape != expected):
+            found = None if conditions is None else tuple(conditions.shape)
+            raise ValueError(f"conditions of shape {expected} are needed, not {found}")
+        rows = (latents, conditions) if self.attributes and conditions is not None else (latents,)
 
         def network(*rows: Tensor) -> Tensor:
-            return self.generator(*rows, truncation=truncation) if self.styled else self.generator(*rows)
+            return self.generator(*rows, truncation=truncation) if self.has_style_space else self.generator(*rows)
 
-        return self.in_chunks(network, *rows)
+        return self.in_batches(network, *rows)
 
-    def in_chunks(self, network: Callable[..., Tensor], *rows: Tensor) -> Pictures:
-        """The images that ``network`` makes of ``rows``, each (N, ...), as uint8 (N, H, W, C); a chunk at a time, so
-        that no picture depends on the others of the call."""
+    def in_batches(self, network: Callable[..., Tensor], *rows: Tensor) -> Pictures:
+        """The images that ``network`` makes of ``rows``, each (N, ...), as uint8 (N, H, W, C); in batches of one
+        size, so that no picture depends on the others of the call."""
         pictures = np.empty((len(rows[0]), self.image_size, self.image_size, self.channels), np.uint8)
-        for start in range(0, len(pictures), self.chunk):
-            here = min(self.chunk, len(pictures) - start)
+        for start in range(0, len(pictures), self.batch_size):
+            here = min(self.batch_size, len(pictures) - start)
             pictures[start : start + here] = to_uint8(self.run(network, *(row[start : start + here] for row in rows)))
         return pictures
 
     def run(self, network: Callable[..., Tensor], *rows: Tensor) -> Tensor:
-        """``network(*rows)`` without gradients, for at most ``chunk`` rows (n, ...), computed as a chunk is."""
+        """``network(*rows)`` without gradients, for at most ``batch_size`` rows (n, ...), padded to a whole batch."""
         with torch.inference_mode(), self._exact():
             made = network(*map(self._padded, rows))
         return made[: len(rows[0])].clone()  # no longer a tensor of inference mode, which no gradient could pass
+
+    # The older names, until kaogan.generate.explore has the new ones.
+    codes, in_chunks = conditions, in_batches
+    styled = has_style_space
+
+    @property
+    def chunk(self) -> int:
+        return self.batch_size
 
     def save(
         self,
@@ -217,24 +243,23 @@ class Model:
         weights as float16, half as large, for sharing; pictures then differ by a few of 255 steps. Raises KaoganError.
         """
         folder = Path(folder)
-        try:
-            with atomic(folder / WEIGHTS) as temporary:
-                save_file(stored_weights(self.generator, half), temporary, {"format": "pt"})
-        except SafetensorError as error:
-            raise KaoganError(f"could not write {folder / WEIGHTS}: {error}; is there space on the disk?") from error
         if preview is None:
             preview = self.sample(PREVIEW_PICTURES)
         sheet = grid(preview, 8) if preview.ndim == 4 else preview
         with atomic(folder / PREVIEW) as temporary:
             Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(temporary, "PNG")
         write_text(folder / CARD, card(self.config) if card_text is None else card_text)
-        write_text(folder / CONFIG, json.dumps(self.config, indent=2, ensure_ascii=False) + "\n")
+        weights = stored_weights(self.generator, half)
+        text = json.dumps(sign_config(self.config, weights), indent=2, ensure_ascii=False) + "\n"
+        # One after the other: a process that dies between the two leaves a pair that loading refuses.
+        write_weights(folder / WEIGHTS, weights, {"format": "pt"})
+        write_text(folder / CONFIG, text)
         return folder
 
-    def _check_asked(self, count: int, attributes: Mapping[str, Asked]) -> None:
+    def _check_requests(self, count: int, requests: AttributeRequests) -> None:
         if count < 0:
             raise UsageError(f"the number of pictures must be 0 or more, not {count}")
-        for name, value in attributes.items():
+        for name, value in requests.items():
             attribute = self.attributes[name]
             if value is None:
                 continue
@@ -246,8 +271,8 @@ class Model:
                 raise UsageError(f"{len(value)} values of '{name}' for {count} pictures: give one for each picture")
 
     def _padded(self, rows: Tensor) -> Tensor:
-        """Rows (n, ...) -> (chunk, ...) on the device, the last row repeated."""
-        missing = self.chunk - len(rows)
+        """Rows (n, ...) -> (batch_size, ...) on the device, the last row repeated."""
+        missing = self.batch_size - len(rows)
         if missing:
             rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
         return rows.to(self.device, torch.float32)
@@ -290,7 +315,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> M
         # A network without memory is enough to compare shapes, so a wrong file is refused before anything is allocated.
         with torch.device("meta"):
             expected = build_generator(settings, **shape).state_dict()
-        tensors = read_weights(weights, expected)
+        tensors = read_model_weights(weights, expected, config)
         with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away; the caller's randomness is not
             generator = build_generator(settings, **shape)
     except UsageError as error:
@@ -311,8 +336,15 @@ def _halved(weight: Tensor) -> Tensor:
     return weight.half() if fits else weight
 
 
-def _part(value: Asked, start: int, count: int) -> Asked:
-    """What is asked of the pictures ``start`` to ``start + count``: lists have an entry for each."""
+def merge_requests(attributes: AttributeRequests | None, named: AttributeRequests) -> dict[str, AttributeRequest]:
+    """Raises UsageError for an attribute that is in both."""
+    if twice := sorted(set(attributes or ()) & set(named)):
+        raise UsageError(f"the attribute '{twice[0]}' is given twice: by its name and in attributes")
+    return {**(attributes or {}), **named}
+
+
+def _part(value: AttributeRequest, start: int, count: int) -> AttributeRequest:
+    """``value`` for the pictures ``start`` to ``start + count``: lists have an entry for each."""
     return value if value is None or isinstance(value, str | Mapping) else value[start : start + count]
 
 

@@ -1,7 +1,8 @@
-"""The files of a model: which there have to be, and their contents, checked before anything is built from them."""
+"""Reading model folders: which files there have to be, and checks of their contents before a network is built."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kaogan.config.recipe import Latent
@@ -17,6 +17,16 @@ from kaogan.config.registries import GeneratorSettings
 from kaogan.config.renamed import rename_settings
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.weights_file import (
+    DIGEST,
+    altered,
+    check_digest,
+    read_metadata,
+    read_shapes,
+    read_weights,
+    refuse_lfs_pointer,
+    tensor_digest,
+)
 from kaogan.generate.model_card import FORMAT
 
 CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
@@ -73,6 +83,7 @@ class _Config(BaseModel):
 def read_config(path: Path) -> dict[str, Any]:
     """The checked configuration. Raises KaoganError."""
     try:
+        refuse_lfs_pointer(path)
         if path.stat().st_size > CONFIG_LIMIT:
             raise KaoganError(f"{path} is larger than {CONFIG_LIMIT // 2**20} MB: not the configuration of a model")
         return parse_config(path.read_text(encoding="utf-8"), path)
@@ -111,31 +122,37 @@ def single_config(path: Path) -> str | None:
     """The configuration inside of a file that is a whole model, or None."""
     if path.suffix != ".safetensors" or not path.is_file():
         return None
-    try:
-        with safe_open(path, "pt") as file:
-            found: str | None = (file.metadata() or {}).get(SINGLE)
-    except SafetensorError as error:
-        raise KaoganError(f"{path} is damaged or cut short ({error}); copy or export the model again") from error
-    except OSError as error:
-        raise explain(error, path) from error
-    return found
+    return read_metadata(path).get(SINGLE)
 
 
-def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, exactly those of ``expected``, all finite. Raises KaoganError."""
-    try:
-        with safe_open(path, "pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            _compare(path, found, {name: tuple(value.shape) for name, value in expected.items()})
-            tensors = {name: file.get_tensor(name) for name in found}
-    except SafetensorError as error:
-        raise KaoganError(f"{path} is damaged or cut short ({error}); copy or train the model again") from error
-    except OSError as error:
-        raise explain(error, path) from error
+def sign_config(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """``config`` with a digest over itself and the ``weights`` that it belongs to."""
+    plain = {key: value for key, value in config.items() if key != DIGEST}
+    return {**plain, DIGEST: _config_digest(plain, weights)}
+
+
+def read_model_weights(path: Path, expected: Mapping[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, exactly those of ``expected``, all finite, and those that ``config`` was
+    signed with; takes the signature out of ``config``. Raises KaoganError."""
+    _compare(path, read_shapes(path), {name: tuple(value.shape) for name, value in expected.items()})
+    tensors, metadata = read_weights(path)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise KaoganError(f"{path}: '{name}' holds numbers that are not finite; use an earlier model of the run")
+    signature = config.pop(DIGEST, None)
+    if check_digest(path, tensors, metadata) is None and signature is not None:
+        raise altered(path)
+    if metadata.get(DIGEST) is not None and signature != _config_digest(config, tensors):
+        raise KaoganError(
+            f"{path.parent / CONFIG} belongs to other weights or was altered: its checksum does not match; copy the "
+            "model again, or go on with the training that wrote it"
+        )
     return tensors
+
+
+def _config_digest(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    text = json.dumps(config, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(f"{tensor_digest(weights)} {text}".encode()).hexdigest()
 
 
 def _compare(path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -22,7 +22,7 @@ ROW = 16  # pictures in a row of a sheet
 Frames = Iterable[np.ndarray]  # uint8 (H, W, C) each, C = 1 or 3, all of one size
 
 
-def write_film(frames: Frames, path: Path, fps: float = 24, hold: float = 0.0) -> Path:
+def write_video(frames: Frames, path: Path, fps: float = 24, hold: float = 0.0) -> Path:
     """Write ``frames``, uint8 (H, W, C), as what the ending of ``path`` says, and return ``path``.
 
     .mp4, .gif and .webp are films (the latter two start again for ever); .png and .jpg are one sheet of all frames in
@@ -127,3 +127,6 @@ def _last_repeated(frames: Frames, times: int) -> Iterator[np.ndarray]:
         yield frame
     if frame is not None:
         yield from itertools.repeat(frame, times - 1)
+
+
+write_film = write_video

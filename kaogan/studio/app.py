@@ -107,7 +107,7 @@ async def model(studio: Studio, request: Request) -> Response:
     model, config = loaded.model, loaded.model.config
     return JSONResponse({
         "image_size": model.image_size, "channels": model.channels, "recipe": config.get("recipe", ""),
-        "clock": config.get("clock", 0), "latent": model.latent_size, "styled": model.styled,
+        "clock": config.get("clock", 0), "latent": model.latent_size, "styled": model.has_style_space,
         "directions": fitting,
         "attributes": [{"name": a.name, "values": a.values[:512]} for a in model.attributes.attributes],
         "most": max(1, min(params.MOST_FACES, params.MOST_PIXELS // model.image_size**2)),

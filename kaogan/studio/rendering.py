@@ -37,7 +37,7 @@ from kaogan.generate.explore.paths import law_of
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.generate.picture_files import GAP, enlarge, to_image
-from kaogan.generate.video import write_film
+from kaogan.generate.video import write_video
 from kaogan.studio.params import Face, Look
 
 MOST_MODELS = 4
@@ -123,7 +123,7 @@ def _step(model: Model, point: Point, face: Face) -> Point:
 
 def faces(loaded: Loaded, seed: int, count: int, truncation: float, attributes: Mapping[str, Any]) -> Pictures:
     """The pictures of ``model.sample``. Raises UsageError."""
-    return loaded.model.sample(count, seed=seed, truncation=truncation, **attributes)
+    return loaded.model.sample(count, seed=seed, truncation=truncation, attributes=attributes)
 
 
 def around(loaded: Loaded, look: Look, count: int, percent: int, truncation: float) -> tuple[list[Face], Pictures]:
@@ -174,7 +174,7 @@ def walk_film(
                 done += 1
                 yield frame
 
-    return write_film(frames(), path, fps)
+    return write_video(frames(), path, fps)
 
 
 def directions_of(loaded: Loaded, method: str) -> Any:

@@ -14,7 +14,7 @@ from PIL import Image
 from kaogan.core.atomic_io import atomic, explain
 from kaogan.core.images import Pictures, grid
 from kaogan.generate.picture_files import write_picture
-from kaogan.generate.video import write_film
+from kaogan.generate.video import write_video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,7 +140,7 @@ def film(
         if path is None:
             continue
         try:
-            write_film(pictures, path, fps, hold)
+            write_video(pictures, path, fps, hold)
         except Exception as error:  # codecs fail in ways of their own
             notes.append(f"no {path.name}: {error}")
     return "; ".join(notes) or None

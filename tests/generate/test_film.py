@@ -11,7 +11,7 @@ from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.generate.picture_files import enlarge
-from kaogan.generate.video import write_film
+from kaogan.generate.video import write_video
 
 
 def frames_of(count: int, channels: int = 3, side: int = 33) -> list[np.ndarray]:
@@ -25,7 +25,7 @@ def frames_of(count: int, channels: int = 3, side: int = 33) -> list[np.ndarray]
 @pytest.mark.parametrize("ending", ["mp4", "gif", "webp"])
 def test_a_film_shows_its_frames(tmp_path: Path, ending: str, channels: int) -> None:
     frames = frames_of(4, channels)
-    path = write_film(iter(frames), tmp_path / "new" / f"film.{ending}", fps=10)
+    path = write_video(iter(frames), tmp_path / "new" / f"film.{ending}", fps=10)
     if ending == "mp4":
         with av.open(str(path)) as film:
             assert film.streams.video[0].average_rate == 10
@@ -41,15 +41,15 @@ def test_a_film_shows_its_frames(tmp_path: Path, ending: str, channels: int) -> 
     assert len(seen) == 4
     for one, other in zip(seen, frames, strict=True):
         assert np.abs(one.astype(int) - other).mean() < 6
-    again = write_film(frames, tmp_path / f"again.{ending}", fps=10)
+    again = write_video(frames, tmp_path / f"again.{ending}", fps=10)
     assert again.read_bytes() == path.read_bytes()
-    other = write_film(frames[::-1], tmp_path / f"other.{ending}", fps=10)
+    other = write_video(frames[::-1], tmp_path / f"other.{ending}", fps=10)
     assert other.read_bytes() != path.read_bytes()
 
 
 @pytest.mark.parametrize("ending", ["mp4", "gif", "webp"])
 def test_the_last_frame_can_be_held(tmp_path: Path, ending: str) -> None:
-    path = write_film(iter(frames_of(3)), tmp_path / f"film.{ending}", fps=10, hold=1)
+    path = write_video(iter(frames_of(3)), tmp_path / f"film.{ending}", fps=10, hold=1)
     if ending == "mp4":
         with av.open(str(path)) as film:
             assert len(list(film.decode(video=0))) == 2 + 10
@@ -62,10 +62,10 @@ def test_the_last_frame_can_be_held(tmp_path: Path, ending: str) -> None:
 
 def test_sheets_and_folders(tmp_path: Path) -> None:
     frames = frames_of(20, side=8)
-    with Image.open(write_film(frames, tmp_path / "sheet.png")) as sheet:
+    with Image.open(write_video(frames, tmp_path / "sheet.png")) as sheet:
         assert sheet.size == (16 * 10 + 2, 2 * 10 + 2)
         assert (np.asarray(sheet)[2:10, 12:20] == frames[1]).all()
-    folder = write_film(frames, tmp_path / "frames")
+    folder = write_video(frames, tmp_path / "frames")
     assert len(list(folder.iterdir())) == 20
     with Image.open(folder / "00019.png") as last:
         assert (np.asarray(last) == frames[19]).all()
@@ -81,13 +81,13 @@ def test_what_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.Monk
         ("file", 24, "a file of another kind"),
     ]:
         with pytest.raises(UsageError) as caught:
-            write_film(frames_of(2), tmp_path / name, fps)
+            write_video(frames_of(2), tmp_path / name, fps)
         assert words in str(caught.value)
     with pytest.raises(UsageError, match="cannot hold"):
-        write_film([np.zeros((1, 17_000, 3), np.uint8)], tmp_path / "wide.webp")
+        write_video([np.zeros((1, 17_000, 3), np.uint8)], tmp_path / "wide.webp")
     monkeypatch.setattr(av, "codecs_available", frozenset())
     with pytest.raises(KaoganError, match=r"no H\.264"):
-        write_film(frames_of(2), tmp_path / "film.mp4")
+        write_video(frames_of(2), tmp_path / "film.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

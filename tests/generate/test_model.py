@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.core.schema import Schema
+from kaogan.core.schema import Attribute, Schema
 from kaogan.generate.model import card, load
 from kaogan.networks import GENERATORS
 from tests.generate.conftest import SCHEMA, SIZE, tiny_model
@@ -39,7 +39,7 @@ def test_a_picture_is_the_same_whatever_the_count(law, schema):
     for count in (1, 3, 32, 33):
         np.testing.assert_array_equal(model.sample(count, seed=3), many[:count])
     np.testing.assert_array_equal(np.concatenate(list(model.iter_samples(70, seed=3))), many)
-    later = model.codes(3, 3, start=40) if schema else None
+    later = model.conditions(3, 3, start=40) if schema else None
     np.testing.assert_array_equal(model.generate(model.latents(3, seed=3, start=40), later), many[40:43])
     assert not np.array_equal(model.sample(3, seed=4), many[:3])
 
@@ -70,9 +70,9 @@ def test_half_the_size_and_nearly_the_same_pictures(model, tmp_path):
 
 
 def test_large_pictures_come_in_smaller_chunks(plain):
-    assert plain.chunk == 32
+    assert plain.batch_size == 32
     plain_512 = type(plain)(plain.generator, Schema(), {**plain.config, "image_size": 512})
-    assert plain_512.chunk == 2
+    assert plain_512.batch_size == 2
 
 
 def test_sampling_leaves_the_global_randomness_alone(model, folder):
@@ -96,8 +96,8 @@ def test_samples_come_lazily(model):
 
 def test_progress_counts_pictures(model):
     reports = []
-    model.sample(40, progress=lambda done, total: reports.append((done, total)))
-    assert reports == [(32, 40), (40, 40)]
+    model.sample(40, progress=lambda *report: reports.append(report))
+    assert reports == [(32, 40, "sampling"), (40, 40, "sampling")]
 
 
 def test_truncation_scales_the_latents(model):
@@ -113,26 +113,26 @@ def test_truncation_scales_the_latents(model):
 
 def test_codes_are_what_was_asked_for(model):
     hair, eyes = SCHEMA.slices
-    codes = model.codes(200, hair="pink")
+    codes = model.conditions(200, hair="pink")
     assert torch.equal(codes[:, hair], torch.eye(12)[SCHEMA["hair"].index("pink")].expand(200, -1))
     assert torch.equal(codes[:, eyes].sum(1), torch.ones(200)) and (codes[:, eyes].sum(0) > 5).all()
     names = ["red", "blue", "aqua"]
-    listed = model.codes(3, eyes=names)[:, eyes]
+    listed = model.conditions(3, eyes=names)[:, eyes]
     assert [SCHEMA["eyes"].values[i] for i in listed.argmax(1)] == names
-    mixed = model.codes(2, hair={"pink": 0.25, "aqua": 0.75})[1, hair]
+    mixed = model.conditions(2, hair={"pink": 0.25, "aqua": 0.75})[1, hair]
     assert mixed[SCHEMA["hair"].index("pink")] == 0.25 and mixed.sum() == 1
 
 
 def test_what_is_not_asked_for_follows_the_priors(model):
     hair = SCHEMA.slices[0]
-    drawn = model.codes(400, seed=1, hair=None)[:, hair]
+    drawn = model.conditions(400, seed=1, hair=None)[:, hair]
     assert drawn[:, 2:].sum() == 0  # a prior of nought
     assert 150 < drawn[:, 0].sum() < 250
 
 
 def test_asking_for_hair_does_not_change_the_eyes_that_are_drawn(model):
     eyes = SCHEMA.slices[1]
-    assert torch.equal(model.codes(20, 5)[:, eyes], model.codes(20, 5, hair="pink")[:, eyes])
+    assert torch.equal(model.conditions(20, 5)[:, eyes], model.conditions(20, 5, hair="pink")[:, eyes])
 
 
 def test_lists_are_shared_out_over_the_chunks(model):
@@ -192,8 +192,9 @@ def test_a_grey_model_makes_the_round_trip(tmp_path):
 
 
 def test_the_configuration_is_written_last(model, tmp_path, monkeypatch):
-    def full(*_):
-        raise KaoganError("the disk is full")
+    def full(path, text):
+        if path.name == "config.json":
+            raise KaoganError("the disk is full")
 
     monkeypatch.setattr("kaogan.generate.model.write_text", full)
     with pytest.raises(KaoganError, match="full"):
@@ -318,13 +319,71 @@ def test_free_text_cannot_break_the_card(model):
 
 
 def test_wrong_shapes_are_a_bug_of_the_caller(model):
-    with pytest.raises(ValueError, match="codes of shape"):
+    with pytest.raises(ValueError, match="conditions of shape"):
         model.generate(model.latents(2))
     with pytest.raises(ValueError, match="latents of shape"):
-        model.generate(torch.zeros(2, 5), model.codes(2))
+        model.generate(torch.zeros(2, 5), model.conditions(2))
 
 
 def test_no_pictures_are_no_pictures(model):
     assert model.sample(0).shape == (0, SIZE, SIZE, 3)
     with pytest.raises(UsageError, match="0 or more"):
         model.sample(-1)
+
+
+def test_every_flipped_bit_is_noticed(model, tmp_path):
+    """200 of 200 in the weights, and as many in the configuration."""
+    folder = model.save(tmp_path / "m")
+    random = np.random.default_rng(0)
+    for name in ("model.safetensors", "config.json"):
+        content = (folder / name).read_bytes()
+        for place in [*range(0, 160, 8), *random.integers(0, 8 * len(content), 180)]:
+            damaged = bytearray(content)
+            damaged[place // 8] ^= 1 << place % 8
+            (folder / name).write_bytes(damaged)
+            with pytest.raises(KaoganError) as caught:
+                load(folder, "cpu")
+            assert "\n" not in str(caught.value)
+        (folder / name).write_bytes(content)
+    assert np.array_equal(load(folder, "cpu").sample(1), model.sample(1))
+
+
+def test_a_configuration_of_other_weights_is_refused(model, folder, tmp_path):
+    different = tiny_model()
+    with torch.no_grad():
+        different.generator.last[0].weight.mul_(2)
+    other = different.save(tmp_path / "other")
+    (folder / "config.json").write_bytes((other / "config.json").read_bytes())
+    with pytest.raises(KaoganError, match=r"config\.json belongs to other weights or was altered"):
+        load(folder)
+
+
+def test_the_same_model_is_the_same_bytes(model, tmp_path):
+    files = [model.save(tmp_path / name) / "model.safetensors" for name in "abc"]
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_a_model_without_a_checksum_is_read_with_a_note(model, folder, caplog):
+    weights(lambda tensors: None)(folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["sha256"]
+    (folder / "config.json").write_text(json.dumps(config))
+    for _ in range(2):
+        assert np.array_equal(load(folder, "cpu").sample(1), model.sample(1))
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [
+        f"{folder / 'model.safetensors'} has no checksum"
+    ]
+
+
+def test_attributes_called_like_parameters(tmp_path):
+    names = ("seed", "count", "out", "self", "attributes")
+    schema = Schema(tuple(Attribute(name, ("red", "blue"), (0.5, 0.5)) for name in names))
+    model = tiny_model(schema)
+    wanted = dict.fromkeys(names, "blue")
+    assert model.conditions(3, attributes=wanted).tolist() == [[0, 1] * len(names)] * 3
+    latents = model.latents(2, 1)
+    assert np.array_equal(
+        model.sample(2, seed=1, attributes=wanted), model.generate(latents, torch.tensor([[0.0, 1.0] * 5] * 2))
+    )
+    with pytest.raises(UsageError, match="'out' is given twice"):
+        model.sample(1, out="red", attributes={"out": "red"})

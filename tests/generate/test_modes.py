@@ -58,7 +58,7 @@ def test_single_files_are_the_same_pictures(model, tmp_path):
         attributes={"hair": "pink"},
         progress=lambda *r: reports.append(r),
     )
-    assert [p.name for p in paths[:2]] == ["00000.png", "00001.png"] and reports[-1] == (70, 70)
+    assert [p.name for p in paths[:2]] == ["00000.png", "00001.png"] and reports[-1] == (70, 70, "sampling")
     expected = model.sample(70, seed=2, hair="pink")
     assert sorted(p.name for p in (tmp_path / "many").iterdir()) == [p.name for p in paths]
     for path, picture in zip(paths, expected, strict=True):
@@ -143,7 +143,7 @@ def test_a_map_is_one_face_with_every_hair_and_eyes(model):
     assert sheet.shape == (10 * STEP + 2, 12 * STEP + 2, 3)
     latents = model.latents(1, 6)
     for eyes, hair in ((0, 0), (9, 11), (3, 7)):
-        codes = model.codes(1, hair=SCHEMA["hair"].values[hair], eyes=SCHEMA["eyes"].values[eyes])
+        codes = model.conditions(1, hair=SCHEMA["hair"].values[hair], eyes=SCHEMA["eyes"].values[eyes])
         np.testing.assert_array_equal(tile(sheet, eyes, hair), model.generate(latents, codes)[0])
     turned = attribute_map(model, rows="hair", seed=6, labelled=False)
     assert turned.shape == (12 * STEP + 2, 10 * STEP + 2, 3)
@@ -163,10 +163,10 @@ def test_a_strip_changes_one_attribute_only(model):
     assert sheet.shape == (STEP + 2, 12 * STEP + 2, 3)
     latents = model.latents(1, 6)
     np.testing.assert_array_equal(
-        tile(sheet, 0, 7), model.generate(latents, model.codes(1, hair=SCHEMA["hair"].values[7], eyes="red"))[0]
+        tile(sheet, 0, 7), model.generate(latents, model.conditions(1, hair=SCHEMA["hair"].values[7], eyes="red"))[0]
     )
     drawn = attribute_strip(model, "eyes", seed=6, labelled=False)
-    hair = SCHEMA["hair"].values[int(model.codes(1, 6)[0, :12].argmax())]
+    hair = SCHEMA["hair"].values[int(model.conditions(1, 6)[0, :12].argmax())]
     np.testing.assert_array_equal(drawn, attribute_strip(model, "eyes", seed=6, labelled=False, hair=hair))
 
 

@@ -67,7 +67,7 @@ def test_a_step_keeps_to_the_law_of_the_latents(law):
 
 def test_moves_are_those_of_the_directions(loaded):
     moved = rendering.point_of(loaded, plain("5.3", {"sefa-2": 1.5}))
-    directions = explore.find_directions(loaded.model, "sefa", 8 if loaded.model.styled else 6)
+    directions = explore.find_directions(loaded.model, "sefa", 8 if loaded.model.has_style_space else 6)
     start = directions.prepare(loaded.model, [explore.point(loaded.model, 5, 3)])[0]
     expected = directions.move(start, "sefa-2", 1.5)
     assert (explore.render(loaded.model, [moved]) == explore.render(loaded.model, [expected])).all()

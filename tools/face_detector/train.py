@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kaogan.aux_models.face_detector.detector import Detector
 from kaogan.aux_models.face_detector.network import STRIDE, FaceNet, encode, fuse, loss
-from kaogan.core import checkpoint
+from kaogan.core import checkpoint, weights_file
 from kaogan.core.atomic_io import atomic
 from kaogan.core.device import choose_precision
 from kaogan.core.errors import KaoganError
@@ -123,8 +123,7 @@ def write_weights(path: Path, network: FaceNet, threshold: float) -> None:
     fused = fuse(network)
     tensors = {name: value.half().contiguous() for name, value in fused.state_dict().items()}
     header = {"kaogan.faces": json.dumps({"widths": list(network.widths), "threshold": threshold})}
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, header)
+    weights_file.write_weights(path, tensors, header)
 
 
 def _rate(clock: int, settings: Settings) -> float:

@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kaogan.aux_models.face_detector.boxes import Face, non_max_suppression, overlaps
@@ -19,6 +18,7 @@ from kaogan.aux_models.face_detector.network import GRAIN, FaceNet, decode
 from kaogan.core.device import choose_precision
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import to_float
+from kaogan.core.weights_file import check_digest, read_weights
 
 WEIGHTS = "weights.safetensors"
 # The largest finest level, in pixels: a picture of any size costs at most this and a third more.
@@ -187,20 +187,19 @@ def _sensible(faces: list[Face], height: int, width: int, least: float) -> list[
 
 
 def _read(path: Path, precision: str) -> Detector:
+    if not path.is_file():
+        raise KaoganError(f"no weights of the face detector at {path}; check the path or install kaogan again")
+    stored, metadata = read_weights(path, "weights of the face detector")
     try:
-        with safe_open(path, framework="pt") as opened:
-            settings = json.loads((opened.metadata() or {})["kaogan.faces"])
-            tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
+        settings = json.loads(metadata["kaogan.faces"])
+        tensors = {name: value.float() for name, value in stored.items()}
         network = FaceNet(settings["widths"], fused=True)
         network.load_state_dict(tensors)
         threshold = float(settings["threshold"])
-    except FileNotFoundError as error:
-        raise KaoganError(
-            f"no weights of the face detector at {path}; check the path or install kaogan again"
-        ) from error
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:160]
         raise KaoganError(f"{path} holds no weights of kaogan's face detector ({line})") from error
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise KaoganError(f"{path}: the weights of the face detector are broken (not finite)")
+    check_digest(path, stored, metadata)
     return Detector(network, threshold, precision)

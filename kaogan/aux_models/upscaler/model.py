@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kaogan.aux_models.upscaler.networks import (
@@ -24,10 +22,11 @@ from kaogan.aux_models.upscaler.networks import (
     add_bicubic_,
     build,
 )
-from kaogan.core.atomic_io import atomic, explain
 from kaogan.core.device import choose_device, choose_precision
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import Pictures, to_float, to_uint8
+from kaogan.core.progress import Progress
+from kaogan.core.weights_file import check_digest, read_weights, write_weights
 from kaogan.training.upscaler.degradation import blurred
 
 FORMAT = 1
@@ -36,7 +35,6 @@ MAX_BYTES = 256 * 2**20
 SMOOTH, COLOUR_REACH = 2.0, 8  # px of the input: over how far colours are kept, and how far that is felt
 TILE = 256  # px of the input, a side
 CHUNK_PIXELS = 4 * 64 * 64  # of the input, that are computed at a time: their maps stay in the cache
-Progress = Callable[[int, int], None]
 
 
 class Upscaler:
@@ -87,7 +85,7 @@ class Upscaler:
             part = pictures[start : start + some]
             result[start : start + some] = self._enlarged(part, scale, tile)
             if progress:
-                progress(min(count, start + some), count)
+                progress(min(count, start + some), count, "enlarging")
         return result
 
     def _enlarged(self, pictures: Pictures, scale: int, tile: int) -> Pictures:
@@ -169,16 +167,7 @@ def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto"
         from kaogan.share.import_weights.srgan import read_upscaler
 
         return read_upscaler(path, choose_device(device), precision)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise KaoganError(f"{path} is larger than {MAX_BYTES // 2**20} MB: no upscaler of kaogan's")
-        with safe_open(path, "pt") as opened:
-            header = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise KaoganError(f"{path} is damaged or not a safetensors file ({' '.join(str(error).split())})") from None
-    except OSError as error:
-        raise explain(error, path) from None
+    tensors, header = read_weights(path, "upscaler", MAX_BYTES)
     if "kaogan-upscaler" not in header:
         raise KaoganError(f"{path} is not an upscaler; give a file that a training of kao-sr or srgan wrote")
     try:
@@ -194,6 +183,7 @@ def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto"
         raise KaoganError(f"{path} holds weights of another network than it says") from None
     if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise KaoganError(f"{path} holds numbers that are not finite; use an earlier one of the run")
+    check_digest(path, tensors, header)
     return Upscaler(network, settings, facts, choose_device(device), precision)
 
 
@@ -212,8 +202,7 @@ def save_upscaler(
         "settings": settings.model_dump_json(),
         "facts": json.dumps(dict(facts)),
     }
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, header)
+    write_weights(Path(path), tensors, header)
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:

@@ -14,7 +14,7 @@ from kaogan.networks.layers import SelfAttention
 from kaogan.networks.stylegan import StyleGenerator
 
 
-def plain_twin(model: Model) -> nn.Module:
+def exportable_copy(model: Model) -> nn.Module:
     """A copy on the CPU, of equal pictures; the model stays as it is.
 
     Its inputs are latents (N, Z), codes (N, A) or None and, if the network is made of styles, truncation ().

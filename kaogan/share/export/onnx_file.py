@@ -23,7 +23,7 @@ from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures, grid
 from kaogan.generate.model import Model, load
-from kaogan.share.export.exportable import plain_twin
+from kaogan.share.export.exportable import exportable_copy
 from kaogan.version import __version__
 
 OPSET = 18
@@ -74,8 +74,8 @@ def needed(module: str) -> Any:
 def _inputs(model: Model, count: int, truncation: float = 0.7) -> dict[str, Tensor]:
     inputs = {"latents": model.latents(count, seed=count)}
     if model.attributes:
-        inputs["codes"] = model.codes(count, seed=count)
-    if model.styled:
+        inputs["codes"] = model.conditions(count, seed=count)
+    if model.has_style_space:
         inputs["truncation"] = torch.tensor(truncation)
     return inputs
 
@@ -83,10 +83,10 @@ def _inputs(model: Model, count: int, truncation: float = 0.7) -> dict[str, Tens
 def _trace(model: Model) -> Any:
     """The graph as an onnx.ModelProto."""
     inputs = _inputs(model, 2)
-    arguments = (inputs["latents"], inputs.get("codes"), *([inputs["truncation"]] if model.styled else []))
+    arguments = (inputs["latents"], inputs.get("codes"), *([inputs["truncation"]] if model.has_style_space else []))
     batch = torch.export.Dim("N")
-    shapes = ({0: batch}, {0: batch} if model.attributes else None, *([{}] if model.styled else []))
-    return trace(plain_twin(model), arguments, list(inputs), "images", shapes)
+    shapes = ({0: batch}, {0: batch} if model.attributes else None, *([{}] if model.has_style_space else []))
+    return trace(exportable_copy(model), arguments, list(inputs), "images", shapes)
 
 
 def trace(
@@ -138,7 +138,7 @@ def _difference(model: Model, content: bytes) -> float:
     worst = 0.0
     for count, truncation in zip(BATCHES, (1.0, 0.5), strict=True):
         inputs = _inputs(model, count, truncation)
-        how = {"truncation": truncation} if model.styled else {}
+        how = {"truncation": truncation} if model.has_style_space else {}
         with torch.inference_mode():
             codes = inputs["codes"].to(model.device) if model.attributes else None
             wanted = model.generator(inputs["latents"].to(model.device), codes, **how).cpu().numpy()
@@ -176,9 +176,9 @@ def _metadata(model: Model) -> dict[str, str]:
     preview = base64.b64encode(png(grid(model.sample(PREVIEW_PICTURES), 4))).decode()
     return {
         "kaogan": text(model.config),
-        "kaogan.core.schema": text(model.attributes.to_json()),
+        "kaogan.attributes": text(model.attributes.to_json()),
         "kaogan.latent": text(model.config["latent"]),
-        "kaogan.core.images": "(N, C, S, S), RGB or grey, -1 black, 1 white; cut off what is outside",
+        "kaogan.images": "(N, C, S, S), RGB or grey, -1 black, 1 white; cut off what is outside",
         "kaogan.preview": f"data:image/png;base64,{preview}",
     }
 

@@ -6,13 +6,10 @@ import json
 import os
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-
-from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError
+from kaogan.core.weights_file import write_weights
 from kaogan.generate.model import Model, load, stored_weights
-from kaogan.generate.model_io import SINGLE, WEIGHTS
+from kaogan.generate.model_io import SINGLE, WEIGHTS, sign_config
 
 
 def export_safetensors(model: str | os.PathLike[str] | Model, path: str | os.PathLike[str], half: bool = False) -> Path:
@@ -26,10 +23,7 @@ def export_safetensors(model: str | os.PathLike[str] | Model, path: str | os.Pat
         path = path.with_name(f"{path.name}.safetensors")
     if path.name == WEIGHTS:
         raise KaoganError(f"{path}: a file of this name is taken for a part of a model folder; choose another")
-    metadata = {"format": "pt", SINGLE: json.dumps(model.config, ensure_ascii=False)}
-    try:
-        with atomic(path) as temporary:
-            save_file(stored_weights(model.generator, half), temporary, metadata)
-    except SafetensorError as error:
-        raise KaoganError(f"could not write {path}: {error}; is there space on the disk?") from error
+    weights = stored_weights(model.generator, half)
+    config = json.dumps(sign_config(model.config, weights), ensure_ascii=False)
+    write_weights(path, weights, {"format": "pt", SINGLE: config})
     return path

@@ -94,7 +94,7 @@ def _name(model: Model) -> str:
 def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
     """What the page has to know of the model, and the picture it opens with."""
     values: dict[str, Any] = {a.name: a.values[int(np.argmax(a.priors))] for a in model.attributes.attributes}
-    latents, codes = model.latents(1, seed), model.codes(1, seed, **values)
+    latents, codes = model.latents(1, seed), model.conditions(1, seed, attributes=values)
     picture = model.generate(latents, codes)[0]
     side = model.image_size
     rgba = np.full((side, side, 4), 255, np.uint8)
@@ -112,7 +112,7 @@ def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
         "image_size": side,
         "channels": model.channels,
         "latent": {"size": model.latent_size, "law": config["latent"]["distribution"]},
-        "styled": model.styled,
+        "styled": model.has_style_space,
         "attributes": model.attributes.to_json(),
         "file": MODEL,
         "runtime": {

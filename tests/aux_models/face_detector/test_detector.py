@@ -174,4 +174,4 @@ def _header() -> dict[str, str]:
     from safetensors import safe_open
 
     with safe_open(SHIPPED, "pt") as opened:
-        return dict(opened.metadata())
+        return {key: value for key, value in opened.metadata().items() if key != "sha256"}

@@ -69,9 +69,9 @@ def test_wrong_scales_and_arrays(upscaler: Upscaler, pictures: np.ndarray) -> No
 
 
 def test_progress_is_told(upscaler: Upscaler, pictures: np.ndarray) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int, str]] = []
     upscaler.upscale(pictures, 2, progress=lambda *done: told.append(done))
-    assert told[-1] == (3, 3)
+    assert told[-1] == (3, 3, "enlarging")
 
 
 def test_files_come_back(upscaler: Upscaler, pictures: np.ndarray, tmp_path: Path) -> None:

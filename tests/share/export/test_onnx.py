@@ -19,7 +19,7 @@ from kaogan.core.schema import Schema
 from kaogan.generate.model import Model
 from kaogan.share.export import export_onnx, export_upscaler, onnx_file
 from kaogan.share.export import upscaler as upscaler_file
-from kaogan.share.export.exportable import plain_twin
+from kaogan.share.export.exportable import exportable_copy
 from kaogan.share.export.upscaler import upscaler_bytes
 from tests.generate.conftest import tiny_model
 from tests.share.export.conftest import lively
@@ -37,8 +37,8 @@ NETWORKS = {
         settings={"family": "dcgan", "width": 4, "norm": "instance", "upsample": "bilinear", "tail_blocks": 1}
     ),
     "residual": lambda: tiny_model(settings={"family": "residual", "width": 4, "blocks": 1, "start": 4}),
-    "keras_wgan": lambda: tiny_model(Schema(), settings={"family": "keras_wgan", "width": 4, "max_width": 8}),
-    "starsface_wgan": lambda: tiny_model(Schema(), settings={"family": "starsface_wgan", "width": 64}, size=32),
+    "kernel5": lambda: tiny_model(Schema(), settings={"family": "kernel5", "width": 4, "max_width": 8}),
+    "shuffle256": lambda: tiny_model(Schema(), settings={"family": "shuffle256", "width": 64}, size=32),
     "r3gan": lambda: tiny_model(settings={"family": "r3gan", "channel_base": 64, "channel_max": 8, "blocks": 1}),
     "stylegan2": lambda: tiny_model(
         settings={"family": "stylegan2", "w_dim": 8, "num_layers": 2, "channel_base": 64, "channel_max": 4}
@@ -56,12 +56,12 @@ NETWORKS = {
 def run(path: Path, model: Model, count: int, truncation: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
     """onnxruntime's images of ``path`` and PyTorch's of ``model``."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    latents, codes = model.latents(count, seed=7), model.codes(count, seed=7) if model.attributes else None
+    latents, codes = model.latents(count, seed=7), model.conditions(count, seed=7) if model.attributes else None
     feeds = {"latents": latents.numpy()}
     if codes is not None:
         feeds["codes"] = codes.numpy()
     with torch.inference_mode():
-        if model.styled:
+        if model.has_style_space:
             feeds["truncation"] = np.array(truncation, np.float32)
             wanted = model.generator(latents, codes, truncation=truncation)
         else:
@@ -89,7 +89,7 @@ def test_the_file_tells_what_it_is(coded: Model, tmp_path: Path) -> None:
     assert [each.name for each in content.graph.input] == ["latents", "codes"]
     assert all(each.type.tensor_type.shape.dim[0].dim_param for each in content.graph.input)
     told = {each.key: each.value for each in content.metadata_props}
-    assert json.loads(told["kaogan.core.schema"]) == coded.attributes.to_json()
+    assert json.loads(told["kaogan.attributes"]) == coded.attributes.to_json()
     assert json.loads(told["kaogan.latent"]) == {"size": 6, "distribution": "normal"}
     assert json.loads(told["kaogan"])["recipe"] == "tiny"
     assert told["kaogan.preview"].startswith("data:image/png;base64,iVBOR")
@@ -107,12 +107,12 @@ def test_half_the_bits(coded: Model, tmp_path: Path) -> None:
 
 def test_a_graph_that_differs_is_refused(coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def bent(model: Model) -> torch.nn.Module:
-        twin = plain_twin(model)
+        twin = exportable_copy(model)
         with torch.no_grad():
             twin.last[-1].weight.mul_(1.01)
         return twin
 
-    monkeypatch.setattr(onnx_file, "plain_twin", bent)
+    monkeypatch.setattr(onnx_file, "exportable_copy", bent)
     with pytest.raises(KaoganError, match=r"differs from PyTorch by .* nothing written"):
         export_onnx(coded, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ def outputs(network: nn.Module, model: Model, dtype: torch.dtype = torch.float32
     torch.manual_seed(1)
     count = 2 if model.image_size == 64 else 1
     z = torch.randn(count, model.latent_size, dtype=dtype)
-    codes = model.codes(count, 5).to(dtype)
+    codes = model.conditions(count, 5).to(dtype)
     with torch.no_grad():
         if model.attributes:
             return network.to(dtype)(z, codes), model.generator.to(dtype)(z, codes)
@@ -125,7 +125,7 @@ def test_codes_of_the_two_acgans(tmp_path: Path) -> None:
     assert [(a.name, list(a.values)) for a in later.attributes] == [("eyes", sorted(EYES)), ("hair", sorted(HAIR))]
     assert read_generator(tmp_path / "bare.pth", system="acgan-new").attributes == later
     model = read_generator(tmp_path / "first.ckpt")
-    assert model.codes(1, hair="white", eyes="blue")[0].nonzero().flatten().tolist() == [1, 21]
+    assert model.conditions(1, hair="white", eyes="blue")[0].nonzero().flatten().tolist() == [1, 21]
     plain = read_generator(tmp_path / "bare.pth", hints=Hints(classes=0))
     assert (plain.latent_size, plain.attributes.size) == (122, 0)
 
