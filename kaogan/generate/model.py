@@ -300,9 +300,11 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> M
     single = single_config(place)
     if single is None:
         place = find_model(place)
-        origin, weights, config = place / CONFIG, place / WEIGHTS, read_config(place / CONFIG)
+        origin, weights = place / CONFIG, place / WEIGHTS
+        config, signature = read_config(origin)
     else:
-        origin, weights, config = place, place, parse_config(single, place)
+        origin, weights = place, place
+        config, signature = parse_config(single, place)
     schema = Schema.from_json(config["attributes"])
     settings: Any = TypeAdapter(GeneratorSettings).validate_python(config["generator"])
     shape = {
@@ -315,7 +317,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> M
         # A network without memory is enough to compare shapes, so a wrong file is refused before anything is allocated.
         with torch.device("meta"):
             expected = build_generator(settings, **shape).state_dict()
-        tensors = read_model_weights(weights, expected, config)
+        tensors = read_model_weights(weights, expected, signature)
         with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away; the caller's randomness is not
             generator = build_generator(settings, **shape)
     except UsageError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,8 +81,25 @@ class _Config(BaseModel):
     attributes: list[_Attribute] = []
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The checked configuration. Raises KaoganError."""
+@dataclass(frozen=True)
+class Signature:
+    """What ties a configuration to its weights: the digest that the file has, if any, and one of its other content."""
+
+    written: str | None
+    config: str
+
+    def of(self, weights: Mapping[str, Tensor]) -> str:
+        return hashlib.sha256(f"{tensor_digest(weights)} {self.config}".encode()).hexdigest()
+
+
+def signature_of(config: Mapping[str, Any]) -> Signature:
+    plain = {key: value for key, value in config.items() if key != DIGEST}
+    text = json.dumps(plain, sort_keys=True).encode()
+    return Signature(config.get(DIGEST), hashlib.sha256(text).hexdigest())
+
+
+def read_config(path: Path) -> tuple[dict[str, Any], Signature]:
+    """The checked configuration without its signature, and the signature. Raises KaoganError."""
     try:
         refuse_lfs_pointer(path)
         if path.stat().st_size > CONFIG_LIMIT:
@@ -93,7 +111,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise KaoganError(f"{path} is not JSON ({error}); copy or train the model again") from error
 
 
-def parse_config(text: str, path: Path) -> dict[str, Any]:
+def parse_config(text: str, path: Path) -> tuple[dict[str, Any], Signature]:
     """The same from its text, which was found in ``path``."""
     try:
         config = json.loads(text)
@@ -107,7 +125,9 @@ def parse_config(text: str, path: Path) -> dict[str, Any]:
         raise KaoganError(
             f"{path} was written by a newer kaogan ({written}, format {version}); upgrade kaogan to read it"
         )
+    signature = signature_of(config)  # of the words in the file, which a newer kaogan may call otherwise
     config = rename_settings(config, str(path))
+    config.pop(DIGEST, None)
     try:
         _Config.model_validate(config)
     except ValidationError as error:
@@ -115,7 +135,7 @@ def parse_config(text: str, path: Path) -> dict[str, Any]:
         key = ".".join(str(part) for part in problem["loc"]) or "config"
         raise KaoganError(f"{path}: '{key}': {problem['msg']}; copy or train the model again") from error
     config.setdefault("attributes", [])
-    return config
+    return config, signature
 
 
 def single_config(path: Path) -> str | None:
@@ -127,32 +147,25 @@ def single_config(path: Path) -> str | None:
 
 def sign_config(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """``config`` with a digest over itself and the ``weights`` that it belongs to."""
-    plain = {key: value for key, value in config.items() if key != DIGEST}
-    return {**plain, DIGEST: _config_digest(plain, weights)}
+    return {**config, DIGEST: signature_of(config).of(weights)}
 
 
-def read_model_weights(path: Path, expected: Mapping[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, exactly those of ``expected``, all finite, and those that ``config`` was
-    signed with; takes the signature out of ``config``. Raises KaoganError."""
+def read_model_weights(path: Path, expected: Mapping[str, Tensor], signature: Signature) -> dict[str, Tensor]:
+    """The tensors of a safetensors file: exactly those of ``expected``, all finite, and those that the configuration
+    was signed with. Raises KaoganError."""
     _compare(path, read_shapes(path), {name: tuple(value.shape) for name, value in expected.items()})
     tensors, metadata = read_weights(path)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise KaoganError(f"{path}: '{name}' holds numbers that are not finite; use an earlier model of the run")
-    signature = config.pop(DIGEST, None)
-    if check_digest(path, tensors, metadata) is None and signature is not None:
+    if check_digest(path, tensors, metadata) is None and signature.written is not None:
         raise altered(path)
-    if metadata.get(DIGEST) is not None and signature != _config_digest(config, tensors):
+    if DIGEST in metadata and signature.written != signature.of(tensors):
         raise KaoganError(
             f"{path.parent / CONFIG} belongs to other weights or was altered: its checksum does not match; copy the "
             "model again, or go on with the training that wrote it"
         )
     return tensors
-
-
-def _config_digest(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
-    text = json.dumps(config, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(f"{tensor_digest(weights)} {text}".encode()).hexdigest()
 
 
 def _compare(path: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:

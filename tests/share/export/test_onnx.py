@@ -37,8 +37,8 @@ NETWORKS = {
         settings={"family": "dcgan", "width": 4, "norm": "instance", "upsample": "bilinear", "tail_blocks": 1}
     ),
     "residual": lambda: tiny_model(settings={"family": "residual", "width": 4, "blocks": 1, "start": 4}),
-    "kernel5": lambda: tiny_model(Schema(), settings={"family": "kernel5", "width": 4, "max_width": 8}),
-    "shuffle256": lambda: tiny_model(Schema(), settings={"family": "shuffle256", "width": 64}, size=32),
+    "keras_wgan": lambda: tiny_model(Schema(), settings={"family": "keras_wgan", "width": 4, "max_width": 8}),
+    "starsface_wgan": lambda: tiny_model(Schema(), settings={"family": "starsface_wgan", "width": 64}, size=32),
     "r3gan": lambda: tiny_model(settings={"family": "r3gan", "channel_base": 64, "channel_max": 8, "blocks": 1}),
     "stylegan2": lambda: tiny_model(
         settings={"family": "stylegan2", "w_dim": 8, "num_layers": 2, "channel_base": 64, "channel_max": 4}
