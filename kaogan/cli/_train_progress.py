@@ -20,7 +20,7 @@ from kaogan.training.loop import Progress as Step
 LEFT_BEHIND = {
     "model": "the model, to sample and to share",
     "best": "the best model by the first metric of eval.metrics",
-    "fd.png": "Fréchet distance along the clock",
+    "fid.png": "Fréchet distance along the clock",
     "grids": "the same faces along the clock",
     "loss.png": "losses",
     "attributes.png": "losses of the attributes",

@@ -268,8 +268,8 @@ class Run(Section):
 
 class Evaluation(Section):
     every: int = Field(0, ge=0, description="images between two measurements of the averaged generator; 0 is off")
-    metrics: Annotated[tuple[Literal["fid", "kid", "mind", "precision", "density"], ...], Names.__metadata__[0]] = (
-        Field(("fid",), min_length=1, description="what is measured; the first one chooses best/ and stops early")
+    metrics: Annotated[tuple[Annotated[str, named("metric")], ...], Names.__metadata__[0]] = Field(
+        ("fid",), min_length=1, description="what is measured; the first one chooses best/ and stops early"
     )
     features: str = Field("efficientnet", min_length=1, description="feature extractor: 'kaogan evaluate --help'")
     pictures: int = Field(0, ge=0, le=1_000_000, description="generated pictures a time; 0: what the share allows")

@@ -22,6 +22,7 @@ PLACES = {
     "discriminator": ("kaogan.networks.registry", "DISCRIMINATORS"),
     "feature network": ("kaogan.networks.registry", "FEATURE_NETWORKS"),
     "objective": ("kaogan.losses", "OBJECTIVES"),
+    "metric": ("kaogan.metrics.registry", "METRICS"),
     "ada group": ("kaogan.training.augment.ada", "GROUPS"),
     "diffaugment policy": ("kaogan.training.augment.diffaugment", "POLICIES"),
 }

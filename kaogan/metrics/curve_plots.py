@@ -1,4 +1,4 @@
-"""A metric along the clock: plots with the intervals as bands, and the histories that they are drawn from."""
+"""Plots of a metric along a training, with intervals as bands, and the histories that they are drawn from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Point:
 
 
 def history(lines: Sequence[Mapping[str, Any]], key: str) -> list[Point]:
-    """The points of the metric ``key`` (``fd/tagger``) in lines of a metrics.jsonl; of one clock, the last."""
+    """The points of the metric ``key`` (``fid/tagger``) in lines of a metrics.jsonl; of one clock, the last."""
     points = {}
     for line in lines:
         found = line.get("metrics", {}).get(key) if isinstance(line.get("metrics"), Mapping) else None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from kaogan.core.errors import UsageError
 from kaogan.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -85,9 +86,14 @@ def metric_names(chosen: Sequence[str]) -> list[str]:
     return [name for name in METRICS if not wanted or name in wanted]
 
 
-def training_metric_names() -> list[str]:
-    """Those that ``eval.metrics`` of a recipe may name."""
-    return [name for name, metric in METRICS.items() if metric.in_training is not None]
+def training_metrics(names: Sequence[str]) -> list[Metric]:
+    """The metrics that ``eval.metrics`` of a recipe names. Raises UsageError for one that no training can measure."""
+    metrics = [METRICS[OLD_NAMES.get(name, name)] for name in names]
+    for metric in metrics:
+        if metric.in_training is None:
+            possible = ", ".join(name for name, other in METRICS.items() if other.in_training is not None)
+            raise UsageError(f"eval.metrics: {metric.name} is not measured while training; choose of {possible}")
+    return metrics
 
 
 def current_key(key: str) -> str:

@@ -27,7 +27,7 @@ from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
 from kaogan.metrics.fid import frechet_distance
 from kaogan.metrics.reference import Reference
-from kaogan.metrics.registry import METRICS, Metric, cost
+from kaogan.metrics.registry import Metric, cost, training_metrics
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training import plots
 from kaogan.training.run_logger import Souvenirs
@@ -44,6 +44,7 @@ class Evaluation:
         self.recipe, self.settings, self.souvenirs = recipe, recipe.eval, souvenirs
         self.folder, self.players = souvenirs.folder, souvenirs.players
         self.off = not self.settings.every
+        self.metrics: list[Metric] = [] if self.off else training_metrics(self.settings.metrics)
         self.failure: str | None = None
         self.extractor: Extractor | None = None
         self.reference: Reference | None = None
@@ -132,11 +133,6 @@ class Evaluation:
         word = ", the best so far" if best else ""
         told = self._label, count, clock, shown, word, taken
         self.folder.log.info("%s of %d pictures at %d images: %s%s; %.1f s", *told)
-
-    @property
-    def metrics(self) -> list[Metric]:
-        """Raises UsageError for a name that no training can measure."""
-        return [METRICS[name] for name in self.settings.metrics]
 
     @property
     def _label(self) -> str:

@@ -1,7 +1,7 @@
 """A run's folder: self-contained, owned by one process at a time.
 
 recipe.yaml  data.json  log.txt  stats.jsonl  tensorboard/       what was asked for, and what happened
-real.png  grids/000050000.png ...  loss.png  attributes.png  fd.png  progress.gif  progress.mp4
+real.png  grids/000050000.png ...  loss.png  attributes.png  fid.png  progress.gif  progress.mp4
 checkpoints/checkpoint-0000050000.safetensors                    everything needed to go on
 model/  best/                                                    what one shares: the latest, the best measured
 """

@@ -153,3 +153,61 @@ def test_mistakes(run: Run, tmp_path: Path) -> None:
     with pytest.raises(KaoganError, match="nothing was measured"):
         write_leaderboard([Entry("x", [tmp_path])], tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_noise_has_no_winner(run: Run, tmp_path: Path) -> None:
+    """Where no picture lies among the real ones, no order means anything."""
+    entries = run(tmp_path, "dcgan", "wgan-gp")
+    pages = []
+    for precision in (0.0, 0.4):
+        for number, entry in enumerate(entries):
+            path = entry.runs[0] / "metrics.jsonl"
+            line = json.loads(path.read_text().splitlines()[-1])
+            apart = 100.0 * (number + 1)
+            line["metrics"]["fid/tagger"] |= {"value": apart, "low": apart - 1, "high": apart + 1}
+            line["metrics"]["precision/tagger"]["value"] = precision
+            path.write_text(json.dumps(line) + "\n")
+        pages.append(write_leaderboard(entries, tmp_path / "page.html").read_text())
+    assert "Nothing has been learnt yet" in pages[0] and 'class="best"' not in pages[0]
+    assert "Nothing has been learnt yet" not in pages[1] and 'class="best"' in pages[1]
+
+
+def test_a_network_of_the_training_does_not_decide(run: Run, tmp_path: Path) -> None:
+    entries = run(tmp_path, "dcgan", "wgan-gp")
+    for entry, values in zip(entries, ((1.0, 90.0), (50.0, 80.0)), strict=True):
+        path = entry.runs[0] / "metrics.jsonl"
+        line = json.loads(path.read_text().splitlines()[-1])
+        known = line["metrics"]["fid/tagger"]
+        line["metrics"] = {
+            f"fid/{name}": known | {"name": f"FD-{name}", "value": value, "low": value - 1, "high": value + 1,
+                                    "trained_against": name == "tagger" and entry.name == "dcgan"}
+            for name, value in zip(("tagger", "other"), values, strict=True)
+        }  # fmt: skip
+        path.write_text(json.dumps(line) + "\n")
+    page = write_leaderboard(entries, tmp_path / "page.html").read_text()
+    assert page.index("<h3>wgan-gp</h3>") < page.index("<h3>dcgan</h3>")  # 80 is better than 90; 1 does not count
+    assert page.count("†") == 2 and page.count('class="best"') == 1  # the number and the footnote
+
+
+def test_lines_of_an_older_version_are_read(run: Run, tmp_path: Path) -> None:
+    entries = run(tmp_path, "dcgan")
+    folder = entries[0].runs[0]
+    new = metric(entries[0].runs, "fid/tagger"), curve(entries[0].runs)
+    for name in ("metrics.jsonl", "stats.jsonl"):
+        text = (folder / name).read_text()
+        assert "fid" in text
+        (folder / name).write_text(text.replace('"fid', '"fd').replace("eval/fid", "eval/fd"))
+    assert (metric(entries[0].runs, "fid/tagger"), curve(entries[0].runs)) == new
+
+
+def test_measuring_fits_into_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 1 ms a picture and nothing for the metric itself."""
+    monkeypatch.undo()
+    monkeypatch.setattr(comparison.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(comparison.fid, "with_interval", lambda *_: None)
+    plans = {}
+    for seconds in (100.0, 5.0, 0.701, 0.001):
+        now = iter([0.0, 0.064, 1.0, 1.0])
+        plans[seconds] = comparison.measuring_plan(seconds, Quarters())
+    assert plans[100.0] == comparison.Plan(2000, 10) and plans[5.0] == comparison.Plan(500, 10)
+    assert plans[0.701] == comparison.Plan(350, 2) and plans[0.001] == comparison.Plan(256, 1)

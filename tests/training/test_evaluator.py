@@ -168,3 +168,49 @@ def test_the_settings() -> None:
     for wrong in ({"eval.metrics": ["fidd"]}, {"eval.share": 2}, {"eval.evry": 5}, {"eval.metrics": []}):
         with pytest.raises(UsageError, match="eval"):
             recipes.load("dcgan", wrong)
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    """Its numbers are called fd in stats.jsonl; they still choose the best model."""
+    train(tmp_path / "run", **{"training.images": 32})
+    stats = tmp_path / "run/stats.jsonl"
+    text = stats.read_text()
+    lines = [json.loads(line) for line in text.replace("eval/fid", "eval/fd").splitlines()]
+    for line in lines:
+        if "eval/fd" in line:
+            line["eval/fd"] = -1.0  # nothing that follows can be better
+    stats.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    best = (tmp_path / "run/best/config.json").read_text()
+    train(tmp_path / "run", **{"training.images": 48})
+    assert "eval/fid" in measured(tmp_path / "run")[-1]
+    assert (tmp_path / "run/best/config.json").read_text() == best
+
+
+def test_minutes_of_training_are_without_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Quarters):
+        def __call__(self, pictures: Pictures) -> np.ndarray:
+            import time
+
+            time.sleep(0.2)
+            return super().__call__(pictures)
+
+    monkeypatch.setattr(evaluator, "load_extractor", lambda word: Slow())
+    outcome = train(tmp_path / "run")
+    told = measured(tmp_path / "run")[-1]["seconds"]
+    assert outcome.seconds > 0.8 and told < outcome.seconds - 0.7
+
+
+def test_pictures_alone_can_choose_the_best(tmp_path: Path) -> None:
+    """A metric of pictures needs no extractor."""
+    train(tmp_path / "run", **{"eval.metrics": ["power_ratio", "fixed_share"], "eval.features": "no such"})
+    lines = measured(tmp_path / "run")
+    assert {"eval/power_8_16", "eval/power_30_high", "eval/fixed_share"} <= set(lines[-1])
+    costs = [abs(np.log(line["eval/power_8_16"])) for line in lines]
+    best = json.loads((tmp_path / "run/best/config.json").read_text())["clock"]
+    assert best == lines[int(np.argmin(costs))]["clock"]
+
+
+def test_a_metric_that_no_training_can_measure_is_refused_before_it_begins(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="memorization is not measured while training; choose of fid, kid"):
+        train(tmp_path / "run", **{"eval.metrics": ["memorization"]})
+    assert not (tmp_path / "run/model").exists()

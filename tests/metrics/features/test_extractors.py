@@ -264,3 +264,51 @@ def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_every_name_has_a_home() -> None:
     for name, home in features.NAMES.items():
         assert callable(__import__(f"kaogan.metrics.features.{home}", fromlist=["load"]).load), name
+
+
+# efficientnet, the default
+
+
+def test_the_default_needs_nothing_but_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights travel with kaogan, and recipes, help and Python agree on its name."""
+    from kaogan.config import recipes
+    from kaogan.metrics.features import efficientnet
+    from kaogan.metrics.registry import DEFAULT_FEATURES
+
+    assert efficientnet.WEIGHTS.stat().st_size < 7e6 and (efficientnet.WEIGHTS.parent / "LICENSE").is_file()
+    extractor = load_extractor(DEFAULT_FEATURES)
+    assert extractor.name == recipes.load("dcgan").eval.features == DEFAULT_FEATURES
+    assert not extractor.attributes and extractor.size == 1280
+
+
+def test_efficientnet_knows_a_face_from_a_blurred_one_and_from_noise(pictures: np.ndarray) -> None:
+    from scipy.ndimage import gaussian_filter1d
+
+    from kaogan.data.avatars import draw_each
+    from kaogan.metrics.fid import frechet_distance
+
+    extractor = load_extractor("efficientnet")
+    faces = np.stack([picture for _, picture in draw_each(24, 64, 0)])
+    blurred = gaussian_filter1d(gaussian_filter1d(faces[:12].astype(float), 1.5, axis=1), 1.5, axis=2).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, faces[:12].shape, np.uint8)
+    real, other, soft, grain = (extractor(p) for p in (faces[12:], faces[:12], blurred, noise))
+    usual, worse, worst = (frechet_distance(some, real) for some in (other, soft, grain))
+    assert usual < worse < worst and worst > 3 * usual
+    assert np.abs(extractor(faces[3:4]) - other[3]).max() < 1e-4  # no picture depends on its neighbours
+    large = extractor(faces[:1].repeat(4, 1).repeat(4, 2))
+    assert large.shape == (1, 1280) and np.isfinite(large).all()
+
+
+def test_efficientnet_pads_as_tensorflow_does() -> None:
+    """With stride 2 an even side gets its zeros at the end: a point in the last column is seen, by hand."""
+    from kaogan.metrics.features.efficientnet import _Convolution
+
+    convolution = _Convolution(1, 1, 3, 2)
+    torch.nn.init.ones_(convolution.weight)
+    torch.nn.init.zeros_(convolution.bias)
+    image = torch.arange(16.0).reshape(1, 1, 4, 4)
+    expected = [
+        [0 + 1 + 2 + 4 + 5 + 6 + 8 + 9 + 10, 2 + 3 + 6 + 7 + 10 + 11],
+        [8 + 9 + 10 + 12 + 13 + 14, 10 + 11 + 14 + 15],
+    ]
+    assert convolution(image)[0, 0].tolist() == expected
