@@ -15,6 +15,7 @@ import pickletools
 import re
 import struct
 import warnings
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,8 @@ _FRAME = (
     b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19." b"\x80\x02M\xe9\x03." b"\x80\x02}."
 )  # fmt: skip
 _NO_STORAGES = b"\x80\x02]."
+_MAGIC = _FRAME[2:14]  # a number of 10 bytes, which every protocol writes alike
+_NUMERIC = re.compile(r"[<>=|]?(\?|b1|[iu][1248]|f[248]|[bBhHiIlLqQefd])")
 _KEPT_TEXT = 256  # bytes; longer texts are remembered by the pickle instead of being written out again
 _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
 _BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
@@ -36,16 +39,57 @@ _GETS = {"GET", "BINGET", "LONG_BINGET"}
 
 
 def read_pickle(data: bytes, where: str) -> Any:
-    """The object in ``data``: a file of ``torch.save`` (old or new) or of ``pickle.dump``, any protocol.
+    """The object in ``data``: a file of ``torch.save`` (old or new) or of ``pickle.dump``, protocols 2 to 5.
 
     Allowed are dicts, lists, tuples, numbers, text, None, tensors and NumPy arrays of numbers. Raises KaoganError for
     everything else, above all for a pickle that would call anything.
     """
-    own = data[:2] == b"PK" or data.startswith(_FRAME[:15])
     try:
-        return _load(data if own else _FRAME + _rewritten(data) + _NO_STORAGES)
+        return _plain(_load(_readable(data)), set())
     except Exception as error:  # hostile bytes raise anything: struct.error, EOFError, IndexError, RuntimeError ...
         raise _refused(error, where) from error
+
+
+def _readable(data: bytes) -> bytes:
+    """The same objects as a file that ``torch.load(weights_only=True)`` reads."""
+    if data[:2] == b"PK":
+        return _rewritten_zip(data)
+    if _MAGIC in data[:24]:  # of torch.save before 1.6: five pickles, then the bytes of the storages
+        if data[1:2] == b"\x02":
+            return data
+        parts, start = [], 0
+        for _ in range(5):
+            size = _length(data[start:])
+            parts.append(_rewritten(data[start : start + size]))
+            start += size
+        return b"".join(parts) + data[start:]
+    return _FRAME + _rewritten(data) + _NO_STORAGES
+
+
+def _length(data: bytes) -> int:
+    """The bytes of the first pickle in ``data``."""
+    for op, _, start in pickletools.genops(data):
+        if op.name == "STOP":
+            return int(start or 0) + 1
+    raise ValueError("a pickle without an end")
+
+
+def _rewritten_zip(data: bytes) -> bytes:
+    """A file of ``torch.save`` with its pickle in protocol 2; the file itself if it is in that already."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > len(data):
+            raise ValueError("its parts claim more bytes than the file has")
+        pickles = [member for member in members if member.filename.endswith("data.pkl")]
+        if len(pickles) != 1 or (content := archive.read(pickles[0]))[1:2] in (b"\x02", b"\x03"):
+            return data
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as rewritten:
+            for member in members:
+                rewritten.writestr(
+                    member.filename, _rewritten(content) if member is pickles[0] else archive.read(member)
+                )
+    return out.getvalue()
 
 
 def _load(data: bytes) -> Any:
@@ -55,13 +99,68 @@ def _load(data: bytes) -> Any:
 
 
 def _allowed() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What a tensor or an array inside a plain pickle is rebuilt with. Arrays of objects are not among it."""
-    arrays: list[Any] = [np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd")]
-    named: list[Any] = [(_storage, "torch.storage._load_from_bytes")]
+    """What a tensor or an array inside a plain pickle is rebuilt with: NumPy's own functions never see the pickle's
+    arguments, since a state of the pickle's choice makes a dtype whose elements are wild pointers."""
+    named: list[Any] = [
+        (_storage, "torch.storage._load_from_bytes"),
+        (_NumericDtype, "numpy.dtype"),
+        (_Array, "numpy.ndarray"),
+    ]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        named += [(np._core.multiarray._reconstruct, f"{module}._reconstruct")]  # type: ignore[attr-defined]
-        named += [(np._core.multiarray.scalar, f"{module}.scalar")]  # type: ignore[attr-defined]
-    return arrays + named
+        named += [(_empty_array, f"{module}._reconstruct"), (_scalar, f"{module}.scalar")]
+    return named
+
+
+class _NumericDtype:
+    """Stands in for ``numpy.dtype``: a plain number, in either order of bytes, and nothing else."""
+
+    def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
+        if not isinstance(code, str) or not _NUMERIC.fullmatch(code):
+            raise ValueError("an array of something else than plain numbers")
+        self.plain = np.dtype(code)
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or state[1:2] not in (("<",), (">",), ("|",), ("=",)):
+            raise ValueError("a dtype in an unknown state")
+        if state[2:] not in ((None, None, None, -1, -1, 0), (None, None, -1, -1, 0)):
+            raise ValueError("an array of something else than plain numbers")
+        self.plain = self.plain.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """An array whose state is taken from a pickle only with a plain dtype."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, by_columns, content = state
+        if type(dtype) is not _NumericDtype or not isinstance(content, bytes):
+            raise ValueError("an array of something else than plain numbers")
+        super().__setstate__((1, shape, dtype.plain, bool(by_columns), content))
+
+
+def _plain(value: Any, seen: set[int]) -> Any:
+    """``value`` with ordinary arrays; dicts and lists are changed where they are."""
+    if isinstance(value, _Array):
+        return value.view(np.ndarray)
+    if type(value) is tuple:
+        return tuple(_plain(each, seen) for each in value)
+    if isinstance(value, dict | list) and id(value) not in seen:
+        seen.add(id(value))
+        for key, each in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            value[key] = _plain(each, seen)
+    return value
+
+
+def _empty_array(kind: Any, shape: Any, code: Any) -> np.ndarray:
+    if kind is not _Array or shape != (0,):
+        raise ValueError("an array of an unknown kind")
+    return np.empty(0, np.uint8).view(_Array)
+
+
+def _scalar(dtype: Any, content: Any) -> Any:
+    if type(dtype) is not _NumericDtype or not isinstance(content, bytes):
+        raise ValueError("a number of an unknown kind")
+    (number,) = np.frombuffer(content, dtype.plain)
+    return number
 
 
 def _storage(data: bytes) -> Any:

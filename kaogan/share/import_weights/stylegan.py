@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kaogan.core.schema import Schema
-from kaogan.networks.stylegan.load_pretrained import load_published
+from kaogan.networks.stylegan.load_pretrained import build_published
 from kaogan.share.import_weights.layout import Content, Hints, Plan, uniform
 
 NAMES = ("stylegan",)
@@ -17,7 +17,7 @@ def recognises(content: Content) -> bool:
 
 
 def plan(content: Content, hints: Hints, name: str | None) -> Plan:
-    published = load_published(content.path)
+    published = build_published(content.tensors, content.path)
     classes = published.attribute_size
     return Plan(
         name=published.settings.family,

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.weights_file import LFS
 from kaogan.data.formats.pickles import read_pickle
 from kaogan.data.sources.base import shown
+from kaogan.networks.stylegan.load_pretrained import without_wrappers
 from kaogan.share.import_weights.layout import Content, old_spelling
 
+NVIDIA = (b"torch_utils.persistence", b"dnnlib.")
 LIMIT = 4 * 2**30  # bytes
 # Where the programs' checkpoints keep their generator, and where others do.
 GENERATORS = ("netG_state_dict", "model", "G_ema", "G", "generator", "netG", "state_dict", "g_ema")
@@ -37,6 +40,8 @@ def read_weights(path: Path) -> Content:
         raise explain(error, path) from error
     except ValueError as error:
         raise UsageError(f"not a path: {name}") from error
+    if start.startswith(LFS[:16]):
+        raise KaoganError(f"{name} is a Git LFS pointer, not the file itself: run git lfs pull")
     if start[:8] == b"\x89HDF\r\n\x1a\n":
         from kaogan.share.import_weights.keras import read_h5
 
@@ -48,9 +53,15 @@ def read_weights(path: Path) -> Content:
     elif start[:1] != b"\x80":
         raise KaoganError(f"{name} is no file of PyTorch, safetensors or Keras")
     try:
-        content = read_pickle(path.read_bytes(), name)
+        data = path.read_bytes()
     except OSError as error:
         raise explain(error, path) from error
+    if start[:2] != b"PK" and any(word in data for word in NVIDIA):
+        raise KaoganError(
+            f"{name} is a pickle of NVIDIA's programs, which runs their code when it is read: make it plain tensors "
+            "with tools/convert_nvidia_pkl.py, in that program's folder, and import the result with --as stylegan"
+        )
+    content = read_pickle(data, name)
     return _sorted_out(path, content)
 
 
@@ -73,7 +84,7 @@ def _safetensors(path: Path) -> Content:
     from safetensors.torch import load_file
 
     try:
-        return Content(path, load_file(path))
+        return Content(path, without_wrappers(load_file(path)))
     except SafetensorError as error:
         raise KaoganError(f"{path} is damaged or cut short ({error}); copy it again") from error
 
@@ -92,9 +103,8 @@ def _sorted_out(path: Path, content: Any) -> Content:
         raise KaoganError(
             f"{path} holds no generator's tensors: its keys are {', '.join(map(shown, keys[:8])) or 'none'}"
         )
-    tensors = {old_spelling(str(name)): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
-    if all(name.startswith("module.") for name in tensors):  # of nn.DataParallel
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    tensors = {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+    tensors = {old_spelling(name): tensor for name, tensor in without_wrappers(tensors).items()}
     return Content(path, tensors, keys if found is not content else ())
 
 

@@ -140,3 +140,58 @@ def test_a_claim_of_memory_is_refused() -> None:
     hostile = data[:place] + b"\x8a\x07" + (2**50).to_bytes(7, "little") + data[place + 2 :]
     with pytest.raises(KaoganError):
         read_pickle(hostile, "x")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_files_of_torch_save_in_every_protocol(protocol: int, zipped: bool) -> None:
+    state = {"a.weight": torch.randn(3, 4), "b": torch.arange(300), "step": 3}
+    file = io.BytesIO()
+    torch.save(state, file, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    assert same(read_pickle(file.getvalue(), "x"), state)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_arrays_of_every_order(protocol: int) -> None:
+    arrays = {
+        "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "swapped": np.array([1, 2], ">i4"),
+        "flags": np.array([True, False]),
+        "number": np.float32(3),
+        "nested": [(np.arange(3), "x")],
+    }
+    content = pickle.dumps(arrays, protocol)
+    assert same(read_pickle(content, "x"), pickle.loads(content))  # NumPy turns the bytes of ``swapped`` round
+
+
+class _Crafted:
+    """Pickles as a NumPy array of two numbers whose dtype has the state ``state``."""
+
+    def __init__(self, code: str, state: tuple[object, ...]) -> None:
+        self.code, self.state = code, state
+
+    def __reduce__(self) -> tuple[object, ...]:
+        made = np.ndarray.__reduce__(np.arange(2.0))
+        return made[0], made[1], (1, (2,), _CraftedDtype(self.code, self.state), False, bytes(16))
+
+
+class _CraftedDtype(_Crafted):
+    def __reduce__(self) -> tuple[object, ...]:
+        return np.dtype, (self.code, False, True), self.state
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        ("O8", (3, "|", None, None, None, -1, -1, 63)),
+        ("f8", (3, "<", None, None, None, -1, -1, 63)),
+        ("f8", (3, "<", None, ("a",), {"a": (np.dtype(float), 0)}, 8, 1, 0)),
+        ("V8", (3, "|", None, None, None, 8, 1, 0)),
+        ("U2", (3, "<", None, None, None, 8, 4, 0)),
+    ],
+)
+def test_dtypes_of_anything_but_numbers_are_refused(code: str, state: tuple[object, ...]) -> None:
+    with pytest.raises(KaoganError, match="not a pickle that can be read safely") as caught:
+        read_pickle(pickle.dumps({0: _Crafted(code, state)}, 2), "x")
+    assert "\n" not in str(caught.value)
+    assert np.arange(3.0).sum() == 3  # the dtype that everybody shares is whole

@@ -60,6 +60,28 @@ def test_generators_are_recognised(case: str, attribute_size: int, tmp_path: Pat
         assert torch.equal(found.network(latents, codes), network(latents, codes))
 
 
+@pytest.mark.parametrize("base", [1000, 333, 96])
+def test_any_channel_base(base: int, tmp_path: Path) -> None:
+    """A base that no power of two divides: the channels are the same, whatever base is found for them."""
+    for family, more in ((StyleGAN2GeneratorSettings, {}), (StyleGAN3GeneratorSettings, {"num_layers": 5})):
+        settings = family(w_dim=8, channel_base=base, channel_max=24, **more)
+        network = build_generator(settings, latent_size=6, attribute_size=0, image_size=64, channels=3).eval()
+        save_file(network.state_dict(), tmp_path / "g.safetensors")
+        found = load_published(tmp_path / "g.safetensors").network
+        latents = torch.randn(1, 6)
+        with torch.no_grad():
+            assert torch.equal(found(latents, None), network(latents, None))
+
+
+@pytest.mark.parametrize("case", ["stylegan2", "t", "r"])
+def test_half_precision(case: str, tmp_path: Path) -> None:
+    network = generator(case, 0)
+    save_file({name: value.half() for name, value in network.state_dict().items()}, tmp_path / "g.safetensors")
+    found = load_published(tmp_path / "g.safetensors").network
+    for name, value in found.state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, network.state_dict()[name].half().float())
+
+
 @pytest.mark.parametrize("case", DISCRIMINATORS)
 def test_discriminators_are_recognised(case: str, tmp_path: Path) -> None:
     for sizes in ((), (3,)):

@@ -13,8 +13,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 import kaogan
+from kaogan.core.errors import KaoganError
 from kaogan.core.schema import EYES, HAIR
 from kaogan.generate.model import Model
+from kaogan.networks import build_generator
 from kaogan.share.import_weights import Hints, export_weights, import_weights, read_generator
 from tests.share.import_weights import reference
 from tests.share.import_weights.conftest import keras_config, write_h5
@@ -210,7 +212,6 @@ def test_the_folder_is_a_model(tmp_path: Path) -> None:
 
 
 def test_stylegan(tmp_path: Path) -> None:
-    from kaogan.networks import build_generator
     from kaogan.networks.stylegan import StyleGAN2GeneratorSettings
 
     torch.manual_seed(0)
@@ -221,3 +222,46 @@ def test_stylegan(tmp_path: Path) -> None:
     z = torch.randn(2, model.latent_size)
     with torch.no_grad():
         assert (model.generator(z) - network(z)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("family", ["starsface", "stylegan"])
+def test_prefixes_of_wrapped_modules(prefix: str, family: str, tmp_path: Path) -> None:
+    from kaogan.networks.stylegan import StyleGAN2GeneratorSettings
+
+    if family == "stylegan":
+        settings = StyleGAN2GeneratorSettings(w_dim=8, num_layers=2, channel_base=64, channel_max=8)
+        network = build_generator(settings, latent_size=6, attribute_size=0, image_size=16, channels=3)
+    else:
+        network = reference.randomise(reference.StarsFace(32))
+    state = network.state_dict()
+    torch.save(state, tmp_path / "plain.pth")
+    torch.save({prefix + name: value for name, value in state.items()}, tmp_path / "wrapped.pth", pickle_protocol=4)
+    wanted, found = (read_generator(tmp_path / name, system=family) for name in ("plain.pth", "wrapped.pth"))
+    assert np.array_equal(wanted.sample(2), found.sample(2))
+
+
+def test_nvidias_pickles_are_converted_by_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pickle
+    import sys
+    from types import ModuleType
+
+    from kaogan.networks.stylegan import StyleGAN2GeneratorSettings
+    from tools.convert_nvidia_pkl import convert
+
+    settings = StyleGAN2GeneratorSettings(w_dim=8, num_layers=2, channel_base=64, channel_max=8)
+    network = build_generator(settings, latent_size=6, attribute_size=0, image_size=16, channels=3)
+    persistence = ModuleType("torch_utils.persistence")
+    persistence.Generator = type("Generator", (torch.nn.Module,), {"__module__": "torch_utils.persistence"})
+    monkeypatch.setitem(sys.modules, "torch_utils", ModuleType("torch_utils"))
+    monkeypatch.setitem(sys.modules, "torch_utils.persistence", persistence)
+    theirs = persistence.Generator()
+    theirs.mapping, theirs.synthesis = network.mapping, network.synthesis
+    (tmp_path / "network.pkl").write_bytes(pickle.dumps({"G": None, "D": None, "G_ema": theirs}))
+    with pytest.raises(KaoganError, match=r"a pickle of NVIDIA's programs.*tools/convert_nvidia_pkl\.py"):
+        read_generator(tmp_path / "network.pkl")
+    assert convert(tmp_path / "network.pkl", tmp_path / "network.pth") == len(network.state_dict())
+    model = read_generator(tmp_path / "network.pth", system="stylegan")
+    with torch.no_grad():
+        latents = torch.randn(1, 6)
+        torch.testing.assert_close(model.generator(latents), network.eval()(latents))

@@ -90,6 +90,7 @@ def files() -> dict[str, bytes]:
         "cut old": old.getvalue()[: len(old.getvalue()) // 2],
         "compressed": packed.getvalue(),
         "keras 3": other.getvalue(),
+        "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n",
         "text": b"hello world, this is no file of weights",
         "empty": b"",
         "pickle of code": pickle.dumps({"l1.0.weight": Evil()}),
