@@ -18,15 +18,15 @@ import torch
 from kaogan.aux_models.tagger import Tagger, load_tagger
 from kaogan.core.images import grid, to_float
 from kaogan.data import load_pictures
-from kaogan.generate.explore import Point, edit, points, render, with_attributes
-from kaogan.generate.explore.optim_variables import Variables
-from kaogan.generate.explore.projection import PIXELS, RATE, USUAL
-from kaogan.generate.explore.tagger_features import Sight, look
+from kaogan.generate.explore import LatentPoint, edit, points, render, with_attributes
+from kaogan.generate.explore.optim_variables import LatentVariables
+from kaogan.generate.explore.projection import LEARNING_RATE, PIXEL_WEIGHT, PRIOR_WEIGHT
+from kaogan.generate.explore.tagger_features import TaggerFeatures, extract
 from kaogan.generate.model import Model, load
 from kaogan.generate.picture_files import write_picture
 
 
-def nearest_candidates(model: Model, tagger: Tagger, targets: np.ndarray, count: int) -> list[Point]:
+def nearest_candidates(model: Model, tagger: Tagger, targets: np.ndarray, count: int) -> list[LatentPoint]:
     """For each target the nearest of ``count`` faces; of a conditional model the target's tags are the code."""
     chosen = []
     tags = tagger.predict(targets).probabilities
@@ -42,27 +42,29 @@ def nearest_candidates(model: Model, tagger: Tagger, targets: np.ndarray, count:
             own = points(model, 0, count, 0, **codes) if model.attributes else drawn
             images = to_float(render(model, own) if shared is None else shared)
             losses = distances(
-                look(tagger, images), images, look(tagger, to_float(target[None])), to_float(target[None])
+                extract(tagger, images), images, extract(tagger, to_float(target[None])), to_float(target[None])
             )
             chosen.append(own[int(losses.argmin())])
     return chosen
 
 
-def distances(sight: Sight, images: torch.Tensor, goal: Sight, wanted: torch.Tensor) -> torch.Tensor:
-    return sight.distance(goal) + PIXELS * (images - wanted).square().mean((1, 2, 3))
+def distances(sight: TaggerFeatures, images: torch.Tensor, goal: TaggerFeatures, wanted: torch.Tensor) -> torch.Tensor:
+    return sight.distance(goal) + PIXEL_WEIGHT * (images - wanted).square().mean((1, 2, 3))
 
 
-def project_all(model: Model, tagger: Tagger, targets: np.ndarray, steps: int, candidates: int) -> list[Point]:
+def project_all(model: Model, tagger: Tagger, targets: np.ndarray, steps: int, candidates: int) -> list[LatentPoint]:
     wanted = to_float(targets)
     with torch.no_grad():
-        goal = look(tagger, wanted)
-    variables = Variables(model, nearest_candidates(model, tagger, targets, candidates))
-    optimiser = torch.optim.Adam(variables.free, RATE, betas=(0.9, 0.99))
+        goal = extract(tagger, wanted)
+    variables = LatentVariables(model, nearest_candidates(model, tagger, targets, candidates))
+    optimiser = torch.optim.Adam(variables.parameters, LEARNING_RATE, betas=(0.9, 0.99))
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = RATE * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        optimiser.param_groups[0]["lr"] = LEARNING_RATE * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         images = variables.images()
-        loss = distances(look(tagger, images), images, goal, wanted) + USUAL * variables.unusual()
-        for variable, slope in zip(variables.free, torch.autograd.grad(loss.sum(), variables.free), strict=True):
+        loss = distances(extract(tagger, images), images, goal, wanted) + PRIOR_WEIGHT * variables.prior_penalty()
+        for variable, slope in zip(
+            variables.parameters, torch.autograd.grad(loss.sum(), variables.parameters), strict=True
+        ):
             variable.grad = slope
         optimiser.step()
     return variables.points()
@@ -83,9 +85,9 @@ def main() -> None:
     rng = np.random.default_rng(7)
     targets = np.asarray(real.images[np.sort(rng.choice(len(real), args.count, replace=False))])
     hair = tagger.values["hair"]
-    found: list[Point] = []
-    changed: list[Point] = []
-    coded: list[Point] = []
+    found: list[LatentPoint] = []
+    changed: list[LatentPoint] = []
+    coded: list[LatentPoint] = []
     asked: list[str] = []
     for start in range(0, len(targets), args.batch):
         some = project_all(model, tagger, targets[start : start + args.batch], args.steps, args.candidates)
@@ -106,8 +108,8 @@ def report(
     model: Model,
     tagger: Tagger,
     targets: np.ndarray,
-    found: list[Point],
-    ways: dict[str, list[Point]],
+    found: list[LatentPoint],
+    ways: dict[str, list[LatentPoint]],
     goals: list[str],
 ) -> None:
     asked = np.array([tagger.values["hair"].index(goal) for goal in goals])

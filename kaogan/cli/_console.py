@@ -1,4 +1,4 @@
-"""What the verbs share: the console, the words of a call that typer does not know, bars and tables."""
+"""Shared by the commands: consoles, progress bars, tables, and options that typer does not know."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from kaogan.cli._words import foreign_option
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress
 
@@ -19,12 +20,12 @@ errors = Console(stderr=True, highlight=False)
 
 SECONDS_BETWEEN_LINES = 30.0
 FREE_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""Context settings of a verb that takes ``--KEY VALUE`` words beyond those in its help."""
+"""Context settings of a command that takes ``--KEY VALUE`` options beyond those in its help."""
 
 
 @contextmanager
 def progress_bar(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """A bar with a rate and the time left. Yields ``update(done, total=None, description=None)``."""
+    """A bar with a rate and the time left. Yields ``update(done, total, description)``; a total of 0 is unknown."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -52,7 +53,7 @@ def progress_bar(description: str, total: int | None = None) -> Iterator[Callabl
         task = bar.add_task(description, total=total)
 
         def update(done: int, total: int | None = None, description: str | None = None) -> None:
-            bar.update(task, completed=done, total=total, description=description)
+            bar.update(task, completed=done, total=total or None, description=description)
 
         yield update
 
@@ -78,8 +79,10 @@ def progress_report(description: str) -> Iterator[Progress]:
 
 
 def parse_overrides(words: dict[str, str]) -> dict[str, Any]:
-    """``--optim.lr 1e-4 --run.seed=3`` -> {"optim.lr": ..., "run.seed": 3}; values are YAML, or a,b,c lists,
-    but for the words that only describe."""
+    """``--optim.lr 1e-4 --data.horizontal_flip=true`` -> {"optim.lr": ..., "data.horizontal_flip": True}.
+
+    Values are YAML, or lists written a,b,c; those of name, summary and source are plain text.
+    """
     from kaogan.config import recipes
 
     overrides: dict[str, Any] = {}
@@ -93,18 +96,22 @@ def parse_overrides(words: dict[str, str]) -> dict[str, Any]:
 
 
 def sort_words(context: typer.Context, first: str | None) -> tuple[str | None, dict[str, str]]:
-    """The one plain word and the ``--key value`` or ``--key=value`` pairs of a call, in whatever order they stand.
+    """The one plain word and the ``--key value`` or ``--key=value`` pairs of a command line, in any order.
 
-    ``first`` is what typer took for the plain word. Raises UsageError for a second one and for a key without a value.
+    ``first`` is the word that typer took for the argument. Raises UsageError for a second plain word and for a key
+    without a value.
     """
     plain, pairs = split_words(context, [first])
     if len(plain) > 1:
-        raise UsageError(f"unexpected word '{plain[1]}'; what is not in --help is spelt --NAME VALUE")
+        raise UsageError(f"unexpected word '{plain[1]}'; options that are not in --help are written --NAME VALUE")
     return (plain[0] if plain else None), pairs
 
 
 def split_words(context: typer.Context, first: Iterable[str | None]) -> tuple[list[str], dict[str, str]]:
-    """All plain words and the pairs of a call; ``first`` is what typer took for the plain ones. Raises UsageError."""
+    """All plain words and pairs of a command line; ``first`` are the words that typer took for arguments.
+
+    Raises UsageError for a key without a value.
+    """
     plain: list[str] = []
     pairs: dict[str, str] = {}
     left = iter([*(word for word in first if word is not None), *context.args])
@@ -122,28 +129,32 @@ def split_words(context: typer.Context, first: Iterable[str | None]) -> tuple[li
 
 
 def refuse_misspelt(context: typer.Context, keys: Iterable[str], known: Container[str] = ()) -> None:
-    """Raise UsageError for a key that is none of ``known`` but looks like one of the options in --help."""
+    """Raise UsageError for a key, not in ``known``, that looks like an option of --help or of another program."""
     options = [word for parameter in context.command.params for word in parameter.opts if word.startswith("--")]
     for key in keys:
+        if key.split(".")[0].replace("-", "_") in known:
+            continue
+        if hint := foreign_option(context.info_name, key):
+            raise UsageError(f"unknown option --{key}: {hint}")
         near = difflib.get_close_matches(f"--{key}", options, n=1, cutoff=0.8)
-        if near and key.split(".")[0].replace("-", "_") not in known:
+        if near:
             raise UsageError(f"unknown option --{key} (did you mean '{near[0]}'?)")
 
 
 def parse_attributes(words: dict[str, str]) -> dict[str, Any]:
     """``--hair pink --eyes red:0.5,blue:0.5`` -> {"hair": "pink", "eyes": {"red": 0.5, "blue": 0.5}}."""
-    asked: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for name, value in words.items():
         if ":" not in value:
-            asked[name] = value
+            attributes[name] = value
             continue
         try:
-            asked[name] = {k.strip(): float(v) for k, _, v in (part.rpartition(":") for part in value.split(","))}
+            attributes[name] = {k.strip(): float(v) for k, _, v in (part.rpartition(":") for part in value.split(","))}
         except ValueError:
-            raise UsageError(f"--{name} {value}: a mixture is spelt value:weight,value:weight") from None
-    return asked
+            raise UsageError(f"--{name} {value}: write a mixture as value:weight,value:weight") from None
+    return attributes
 
 
 def print_table(table: Any) -> None:
-    """Fitted into a terminal; one line a row for a pipe."""
+    """Print a table: fitted to a terminal, one line for each row in a pipe."""
     (console if console.is_terminal else Console(highlight=False, width=10_000)).print(table)

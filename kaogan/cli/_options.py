@@ -1,4 +1,4 @@
-"""The options that several verbs have, each written once: what a letter means, and its words in ``--help``."""
+"""Options that several commands share: their types and help texts, each declared once."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import Annotated
 
 import typer
 
-ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")]
+ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help="A run folder or a model folder.")]
 Out = Annotated[
-    Path, typer.Option(metavar="PATH", help=".mp4, .gif, .webp: a film; .png: a sheet; no ending: a folder of frames.")
+    Path,
+    typer.Option(metavar="PATH", help="A film (.mp4, .gif, .webp), a sheet (.png), or a folder of frames (no ending)."),
 ]
-Seed = Annotated[int, typer.Option(metavar="K", help="Same seed, same faces, same bytes.")]
-Law = Annotated[
-    str | None, typer.Option(metavar="L", help="slerp: along the sphere; linear. (what fits the model's latents)")
+Seed = Annotated[int, typer.Option(metavar="K", help="The same seed gives the same faces.")]
+Interpolation = Annotated[
+    str | None, typer.Option(metavar="I", help="slerp (along the sphere) or linear. (what suits the model's latents)")
 ]
-Space = Annotated[str, typer.Option(metavar="z|w", help="w: through the styles of a style network.")]
-Spaces = Annotated[str | None, typer.Option(metavar="z|w", help="(w where there is one)")]
-Truncation = Annotated[float, typer.Option(metavar="T", help="Below 1: more usual faces; above: wilder.")]
+Space = Annotated[str, typer.Option(metavar="z|w", help="w: interpolate the styles of a StyleGAN model.")]
+FoundSpace = Annotated[str | None, typer.Option("--space", metavar="z|w", help="(w if the model has it)")]
+Truncation = Annotated[float, typer.Option(metavar="T", help="Below 1: more typical faces; above 1: more varied ones.")]
 Size = Annotated[
-    int | None, typer.Option(metavar="S", help="Side of a face, px. (as the model makes it; 256 or more in films)")
+    int | None, typer.Option(metavar="S", help="Side of a face, px. (the model's own; at least 256 in films)")
 ]
-Resize = Annotated[str, typer.Option(metavar="HOW", help="bicubic, or nearest: sharp pixels.")]
-Fps = Annotated[float, typer.Option(metavar="F", help="Frames a second of a film.")]
+Resize = Annotated[str, typer.Option(metavar="HOW", help="bicubic, or nearest for sharp pixels.")]
+Fps = Annotated[float, typer.Option(metavar="F", help="Frames per second of a film.")]
 Device = Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")]
 
-ATTRIBUTES = "--hair pink, --eyes aqua: any attribute by name; --hair pink:0.5,blue:0.5 mixes."
+ATTRIBUTES = "--hair pink, --eyes aqua: any attribute of the model; --hair pink:0.5,blue:0.5 is a mixture."
 
 
-def listed(words: str) -> list[str]:
-    """``A,B`` as it is typed for several names."""
-    return [word.strip() for word in words.split(",") if word.strip()]
+def split_list(text: str) -> list[str]:
+    """The items of ``A,B``, without empty ones."""
+    return [item.strip() for item in text.split(",") if item.strip()]

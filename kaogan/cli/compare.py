@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import console, parse_overrides, progress_report, refuse_misspelt
-from kaogan.cli._options import listed
+from kaogan.cli._options import split_list
 from kaogan.core.errors import UsageError
 from kaogan.metrics.registry import DEFAULT_FEATURES
 
@@ -46,7 +46,7 @@ def compare(
     budget = None if images is None and minutes is None else Budget(images, minutes)
     with progress_report("comparing") as report:
         entries = run(
-            subjects, data, out, budget=budget, seeds=seeds, features=listed(features) or [DEFAULT_FEATURES],
+            subjects, data, out, budget=budget, seeds=seeds, features=split_list(features) or [DEFAULT_FEATURES],
             count=count, overrides=parse_overrides(pairs), report=report,
         )  # fmt: skip
     path = write_leaderboard(entries, out / "leaderboard.html")

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import console, progress_bar
-from kaogan.cli._options import listed
+from kaogan.cli._options import split_list
 
 EPILOG = (
     "Formats: kaogan, flat, classes, stylegan, webdataset, huggingface; read only: nested, acgan, acgan-new, hdf5, "
@@ -40,7 +40,7 @@ def convert(
     from kaogan.data.formats import Options
     from kaogan.data.formats import convert as run
 
-    names = None if attributes is None else listed(attributes)
+    names = None if attributes is None else split_list(attributes)
     options = Options(size=size, attributes=names, shard_size=shard_size, encode=encode)
     with progress_bar("converting") as update:
         result = run(source, out, to, source_format=from_, options=options, progress=update)

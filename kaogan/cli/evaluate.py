@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import console, errors, print_table, progress_report
-from kaogan.cli._options import Device, listed
+from kaogan.cli._options import Device, split_list
 from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def evaluate(
 
     with progress_report("measuring") as report:
         evaluation = run(
-            subjects, data, metrics=listed(metrics), features=listed(features) or [DEFAULT_FEATURES], count=count,
-            seed=seed, download=download, device=device, report=report,
+            subjects, data, metrics=split_list(metrics), features=split_list(features) or [DEFAULT_FEATURES],
+            count=count, seed=seed, download=download, device=device, report=report,
         )  # fmt: skip
     print_results(evaluation)
     evaluation_page.append_lines(evaluation)

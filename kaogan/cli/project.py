@@ -1,4 +1,4 @@
-"""``kaogan project``."""
+"""``kaogan explore project``."""
 
 from __future__ import annotations
 
@@ -9,72 +9,75 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import console, progress_bar, refuse_misspelt, split_words
-from kaogan.cli._explore import tell
-from kaogan.cli._options import Device, Fps, Out, Resize, Seed, Size, Spaces
+from kaogan.cli._explore import print_path
+from kaogan.cli._options import Device, FoundSpace, Fps, ModelArgument, Out, Resize, Seed, Size
 from kaogan.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from kaogan.aux_models.tagger import Tagger
-    from kaogan.generate.explore import Point, Projection
+    from kaogan.generate.explore import LatentPoint, Projection
     from kaogan.generate.model import Model
 
-EPILOG = "--hair blue, --eyes red: then change that, and leave what else the tagger sees as it is."
+EPILOG = "--hair blue, --eyes red: also edit the face, keeping the other attributes that the tagger sees."
 
 
 def project(
     context: typer.Context,
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A run's folder or a model folder.")] = None,
+    model: ModelArgument = None,
     pictures: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PICTURE...", help="Faces, cut as the model's are, or folders of them."),
+        typer.Argument(
+            metavar="PICTURE...", help="Pictures of faces, cropped like the training set, or folders of them."
+        ),
     ] = None,
     out: Out = Path("projection.png"),
-    steps: Annotated[int, typer.Option(metavar="N", help="Steps of the search; more come nearer.")] = 150,
-    starts: Annotated[int, typer.Option(metavar="N", help="Faces that the search starts from.")] = 4,
-    strength: Annotated[float, typer.Option(metavar="X", help="How far to change; beyond 1: more than needed.")] = 1.0,
-    space: Spaces = None,
+    steps: Annotated[int, typer.Option(metavar="N", help="Optimization steps; more come closer.")] = 150,
+    starts: Annotated[int, typer.Option(metavar="N", help="Number of starting faces.")] = 4,
+    strength: Annotated[float, typer.Option(metavar="X", help="Strength of the edit; above 1 exaggerates it.")] = 1.0,
+    space: FoundSpace = None,
     seed: Seed = 0,
     size: Size = None,
     resize: Resize = "bicubic",
     fps: Fps = 12,
     device: Device = "auto",
 ) -> None:
-    """Find given faces in a model, and change their hair or eyes.
+    """Find given faces in a model (GAN inversion), and edit their hair or eyes.
 
-    A sheet shows the picture, what was found, and the changed face; a film the search and the change beside it.
+    A sheet shows the picture, its projection, and the edited face; a film shows the search and the edit.
     """
     from kaogan.aux_models.tagger import load_tagger
     from kaogan.generate.explore import between, edit
-    from kaogan.generate.explore import project as run
+    from kaogan.generate.explore import project as invert
     from kaogan.generate.explore.projection import read_faces
-    from kaogan.generate.explore.rendering import Look, check_projections, write_projections
+    from kaogan.generate.explore.rendering import RenderOptions, check_projections, write_projections
     from kaogan.generate.model import load
 
     plain, words = split_words(context, [model, *(pictures or [])])
     if len(plain) < 2:
         refuse_misspelt(context, words)
-        raise UsageError("name a model and a picture, as in: kaogan project runs/acgan face.png --hair blue")
+        raise UsageError("name a model and a picture, as in: kaogan explore project runs/acgan face.png --hair blue")
     loaded, tagger = load(plain[0], device), load_tagger()
-    _check_asked(context, loaded, tagger, words)
-    faces, look = read_faces(loaded, [Path(place) for place in plain[1:]]), Look(size, resize, fps=fps)
-    check_projections(loaded, len(faces), bool(words), out, look)
+    _check_attributes(context, loaded, tagger, words)
+    faces = read_faces(loaded, [Path(place) for place in plain[1:]])
+    options = RenderOptions(size, resize, fps=fps)
+    check_projections(loaded, len(faces), bool(words), out, options)
     found: list[Projection] = []
-    changed: list[Point | None] = []
+    changed: list[LatentPoint | None] = []
     with progress_bar("projecting") as update:
         for face in faces.values():
-            here = run(
+            here = invert(
                 loaded, face, steps, starts=starts, seed=seed, space=space, tagger=tagger,
-                progress=lambda done, total: update(len(found) * total + done, len(faces) * total),
+                progress=lambda done, total, what: update(len(found) * total + done, len(faces) * total, what),
             )  # fmt: skip
             end = edit(loaded, here.point, words, tagger=tagger) if words else None
             found.append(here)
             changed.append(end and between(here.point, end, strength, "linear"))
-    tell(write_projections(loaded, found, changed, out, look))
+    print_path(write_projections(loaded, found, changed, out, options))
     for path, here, end in zip(faces, found, changed, strict=True):
-        _tell_opinions(path if len(faces) > 1 else "", loaded, tagger, here, end)
+        _print_tags(path if len(faces) > 1 else "", loaded, tagger, here, end)
 
 
-def _check_asked(context: typer.Context, model: Model, tagger: Tagger, words: dict[str, str]) -> None:
+def _check_attributes(context: typer.Context, model: Model, tagger: Tagger, words: dict[str, str]) -> None:
     known = dict.fromkeys([*model.attributes.names, *tagger.values])
     refuse_misspelt(context, words, known)
     for name in words:
@@ -82,12 +85,12 @@ def _check_asked(context: typer.Context, model: Model, tagger: Tagger, words: di
             raise UsageError(f"unknown attribute '{name}'{nearest(name, known)}")
 
 
-def _tell_opinions(name: str, model: Model, tagger: Tagger, found: Projection, changed: Point | None) -> None:
+def _print_tags(name: str, model: Model, tagger: Tagger, found: Projection, changed: LatentPoint | None) -> None:
     from kaogan.generate.explore import render
-    from kaogan.generate.explore.tagger_features import opinions
+    from kaogan.generate.explore.tagger_features import describe_tags
 
     shown = {"picture": found.target, "found": found.film[-1]}
     if changed is not None:
         shown["changed"] = render(model, [changed])[0]
-    for label, line in zip(shown, opinions(tagger, list(shown.values())), strict=True):
+    for label, line in zip(shown, describe_tags(tagger, list(shown.values())), strict=True):
         console.print(escape(f"{name} {label}: {line}".strip()), soft_wrap=True)

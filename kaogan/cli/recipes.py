@@ -1,4 +1,4 @@
-"""``kaogan recipes``."""
+"""``kaogan recipes``: list, show, diff."""
 
 from __future__ import annotations
 

@@ -15,9 +15,7 @@ app = typer.Typer(help="Hair and eye colours of faces.", no_args_is_help=True)
 
 Weights = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="A tagger of one's own training.", show_default="the built-in one"
-    ),
+    typer.Option(metavar="FILE", help="A tagger of one's own training.", show_default="the built-in one"),
 ]
 
 

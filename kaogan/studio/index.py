@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from kaogan.core.errors import UsageError, nearest
-from kaogan.generate.explore.directions_io import holds_directions
+from kaogan.generate.explore.directions_io import is_direction_file
 from kaogan.generate.model_io import CONFIG, WEIGHTS
 
 DEPTH = 4  # folders below a root
@@ -109,7 +109,7 @@ def _tells_directions(path: Path) -> bool:
 
 @lru_cache(maxsize=1024)
 def _holds(path: Path, changed: int, size: int) -> bool:
-    return holds_directions(path)
+    return is_direction_file(path)
 
 
 def _is_run(folder: Path) -> bool:

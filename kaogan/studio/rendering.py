@@ -23,17 +23,17 @@ from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import Pictures, grid
 from kaogan.core.rng import draw_latents, torch_generator
 from kaogan.generate.explore import (
-    Point,
+    LatentPoint,
     interpolate,
     iter_render,
     load_directions,
     points,
     render,
-    styled,
     through,
     with_attributes,
+    with_styles,
 )
-from kaogan.generate.explore.paths import law_of
+from kaogan.generate.explore.paths import default_interpolation
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.generate.picture_files import GAP, enlarge, to_image
@@ -91,21 +91,20 @@ def abilities() -> dict[str, Any]:
     return {"directions": _part("find_directions") is not None, "scales": list(upscaler_scales())}
 
 
-def point_of(loaded: Loaded, look: Look) -> Point:
+def point_of(loaded: Loaded, look: Look) -> LatentPoint:
     """The point of a look. Raises UsageError."""
     model, face = loaded.model, look.face
     point = points(model, face.seed, 1, face.number)[0]
     for step in range(len(face.steps)):
         point = _step(model, point, replace(face, steps=face.steps[: step + 1]))
-    point = with_attributes(model, point, **look.attributes)
+    point = with_attributes(model, point, look.attributes)
     for name, strength in look.moves.items():
         directions = directions_of(loaded, look.source or _method_of(name))
-        point = directions.prepare(model, [point])[0]
         point = directions.move(point, name, strength)
     return point
 
 
-def _step(model: Model, point: Point, face: Face) -> Point:
+def _step(model: Model, point: LatentPoint, face: Face) -> LatentPoint:
     """The last step of ``face`` taken from ``point``: part of the way to a latent of its own.
 
     Normal latents are turned towards it by up to a right angle, which keeps their law however many steps are taken (a
@@ -144,14 +143,14 @@ def morph(loaded: Loaded, first: Look, last: Look, steps: int, truncation: float
     return render(loaded.model, _way(loaded, first, last, steps), truncation)
 
 
-def _way(loaded: Loaded, first: Look, last: Look, steps: int) -> list[Point]:
+def _way(loaded: Loaded, first: Look, last: Look, steps: int) -> list[LatentPoint]:
     start, end = _alike(loaded.model, [point_of(loaded, first), point_of(loaded, last)])
-    return interpolate(start, end, steps, law_of(loaded.model))
+    return interpolate(start, end, steps, default_interpolation(loaded.model))
 
 
-def _alike(model: Model, points: list[Point]) -> list[Point]:
+def _alike(model: Model, points: list[LatentPoint]) -> list[LatentPoint]:
     """All with their styles as soon as one has them, as a moved face of a style network does."""
-    return styled(model, points) if any(each.w is not None for each in points) else points
+    return with_styles(model, points) if any(each.w is not None for each in points) else points
 
 
 def walk_film(
@@ -163,7 +162,7 @@ def walk_film(
     on_the_way = _alike(model, [point_of(loaded, look) for look in stops])
     if loop:
         on_the_way = [*on_the_way, on_the_way[0]]
-    track = through(on_the_way, steps, law_of(model), closed=loop)
+    track = through(on_the_way, steps, default_interpolation(model), closed=loop)
     side = model.image_size * max(1, round(FILM_SIDE / model.image_size))
 
     def frames() -> Iterable[np.ndarray]:
@@ -188,7 +187,7 @@ def directions_of(loaded: Loaded, method: str) -> Any:
         raise UsageError(f"unknown method '{method[:40]}'{nearest(method, METHODS)}")
     if method not in loaded.directions:
         few = min(METHODS[method], loaded.model.latent_size)
-        loaded.directions[method] = find(loaded.model, method, **({"count": few} if few else {}))
+        loaded.directions[method] = find(loaded.model, method, **({"count": few} if few else {})).bind(loaded.model)
     return loaded.directions[method]
 
 
@@ -199,9 +198,7 @@ def _of_file(loaded: Loaded, path: Path) -> Any:
     except OSError:
         raise KaoganError(f"the file {path.name} is gone; choose other directions") from None
     if key not in loaded.directions:
-        found = load_directions(path)
-        found.prepare(loaded.model, points(loaded.model))
-        loaded.directions[key] = found
+        loaded.directions[key] = load_directions(path).bind(loaded.model)
     return loaded.directions[key]
 
 

@@ -106,7 +106,7 @@ def test_directions_of_a_file_are_sliders(visit, home):
     page.select_option("#method", "file:mine.safetensors")
     page.focus("#sliders input[data-move='smile']")
     page.keyboard.press("End")
-    moved = load_directions(home / "mine.safetensors").move(point(model, 3, 1), "smile", 5)
+    moved = load_directions(home / "mine.safetensors").bind(model).move(point(model, 3, 1), "smile", 5)
     visitor.wait_shown("#face", render(model, [moved]))
     assert visitor.words()["method"] == "file:mine.safetensors" and visitor.words()["m.smile"] == "5"
     page.click("#set-from")

@@ -68,8 +68,7 @@ def test_a_step_keeps_to_the_law_of_the_latents(law):
 def test_moves_are_those_of_the_directions(loaded):
     moved = rendering.point_of(loaded, plain("5.3", {"sefa-2": 1.5}))
     directions = explore.find_directions(loaded.model, "sefa", 8 if loaded.model.has_style_space else 6)
-    start = directions.prepare(loaded.model, [explore.point(loaded.model, 5, 3)])[0]
-    expected = directions.move(start, "sefa-2", 1.5)
+    expected = directions.bind(loaded.model).move(explore.point(loaded.model, 5, 3), "sefa-2", 1.5)
     assert (explore.render(loaded.model, [moved]) == explore.render(loaded.model, [expected])).all()
     with pytest.raises(UsageError, match="unknown direction"):
         rendering.point_of(loaded, plain("5.3", {"sefa-99": 1.0}))
@@ -87,10 +86,10 @@ def test_moves_by_a_file_of_directions(loaded, tmp_path):
     assert rendering.fitting(there, files) == ["mine.safetensors"]
     for name in ("smile", "sefa-1"):
         look = replace(plain("5.3", {name: 1.5}), source="file:mine.safetensors")
-        (start,) = mine.prepare(loaded.model, [explore.point(loaded.model, 5, 3)])
-        expected = explore.render(loaded.model, [mine.move(start, name, 1.5)])
+        start = explore.point(loaded.model, 5, 3)
+        expected = explore.render(loaded.model, [mine.bind(loaded.model).move(start, name, 1.5)])
         assert (rendering.one(there, look, 1.0) == expected).all()
-    with pytest.raises(UsageError, match="of another model"):
+    with pytest.raises(UsageError, match="belong to another model"):
         rendering.one(there, replace(look, source="file:other.safetensors"), 1.0)
     with pytest.raises(UsageError, match="no file 'x'"):
         rendering.one(loaded, replace(look, source="file:x"), 1.0)

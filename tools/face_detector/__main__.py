@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli import run_app
 from kaogan.cli._console import console, progress_bar
+from kaogan.cli._run import run_app
 from tools.face_detector.dataset import lessons_of
 from tools.face_detector.train import Settings
 from tools.face_detector.train import train as run

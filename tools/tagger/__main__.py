@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from kaogan.cli import run_app
 from kaogan.cli._console import console, print_table, progress_bar
+from kaogan.cli._run import run_app
 from tools.tagger import build
 from tools.tagger.training import Settings, Step
 

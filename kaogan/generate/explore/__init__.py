@@ -1,58 +1,58 @@
-"""Exploring a trained model: points, ways between them, directions, and the way back from a picture."""
+"""Latent space exploration: points, paths, directions, attribute edits, projection, and ranking."""
 
 from __future__ import annotations
 
-from kaogan.generate.explore.attribute_directions import Edits
+from kaogan.generate.explore.attribute_directions import TaggerDirections
 from kaogan.generate.explore.attribute_edit import edit
+from kaogan.generate.explore.direction_methods import find_directions
 from kaogan.generate.explore.directions import Directions, load_directions
-from kaogan.generate.explore.edit_axes import component, move_of, toward
-from kaogan.generate.explore.find_directions import find_directions
+from kaogan.generate.explore.edit_axes import component, edit_axis, toward
 from kaogan.generate.explore.latent_grids import mix, sweep
 from kaogan.generate.explore.latent_point import (
-    Point,
+    LatentPoint,
     iter_render,
     point,
     points,
     render,
-    styled,
     with_attributes,
-    with_code,
+    with_condition,
+    with_styles,
 )
 from kaogan.generate.explore.morphs import morph, morph_along
 from kaogan.generate.explore.paths import between, interpolate, lerp, slerp, through, walk
 from kaogan.generate.explore.projection import Projection, project
-from kaogan.generate.explore.ranking import Best, best, judge_of
+from kaogan.generate.explore.ranking import Ranking, rank, scorer_for
 
 __all__ = [
-    "Best",
     "Directions",
-    "Edits",
-    "Point",
+    "LatentPoint",
     "Projection",
-    "best",
+    "Ranking",
+    "TaggerDirections",
     "between",
     "component",
     "edit",
+    "edit_axis",
     "find_directions",
     "interpolate",
     "iter_render",
-    "judge_of",
     "lerp",
     "load_directions",
     "mix",
     "morph",
     "morph_along",
-    "move_of",
     "point",
     "points",
     "project",
+    "rank",
     "render",
+    "scorer_for",
     "slerp",
-    "styled",
     "sweep",
     "through",
     "toward",
     "walk",
     "with_attributes",
-    "with_code",
+    "with_condition",
+    "with_styles",
 ]

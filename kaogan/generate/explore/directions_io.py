@@ -1,11 +1,11 @@
-"""What directions of every kind share: names, and files, safetensors whose metadata tell, as JSON in one entry, what
-they are."""
+"""Base classes of direction sets, and the writing of direction files (safetensors with a JSON header)."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +15,72 @@ from torch import Tensor
 
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.generate.explore.latent_point import LatentPoint, with_styles
+from kaogan.generate.model import Model
 
-VECTORS, EDITS = 1, 2  # what a file holds
-FORMAT = EDITS  # the newest that is understood
+VECTOR_FORMAT, TAGGER_FORMAT = 1, 2
+NEWEST_FORMAT = TAGGER_FORMAT
 HEADER = "kaogan-directions"
 MAX_BYTES = 64 * 2**20
 
 
-class Named:
-    """Directions with ``names``."""
+class DirectionSet(ABC):
+    """Named directions of a latent space, independent of a loaded model. ``space`` is "z" or "w"."""
 
     names: tuple[str, ...]
+    space: str
 
     def __len__(self) -> int:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """Raises UsageError that names the nearest direction."""
+        """The number of a direction. Raises UsageError that suggests the nearest name."""
         if name not in self.names:
             raise UsageError(f"unknown direction '{name}'{nearest(name, self.names)}")
         return self.names.index(name)
 
+    @abstractmethod
+    def bind(self, model: Model) -> BoundDirections:
+        """The directions ready to move points of ``model``. Raises UsageError if they belong to another model."""
 
-def write_directions(path: str | os.PathLike[str], about: Mapping[str, Any], tensors: dict[str, Tensor]) -> Path:
-    """A safetensors file of directions. Raises KaoganError."""
+    @abstractmethod
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a direction file and return its path. Raises KaoganError."""
+
+
+class BoundDirections(ABC):
+    """A direction set together with the model whose points it moves."""
+
+    def __init__(self, model: Model, directions: DirectionSet) -> None:
+        self.model, self.directions = model, directions
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.directions.names
+
+    def to_space(self, points: Sequence[LatentPoint]) -> list[LatentPoint]:
+        """The points with their styles ``w`` if the directions are in w. Doing this once saves time in ``move``."""
+        return with_styles(self.model, points) if self.directions.space == "w" else list(points)
+
+    @abstractmethod
+    def move(self, point: LatentPoint, name: str, strength: float) -> LatentPoint:
+        """The point moved along the direction ``name``; strength 0 changes nothing, 1 is the usual effect, negative
+        strengths have the opposite effect. Raises UsageError for an unknown name."""
+
+
+def write_directions(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Path:
+    """Write a direction file. Raises KaoganError."""
     try:
         with atomic(path) as temporary:
-            # One entry, since safetensors writes several in an order that changes from call to call.
-            save_file(tensors, temporary, {HEADER: json.dumps(about)})
+            # One metadata entry: safetensors writes several in an order that differs between calls.
+            save_file(tensors, temporary, {HEADER: json.dumps(header)})
     except SafetensorError as error:
-        raise KaoganError(f"could not write {path}: {error}; is there space on the disk?") from error
+        raise KaoganError(f"could not write {path}: {error}; check the free space on the disk") from error
     return Path(path)
 
 
-def holds_directions(path: Path) -> bool:
-    """Whether the file says that it holds directions; nothing of them is read."""
+def is_direction_file(path: Path) -> bool:
+    """Whether the header of the file says that it is a direction file; its tensors are not read."""
     try:
         if path.stat().st_size > MAX_BYTES:
             return False

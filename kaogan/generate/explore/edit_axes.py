@@ -1,26 +1,23 @@
-"""Moves: what a slider does to a point. Each takes a point and a strength; strength 0 leaves the point as it is."""
+"""Edit axes: what one slider changes in a point. An axis takes a point and a strength; strength 0 changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from kaogan.core.errors import UsageError
-from kaogan.generate.explore.latent_point import Point, with_attributes, with_code
+from kaogan.generate.explore.directions_io import BoundDirections
+from kaogan.generate.explore.latent_point import LatentPoint, with_attributes, with_condition
 from kaogan.generate.model import Model
 
-if TYPE_CHECKING:
-    from kaogan.generate.explore.attribute_directions import Edits
-    from kaogan.generate.explore.directions import Directions
-
-Move = Callable[[Point, float], Point]
+EditAxis = Callable[[LatentPoint, float], LatentPoint]
 
 
-def component(model: Model, index: int, absolute: bool = False) -> Move:
-    """Component ``index`` of z (negative: from the end) plus the strength; ``absolute``: it becomes the strength.
+def component(model: Model, index: int, absolute: bool = False) -> EditAxis:
+    """Component ``index`` of z (negative: from the end), to which the strength is added.
 
-    The latter is the sweep of system K's notebook. Raises UsageError.
+    With ``absolute`` the component is set to the strength, as in the latent sweep of the Keras WGAN notebook.
+    Raises UsageError for an index out of range.
     """
     size = model.latent_size
     if not -size <= index < size:
@@ -28,30 +25,34 @@ def component(model: Model, index: int, absolute: bool = False) -> Move:
             f"z has no component {index}: they are numbered 0 to {size - 1}, or -1 to -{size} from the end"
         )
 
-    def move(point: Point, strength: float) -> Point:
+    def move(point: LatentPoint, strength: float) -> LatentPoint:
         z = point.z.clone()
         z[index] = strength if absolute else z[index] + strength
-        return replace(point, z=z, w=None)  # a w that was made from the old z would hide the new one
+        return replace(point, z=z, w=None)  # a w computed from the old z would hide the new one
 
     return move
 
 
-def toward(model: Model, attribute: str, value: str) -> Move:
-    """The code, and through it w, towards a value: strength 1 is the value itself, beyond it is more than that, below 0
-    away from it. Raises UsageError."""
+def toward(model: Model, attribute: str, value: str) -> EditAxis:
+    """The condition of a conditional model, moved towards an attribute value (and w with it).
+
+    Strength 1 is the value itself, more exaggerates it, less than 0 moves away. Raises UsageError for an unknown name.
+    """
     model.attributes[attribute].index(value)
 
-    def move(point: Point, strength: float) -> Point:
-        target = with_attributes(model, replace(point, w=None), **{attribute: value}).code
-        assert point.code is not None and target is not None
-        return with_code(model, point, point.code + (target - point.code) * strength)
+    def move(point: LatentPoint, strength: float) -> LatentPoint:
+        target = with_attributes(model, replace(point, w=None), {attribute: value}).condition
+        assert point.condition is not None and target is not None
+        return with_condition(model, point, point.condition + (target - point.condition) * strength)
 
     return move
 
 
-def move_of(model: Model, word: str, directions: Directions | Edits | None = None, absolute: bool = False) -> Move:
-    """The move that a word names: ``7`` or ``-1`` a component of z, a name in ``directions``, or ``hair=pink`` the code
-    of a conditional model. Raises UsageError."""
+def edit_axis(model: Model, word: str, directions: BoundDirections | None = None, absolute: bool = False) -> EditAxis:
+    """The axis that a word names: a component of z (``7``, ``-1``), a direction, or ``hair=pink`` (the condition).
+
+    Raises UsageError for any other word.
+    """
     if word.removeprefix("-").isdigit():
         return component(model, int(word), absolute)
     if directions is not None and word in directions.names:
@@ -60,6 +61,8 @@ def move_of(model: Model, word: str, directions: Directions | Edits | None = Non
     if equals and name in model.attributes.names:
         return toward(model, name, value)
     if directions is not None:
-        directions.index(word)  # tells the nearest name
+        directions.directions.index(word)  # raises, with the nearest name
     known = "the number of a component of z" + (", or ATTRIBUTE=VALUE" if model.attributes else "")
-    raise UsageError(f"unknown axis '{word}': it is {known}, or a name of --directions FILE (kaogan directions)")
+    raise UsageError(
+        f"unknown axis '{word}': use {known}, or a name in --directions FILE (kaogan explore directions writes one)"
+    )

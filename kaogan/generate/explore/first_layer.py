@@ -1,6 +1,6 @@
-"""How a generator takes in its latent: the linear map of its first layer, and what comes out behind it.
+"""First layer of a generator: its linear map of the latent, and the activations behind it.
 
-Found by running the network once and watching its layers, so that it works for every family.
+Found by running the network once with hooks, so that it works for every family.
 """
 
 from __future__ import annotations
@@ -13,37 +13,35 @@ import torch
 from torch import Tensor, nn
 
 from kaogan.core.errors import KaoganError
-from kaogan.generate.explore.latent_point import Point, points
+from kaogan.generate.explore.latent_point import LatentPoint, points, stack_conditions, style_generator
 from kaogan.generate.model import Model
-from kaogan.networks.base import is_style_generator
 
 _LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def first_map(model: Model) -> Tensor:
-    """The matrix (F, Z) that z meets first. For models that are no style network."""
+    """The matrix (F, Z) of the first layer that takes z. For models without styles."""
     layer, seen, _ = _watch(model, points(model))
     size = model.latent_size
     basis = seen.new_zeros(size + 1, *seen.shape[1:])
     basis[1:, :size] = torch.eye(size).view(size, size, *[1] * (seen.ndim - 2))
     with torch.inference_mode():
         answers = layer(basis).flatten(1).float().cpu().clone()
-    return (answers[1:] - answers[:1]).T  # what a bias adds is in both
+    return (answers[1:] - answers[:1]).T  # the difference removes the bias
 
 
-def first_features(model: Model, points: Sequence[Point]) -> Tensor:
-    """What reaches the second layer, normalised and activated, (N, F). For models that are no style network."""
-    chunks = [points[start : start + model.chunk] for start in range(0, len(points), model.chunk)]
+def first_features(model: Model, points: Sequence[LatentPoint]) -> Tensor:
+    """Input of the second layer (N, F), after normalization and activation. For models without styles."""
+    chunks = [points[start : start + model.batch_size] for start in range(0, len(points), model.batch_size)]
     return torch.cat([_watch(model, some)[2].flatten(1).cpu() for some in chunks])
 
 
 def style_maps(model: Model) -> list[tuple[int, Tensor]]:
-    """(which of the L styles, the matrix (F, W) of the affine layer that takes it in), for each layer."""
-    generator = model.generator
-    assert is_style_generator(generator)
+    """(index of the style, matrix (F, W) of the affine layer that takes it) for each affine layer."""
+    generator = style_generator(model)
     width = generator.mapping.w_avg.numel()
     affines: list[Any] = [module for name, module in generator.synthesis.named_modules() if name.endswith("affine")]
-    # Each style holds nothing but its own number, which then tells where an affine layer takes its input from.
+    # Each style is filled with its own index, which then reveals the input of an affine layer.
     numbered = torch.arange(float(generator.num_ws), device=model.device)[None, :, None].repeat(1, 1, width)
     taken: dict[nn.Module, int] = {}
 
@@ -55,11 +53,12 @@ def style_maps(model: Model) -> list[tuple[int, Tensor]]:
     return [(taken[affine], affine.weight.detach().float().cpu()) for affine in affines]
 
 
-def _watch(model: Model, points: Sequence[Point]) -> tuple[nn.Module, Tensor, Tensor]:
-    """The linear layer that takes z in, its input, and the input of the next linear layer that runs."""
+def _watch(model: Model, points: Sequence[LatentPoint]) -> tuple[nn.Module, Tensor, Tensor]:
+    """The linear layer that takes z, its input, and the input of the next linear layer."""
     seen: list[tuple[nn.Module, Tensor]] = []
     z = torch.stack([each.z for each in points]).to(model.device)
-    codes = [torch.stack([each.code for each in points if each.code is not None])] if model.attributes else []
+    conditions = stack_conditions(model, points)
+    given = () if conditions is None else (conditions.to(model.device),)
 
     def watch(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         flat = inputs[0].flatten(1)[:, : model.latent_size]
@@ -68,12 +67,12 @@ def _watch(model: Model, points: Sequence[Point]) -> tuple[nn.Module, Tensor, Te
 
     layers = [module for module in model.generator.modules() if isinstance(module, _LINEAR)]
     with _hooked([(layer, watch) for layer in layers]), torch.inference_mode():
-        model.generator(z, *(code.to(model.device) for code in codes))
+        model.generator(z, *given)
     if len(seen) < 2:
         family = model.config["generator"].get("family", "this")
         raise KaoganError(
-            f"no linear layer of this network ('{family}') takes z in as it is, so neither sefa nor pca can tell its "
-            "directions; the method tagger can"
+            f"no linear layer of this generator ('{family}') takes z directly, so sefa and pca cannot work; "
+            "use the method tagger"
         )
     (layer, first), (_, second) = seen
     return layer, first, second

@@ -1,9 +1,10 @@
-"""Points of a model: what a picture is made from. Drawn by seed and number, changed by attributes, rendered."""
+"""Latent points: what one image is generated from. Drawing by seed and number, changing attributes, rendering."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,55 +12,66 @@ from torch import Tensor
 
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures
-from kaogan.generate.model import Asked, Model, check_truncation
+from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, check_truncation, merge_requests
 from kaogan.networks import list_networks
 from kaogan.networks.base import is_style_generator
-from kaogan.networks.stylegan import StyleGenerator
 
-MOST = 20_000  # points of one call: a quarter of an hour of film
+if TYPE_CHECKING:
+    from kaogan.networks.stylegan import StyleGenerator
+
+MAX_POINTS = 20_000  # of one call: a quarter of an hour of film
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
-    """What one picture is made from, float32 on the CPU, before any truncation.
+class LatentPoint:
+    """What one image is generated from: float32 tensors on the CPU, before truncation.
 
-    ``z`` (Z,) is the latent, ``code`` (A,) the attributes of a conditional model. ``w`` (L, W) are the styles of a
-    style network, one for each of its L layers; where it is given the picture is made from it, and ``z`` and ``code``
-    only tell where it came from.
+    ``z`` (Z,) is the latent, ``condition`` (A,) the one-hot attributes of a conditional model. ``w`` (L, W) are the
+    styles of a StyleGAN model, one for each of its L layers. If ``w`` is set, the image is generated from it; ``z`` and
+    ``condition`` then only record where it came from.
     """
 
     z: Tensor
-    code: Tensor | None = None
+    condition: Tensor | None = None
     w: Tensor | None = None
 
 
-def point(model: Model, seed: int = 0, number: int = 0, **attributes: Asked) -> Point:
-    """The point of picture ``number`` of ``model.sample(seed=seed, **attributes)``. Raises UsageError."""
-    return points(model, seed, 1, number, **attributes)[0]
+def point(
+    model: Model, seed: int = 0, number: int = 0, attributes: AttributeRequests | None = None, **named: AttributeRequest
+) -> LatentPoint:
+    """The point of image ``number`` of ``model.sample(seed=seed)`` with the same attributes. Raises UsageError."""
+    return points(model, seed, 1, number, attributes, **named)[0]
 
 
-def points(model: Model, seed: int = 0, count: int = 1, start: int = 0, **attributes: Asked) -> list[Point]:
-    """The points of the pictures ``start``, start + 1, ... of ``model.sample(seed=seed)``. Raises UsageError."""
+def points(
+    model: Model, seed: int = 0, count: int = 1, start: int = 0, attributes: AttributeRequests | None = None,
+    **named: AttributeRequest,
+) -> list[LatentPoint]:  # fmt: skip
+    """The points of the images ``start``, start + 1, ... of ``model.sample(seed=seed)``.
+
+    Attributes are keywords or a mapping, as in ``Model.sample``. Raises UsageError.
+    """
     check_count(count, "pictures")
     if start < 0:
-        raise UsageError(f"pictures are counted from 0, there is none with the number {start}")
+        raise UsageError(f"a picture number must be 0 or more, not {start}")
     z = model.latents(count, seed, start=start)
-    codes = model.codes(count, seed, start, **attributes)  # hears of attributes that a model does not have
-    return [Point(z[i], codes[i] if model.attributes else None) for i in range(count)]
+    # Also without attributes: it raises for those that the model does not have.
+    conditions = model.conditions(count, seed, start, attributes, **named)
+    return [LatentPoint(z[i], conditions[i] if model.attributes else None) for i in range(count)]
 
 
-def check_count(count: int, what: str, least: int = 1, most: int = MOST) -> None:
-    """Raises UsageError."""
-    if count < least:
-        raise UsageError(f"the number of {what} must be {least} or more, not {count}")
-    if count > most:
-        raise UsageError(f"the number of {what} must be at most {most:,}, not {count:,}")
+def check_count(count: int, what: str, minimum: int = 1, maximum: int = MAX_POINTS) -> None:
+    """Raise UsageError if ``count`` is out of range; ``what`` names the things that are counted."""
+    if count < minimum:
+        raise UsageError(f"the number of {what} must be {minimum} or more, not {count}")
+    if count > maximum:
+        raise UsageError(f"the number of {what} must be at most {maximum:,}, not {count:,}")
 
 
-def render(model: Model, points: Sequence[Point], truncation: float = 1.0) -> Pictures:
-    """The pictures of ``points``, uint8 (N, H, W, C); those of ``point(model, seed, i)`` are ``model.sample``'s.
+def render(model: Model, points: Sequence[LatentPoint], truncation: float = 1.0) -> Pictures:
+    """The images of ``points``, uint8 (N, H, W, C), equal to those of ``model.sample`` for points of a seed.
 
-    ``truncation``, >= 0, scales z, or draws the styles of a style network to their average. Raises UsageError.
+    ``truncation`` >= 0 scales z, or moves the styles of a StyleGAN model towards their mean. Raises UsageError.
     """
     pictures = np.empty((len(points), model.image_size, model.image_size, model.channels), np.uint8)
     done = 0
@@ -69,71 +81,86 @@ def render(model: Model, points: Sequence[Point], truncation: float = 1.0) -> Pi
     return pictures
 
 
-def iter_render(model: Model, points: Sequence[Point], truncation: float = 1.0) -> Iterator[Pictures]:
-    """The pictures of ``render`` as they are made, at most ``model.chunk`` at a time: for long films."""
+def iter_render(model: Model, points: Sequence[LatentPoint], truncation: float = 1.0) -> Iterator[Pictures]:
+    """The images of ``render`` in batches of at most ``model.batch_size``, for long films. Raises UsageError."""
     check_truncation(truncation)
 
     def chunks() -> Iterator[Pictures]:
-        for start in range(0, len(points), model.chunk):
-            yield _render(model, points[start : start + model.chunk], truncation)
+        for start in range(0, len(points), model.batch_size):
+            yield _render(model, points[start : start + model.batch_size], truncation)
 
     return chunks()
 
 
-def _render(model: Model, points: Sequence[Point], truncation: float) -> Pictures:
+def _render(model: Model, points: Sequence[LatentPoint], truncation: float) -> Pictures:
     if any(each.w is not None for each in points):
-        generator = _style_generator(model)
-        w = torch.stack([each.w for each in styled(model, points) if each.w is not None])
+        generator = style_generator(model)
+        w = torch.stack([each.w for each in with_styles(model, points) if each.w is not None])
         if truncation != 1:
             w = generator.mapping.w_avg.cpu().lerp(w, truncation)
-        return model.in_chunks(generator.synthesis, w)
+        return model.in_batches(generator.synthesis, w)
     z = torch.stack([each.z for each in points])
-    codes = torch.stack([each.code for each in points if each.code is not None]) if model.attributes else None
-    return model.generate(z if model.styled else z * truncation, codes, truncation)
+    return model.generate(z if model.has_style_space else z * truncation, stack_conditions(model, points), truncation)
 
 
-def styled(model: Model, points: Sequence[Point]) -> list[Point]:
-    """The same points with their ``w``. Raises UsageError for a model that is no style network."""
-    generator = _style_generator(model)
-    bare = [each for each in points if each.w is None]
-    made: list[Tensor] = []
-    for start in range(0, len(bare), model.chunk):
-        here = bare[start : start + model.chunk]
-        z = torch.stack([each.z for each in here])
-        codes = [torch.stack([each.code for each in here if each.code is not None])] if model.attributes else []
-        made += model.run(generator.styles, z, *codes).cpu().unbind()
-    new = iter(made)
+def stack_conditions(model: Model, points: Sequence[LatentPoint]) -> Tensor | None:
+    """The conditions of the points (N, A); None for an unconditional model."""
+    if not model.attributes:
+        return None
+    return torch.stack([each.condition for each in points if each.condition is not None])
+
+
+def with_styles(model: Model, points: Sequence[LatentPoint]) -> list[LatentPoint]:
+    """The same points with their ``w``. Raises UsageError for a model without styles."""
+    generator = style_generator(model)
+    missing = [each for each in points if each.w is None]
+    styles: list[Tensor] = []
+    for start in range(0, len(missing), model.batch_size):
+        batch = missing[start : start + model.batch_size]
+        z, conditions = torch.stack([each.z for each in batch]), stack_conditions(model, batch)
+        given = () if conditions is None else (conditions,)
+        styles += model.run(generator.styles, z, *given).cpu().unbind()
+    new = iter(styles)
     return [each if each.w is not None else replace(each, w=next(new)) for each in points]
 
 
-def with_attributes(model: Model, point: Point, **attributes: Asked) -> Point:
-    """The same point with other attributes, those not named as they were. Raises UsageError.
+def with_attributes(
+    model: Model, point: LatentPoint, attributes: AttributeRequests | None = None, **named: AttributeRequest
+) -> LatentPoint:
+    """The same point with the given attributes changed and the others kept. Raises UsageError.
 
-    Where ``w`` is given, what the change of the code does to the styles is added to it.
+    If ``w`` is set, the difference that the new condition makes to the styles is added to it.
     """
-    asked = {name: value for name, value in attributes.items() if value is not None}
-    new = model.codes(1, 0, 0, **attributes)[0]
-    if not asked or point.code is None:
+    requests = merge_requests(attributes, named)
+    changed = {name: value for name, value in requests.items() if value is not None}
+    new = model.conditions(1, 0, 0, requests)[0]
+    if not changed or point.condition is None:
         return point
-    code = point.code.clone()
+    condition = point.condition.clone()
     for name, part in zip(model.attributes.names, model.attributes.slices, strict=True):
-        if name in asked:
-            code[part] = new[part]
-    return with_code(model, point, code)
+        if name in changed:
+            condition[part] = new[part]
+    return with_condition(model, point, condition)
 
 
-def with_code(model: Model, point: Point, code: Tensor) -> Point:
-    """The same point with the code (A,); see ``with_attributes``."""
+def with_condition(model: Model, point: LatentPoint, condition: Tensor) -> LatentPoint:
+    """The same point with the condition (A,); for ``w`` see ``with_attributes``."""
     if point.w is None:
-        return replace(point, code=code)
-    before, after = styled(model, [replace(point, w=None), Point(point.z, code)])
+        return replace(point, condition=condition)
+    before, after = with_styles(model, [replace(point, w=None), LatentPoint(point.z, condition)])
     assert before.w is not None and after.w is not None
-    return replace(point, code=code, w=point.w + (after.w - before.w))
+    return replace(point, condition=condition, w=point.w + (after.w - before.w))
 
 
-def _style_generator(model: Model) -> StyleGenerator:
+def style_generator(model: Model) -> StyleGenerator:
+    """The generator of a model with a style space. Raises UsageError for other models."""
     if not is_style_generator(model.generator):
         family = model.config["generator"].get("family", "this")
         having = [info.name for info in list_networks() if info.has_style_space]
-        raise UsageError(f"this model has no styles w: its networks are '{family}'; only {' and '.join(having)} have")
+        raise UsageError(f"this model has no styles w: its generator is '{family}'; only {' and '.join(having)} have")
     return model.generator
+
+
+def latent_distribution(model: Model) -> str:
+    """ "normal" or "uniform"."""
+    return str(model.config["latent"]["distribution"])

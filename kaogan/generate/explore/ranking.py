@@ -1,4 +1,4 @@
-"""The best of many faces: by the discriminator of the run, by closeness to real pictures, or by the tagger's eye."""
+"""Best-of-N selection of faces: by discriminator score, by realism against real pictures, or by tagger quality."""
 
 from __future__ import annotations
 
@@ -15,87 +15,84 @@ from kaogan.config import recipes
 from kaogan.core import checkpoint
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import Pictures, to_float
+from kaogan.core.progress import Progress, no_progress
 from kaogan.data import PictureSet
-from kaogan.generate.explore.latent_point import Point, check_count, points, render
-from kaogan.generate.model import Asked, Model, Progress
+from kaogan.generate.explore.latent_point import LatentPoint, check_count, points, render, stack_conditions
+from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, merge_requests
 from kaogan.metrics.stats.manifold import Manifold
 from kaogan.metrics.stats.neighbors import Points, blocks
 from kaogan.networks import build_discriminator
 
-Score = Callable[[Pictures, Tensor | None], np.ndarray]  # pictures (N, H, W, C), codes (N, A) -> (N,), higher is better
+Scorer = Callable[[Pictures, Tensor | None], np.ndarray]
+"""Pictures uint8 (N, H, W, C) and conditions (N, A) -> scores (N,), higher is better."""
 
-JUDGES = ("discriminator", "precision", "quality")
-MOST_TRIED = 1_000_000
-NEIGHBOUR = 3  # k of the balls, as in the metric of precision
+SCORERS = ("discriminator", "precision", "quality")
+MAX_RANKED = 1_000_000
+NEIGHBORS = 3  # k of the k-nearest-neighbour radii, as in the metric precision
 
 
 @dataclass(frozen=True)
-class Best:
-    """The best of ``len(scores)`` pictures of a seed, best first."""
+class Ranking:
+    """The best of ``len(scores)`` images of a seed, best first."""
 
-    points: list[Point]
-    numbers: np.ndarray  # int64 (K,): which pictures of the seed they are
-    scores: np.ndarray  # float (N,): of all that were tried, in the order of their numbers
+    points: list[LatentPoint]
+    numbers: np.ndarray  # int64 (K,): their numbers within the seed
+    scores: np.ndarray  # float (N,): of all candidates, in the order of their numbers
 
 
-def best(
-    model: Model, score: Score, count: int = 64, of: int = 1024, *, seed: int = 0, truncation: float = 1.0,
-    progress: Progress | None = None, **attributes: Asked,
-) -> Best:  # fmt: skip
-    """The ``count`` pictures of ``model.sample(of, seed=seed)`` with the highest scores. Raises UsageError.
+def rank(
+    model: Model, scorer: Scorer, count: int = 64, of: int = 1024, *, seed: int = 0, truncation: float = 1.0,
+    progress: Progress = no_progress, attributes: AttributeRequests | None = None, **named: AttributeRequest,
+) -> Ranking:  # fmt: skip
+    """The ``count`` images of ``model.sample(of, seed=seed)`` with the highest scores; ties go to the lower number.
 
-    Ties go to the lower number. Only the scores are kept of those that are not chosen.
+    Memory grows only with ``count``. Raises UsageError; KaoganError for scores that are not finite.
     """
-    check_count(of, "faces to choose from", most=MOST_TRIED)
-    check_count(count, "faces", most=of)
+    check_count(of, "faces to choose from", maximum=MAX_RANKED)
+    check_count(count, "faces", maximum=of)
+    requests = merge_requests(attributes, named)
     scores = []
-    for start in range(0, of, model.chunk):
-        some = _some(model, seed, start, min(model.chunk, of - start), attributes)
-        codes = torch.stack([each.code for each in some if each.code is not None]) if model.attributes else None
-        scores.append(score(render(model, some, truncation), codes))
-        if progress:
-            progress(start + len(some), of)
+    for start in range(0, of, model.batch_size):
+        batch = points(model, seed, min(model.batch_size, of - start), start, requests)
+        scores.append(scorer(render(model, batch, truncation), stack_conditions(model, batch)))
+        progress(start + len(batch), of, "scoring")
     joined = np.concatenate(scores)
     if not np.isfinite(joined).all():
-        raise KaoganError("some scores are not numbers: the judge is broken; choose another")
+        raise KaoganError("some scores are not finite: this scorer does not work here; choose another one (--by)")
     numbers = np.argsort(-joined, kind="stable")[:count]
-    chosen = [_some(model, seed, int(number), 1, attributes)[0] for number in numbers]
-    return Best(chosen, numbers, joined)
+    chosen = [points(model, seed, 1, int(number), requests)[0] for number in numbers]
+    return Ranking(chosen, numbers, joined)
 
 
-def _some(model: Model, seed: int, start: int, count: int, attributes: dict[str, Asked]) -> list[Point]:
-    return points(model, seed, count, start, **attributes)
-
-
-def judge_of(
-    word: str | None, model: Model, run: Path, real: PictureSet | None = None, progress: Progress | None = None
-) -> tuple[str, Score]:
-    """The judge that a word names: ``discriminator`` of the run in the folder ``run``, ``precision`` against the
-    pictures ``real``, or the tagger's ``quality``; without a word the first of them that there is.
+def scorer_for(
+    name: str | None, model: Model, run: Path, real: PictureSet | None = None, progress: Progress = no_progress
+) -> tuple[str, Scorer]:
+    """The name and function of a scorer: ``discriminator`` of the run folder ``run``, ``precision`` against the
+    pictures ``real``, or ``quality`` by the tagger. Without a name, the first of these that is available.
 
     Raises UsageError or KaoganError.
     """
-    if word is not None and word not in JUDGES:
-        raise UsageError(f"unknown judge '{word}'{nearest(word, JUDGES)}")
-    word = word or ("discriminator" if _is_run(run) else "precision" if real is not None else "quality")
-    if word == "discriminator":
-        return word, discriminator_score(model, run)
-    if word == "quality":
-        return word, quality_score()
+    if name is not None and name not in SCORERS:
+        raise UsageError(f"unknown scorer '{name}'{nearest(name, SCORERS)}")
+    name = name or ("discriminator" if _is_run(run) else "precision" if real is not None else "quality")
+    if name == "discriminator":
+        return name, discriminator_score(model, run)
+    if name == "quality":
+        return name, quality_score()
     if real is None:
-        raise UsageError("precision needs real pictures: --data SET")
-    return word, realism_score(real, progress)
+        raise UsageError("precision needs real pictures; give them with --data SET")
+    return name, realism_score(real, progress)
 
 
 def _is_run(folder: Path) -> bool:
     return (folder / "recipe.yaml").is_file() and bool(checkpoint.find(folder / "checkpoints"))
 
 
-def discriminator_score(model: Model, run: Path) -> Score:
-    """What the discriminator of the run's last checkpoint says. Raises KaoganError or UsageError."""
+def discriminator_score(model: Model, run: Path) -> Scorer:
+    """Scores by the discriminator of the run's newest checkpoint. Raises KaoganError or UsageError."""
     if not _is_run(run):
         raise UsageError(
-            f"{run} holds no checkpoint, so there is no discriminator; name a run, or another judge: --by quality"
+            f"{run} holds no checkpoint, so it has no discriminator; name a run, or choose another scorer: --by quality"
         )
     recipe = recipes.load(run / "recipe.yaml")
     with torch.random.fork_rng(devices=[]):
@@ -109,49 +106,47 @@ def discriminator_score(model: Model, run: Path) -> Score:
     try:
         discriminator.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     except RuntimeError:
-        raise KaoganError(f"{path} holds a discriminator of another network than {run / 'recipe.yaml'} says") from None
+        raise KaoganError(f"the discriminator in {path} does not match {run / 'recipe.yaml'}") from None
     discriminator.eval().requires_grad_(False)
 
     @torch.inference_mode()
-    def score(pictures: Pictures, codes: Tensor | None) -> np.ndarray:
-        scores = discriminator(to_float(pictures), codes).scores
-        return scores.reshape(len(pictures), -1).mean(1).numpy()  # of several heads
+    def score(pictures: Pictures, conditions: Tensor | None) -> np.ndarray:
+        scores = discriminator(to_float(pictures), conditions).scores
+        return scores.reshape(len(pictures), -1).mean(1).numpy()  # the mean over several heads
 
     return score
 
 
-def realism_score(real: PictureSet, progress: Progress | None = None) -> Score:
-    """The largest ratio of a real picture's reach (the distance to its third neighbour) to the distance from it, in the
-    tagger's features; above 1 a picture counts for the metric of precision.
+def realism_score(real: PictureSet, progress: Progress = no_progress) -> Scorer:
+    """Realism score in tagger features: the largest ratio of a real picture's k-NN radius to the distance from it.
 
-    Kynkäänniemi et al. 2019, eq. 3; the half of the real pictures that reaches farthest is left out, as there.
-    Raises KaoganError when there are too few real pictures.
+    An image with a score above 1 counts as precise. Kynkäänniemi et al. 2019, eq. 3; as there, the half of the real
+    pictures with the larger radii is left out. Raises KaoganError if there are too few real pictures.
     """
     tagger = load_tagger()
     parts = []
     for start in range(0, len(real), 128):
         parts.append(tagger.predict(_rgb(np.asarray(real.images[start : start + 128]))).features)
-        if progress:
-            progress(min(start + 128, len(real)), len(real))
+        progress(min(start + 128, len(real)), len(real), "features of real pictures")
     features = np.concatenate(parts)
     centre = features.mean(0, dtype=np.float64)
-    radii = Manifold(Points(features, centre), NEIGHBOUR).radii
+    radii = Manifold(Points(features, centre), NEIGHBORS).radii
     kept = radii <= np.median(radii)
-    balls, reach = Points(features[kept], centre), radii[kept]
+    neighbors, reach = Points(features[kept], centre), radii[kept]
 
-    def score(pictures: Pictures, codes: Tensor | None) -> np.ndarray:
+    def score(pictures: Pictures, conditions: Tensor | None) -> np.ndarray:
         probes = Points(tagger.predict(_rgb(pictures)).features, centre)
-        ratios = [(reach / np.maximum(distances, 1e-12)).max(1) for _, distances in blocks(probes, balls)]
+        ratios = [(reach / np.maximum(distances, 1e-12)).max(1) for _, distances in blocks(probes, neighbors)]
         return np.concatenate(ratios)
 
     return score
 
 
-def quality_score() -> Score:
-    """The tagger's opinion: is it a face, and is it a whole one? The product of both probabilities."""
+def quality_score() -> Scorer:
+    """Scores by the tagger: the probability of a face times that of an undamaged one."""
     tagger = load_tagger()
 
-    def score(pictures: Pictures, codes: Tensor | None) -> np.ndarray:
+    def score(pictures: Pictures, conditions: Tensor | None) -> np.ndarray:
         prediction = tagger.predict(_rgb(pictures))
         return prediction.face * prediction.quality
 

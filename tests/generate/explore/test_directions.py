@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,16 +15,16 @@ from torch import nn
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.generate.explore import (
     Directions,
-    Point,
+    LatentPoint,
+    edit_axis,
     find_directions,
     load_directions,
-    move_of,
     point,
     render,
-    styled,
+    with_styles,
 )
 from kaogan.generate.explore import points as points_of
-from kaogan.generate.explore.find_directions import log_odds, ridge
+from kaogan.generate.explore.direction_methods import log_odds, ridge
 from kaogan.generate.explore.first_layer import first_features, first_map, style_maps
 from kaogan.generate.model import Model
 from tests.generate.explore.conftest import FAMILIES
@@ -33,13 +34,14 @@ def test_every_family_has_directions(any_model: Model) -> None:
     for method in ("sefa", "pca"):
         found = find_directions(any_model, method, 3, samples=40)
         assert found.names == tuple(f"{method}-{k}" for k in (1, 2, 3))
-        assert found.space == ("w" if any_model.styled else "z")
+        assert found.space == ("w" if any_model.has_style_space else "z")
         assert torch.allclose(found.vectors.norm(dim=1), torch.ones(3), atol=1e-5)
         again = find_directions(any_model, method, 3, samples=40)
         assert torch.equal(found.vectors, again.vectors)
-        (base,) = found.prepare(any_model, points_of(any_model))
-        assert found.move(base, f"{method}-2", 0) is base
-        pictures = render(any_model, [base, *(found.move(base, f"{method}-1", s) for s in (-3, 3))])
+        bound = found.bind(any_model)
+        (base,) = bound.to_space(points_of(any_model))
+        assert bound.move(base, f"{method}-2", 0) is base
+        pictures = render(any_model, [base, *(bound.move(base, f"{method}-1", s) for s in (-3, 3))])
         assert (pictures[0] == any_model.sample(1)[0]).all() and (pictures[1] != pictures[2]).any()
 
 
@@ -81,14 +83,14 @@ def test_the_styles_of_the_affine_layers_are_known(style: Model) -> None:
     matrix = torch.cat([weight for number, weight in maps if number <= 1])
     _, _, rows = torch.linalg.svd(matrix / matrix.norm(dim=0), full_matrices=False)
     assert torch.allclose((coarse.vectors * rows[:2]).sum(1).abs(), torch.ones(2), atol=1e-3)
-    (base,) = coarse.prepare(style, [point(style)])
-    moved = coarse.move(base, "sefa-1", 2).w - base.w
+    (base,) = coarse.bind(style).to_space([point(style)])
+    moved = coarse.bind(style).move(base, "sefa-1", 2).w - base.w
     assert (moved[2:] == 0).all() and torch.allclose(moved[0], coarse.vectors[0] * coarse.lengths[0] * 2)
 
 
 def test_pca_of_styles_is_that_of_numpy(style: Model) -> None:
     found = find_directions(style, "pca", 3, samples=60, seed=4)
-    w = torch.stack([p.w[0] for p in styled(style, points_of(style, 4, 60))]).double().numpy()
+    w = torch.stack([p.w[0] for p in with_styles(style, points_of(style, 4, 60))]).double().numpy()
     values, vectors = np.linalg.eigh(np.cov(w.T))
     assert np.allclose(found.lengths, np.sqrt(values[::-1][:3]), rtol=1e-3)
     assert np.allclose(np.abs((found.vectors.numpy() * vectors.T[::-1][:3]).sum(1)), 1, atol=1e-3)
@@ -133,7 +135,7 @@ class Eye:
 def painter(monkeypatch: pytest.MonkeyPatch) -> Model:
     model = FAMILIES["z"]()
     model.generator, model.config = Painter(), {**model.config, "image_size": 64}
-    monkeypatch.setattr("kaogan.generate.explore.find_directions.load_tagger", Eye)
+    monkeypatch.setattr("kaogan.generate.explore.direction_methods.load_tagger", Eye)
     return model
 
 
@@ -146,13 +148,14 @@ def test_the_tagger_finds_what_makes_an_attribute(painter: Model) -> None:
     kept = found.orthogonal_to("eyes")
     assert abs(float(kept.vectors[0] @ green)) < 1e-5 and torch.equal(kept.vectors[2], green)
     base = point(painter, 5)
-    tags = [Eye().predict(render(painter, [f.move(base, "hair=blue", 1)])).probabilities for f in (found, kept)]
+    moved = [each.bind(painter).move(base, "hair=blue", 1) for each in (found, kept)]
+    tags = [Eye().predict(render(painter, [face])).probabilities for face in moved]
     before = Eye().predict(render(painter, [base])).probabilities
     assert tags[0]["hair"][0, 0] > 0.9 > before["hair"][0, 0]
     change = [abs(t["eyes"][0, 0] - before["eyes"][0, 0]) for t in tags]
     assert change[1] < change[0]
-    moved = found.move(base, "hair=blue", 2.5)
-    assert float(moved.z.norm()) == pytest.approx(float(base.z.norm()), rel=1e-5)
+    beyond = found.bind(painter).move(base, "hair=blue", 2.5)
+    assert float(beyond.z.norm()) == pytest.approx(float(base.z.norm()), rel=1e-5)
 
 
 def test_ridge_is_that_of_the_normal_equations() -> None:
@@ -172,7 +175,7 @@ def test_directions_are_kept_in_a_file(tmp_path: Path, style: Model, plain: Mode
     assert torch.equal(again.vectors, found.vectors) and torch.equal(again.lengths, found.lengths)
     assert found.save(tmp_path / "e.safetensors").read_bytes() == (tmp_path / "d.safetensors").read_bytes()
     with pytest.raises(UsageError, match="no styles"):
-        again.prepare(plain, points_of(plain))
+        again.bind(plain)
     for name, write in {
         "absent": lambda path: None,
         "text": lambda path: path.write_text("hello"),
@@ -200,14 +203,13 @@ def test_mistakes_are_told(plain: Model, style: Model) -> None:
         (lambda: find_directions(plain, "pca", 0), "must be 1 or more"),
         (lambda: find_directions(plain, "pca", samples=10**9), "at most 20,000"),
         (lambda: find_directions(plain, space="w"), "no styles w"),
-        (lambda: find_directions(plain, layers="fine"), "layers belong to styles"),
+        (lambda: find_directions(plain, layers="fine"), "--layers needs --space w and a StyleGAN model"),
         (lambda: find_directions(style, "sefa", space="z"), "are in w"),
         (lambda: find_directions(style, space="q"), "unknown space"),
-        (lambda: found.move(Point(torch.zeros(6)), "smil", 1), "did you mean 'smile'"),
-        (lambda: found.prepare(FAMILIES["z"](), [Point(torch.zeros(7))]), "6 numbers, not 7"),
-        (lambda: found.orthogonal_to("eyes"), "no directions of 'eyes'"),
-        (lambda: move_of(plain, "smil", found), "did you mean 'smile'"),
-        (lambda: find_directions(style, "sefa", 2).move(point(style), "sefa-1", 1), "Directions.prepare"),
+        (lambda: found.bind(plain).move(LatentPoint(torch.zeros(6)), "smil", 1), "did you mean 'smile'"),
+        (lambda: replace(found, vectors=torch.eye(7)[:1]).bind(plain), "their size is 7, the model's 6"),
+        (lambda: found.orthogonal_to("eyes"), "cannot keep 'eyes'"),
+        (lambda: edit_axis(plain, "smil", found.bind(plain)), "did you mean 'smile'"),
     ]:
         with pytest.raises(UsageError) as caught:
             call()
@@ -225,5 +227,5 @@ def test_networks_whose_first_layer_is_not_linear_are_refused() -> None:
     model = FAMILIES["z"]()
     model.generator = Squared()
     for method in ("sefa", "pca"):
-        with pytest.raises(KaoganError, match=r"takes z in as it is.*the method tagger can"):
+        with pytest.raises(KaoganError, match=r"takes z directly.*use the method tagger"):
             find_directions(model, method, 2, samples=8)

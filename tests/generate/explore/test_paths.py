@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kaogan.core.errors import UsageError
-from kaogan.generate.explore import between, interpolate, lerp, point, points, render, slerp, styled, walk
-from kaogan.generate.explore.paths import law_of, pairs, walks
+from kaogan.generate.explore import between, interpolate, lerp, point, points, render, slerp, walk, with_styles
+from kaogan.generate.explore.paths import default_interpolation, pairs, walks
 from kaogan.generate.model import Model
 
 
@@ -47,14 +47,14 @@ def test_interpolation_has_exact_ends_and_mixes_codes(coded: Model) -> None:
     a, b = point(coded, 0, 0, hair="orange"), point(coded, 0, 1, hair="white")
     path = interpolate(a, b, 5)
     assert path[0] is a and path[-1] is b and len(path) == 5
-    assert torch.equal(path[2].code, (a.code + b.code) / 2)
+    assert torch.equal(path[2].condition, (a.condition + b.condition) / 2)
     pictures = render(coded, path)
     assert (pictures[[0, -1]] == coded.sample(2, hair=["orange", "white"])).all()
     assert not torch.equal(path[2].z, interpolate(a, b, 5, "linear")[2].z)
 
 
 def test_styles_go_straight(style: Model) -> None:
-    a, b = styled(style, points(style, 0, 2))
+    a, b = with_styles(style, points(style, 0, 2))
     assert torch.allclose(between(a, b, 0.25).w, a.w * 0.75 + b.w * 0.25)
     with pytest.raises(UsageError, match="has none"):
         between(a, point(style), 0.5)
@@ -77,7 +77,7 @@ def test_the_law_fits_the_latents(coded: Model) -> None:
     from tests.generate.explore.conftest import FAMILIES
 
     uniform = FAMILIES["uniform"]()
-    assert (law_of(coded), law_of(uniform)) == ("slerp", "linear")
+    assert (default_interpolation(coded), default_interpolation(uniform)) == ("slerp", "linear")
     z = torch.stack([each.z for each in walk(uniform, 0, 5, 10)])
     assert float(z.abs().max()) <= 1, "never outside of what the network knows"
 
@@ -87,7 +87,7 @@ def test_several_ways_have_faces_of_their_own(coded: Model) -> None:
     z = coded.latents(7, 2)
     assert torch.equal(rows[0][0].z, z[3]) and torch.equal(rows[0][-1].z, z[1])
     assert torch.equal(rows[1][0].z, z[6]) and torch.equal(rows[1][-1].z, z[4])
-    assert rows[1][0].code[0] == 1 and rows[1][-1].code[1] == 1
+    assert rows[1][0].condition[0] == 1 and rows[1][-1].condition[1] == 1
     tiles = walks(coded, 2, faces=2, steps=2, tiles=3, hair="white")
     assert torch.equal(torch.stack([track[0].z for track in tiles]), coded.latents(6, 2)[::2])
 

@@ -10,10 +10,10 @@ from kaogan.aux_models.tagger import load_tagger
 from kaogan.core.errors import UsageError
 from kaogan.core.images import to_float
 from kaogan.core.schema import Schema
-from kaogan.generate.explore import Point, edit, point, project, render, styled
-from kaogan.generate.explore.optim_variables import Variables
-from kaogan.generate.explore.projection import PIXELS, prepare
-from kaogan.generate.explore.tagger_features import look, opinions
+from kaogan.generate.explore import LatentPoint, edit, point, project, render, with_styles
+from kaogan.generate.explore.optim_variables import LatentVariables
+from kaogan.generate.explore.projection import PIXEL_WEIGHT, to_model_image
+from kaogan.generate.explore.tagger_features import describe_tags, extract
 from kaogan.generate.model import Model
 from tests.generate.conftest import tiny_model
 
@@ -23,11 +23,13 @@ def test_every_family_comes_nearer(any_model: Model) -> None:
     found = project(any_model, picture, 12, starts=2, candidates=8, frames=4)
     assert found.film.shape == (4, *picture.shape) and (found.target == picture).all()
     assert (render(any_model, [found.point])[0] == found.film[-1]).all()
-    assert (found.point.w is not None) == any_model.styled
+    assert (found.point.w is not None) == any_model.has_style_space
     assert found.losses[-1] == found.loss < max(found.losses[0], 1e-3)
     film, wanted = to_float(found.film), to_float(picture[None])
     tagger = load_tagger()
-    distances = look(tagger, film).distance(look(tagger, wanted)) + PIXELS * (film - wanted).square().mean((1, 2, 3))
+    distances = extract(tagger, film).distance(extract(tagger, wanted)) + PIXEL_WEIGHT * (film - wanted).square().mean(
+        (1, 2, 3)
+    )
     assert all(float(d) < loss + 0.05 for d, loss in zip(distances, found.losses, strict=True)), "those of the pictures"
     again = project(any_model, picture, 12, starts=2, candidates=8, frames=4)
     assert torch.equal(again.point.z, found.point.z) and (again.film == found.film).all()
@@ -53,37 +55,37 @@ def test_the_code_starts_as_what_the_tagger_sees() -> None:
     picture[:40, :, 2] = 220
     seen = load_tagger().predict(picture[None]).probabilities["hair"][0]
     found = project(model, picture, 1, starts=1, candidates=2, frames=2)
-    assert int(found.point.code[:12].argmax()) == int(seen.argmax())
-    assert found.point.code[:12].sum() == pytest.approx(1, abs=1e-5) and float(found.point.code.min()) >= 0
+    assert int(found.point.condition[:12].argmax()) == int(seen.argmax())
+    assert found.point.condition[:12].sum() == pytest.approx(1, abs=1e-5) and float(found.point.condition.min()) >= 0
 
 
 def test_variables_are_the_points_they_come_from(any_model: Model) -> None:
     chosen = [point(any_model, 2, k) for k in range(2)]
-    for points in [chosen, *([styled(any_model, chosen)] if any_model.styled else [])]:
-        fixed = Variables(any_model, points, fixed=True)
+    for points in [chosen, *([with_styles(any_model, chosen)] if any_model.has_style_space else [])]:
+        fixed = LatentVariables(any_model, points, fixed=True)
         assert np.allclose(to_float(render(any_model, points)), fixed.images().detach().clamp(-1, 1), atol=1.01 / 127.5)
         assert torch.equal(fixed.points()[1].z, points[1].z)
-        assert fixed.unusual().shape == (2,)
+        assert fixed.prior_penalty().shape == (2,)
 
 
 def test_distances_are_zero_only_for_the_same_picture(coded: Model) -> None:
     tagger = load_tagger()
     images = to_float(coded.sample(3))
-    sights = look(tagger, images)
-    to_first = sights.distance(look(tagger, images[:1]))
+    sights = extract(tagger, images)
+    to_first = sights.distance(extract(tagger, images[:1]))
     assert float(to_first[0]) == pytest.approx(0, abs=1e-5) and float(to_first[1:].min()) > 1e-3
     prediction = tagger.predict(coded.sample(3, seed=0).repeat(4, 1).repeat(4, 2))
-    sharp = look(tagger, to_float(coded.sample(3, seed=0).repeat(4, 1).repeat(4, 2)))
+    sharp = extract(tagger, to_float(coded.sample(3, seed=0).repeat(4, 1).repeat(4, 2)))
     assert np.allclose(sharp.log_probabilities["hair"].exp(), prediction.probabilities["hair"], atol=1e-3)
-    assert opinions(tagger, list(coded.sample(2)))[0].startswith("hair ")
+    assert describe_tags(tagger, list(coded.sample(2)))[0].startswith("hair ")
 
 
 def test_pictures_are_made_ready(coded: Model) -> None:
     wide = np.full((20, 40, 3), 255, np.uint8)
     wide[:, 10:30] = (10, 200, 30)
-    assert (prepare(coded, wide)[2:-2, 2:-2] == (10, 200, 30)).all(), "the centre square"
+    assert (to_model_image(coded, wide)[2:-2, 2:-2] == (10, 200, 30)).all(), "the centre square"
     grey = tiny_model(Schema(), channels=1)
-    assert prepare(grey, wide).shape == (16, 16, 1) and prepare(coded, wide[..., 0]).shape == (16, 16, 3)
+    assert to_model_image(grey, wide).shape == (16, 16, 1) and to_model_image(coded, wide[..., 0]).shape == (16, 16, 3)
 
 
 def test_an_edit_reaches_the_value_and_keeps_the_rest(painted: Model) -> None:
@@ -109,8 +111,8 @@ def test_a_code_is_set_and_other_attributes_are_left(coded: Model, style: Model)
     for model in (coded, style):
         base = point(model, 0, 0, hair="orange", eyes="red")
         changed = edit(model, base, {"hair": "white"}, steps=2)
-        assert changed.code[:12].argmax() == 1 and torch.equal(changed.code[12:], base.code[12:])
-    full = styled(style, [point(style, 0, 0, hair="orange")])[0]
+        assert changed.condition[:12].argmax() == 1 and torch.equal(changed.condition[12:], base.condition[12:])
+    full = with_styles(style, [point(style, 0, 0, hair="orange")])[0]
     assert edit(style, full, {"hair": "white"}, steps=1).w is not None
 
 
@@ -118,7 +120,7 @@ def test_mistakes_are_told(coded: Model, plain: Model) -> None:
     picture = coded.sample(1)[0]
     for call, words in [
         (lambda: project(coded, picture.astype(float)), "uint8 (H, W, 3)"),
-        (lambda: project(coded, picture[:, :0]), "is needed"),
+        (lambda: project(coded, picture[:, :0]), "not uint8 (16, 0, 3)"),
         (lambda: project(coded, picture, 0), "steps must be 1 or more"),
         (lambda: project(coded, picture, starts=0), "starts must be 1 or more"),
         (lambda: project(coded, picture, starts=9, candidates=8), "candidates must be 9 or more"),
@@ -126,8 +128,8 @@ def test_mistakes_are_told(coded: Model, plain: Model) -> None:
         (lambda: project(coded, picture, space="v"), "unknown space"),
         (lambda: edit(plain, point(plain), {"hare": "blue"}), "did you mean 'hair'"),
         (lambda: edit(plain, point(plain), {"hair": "bleu"}), "did you mean 'blue'"),
-        (lambda: edit(plain, point(plain), {"hair": "blue"}, keep=["nose"]), "does not know 'nose'"),
-        (lambda: edit(plain, Point(torch.zeros(6)), {"hair": "blue"}, steps=-1), "0 or more"),
+        (lambda: edit(plain, point(plain), {"hair": "blue"}, keep=["nose"]), "has no attribute 'nose'"),
+        (lambda: edit(plain, LatentPoint(torch.zeros(6)), {"hair": "blue"}, steps=-1), "0 or more"),
     ]:
         with pytest.raises(UsageError) as caught:
             call()

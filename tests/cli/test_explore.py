@@ -1,4 +1,4 @@
-"""The verbs that explore: what they write, the same bytes for the same words, and one clear line for every mistake."""
+"""The explore commands: what they write, the same bytes for the same words, and one clear line for every mistake."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path) -> Run:
-    """``kaogan WORDS`` in an empty folder; z, codes and stylegan2 name models."""
+    """``kaogan explore WORDS`` or ``kaogan sample WORDS`` in an empty folder; z, codes and stylegan2 name models."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*words: object) -> tuple[int, str]:
+    def call(*words: object, group: bool = True) -> tuple[int, str]:
+        words = ("explore", *words) if group and words[0] != "sample" else words
         named = [str(folder / word) if word in ("z", "codes", "stylegan2") else str(word) for word in words]
         monkeypatch.setattr(sys, "argv", ["kaogan", *named])
         capsys.readouterr()
@@ -133,13 +134,13 @@ MISTAKES = [
     ("walk codes --hare pink", "unknown attribute 'hare' (did you mean 'hair'?)"),
     ("walk codes --lop x", "did you mean '--loop'"),
     ("interpolate z --steps -3", "steps must be 2 or more, not -3"),
-    ("interpolate z --from -1", "counted from 0"),
+    ("interpolate z --from -1", "must be 0 or more, not -1"),
     ("sweep z --across 99", "numbered 0 to 5"),
     ("sweep z --across smile --directions nothing", "nothing"),
     ("mix z --what styles", "no styles w"),
     ("mix codes --out film.mp4", "a mix is a sheet"),
     ("morph z --along year", "trained without attributes"),
-    ("morph z --weights a,b", "numbers are needed"),
+    ("morph z --weights a,b", "give numbers"),
     ("best z --count 9 --of 8", "at most 8, not 9"),
     ("best z --by discriminator", "holds no checkpoint"),
     ("best z --by precision", "--data SET"),
@@ -152,6 +153,20 @@ MISTAKES = [
     ("project z . ", "no pictures in ."),
     ("project z nothing.png --hare blue", "did you mean 'hair'"),
 ]
+
+
+def test_old_names_work_with_a_notice(run: Run) -> None:
+    """The commands without ``explore``, and --law: the same bytes as under the new names."""
+    assert run("interpolate", "z", "--steps", 4, "--interpolation", "linear") == (0, "interpolation.png\n")
+    before = Path("interpolation.png").read_bytes()
+    for option in (["--law", "linear"], ["--law=linear"]):
+        code, said = run("interpolate", "z", "--steps", 4, *option)
+        assert (code, said) == (0, "interpolation.png\nnote: --law is now called --interpolation\n")
+        assert Path("interpolation.png").read_bytes() == before
+    assert run("interpolate", "z", "--steps", 4)[0] == 0 and Path("interpolation.png").read_bytes() != before
+    code, said = run("interpolate", "z", "--steps", 4, "--interpolation", "linear", group=False)
+    assert code == 0 and "note: 'kaogan interpolate' is now called 'kaogan explore interpolate'\n" in said
+    assert Path("interpolation.png").read_bytes() == before
 
 
 @pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=[words for words, _ in MISTAKES])

@@ -63,7 +63,7 @@ def test_modes(run: Run, tmp_path: Path, made: Path, mode: str) -> None:
         (["labelled", "--hair", "pinq"], ["unknown hair 'pinq' (did you mean 'pink'?)"]),
         (["labelled", "--hiar", "pink"], ["unknown attribute 'hiar' (did you mean 'hair'?)"]),
         (["labelled", "--hair", "pink:0.5,bleu:0.5"], ["unknown hair 'bleu' (did you mean 'blue'?)"]),
-        (["labelled", "--hair", "pink:x"], ["a mixture is spelt value:weight"]),
+        (["labelled", "--hair", "pink:x"], ["write a mixture as value:weight"]),
         (["labelled", "--hair", "pink:nan"], ["finite"]),
         (["labelled", "--hair"], ["--hair needs a value"]),
         (["labelled", "--mode", "fixnoise"], ["unknown mode 'fixnoise' (did you mean 'fix_noise'?)"]),

@@ -1,4 +1,4 @@
-"""The best of many: the order of the scores, and judges held against slow twins."""
+"""Best-of-N ranking: the order of the scores, and scorers compared with slow implementations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import to_float
 from kaogan.core.schema import Schema
 from kaogan.data import load_pictures
-from kaogan.generate.explore import best, judge_of, render
+from kaogan.generate.explore import rank, render, scorer_for
 from kaogan.generate.explore.ranking import realism_score
 from kaogan.generate.model import Model, load
 from kaogan.training import plots
@@ -21,18 +21,18 @@ from tests.generate.conftest import tiny_model
 from tests.small import small, train
 
 
-def brightness(pictures: np.ndarray, codes: torch.Tensor | None) -> np.ndarray:
+def brightness(pictures: np.ndarray, conditions: torch.Tensor | None) -> np.ndarray:
     return pictures.astype(float).mean((1, 2, 3))
 
 
 def test_the_best_are_those_of_the_seed_in_order(coded: Model) -> None:
-    found = best(coded, brightness, 5, 70, seed=2, truncation=0.8, hair="pink")
+    found = rank(coded, brightness, 5, 70, seed=2, truncation=0.8, hair="pink")
     everything = coded.sample(70, seed=2, truncation=0.8, hair="pink")
     scores = brightness(everything, None)
     assert np.allclose(found.scores, scores)
     assert found.numbers.tolist() == sorted(range(70), key=lambda k: -scores[k])[:5]
     assert (render(coded, found.points, 0.8) == everything[found.numbers]).all()
-    tied = best(coded, lambda pictures, codes: np.zeros(len(pictures)), 3, 40)
+    tied = rank(coded, lambda pictures, conditions: np.zeros(len(pictures)), 3, 40)
     assert tied.numbers.tolist() == [0, 1, 2]
 
 
@@ -43,7 +43,7 @@ def test_a_run_is_judged_by_its_discriminator(
     monkeypatch.setattr(plots, "film", lambda *_: None)
     outcome = train(small(recipe_name), tmp_path / "run")
     model = load(outcome.path)
-    word, score = judge_of(None, model, outcome.path)
+    word, score = scorer_for(None, model, outcome.path)
     assert word == "discriminator"
     pictures = model.sample(6)
     from kaogan.config import recipes
@@ -61,7 +61,7 @@ def test_a_run_is_judged_by_its_discriminator(
     expected = scores.mean(1) if recipe_name == "kao" else scores  # of its heads
     assert np.allclose(score(pictures, None), expected) and expected.std() > 0
     with pytest.raises(UsageError, match="holds no checkpoint"):
-        judge_of("discriminator", model, outcome.path / "model")
+        scorer_for("discriminator", model, outcome.path / "model")
 
 
 def test_realism_is_that_of_the_paper() -> None:
@@ -80,7 +80,7 @@ def test_realism_is_that_of_the_paper() -> None:
 
 
 def test_quality_likes_faces(plain: Model, tmp_path: Path) -> None:
-    word, score = judge_of(None, plain, tmp_path)
+    word, score = scorer_for(None, plain, tmp_path)
     real = load_pictures(None, image_size=64, avatar_count=8)
     assert word == "quality" and score(np.asarray(real.images), None).mean() > score(plain.sample(8), None).mean()
     grey = tiny_model(Schema(), channels=1)
@@ -89,14 +89,14 @@ def test_quality_likes_faces(plain: Model, tmp_path: Path) -> None:
 
 def test_mistakes_are_told(plain: Model, tmp_path: Path) -> None:
     for call, words in [
-        (lambda: best(plain, brightness, 0, 5), "must be 1 or more, not 0"),
-        (lambda: best(plain, brightness, 6, 5), "at most 5, not 6"),
-        (lambda: best(plain, brightness, 1, 10**9), "at most 1,000,000"),
-        (lambda: judge_of("qualty", plain, tmp_path), "did you mean 'quality'"),
-        (lambda: judge_of("precision", plain, tmp_path), "--data SET"),
+        (lambda: rank(plain, brightness, 0, 5), "must be 1 or more, not 0"),
+        (lambda: rank(plain, brightness, 6, 5), "at most 5, not 6"),
+        (lambda: rank(plain, brightness, 1, 10**9), "at most 1,000,000"),
+        (lambda: scorer_for("qualty", plain, tmp_path), "did you mean 'quality'"),
+        (lambda: scorer_for("precision", plain, tmp_path), "--data SET"),
     ]:
         with pytest.raises(UsageError) as caught:
             call()
         assert words in str(caught.value)
-    with pytest.raises(KaoganError, match="not numbers"):
-        best(plain, lambda pictures, codes: np.full(len(pictures), np.nan), 1, 2)
+    with pytest.raises(KaoganError, match="not finite"):
+        rank(plain, lambda pictures, conditions: np.full(len(pictures), np.nan), 1, 2)

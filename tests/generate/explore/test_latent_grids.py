@@ -9,16 +9,16 @@ import torch
 from kaogan.core.errors import UsageError
 from kaogan.generate.explore import (
     component,
+    edit_axis,
     mix,
     morph,
     morph_along,
-    move_of,
     point,
     points,
     render,
-    styled,
     sweep,
     toward,
+    with_styles,
 )
 from kaogan.generate.explore.latent_grids import layer_range, strengths
 from kaogan.generate.model import Model
@@ -51,8 +51,10 @@ def test_a_code_moves_towards_its_value_and_beyond(coded: Model, style: Model) -
         move = toward(model, "hair", "white")
         expected = model.sample(1, hair="white", eyes="red")
         assert (render(model, [move(base, 1)]) == expected).all()
-        assert torch.equal(move(base, 0).code, base.code)
-        assert move(base, 2).code[:2].tolist() == [-1, 2] and torch.equal(move(base, 2).code[12:], base.code[12:])
+        assert torch.equal(move(base, 0).condition, base.condition)
+        assert move(base, 2).condition[:2].tolist() == [-1, 2] and torch.equal(
+            move(base, 2).condition[12:], base.condition[12:]
+        )
 
 
 def test_mixed_attributes(coded: Model) -> None:
@@ -61,14 +63,16 @@ def test_mixed_attributes(coded: Model) -> None:
     assert [len(row) for row in cells] == [3, 3]
     child = cells[1][2]
     assert torch.equal(child.z, parents[1].z)
-    assert torch.equal(child.code[:12], parents[4].code[:12]) and torch.equal(child.code[12:], parents[1].code[12:])
+    assert torch.equal(child.condition[:12], parents[4].condition[:12]) and torch.equal(
+        child.condition[12:], parents[1].condition[12:]
+    )
     half = mix(coded, parents[:1], parents[2:3], "attributes", weight=0.5)[0][0]
-    assert torch.equal(half.code, (parents[0].code + parents[2].code) / 2)
+    assert torch.equal(half.condition, (parents[0].condition + parents[2].condition) / 2)
 
 
 def test_mixed_styles(style: Model) -> None:
     parents = points(style, 0, 3)
-    row, column = styled(style, parents[:2])
+    row, column = with_styles(style, parents[:2])
     count = style.generator.num_ws
     (child,) = mix(style, parents[:1], parents[1:2], layers="1-2")[0]
     expected = row.w.clone()
@@ -101,10 +105,10 @@ def test_a_morph_reaches_the_last_value_and_doubles_no_frame(coded: Model) -> No
     for number, value in enumerate(coded.attributes["hair"].values):
         expected = coded.sample(2, seed=4, hair=value, eyes="red")[1]
         assert (pictures[3 * number] == expected).all(), value
-    moves = torch.stack([p.code for p in path]).diff(dim=0).norm(dim=1)
+    moves = torch.stack([p.condition for p in path]).diff(dim=0).norm(dim=1)
     assert float(moves.min()) > 0 and torch.allclose(moves, moves[:1])
     loop = morph_along(coded, base, "hair", ["pink", "blue"], steps=2, loop=True)
-    assert len(loop) == 4 and torch.equal(loop[1].code, loop[3].code), "there and back"
+    assert len(loop) == 4 and torch.equal(loop[1].condition, loop[3].condition), "there and back"
 
 
 def test_mistakes_are_told(plain: Model, coded: Model, style: Model) -> None:
@@ -114,18 +118,18 @@ def test_mistakes_are_told(plain: Model, coded: Model, style: Model) -> None:
         (lambda: sweep(a, component(plain, 0), size=10**9), "at most 256"),
         (lambda: sweep(a, component(plain, 0), span=0), "above 0"),
         (lambda: component(plain, 6), "numbered 0 to 5"),
-        (lambda: move_of(plain, "hair=pink"), "the number of a component of z, or a name"),
-        (lambda: move_of(coded, "hair=pinc"), "did you mean 'pink'"),
-        (lambda: move_of(coded, "smile"), "or ATTRIBUTE=VALUE"),
+        (lambda: edit_axis(plain, "hair=pink"), "the number of a component of z, or a name"),
+        (lambda: edit_axis(coded, "hair=pinc"), "did you mean 'pink'"),
+        (lambda: edit_axis(coded, "smile"), "or ATTRIBUTE=VALUE"),
         (lambda: mix(plain, [a], [b], "styles"), "no styles w"),
         (lambda: mix(plain, [a], [b], "attributes"), "mix its latents"),
         (lambda: mix(plain, [a], [b], "stiles"), "did you mean 'styles'"),
         (lambda: mix(plain, [a], [b], weight=float("inf")), "must be a number"),
         (lambda: mix(coded, points(coded), points(coded), names=["hare"]), "did you mean 'hair'"),
-        (lambda: layer_range("9-12", 6), "numbered 0 to 5"),
+        (lambda: layer_range("9-12", 6), "has the layers 0 to 5"),
         (lambda: layer_range("rough", 6), "unknown layers"),
         (lambda: morph(a, b, []), "needs weights"),
-        (lambda: morph(a, b, [float("nan")]), "must be numbers"),
+        (lambda: morph(a, b, [float("nan")]), "must be finite numbers"),
         (lambda: morph_along(plain, a, "year"), "trained without attributes"),
         (lambda: morph_along(coded, point(coded), "hair", ["pink"]), "must be 2 or more"),
         (lambda: morph_along(coded, point(coded), "hair", steps=0), "must be 1 or more"),

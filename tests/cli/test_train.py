@@ -15,6 +15,7 @@ from kaogan import cli
 from kaogan.cli import _train_progress
 from kaogan.cli._console import parse_overrides
 from kaogan.config import recipes
+from kaogan.core.errors import KaoganError
 from kaogan.training.loop import Outcome, Progress
 from tests.cli.conftest import TINY, Run, refused
 
@@ -25,9 +26,10 @@ def test_trains_and_says_where_everything_is(run: Run, tmp_path: Path, made: Pat
     assert said.code == 0 and said.err == "", said
     out = tmp_path / "runs/my [run] 1"
     assert said.out.startswith("24 pictures from ") and "labelled with hair, eyes\n" in said.out
-    for name in re.findall(r"^  (\S+) ", said.out, re.MULTILINE):
-        assert (out / name).exists(), name
-    assert "In runs/my [run] 1:" in said.out and "kaogan sample 'runs/my [run] 1' --out samples.png" in said.out
+    listing = said.out.partition("In runs/my [run] 1:\n")[2]
+    names = re.findall(r"^  (\S+) ", listing, re.MULTILINE)
+    assert names and all((out / name).exists() for name in names), names
+    assert "kaogan sample 'runs/my [run] 1' --out samples.png" in said.out
     assert re.search(
         r"^ +16 of 16 +loss D \S+ +G \S+ +D\(x\) \S+ +D\(G\(z\)\) \S+ +\d+ images/s +0 s left$", said.out, re.M
     )
@@ -95,7 +97,7 @@ def test_a_failure_is_one_line_and_exit_code_1(run: Run, tmp_path: Path) -> None
         (MemoryError(), 1, "out of memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA\nout of memory"), 1, "out of memory"),
-        (cli.KaoganError("one\nline"), 1, "kaogan: one line"),
+        (KaoganError("one\nline"), 1, "kaogan: one line"),
     ],
 )
 def test_what_interrupts_the_reading_of_data(

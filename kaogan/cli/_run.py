@@ -1,0 +1,76 @@
+"""Running a command line: exit codes, and errors as one line."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from kaogan.cli._console import errors
+from kaogan.core.errors import KaoganError
+
+
+def run_app(app: typer.Typer, name: str) -> None:
+    """Run a command line and exit with its code: a user's mistake is one line, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that this terminal cannot show must not stop the work
+            stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = app(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except KaoganError as error:
+        code = _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = _fail("interrupted", 130)
+    except OSError as error:
+        if not _stdout_fails():
+            raise
+        # Without this the interpreter would report its own failure to flush the same output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        closed = isinstance(error, BrokenPipeError)  # the reader, head for example, has seen enough
+        code = 0 if closed else _fail(f"cannot write the output: {error.strerror}", 1)
+    except Exception as error:  # typer's own errors; anything else is a bug and keeps its traceback
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            code = _explain(error)
+        elif type(error).__name__ == "Abort":
+            code = _fail("interrupted", 130)
+        elif _is_out_of_memory(error):
+            code = _fail("out of memory; ask for less: a smaller --batch-size, --image-size or --count", 1)
+        else:
+            raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stdout_fails() -> bool:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _fail(message: str, code: int) -> int:
+    errors.print(f"[bold red]kaogan:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
+    return code
+
+
+def _explain(error: Any) -> int:
+    """Print one of typer's errors in the style of all the others; a group without a command has printed its help."""
+    message = error.format_message().strip().rstrip(".")
+    if not message:
+        return int(error.exit_code)
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "kaogan"
+    return _fail(f"{message[0].lower()}{message[1:]} (see '{command} --help')", error.exit_code)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # PyTorch has its own type for accelerators, and a plain RuntimeError for the CPU.
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    )
