@@ -269,7 +269,7 @@ def curve(runs: Sequence[Path], key: str = "fid") -> list[Point]:
             value, clock, seconds = line.get(f"eval/{key}"), line.get("clock"), line.get("seconds")
             if isinstance(value, int | float) and isinstance(clock, int) and isinstance(seconds, int | float):
                 low, high = line.get(f"eval/{key}_low", value), line.get(f"eval/{key}_high", value)
-                point = Point(clock, float(value), float(low), float(high), seconds / 60)  # type: ignore[arg-type]
+                point = Point(clock, float(value), float(low), float(high), seconds / 60)
                 by_clock.setdefault(clock, []).append(point)
     points = []
     for clock in sorted(by_clock):

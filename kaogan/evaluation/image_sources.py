@@ -73,7 +73,7 @@ class GeneratedImages:
             places = np.searchsorted(np.cumsum(attribute.priors), drawn, side="right")
             self.asked[:, column] = np.minimum(places, max(np.flatnonzero(attribute.priors), default=0))
         config = self.model.config
-        self.trained_against = trained_against(config, self.run)
+        self.trained_against: Sequence[str] = trained_against(config, self.run)
         self.facts: dict[str, object] = {
             key: config[key] for key in ("recipe", "clock", "minutes", "machine") if key in config
         }
@@ -146,8 +146,8 @@ def open_image_source(
         raise UsageError(f"no such model, run, folder or zip: {path}")
     if path.is_dir() and (path / "recipe.yaml").is_file():
         find_model(path)  # a run without a model: says so
-    with open_source(path) as source:
-        size, notes = common_size(source)
+    with open_source(path) as files:
+        size, notes = common_size(files)
     pictures = load_pictures(path, image_size=size, attributes=["auto"], progress=progress)
     if pictures.skipped:
         first, reason = pictures.skipped[0]

@@ -270,8 +270,9 @@ def test_attributes_of_what_was_asked_for_nothing(faces: Path, tmp_path: Path) -
 
 
 def test_a_network_of_the_training_is_marked_and_wins_nothing(run: Path, faces: Path, tmp_path: Path) -> None:
-    config = json.loads((run / "model/config.json").read_text())
-    (run / "model/config.json").write_text(json.dumps({**config, "trained_against": ["tagger"]}))
+    model = tiny_model()
+    model.config["trained_against"] = ["tagger"]
+    model.save(run / "model")
     found = evaluate([run, faces], faces, count=60, metrics=["fid", "precision"])
     assert found[0].rows["fid/tagger"].trained_against and not found[1].rows["fid/tagger"].trained_against
     page = write_page(found, tmp_path / "page.html").read_text()
