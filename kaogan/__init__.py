@@ -10,31 +10,60 @@ large = kaogan.load("kao-sr").upscale(pictures, scale=8)
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.version import __version__
 
 if TYPE_CHECKING:
-    from kaogan.api import load_data, train
+    from kaogan.api import load, load_data, train
     from kaogan.generate.model import Model
-    from kaogan.loading import load
+    from kaogan.networks import list_networks
+    from kaogan.plugins import (
+        load_plugins,
+        register_extra,
+        register_format,
+        register_metric,
+        register_network,
+        register_objective,
+    )
 
-__all__ = ["KaoganError", "Model", "UsageError", "__version__", "load", "load_data", "train"]
+__all__ = [
+    "KaoganError",
+    "Model",
+    "UsageError",
+    "__version__",
+    "list_networks",
+    "load",
+    "load_data",
+    "load_plugins",
+    "register_extra",
+    "register_format",
+    "register_metric",
+    "register_network",
+    "register_objective",
+    "train",
+]
+
+# Imported on first use, so that "kaogan --help" does not wait for torch.
+_HOMES = {
+    "kaogan.api": ("load", "load_data", "train"),
+    "kaogan.generate.model": ("Model",),
+    "kaogan.networks": ("list_networks",),
+    "kaogan.plugins": (
+        "load_plugins",
+        "register_extra",
+        "register_format",
+        "register_metric",
+        "register_network",
+        "register_objective",
+    ),
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use, so that "kaogan --help" does not wait for torch.
-    if name in ("train", "load_data"):
-        from kaogan import api
-
-        return getattr(api, name)
-    if name == "load":
-        from kaogan.loading import load
-
-        return load
-    if name == "Model":
-        from kaogan.generate.model import Model
-
-        return Model
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module 'kaogan' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""Training from Python; the command line calls the same functions."""
+"""Training and loading from Python; the command line calls the same functions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from kaogan.aux_models.upscaler.model import FILE, load_upscaler, names
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError
 from kaogan.data import PictureSet, load_pictures
-from kaogan.generate.model import Model, load
+from kaogan.generate.model import Model
+from kaogan.generate.model import load as load_model
+from kaogan.plugins import load_installed_plugins, load_plugins_of_run
 from kaogan.training.loop import Outcome, Progress
 from kaogan.training.loop import train as run_loop
 from kaogan.training.state import check_networks
@@ -34,11 +39,23 @@ def train(
     ``**{"optim.lr": 1e-4}``. The same call again goes on where the run stopped.
     Raises UsageError for wrong settings, KaoganError for unusable data, a full disk or a training that diverges.
     """
-    resolved = recipes.load(recipe, overrides)
+    resolved = load_recipe(recipe, overrides, out)
     outcome = run(resolved, load_data(resolved, data), out, allow_changes=allow_changes, on_progress=on_progress)
     if not outcome.finished:
         raise KaoganError(f"the training was interrupted at {outcome.clock:,} images; the same call again goes on")
-    return load(outcome.path)
+    return load_model(outcome.path)
+
+
+def load_recipe(
+    recipe: str | os.PathLike[str] | Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    out: str | os.PathLike[str] | None = None,
+) -> Recipe:
+    """``recipes.load`` with the plug-ins that are installed, and those that the run in ``out`` has recorded."""
+    load_installed_plugins()
+    named = recipe.get("name", "custom") if isinstance(recipe, Mapping) else Path(recipe).stem
+    load_plugins_of_run(out or Path("runs") / str(named))
+    return recipes.load(recipe, overrides)
 
 
 def run(
@@ -77,3 +94,17 @@ def load_data(
         avatar_seed=recipe.run.seed,
         progress=progress,
     )
+
+
+def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Any:
+    """The ``Model`` in a model folder or a run; or the ``Upscaler`` of a name (``kao-sr``), of its run or its file.
+
+    Nothing is ever unpickled. Raises KaoganError, one line that names the file and the remedy, when it is absent,
+    incomplete or damaged, or needs a plug-in that is not loaded.
+    """
+    load_installed_plugins()
+    place = Path(path)
+    named = str(path) in names() and not place.exists()
+    if named or place.name == FILE or any((place / part).is_file() for part in (FILE, f"model/{FILE}")):
+        return load_upscaler(path, str(device))
+    return load_model(path, device)

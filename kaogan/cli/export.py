@@ -100,8 +100,8 @@ def _state_dict(model: Path, out: Path, **given: Any) -> None:
 
 
 def _onnx(model: Path, out: Path, **given: Any) -> None:
+    from kaogan.api import load
     from kaogan.aux_models.upscaler import Upscaler
-    from kaogan.loading import load
     from kaogan.share.export import export_onnx, export_upscaler
 
     network = load(model, "cpu")

@@ -63,7 +63,9 @@ def train(
         from kaogan.cli._train_upscaler import run
 
         raise typer.Exit(run(console, recipe, overrides, data, out, dry_run, allow_changes))
-    resolved = recipes.load(recipe_file or recipe or recipes.DEFAULT, overrides)
+    from kaogan.api import load_recipe
+
+    resolved = load_recipe(recipe_file or recipe or recipes.DEFAULT, overrides, out)
     if dry_run:
         run_dry(console, resolved, data)
     else:

@@ -22,7 +22,9 @@ PLACES = {
     "discriminator": ("kaogan.networks.registry", "DISCRIMINATORS"),
     "feature network": ("kaogan.networks.registry", "FEATURE_NETWORKS"),
     "objective": ("kaogan.losses", "OBJECTIVES"),
+    "extra": ("kaogan.config.parts", "EXTRAS"),
     "metric": ("kaogan.metrics.registry", "METRICS"),
+    "format": ("kaogan.data.formats.base", "FORMATS"),
     "ada group": ("kaogan.training.augment.ada", "GROUPS"),
     "diffaugment policy": ("kaogan.training.augment.diffaugment", "POLICIES"),
 }

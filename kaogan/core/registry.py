@@ -58,6 +58,10 @@ class Registry(Generic[T]):
         """Built-in names in their own order, then those of plug-ins; nothing is imported."""
         return list(dict.fromkeys([*self._builtin, *self._parts]))
 
+    def home(self, name: str) -> str:
+        """The module that brings the part called ``name``; empty for an unknown one."""
+        return self._homes.get(name, "")
+
     def items(self) -> list[tuple[str, T]]:
         return [(name, self[name]) for name in self.names()]
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from kaogan.config.recipe import Recipe
+from kaogan.core.loaded_plugins import plugin_records
 from kaogan.core.schema import Schema
 from kaogan.networks import DISCRIMINATORS
 from kaogan.version import __version__
@@ -27,8 +28,8 @@ def make_config(
 ) -> dict[str, Any]:
     """The configuration of a model trained by ``recipe``, ready for JSON.
 
-    ``trained_against`` names the feature extractors that the discriminator looked through. ``clock`` is in
-    images shown, ``data`` holds ``name``, ``count`` and ``fingerprint``, ``minutes`` the training time.
+    ``trained_against`` names the feature extractors that the discriminator looked through, ``plugins`` what has
+    been loaded. ``clock`` is in images shown, ``data`` holds ``name``, ``count`` and ``fingerprint``, ``minutes`` the training time.
     """
     return {
         "format": FORMAT,
@@ -46,6 +47,7 @@ def make_config(
         "data": dict(data or {}),
         "minutes": round(minutes, 2),
         "machine": machine,
+        "plugins": plugin_records(),
     }
 
 

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from kaogan.config.recipe import Latent
-from kaogan.config.registries import GeneratorSettings
+from kaogan.config.registries import UNKNOWN_FAMILY, GeneratorSettings
 from kaogan.config.renamed import rename_settings
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.loaded_plugins import missing_plugin
 from kaogan.core.weights_file import (
     DIGEST,
     altered,
@@ -132,6 +133,10 @@ def parse_config(text: str, path: Path) -> tuple[dict[str, Any], Signature]:
         _Config.model_validate(config)
     except ValidationError as error:
         problem = error.errors()[0]
+        if problem["type"] == UNKNOWN_FAMILY:
+            part = f"{problem['loc'][0]} {problem['ctx']['tag']}"
+            if hint := missing_plugin(config.get("plugins"), part):
+                raise UsageError(f"{path}: {hint}") from error
         key = ".".join(str(part) for part in problem["loc"]) or "config"
         raise KaoganError(f"{path}: '{key}': {problem['msg']}; copy or train the model again") from error
     config.setdefault("attributes", [])

@@ -16,6 +16,7 @@ from kaogan.core import checkpoint
 from kaogan.core.atomic_io import explain
 from kaogan.core.device import choose_device, choose_precision, describe
 from kaogan.core.errors import KaoganError
+from kaogan.core.loaded_plugins import plugin_records
 from kaogan.data import PictureSet
 from kaogan.training.evaluator import Evaluation
 from kaogan.training.run_dir import RunFolder
@@ -181,6 +182,7 @@ def describe_data(pictures: PictureSet) -> dict[str, object]:
         "attributes": pictures.schema.to_json(),
         "skipped": len(pictures.skipped),
         **({"former_fingerprints": list(pictures.former_fingerprints)} if pictures.former_fingerprints else {}),
+        "plugins": plugin_records(),
     }
 
 

@@ -23,6 +23,7 @@ from kaogan.config.recipe import Recipe
 from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain, sweep, write_text
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.loaded_plugins import changed_plugins, recorded
 
 # Changing these between two sittings changes neither the weights nor the clock of what is already trained.
 FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.grid_every",
@@ -116,7 +117,7 @@ class RunFolder:
         changes += [
             (f"data {key}", data_before.get(key), data[key]) for key in keys if data_before.get(key) != data[key]
         ]
-        return changes
+        return changes + list(changed_plugins(recorded(data_before.get("plugins"))))
 
     def append_stats(self, line: dict[str, Any]) -> None:
         try:

@@ -1,0 +1,46 @@
+"""The examples of docs/plugins.md as files, and registries that forget what a test has registered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kaogan import plugins
+from kaogan.config import registries
+from kaogan.core import loaded_plugins
+
+PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
+FOUND = re.findall(r"```python\n(# (\w+\.py).*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+EXAMPLES = {name: code for code, name in FOUND}
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing that a test loads is left for the next."""
+    kept = []
+    for kind in registries.PLACES:
+        registry = registries.registry(kind)
+        if hasattr(registry, "home"):
+            kept.append((registry, dict(registry._parts), dict(registry._homes)))
+    monkeypatch.setattr(plugins, "_installed_loaded", False)
+    before = dict(loaded_plugins.LOADED)
+    yield
+    loaded_plugins.LOADED.clear()
+    loaded_plugins.LOADED.update(before)
+    for registry, parts, homes in kept:
+        registry._parts, registry._homes = parts, homes
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes an example of the page to a file of its name."""
+
+    def write(name: str) -> Path:
+        path = tmp_path / name
+        path.write_text(EXAMPLES[name], encoding="utf-8")
+        return path
+
+    return write
