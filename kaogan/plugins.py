@@ -2,12 +2,13 @@
 
 A plug-in is a Python file (``--plugin FILE.py``, ``kaogan.load_plugins``) or an installed package with an entry point
 in the group ``kaogan.plugins``; importing it registers its parts with the functions here. docs/plugins.md has an
-example of each kind. A plug-in is a program and runs with the user's rights: kaogan loads one only when it is told to, when it is
-installed, or when the user goes on with a run that recorded it and the file is still the same.
+example of each kind. A plug-in is a program and runs with the user's rights: kaogan loads one only when it is told to,
+when it is installed, or when the user goes on with a run that recorded it and the file is still the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,11 +21,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kaogan.config.registries import PLACES, registry
+from kaogan.config.registries import registry
 from kaogan.core.errors import UsageError
 from kaogan.core.loaded_plugins import LOADED, LoadedPlugin, recorded
+from kaogan.core.registry import Registry
 
 GROUP = "kaogan.plugins"
+KINDS = ("objective", "generator", "discriminator", "feature network", "extra", "metric", "format")
 
 AnyClass = TypeVar("AnyClass", bound=type)
 _installed_loaded = False
@@ -41,14 +44,14 @@ def register_objective(name: str, objective: Any) -> Any:
     return registry("objective").register(name, objective, home=_module_of(objective.real))
 
 
-def register_network(name: str, *, tiny: Mapping[str, Any] | None = None) -> Callable[[AnyClass], AnyClass]:
+def register_network(name: str, *, tiny: Mapping[str, Any] | None = None) -> Callable[[Any], Any]:
     """A class decorator: a ``Generator`` or a ``Discriminator`` (kaogan.networks.base) becomes the family ``name``.
 
     Its class attribute ``Settings`` is a ``NetworkSettings`` whose ``family`` is ``name`` by default; ``tiny`` holds
     settings that make it small, for tests.
     """
 
-    def add(network: AnyClass) -> AnyClass:
+    def add(network: Any) -> Any:
         from kaogan.networks import register_discriminator, register_generator
         from kaogan.networks.base import Discriminator, Generator
 
@@ -76,7 +79,7 @@ def register_metric(metric: Any) -> Any:
     return registry("metric").register(metric.name, metric, home=_module_of(metric.compute))
 
 
-def register_format(form: AnyClass) -> AnyClass:
+def register_format(form: Any) -> Any:
     """A class decorator: a ``Format`` (kaogan.data.formats.base) can be read, and written if it has ``write``."""
     registry("format").register(form.name, form(), home=form.__module__)
     return form
@@ -161,11 +164,20 @@ def _parts_of(module: str) -> tuple[str, ...]:
     """What has been registered by a module or those inside of it."""
     return tuple(
         f"{kind} {name}"
-        for kind in PLACES
-        if hasattr(known := registry(kind), "home")
+        for kind, known in registries().items()
         for name in known.names()
         if known.home(name) == module or known.home(name).startswith(f"{module}.")
     )
+
+
+def registries() -> dict[str, Registry[Any]]:
+    """The registries that a plug-in may add to, by the kind of their parts."""
+    found = {}
+    for kind in KINDS:
+        with contextlib.suppress(ModuleNotFoundError):  # until every room has its registry
+            if isinstance(known := registry(kind), Registry):
+                found[kind] = known
+    return found
 
 
 def _module_of(part: Any) -> str:

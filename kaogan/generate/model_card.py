@@ -29,7 +29,8 @@ def make_config(
     """The configuration of a model trained by ``recipe``, ready for JSON.
 
     ``trained_against`` names the feature extractors that the discriminator looked through, ``plugins`` what has
-    been loaded. ``clock`` is in images shown, ``data`` holds ``name``, ``count`` and ``fingerprint``, ``minutes`` the training time.
+    been loaded. ``clock`` is in images shown, ``data`` holds ``name``, ``count`` and ``fingerprint``, ``minutes`` the
+    training time.
     """
     return {
         "format": FORMAT,

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from kaogan import plugins
-from kaogan.config import registries
 from kaogan.core import loaded_plugins
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -20,18 +19,17 @@ EXAMPLES = {name: code for code, name in FOUND}
 @pytest.fixture(autouse=True)
 def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing that a test loads is left for the next."""
-    kept = []
-    for kind in registries.PLACES:
-        registry = registries.registry(kind)
-        if hasattr(registry, "home"):
-            kept.append((registry, dict(registry._parts), dict(registry._homes)))
+    kept = [(each, dict(each._parts), dict(each._homes)) for each in plugins.registries().values()]
     monkeypatch.setattr(plugins, "_installed_loaded", False)
     before = dict(loaded_plugins.LOADED)
     yield
     loaded_plugins.LOADED.clear()
     loaded_plugins.LOADED.update(before)
     for registry, parts, homes in kept:
-        registry._parts, registry._homes = parts, homes
+        for name in set(registry._parts) - set(registry._builtin) - set(parts):
+            del registry._parts[name], registry._homes[name]
+        registry._parts.update(parts)
+        registry._homes.update(homes)
 
 
 @pytest.fixture
