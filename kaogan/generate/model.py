@@ -39,7 +39,7 @@ from kaogan.generate.model_io import (
     single_config,
 )
 from kaogan.networks import build_generator
-from kaogan.networks.base import is_style_generator
+from kaogan.networks.stylegan import is_style_generator
 
 __all__ = ["AttributeRequest", "Model", "card", "load", "make_config"]
 

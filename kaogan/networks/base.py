@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeGuard
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from kaogan.networks.stylegan.mapping import StyleGenerator
 
 LARGEST = 1024
 
@@ -88,11 +85,6 @@ class Discriminator(Network):
         """The feature extractors that a discriminator of these settings looks through: a distance in their features
         says little of a generator that was trained to please it."""
         return ()
-
-
-def is_style_generator(network: nn.Module) -> TypeGuard[StyleGenerator]:
-    """Whether a generator has a space of styles w, as the class attribute ``has_style_space`` says."""
-    return bool(getattr(network, "has_style_space", False))
 
 
 def resolution_stages(family: str, image_size: int, sizes: ImageSizes = ImageSizes()) -> tuple[int, int]:

@@ -12,7 +12,6 @@ from kaogan.core.registry import Registry
 if TYPE_CHECKING:
     from kaogan.config.network_settings import NetworkSettings
     from kaogan.networks.base import Discriminator, Generator
-    from kaogan.networks.feature_networks import FeatureNetwork
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound="Generator | Discriminator")
@@ -43,13 +42,14 @@ DISCRIMINATORS: Registry[type[Discriminator]] = Registry(
 )
 
 # Trained networks stand above the rooms of networks, which know of them by these names only.
-FEATURE_NETWORKS: Registry[type[FeatureNetwork]] = Registry(
+FEATURE_NETWORKS: Registry[Any] = Registry(
     "feature network",
     {
         "tagger": "kaogan.aux_models.feature_networks.tagger",
         "mobilenet_v2": "kaogan.aux_models.feature_networks.mobilenet_v2",
     },
 )
+"""Each a subclass of ``kaogan.networks.feature_networks.FeatureNetwork``."""
 
 
 def register_generator(

@@ -22,8 +22,9 @@ from kaogan.losses import (
     generator_loss,
     negatives_loss,
 )
-from kaogan.networks.base import DiscriminatorOutput, is_style_generator
+from kaogan.networks.base import DiscriminatorOutput
 from kaogan.networks.cpu.grad_modes import weights_moved, weights_stay
+from kaogan.networks.stylegan import is_style_generator
 from kaogan.training.augmentation import Views
 from kaogan.training.penalties import Point, slope_penalties
 from kaogan.training.sampler import Batch, Batches

@@ -71,7 +71,8 @@ def changed(value: Any, key: str) -> Any:
         "optim.name": "sgd", "optim.betas": [0.25, 0.5], "optim.generator.betas": [0.25, 0.5],
         "optim.discriminator.betas": [0.25, 0.5], "optim.schedule.type": "linear", "run.device": "cuda:1",
         "run.precision": "fp16", "channels": 1, "generator.upsample": "nearest", "generator.activation": "leaky",
-        "generator.norm": "layer", "generator.init": "glorot", "generator.attention": [8], "generator.max_width": 99,
+        "generator.output_filter": "sharp", "generator.norm": "layer", "generator.init": "glorot",
+        "generator.attention": [8], "generator.max_width": 99,
         "discriminator.norm": "layer", "discriminator.init": "glorot", "discriminator.attention": [8],
         "discriminator.max_width": 99, "discriminator.attribute_head": "split", "eval.metrics": ["kid"],
     }  # fmt: skip

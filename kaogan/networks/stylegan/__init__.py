@@ -5,7 +5,7 @@ ones, see docs/style.md.
 """
 
 from kaogan.networks.stylegan.discriminator import StyleGAN2Discriminator, StyleGAN2DiscriminatorSettings
-from kaogan.networks.stylegan.mapping import StyleGenerator
+from kaogan.networks.stylegan.mapping import StyleGenerator, is_style_generator
 from kaogan.networks.stylegan.stylegan2 import StyleGAN2Generator, StyleGAN2GeneratorSettings
 from kaogan.networks.stylegan.stylegan3 import StyleGAN3Generator, StyleGAN3GeneratorSettings
 
@@ -17,4 +17,5 @@ __all__ = [
     "StyleGAN3Generator",
     "StyleGAN3GeneratorSettings",
     "StyleGenerator",
+    "is_style_generator",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
 
@@ -82,3 +84,8 @@ class StyleGenerator(Generator):
         same picture. ``update_emas`` moves the average of w (and StyleGAN3's magnitudes)."""
         styles = self.styles(latents, attributes, truncation=truncation, cutoff=cutoff, update_emas=update_emas)
         return self.synthesis(styles, random=random, update_emas=update_emas)
+
+
+def is_style_generator(network: nn.Module) -> TypeGuard[StyleGenerator]:
+    """Whether a generator has a space of styles w, as its class attribute ``has_style_space`` says."""
+    return bool(getattr(network, "has_style_space", False))

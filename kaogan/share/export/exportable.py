@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from kaogan.generate.model import Model
-from kaogan.networks.base import is_style_generator
 from kaogan.networks.layers import SelfAttention
-from kaogan.networks.stylegan import StyleGenerator
+from kaogan.networks.stylegan import StyleGenerator, is_style_generator
 
 
 def exportable_copy(model: Model) -> nn.Module:
