@@ -134,6 +134,10 @@ explore = typer.Typer(
 def top(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version.")] = False,
+    plugin: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py", help="Load a plug-in first; with any command, as often as needed."),
+    ] = None,  # run_app takes it out of the call
 ) -> None:
     if version:
         console.print(f"kaogan {__version__}")

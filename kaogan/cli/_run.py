@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import errors
-from kaogan.core.errors import KaoganError
+from kaogan.core.errors import KaoganError, UsageError
 
 
 def run_app(app: typer.Typer, name: str) -> None:
@@ -22,7 +22,10 @@ def run_app(app: typer.Typer, name: str) -> None:
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = app(prog_name=name, standalone_mode=False)
+        words, plugins = split_plugins(sys.argv[1:])
+        if words and words[0] not in ("-h", "--help", "--version"):
+            load_plugins(plugins)
+        code = app(words, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except KaoganError as error:
         code = _fail(str(error), error.exit_code)
@@ -45,6 +48,31 @@ def run_app(app: typer.Typer, name: str) -> None:
         else:
             raise
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def split_plugins(words: list[str]) -> tuple[list[str], list[str]]:
+    """A call without its ``--plugin FILE.py`` options, which may stand anywhere, and the files that they name."""
+    left: list[str] = []
+    plugins: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word.startswith("--plugin="):
+            plugins.append(word.partition("=")[2])
+        elif word == "--plugin":
+            plugins.append(next(rest, ""))
+        else:
+            left.append(word)
+    if "" in plugins:
+        raise UsageError("--plugin needs a Python file")
+    return left, plugins
+
+
+def load_plugins(files: list[str]) -> None:
+    """Load installed plug-ins and these files, before a command looks for what they bring. Raises UsageError."""
+    from kaogan import plugins
+
+    plugins.load_installed_plugins()
+    plugins.load_plugins(files)
 
 
 def _stdout_fails() -> bool:

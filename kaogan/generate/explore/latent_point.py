@@ -14,7 +14,7 @@ from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures
 from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, check_truncation, merge_requests
 from kaogan.networks import list_networks
-from kaogan.networks.base import is_style_generator
+from kaogan.networks.stylegan import is_style_generator
 
 if TYPE_CHECKING:
     from kaogan.networks.stylegan import StyleGenerator
