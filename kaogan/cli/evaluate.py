@@ -57,6 +57,7 @@ def evaluate(
         )  # fmt: skip
     print_results(evaluation)
     evaluation_page.append_lines(evaluation)
+    evaluation_page.write_cards(evaluation)
     only = evaluation[0].source.run if len(evaluation) == 1 else None
     page = evaluation_page.write_page(evaluation, out or (only or Path()) / "evaluation.html")
     console.print(escape(f"The page: {page}"), soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from kaogan.core.atomic_io import explain, write_text
 from kaogan.core.html import data_uri, environment, picture_uri
 from kaogan.core.images import Pictures, grid
 from kaogan.evaluation import tables
-from kaogan.evaluation.image_sources import read_lines
-from kaogan.evaluation.results import TRAINED_FOOTNOTE, EvaluationResult, current_line
+from kaogan.evaluation.image_sources import GeneratedImages, read_lines
+from kaogan.evaluation.results import TRAINED_FOOTNOTE, TRAINED_MARK, EvaluationResult, current_line
 from kaogan.evaluation.runner import Evaluation
+from kaogan.generate.model_card import card
+from kaogan.generate.model_io import CARD, find_model
 from kaogan.metrics import curve_plots
 from kaogan.metrics.comparison import Illustration, PicturePairs
 from kaogan.metrics.registry import metric_of
@@ -44,6 +46,46 @@ def append_lines(results: Sequence[EvaluationResult]) -> list[Path]:
 def metrics_lines(run: Path) -> list[dict[str, Any]]:
     """What was measured of a run, under today's keys, oldest first."""
     return [current_line(line) for line in read_lines(run / LINES)]
+
+
+def write_cards(results: Sequence[EvaluationResult]) -> list[Path]:
+    """What was measured of a run goes on the card of its model. Raises KaoganError."""
+    written = []
+    for result in results:
+        source = result.source
+        if isinstance(source, GeneratedImages) and source.run is not None:
+            path = find_model(source.run) / CARD
+            write_text(path, card(source.model.config, measured=measured_section(result.to_json())))
+            written.append(path)
+    return written
+
+
+def measured_of(model: Path, clock: object) -> str:
+    """The section for the card of a run's model, or of a model in a run, at ``clock``; empty where nothing was
+    measured of it."""
+    lines = [line for folder in (model, model.parent) for line in metrics_lines(folder) if line.get("clock") == clock]
+    return measured_section(lines[-1]) if lines else ""
+
+
+def measured_section(line: Mapping[str, Any]) -> str:
+    """A line of metrics.jsonl as the part of a model card about its quality, in Markdown."""
+    data = line.get("data") or {}
+    rows = []
+    marked = False
+    for found in line.get("metrics", {}).values():
+        values = [tables.number(float(found[key])) for key in ("value", "low", "high")]
+        real = found.get("real")
+        mark = TRAINED_MARK if found.get("trained_against") else ""
+        marked = marked or bool(mark)
+        name = tables.heading(str(found.get("name", "")), str(found.get("better", ""))).replace("|", "/")
+        told = tables.number(float(real)) if isinstance(real, int | float) else "–"
+        rows.append(f"| {name} | {values[0]}{mark} | {values[1]} … {values[2]} | {told} |")
+    head = (
+        f"{line.get('count', 0):,} pictures of seed {line.get('seed', 0)} against {data.get('count', 0):,} real ones, "
+        "by kaogan evaluate; 95 % intervals; *real* is what real pictures reach against real ones."
+    )
+    lines = ["## Measured", "", head, "", "| | value | interval | real |", "|---|---|---|---|", *rows]
+    return "\n".join([*lines, *(["", TRAINED_FOOTNOTE] if marked else [])])
 
 
 def write_page(results: Sequence[EvaluationResult], path: Path) -> Path:

@@ -52,10 +52,13 @@ def make_config(
     }
 
 
-def card(config: Mapping[str, Any], *, license: str | None = None, repository: str | None = None) -> str:
+def card(
+    config: Mapping[str, Any], *, license: str | None = None, repository: str | None = None, measured: str = ""
+) -> str:
     """The model card as Markdown, with the front matter that the Hugging Face hub reads.
 
-    ``license`` is one of its identifiers, ``repository`` the USER/NAME there that the model can be had from.
+    ``license`` is one of its identifiers, ``repository`` the USER/NAME there that the model can be had from,
+    ``measured`` a section about its quality, in Markdown.
     """
     attributes = Schema.from_json(config.get("attributes", ()))
     recipe = _line(config.get("recipe", "custom"))
@@ -78,6 +81,8 @@ def card(config: Mapping[str, Any], *, license: str | None = None, repository: s
     ]
     if attributes:
         parts.append(_table(attributes))
+    if measured:
+        parts.append(measured)
     parts.append(_LIMITS)
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import heapq
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from kaogan.core.atomic_io import write_text
+from kaogan.core.html import data_uri, environment
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
 from kaogan.data.sources import shown
@@ -49,27 +49,27 @@ def write_report(run: RunContext, result: PreparedSet) -> None:
 
 
 def page(run: RunContext, result: PreparedSet) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    source = resources.files("kaogan.prepare").joinpath("report.html.j2").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     pictures = _Pictures(run)
-    return template.from_string(source).render(
-        name=shown(run.out.resolve().name),
-        sources=[shown(given) for given in run.files.given],
-        settings=run.settings,
-        kept=len(result.crops),
-        parts=sorted({part: result.parts.count(part) for part in set(result.parts) - {""}}.items()),
-        steps=_steps(result),
-        sample=pictures.tiles(_sample(result.crops, KEPT_TILES)),
-        dropped=[_dropped(step, result, pictures) for step in MEANINGS if result.counts[step]],
-        attributes=[_attribute(name, result, pictures) for name in _drawn(result)],
-        doubts=_doubts(result, pictures),
-        doubtful=len(result.doubts),
-        mean=_mean(result.crops, pictures),
-        sizes=histogram([crop.area**0.5 for crop in result.crops], "px"),
-        brightness=histogram([crop.brightness for crop in result.crops], "", 0, 255),
-        notes=result.notes,
+    return (
+        environment(Path(__file__).parent)
+        .get_template("report.html.j2")
+        .render(
+            name=shown(run.out.resolve().name),
+            sources=[shown(given) for given in run.files.given],
+            settings=run.settings,
+            kept=len(result.crops),
+            parts=sorted({part: result.parts.count(part) for part in set(result.parts) - {""}}.items()),
+            steps=_steps(result),
+            sample=pictures.tiles(_sample(result.crops, KEPT_TILES)),
+            dropped=[_dropped(step, result, pictures) for step in MEANINGS if result.counts[step]],
+            attributes=[_attribute(name, result, pictures) for name in _drawn(result)],
+            doubts=_doubts(result, pictures),
+            doubtful=len(result.doubts),
+            mean=_mean(result.crops, pictures),
+            sizes=histogram([crop.area**0.5 for crop in result.crops], "px"),
+            brightness=histogram([crop.brightness for crop in result.crops], "", 0, 255),
+            notes=result.notes,
+        )
     )
 
 
@@ -132,7 +132,7 @@ class _Pictures:
 def as_url(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=82, method=2)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return data_uri(buffer.getvalue(), "webp")
 
 
 def _steps(result: PreparedSet) -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ def _dropped(step: str, result: PreparedSet, pictures: _Pictures) -> dict[str, A
 def _preview(dropped: Dropped, pictures: _Pictures) -> str:
     if isinstance(dropped.preview, Crop):
         return pictures.of(dropped.preview)
-    return "data:image/jpeg;base64," + base64.b64encode(dropped.preview or b"").decode("ascii")
+    return data_uri(dropped.preview or b"", "jpeg")
 
 
 def _drawn(result: PreparedSet) -> list[str]:

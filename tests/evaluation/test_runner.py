@@ -93,6 +93,8 @@ def test_a_run_is_measured_and_remembers_it(run: Path, faces: Path) -> None:
     page = (run / "evaluation.html").read_text()
     assert page.count("data:image/webp;base64,") == 2 and "confusion" in page
     assert "<script" not in page and "http" not in page
+    card = (run / "model/README.md").read_text()
+    assert "## Measured" in card and "| FD-tagger ↓ |" in card and "fixed share" in card and "## Limits" in card
     CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90", "--features", "tagger"])
     first, second = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     assert first["metrics"] == second["metrics"]

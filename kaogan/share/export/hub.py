@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.staging import staged
+from kaogan.evaluation.page import measured_of
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_card import card
 
@@ -32,10 +33,11 @@ def export_hub(
         check_repository(repository)
     if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license):
         raise UsageError(f"'{license}' is no licence of the Hub; it is written as in cc-by-4.0 or mit")
-    model = model if isinstance(model, Model) else load(model, "cpu")
+    path, model = (None, model) if isinstance(model, Model) else (Path(model), load(model, "cpu"))
+    measured = "" if path is None else measured_of(path, model.config.get("clock"))
     folder = Path(folder)
     with staged(folder) as stage:
-        model.save(stage, card(model.config, license=license, repository=repository), half=half)
+        model.save(stage, card(model.config, license=license, repository=repository, measured=measured), half=half)
     return folder
 
 
