@@ -156,5 +156,7 @@ def parse_attributes(words: dict[str, str]) -> dict[str, Any]:
 
 
 def print_table(table: Any) -> None:
-    """Print a table: fitted to a terminal, one line for each row in a pipe."""
+    """Print a table: fitted to a terminal, one line for each row in a pipe; nothing is cut off."""
+    for column in table.columns:
+        column.overflow = "fold"
     (console if console.is_terminal else Console(highlight=False, width=10_000)).print(table)

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -34,7 +35,7 @@ def run_app(app: typer.Typer, name: str) -> None:
     except OSError as error:
         if not _stdout_fails():
             raise
-        # Without this the interpreter would report its own failure to flush the same output.
+        # Otherwise the interpreter would report at its end that it cannot flush the same output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         closed = isinstance(error, BrokenPipeError)  # the reader, head for example, has seen enough
         code = 0 if closed else _fail(f"cannot write the output: {error.strerror}", 1)
@@ -76,15 +77,17 @@ def load_plugins(files: list[str]) -> None:
 
 
 def _stdout_fails() -> bool:
+    """Whether it was standard output that could not be written, rather than some other file."""
     try:
-        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")  # an empty write would succeed on a full device
     except OSError:
         return True
     return False
 
 
 def _fail(message: str, code: int) -> int:
-    errors.print(f"[bold red]kaogan:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
+    with suppress(OSError):  # of a full or closed standard error: the exit code still says it
+        errors.print(f"[bold red]kaogan:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
     return code
 
 

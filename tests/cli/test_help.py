@@ -34,6 +34,17 @@ def test_recipes_list_is_one_line_each(run: Run) -> None:
         assert line.rstrip().endswith(summary)
 
 
+def test_recipes_list_cuts_nothing_off_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
+        monkeypatch.setattr(_console, "console", Console(file=file, force_terminal=True, width=20, highlight=False))
+        list_()
+        file.seek(0)
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", file.read())
+    assert "…" not in shown and max(map(len, shown.splitlines())) <= 20
+    names = "".join(line.split(" ")[0] for line in shown.splitlines())
+    assert names == "".join([*recipes.names(), *upscaling.names()])
+
+
 def test_recipes_list_wraps_between_words_in_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
         monkeypatch.setattr(_console, "console", Console(file=file, force_terminal=True, width=80, highlight=False))

@@ -84,6 +84,35 @@ def test_a_terminal_that_cannot_spell(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.value.code == 0 and re.search(rb"optim\.discriminator\.lr +\? +0\.0004", screen.getvalue())
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device here")  # noqa: PTH110
+@pytest.mark.parametrize("words", [["recipes", "show", "kao", "--resolved"], ["--help"], []], ids=" ".join)
+def test_a_full_output_device(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run([sys.executable, "-m", "kaogan", *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                              cwd=ROOT, timeout=60)  # fmt: skip
+        assert done.returncode == 1 and done.stderr == "kaogan: cannot write the output: No space left on device\n"
+        assert subprocess.run([sys.executable, "-m", "kaogan", "nonsense"], stderr=full, cwd=ROOT).returncode == 2
+
+
+@pytest.mark.parametrize("module", ["typer", "rich.console", "kaogan.cli.walk", "kaogan.cli._run"])
+def test_an_interrupt_while_kaogan_starts(module: str) -> None:
+    """Ctrl-C while ``module`` is imported: one line, no traceback."""
+    code = f"""
+import builtins, signal, kaogan.cli
+plain = builtins.__import__
+def with_signal(name, *rest):
+    if name == {module!r}:
+        signal.raise_signal(signal.SIGINT)
+    return plain(name, *rest)
+builtins.__import__ = with_signal
+kaogan.cli.main()
+"""
+    if module == "kaogan.cli.walk":  # "from kaogan.cli import walk" imports it below __import__
+        code = code.replace("name == ", "rest[2] and 'walk' in rest[2] and name != ")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "kaogan: interrupted\n")
+
+
 def test_a_closed_pipe() -> None:
     process = start("recipes", "show", "bamsgan", "--resolved")
     assert process.stdout is not None and process.stderr is not None
