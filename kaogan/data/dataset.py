@@ -106,7 +106,12 @@ def load_pictures(
             raise _nothing(opened, skipped)
         rows = _rows([name for name, _, _ in entries], names)
         labels, schema, notes = _chosen(table, rows, attributes, merge)
-        notes = [*listing.notes, *([layout.read] if schema else []), *remade, *notes]
+        notes = [
+            *listing.notes,
+            *([f"labels from {table.where}: {', '.join(map(shown, schema.names))}"] if schema else []),
+            *remade,
+            *notes,
+        ]
     return PictureSet(
         images,
         labels,

@@ -1,17 +1,19 @@
-"""One picture file -> a right RGB or grey picture, or the reason why not."""
+"""Decoding of one picture file: upright sRGB or grey pixels, or the reason why not."""
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 # Formats that Pillow decodes inside this process. EPS, which would start Ghostscript, and the rest are never tried.
 _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "AVIF", "TIFF", "PPM")
@@ -28,6 +30,28 @@ _LARGE_PIXELS, _LARGE = 16_000_000, threading.Lock()
 _FRAMES, _SCAN, _HARMLESS = (0xC0, 0xC1, 0xC2), 0xDA, frozenset((0xE0, 0xDB, 0xC4, 0xDD, 0xFE))
 _FRAME = struct.Struct(">BHHB")
 _SMALL_PIXELS = 2**20
+
+_END = b"\xff\xd9"  # of a JPEG
+_FILLER = bytes(range(1, 251)) * 4  # no marker is among them
+_BLOCK_PIXELS = 8 * 8  # of a JPEG
+
+# The modes that colour profiles are applied to, and the modes in which they are.
+_CMS_MODES = {"RGB": "RGB", "RGBA": "RGB", "P": "RGB", "L": "L", "LA": "L", "CMYK": "CMYK"}
+_SRGB_ROUNDING = 3  # levels
+
+# (a pattern of the first bytes in lower case, where they begin, what the file is)
+_OTHER_KINDS = (
+    (rb"ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", 4, "a HEIC picture: convert it to JPEG or PNG (heif-convert)"),
+    (rb"ftypjxl |jxl ", 4, "a JPEG XL picture: convert it to PNG"),
+    (rb"\xff\x0a", 0, "a JPEG XL picture: convert it to PNG"),
+    (rb"version https://git-lfs", 0, "a Git LFS pointer: run git lfs pull"),
+    (rb"\s*(<!doctype html|<html)", 0, "a web page, perhaps an error of the download"),
+    (rb"\s*(<\?xml|<svg)", 0, "an SVG or XML file: render it to PNG"),
+    (rb"%pdf", 0, "a PDF"),
+    (rb"8bps", 0, "a Photoshop file: save it as PNG"),
+    (rb"ftyp", 4, "a video"),
+    (rb"pk\x03\x04", 0, "a zip"),
+)
 
 ORIENTATION = 0x0112
 _TURNS = {
@@ -170,19 +194,96 @@ def _read(file: BinaryIO, channels: int, at_least: int | None) -> tuple[Image.Im
             if at_least and opened.format == "JPEG":
                 opened.draft(None, (3 * at_least, 3 * at_least))
             with _LARGE if opened.size[0] * opened.size[1] > _LARGE_PIXELS else nullcontext():
-                _load_whole(opened)
-                picture = _upright(_to_mode(opened, channels), opened)
+                try:
+                    _load_whole(opened)
+                except OSError:
+                    if opened.format != "JPEG" or (whole := _with_end(file)) is None:
+                        raise
+                    return _read(whole, channels, at_least)
+                picture = _upright(_to_mode(to_srgb(opened), channels), opened)
                 return picture, Header(opened.format or "", width, height, _is_plain(opened))
     except BrokenPicture:
         raise
     except UnidentifiedImageError as error:
-        raise BrokenPicture("not a known kind of picture, or broken at its start") from error
+        raise BrokenPicture(_what_else(file) or "not a known kind of picture, or broken at its start") from error
     except Image.DecompressionBombError as error:
         raise BrokenPicture(f"too large: more than {MAX_PIXELS // 10**6} megapixels") from error
     except MemoryError as error:
         raise BrokenPicture("too large for the memory") from error
     except Exception as error:
         raise BrokenPicture(f"broken or truncated: {_first_line(error)}") from error
+
+
+def _with_end(file: BinaryIO) -> io.BytesIO | None:
+    """A JPEG that lacks only its end, with one; None for one that lacks pixels, which libjpeg would paint grey.
+
+    Bytes after the last block change nothing, bytes within the pixels do: the file is completed in two ways, and what
+    differs was missing. A few blocks at the very end may.
+    """
+    file.seek(0)
+    data = file.read().rstrip(b"\0")
+    if data.endswith(_END):
+        return None
+    pictures = []
+    for filler in (b"", _FILLER):
+        with Image.open(io.BytesIO(data + filler + _END), formats=("JPEG",)) as opened:
+            opened.load()
+            pictures.append(np.asarray(opened.convert("RGB")))
+    missing = int((pictures[0] != pictures[1]).any(2).sum())
+    pixels = pictures[0].shape[0] * pictures[0].shape[1]
+    may_lack = max(_BLOCK_PIXELS, min(4 * _BLOCK_PIXELS, pixels // 100))
+    return io.BytesIO(data + _END) if missing <= may_lack else None
+
+
+def _what_else(file: BinaryIO) -> str:
+    """What a file that is no picture is instead, as far as its first bytes tell, and what to do."""
+    with suppress(OSError, ValueError):
+        file.seek(0)
+        start = file.read(64)
+        for mark, where, what in _OTHER_KINDS:
+            if re.match(mark, start[where:].lower()):
+                return what
+    return ""
+
+
+def is_srgb(picture: Image.Image) -> bool:
+    """Whether the picture has no colour profile, an unreadable one, or one that changes nothing."""
+    profile = picture.info.get("icc_profile")
+    return not profile or _transform(profile, _CMS_MODES.get(picture.mode, "RGB")) is None
+
+
+def to_srgb(picture: Image.Image) -> Image.Image:
+    """Convert from the embedded ICC profile to sRGB; alpha stays."""
+    mode = _CMS_MODES.get(picture.mode)
+    profile = picture.info.get("icc_profile")
+    if not profile or not mode or (transform := _transform(profile, mode)) is None:
+        return picture
+    alpha = picture.convert("RGBA").getchannel("A") if "A" in picture.mode or "transparency" in picture.info else None
+    source = picture if picture.mode == mode else picture.convert("RGBA" if alpha else mode).convert(mode)
+    converted = ImageCms.applyTransform(source, transform)
+    if converted is None:
+        return picture
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+@lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """To sRGB; None for a profile that is broken, of other channels, or sRGB itself within the rounding."""
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB")
+        if mode == "CMYK":
+            return transform
+        steps = np.linspace(0, 255, 9).astype(np.uint8)
+        cube = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(27, 27, 3)
+        patch = Image.fromarray(cube if mode == "RGB" else cube[..., 0])
+        converted = ImageCms.applyTransform(patch, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+    gap = np.abs(np.asarray(converted).astype(int) - np.asarray(patch.convert("RGB")))
+    return transform if gap.max() > _SRGB_ROUNDING else None
 
 
 def _load_whole(picture: Image.Image) -> None:
@@ -216,8 +317,9 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     """Grey of 16 bits, 32 bits or floats -> L: the whole range is scaled, where Pillow's own convert would clip."""
     values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
-    # Floats are 0 to 1 or 0 to 255 by custom, integers 16 bits; anything else can only be stretched.
-    customs = (1.0, 255.0) if picture.mode == "F" else (65535.0,)
+    # Floats are 0 to 1 or 0 to 255 by custom, integers 16 bits, of which cameras and scanners often use 8, 10 or 12 and
+    # would come out black; anything else can only be stretched.
+    customs = (1.0, 255.0) if picture.mode == "F" else (255.0, 1023.0, 4095.0, 65535.0)
     bottom, top = next(((0.0, most) for most in customs if low >= 0 and high <= most), (low, high))
     return Image.fromarray(np.rint((values - bottom) * (255 / ((top - bottom) or 1))).astype(np.uint8))
 
@@ -239,6 +341,7 @@ def _is_plain(opened: Image.Image) -> bool:
     return (
         upright
         and opened.mode in ("RGB", "L")
+        and is_srgb(opened)
         and "transparency" not in opened.info
         and getattr(opened, "n_frames", 1) == 1
     )

@@ -115,7 +115,7 @@ def _kind_of_numbers(level: Collection[str], pictures: Sequence[tuple[str, str]]
     if all(_YEAR.fullmatch(name) for name in level):
         return "classes"
     widths = {len(name) for name in level}
-    if len(widths) == 1 and widths > {0} and min(widths) >= 4 and any(name.startswith("0") for name in level):
+    if len(widths) == 1 and min(widths) >= 4 and any(name.startswith("0") for name in level):
         return "buckets"
     numbers = [(int(folder[:18]), re.search(r"\d+$", stem)) for folder, stem in pictures]
     if all(found for _, found in numbers) and len(numbers) >= 2 * len(level):

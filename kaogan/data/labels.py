@@ -17,6 +17,7 @@ from kaogan.data.sources.base import shown
 AUTO = "auto"
 CLASS = "class"
 MAX_VALUES_AUTO, MAX_VALUES = 64, 1000
+_FEW = 8  # values that may all be different by chance
 # Numbers about a picture rather than names of what it shows.
 MEASURES = frozenset(
     [*"xywh", "x0", "y0", "x1", "y1", "x2", "y2", "left", "top", "right", "bottom", "width", "height"]
@@ -145,6 +146,8 @@ def _not_a_label(name: str, cells: Sequence[str], most: int, named: bool = False
         return None
     if len(values) < 2:
         return "one value only"
+    if len(values) > _FEW and len(values) == sum(map(bool, cells)):
+        return "another value for every picture"
     if (name.lower() in MEASURES or name.lower().endswith(("_conf", "_score", "_id"))) and _all_numbers(values):
         return "a measure"
     return None

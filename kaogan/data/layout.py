@@ -20,12 +20,6 @@ class Layout:
     names: list[str]  # theirs, relative to where the set begins
     side: list[str] = field(default_factory=list)  # files that belong to the format: read, or known to be no pictures
 
-    @property
-    def read(self) -> str:
-        """One line for the user: what was read as what."""
-        columns = [name.strip() for name in self.table.columns if name.strip()]
-        return f"labels from {self.table.where}: {', '.join(map(shown, columns))}" if columns else ""
-
 
 def whole(source: Source, table: LabelTable, names: list[str], side: Sequence[str] = ()) -> Layout:
     """A layout in which every entry is a picture of the set."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data.decoding import BrokenPicture
+from kaogan.data.formats import pictures_of
 from kaogan.data.sources import Entry, Source, open_source
 from kaogan.prepare.manifest import Manifest
 from kaogan.prepare.processed_file import Rejection
@@ -126,8 +127,22 @@ def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Pa
             if resolved in seen:
                 raise UsageError(f"the source {given} is named twice")
             seen.add(resolved)
-            opened.append(stack.enter_context(open_source(Path(given), own)))
+            source = stack.enter_context(open_source(Path(given), own))
+            _leave_out_others(source)
+            opened.append(source)
         yield InputFiles(opened, [str(given) for given in sources])
+
+
+def _leave_out_others(source: Source) -> None:
+    """Pictures that are no data, such as BaMSGAN's blurred ones, count as skipped."""
+    layout = pictures_of(source)
+    if len(layout.indices) == len(source.listing.entries):
+        return
+    kept = set(layout.indices)
+    others = [entry.name for index, entry in enumerate(source.listing.entries) if index not in kept]
+    source.listing.skipped += [(name, "no picture of the set") for name in others]
+    source.listing.notes += layout.table.notes
+    source.keep(layout.indices)
 
 
 def changed(files: InputFiles, manifest: Manifest) -> tuple[list[int], list[int], dict[int, int]]:

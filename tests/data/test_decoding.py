@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image, ImageCms, features
 
 from kaogan.data import BrokenPicture, decode, read_picture
 from kaogan.data import decoding as module
+from kaogan.data.decoding import read_with_header
 from tests.data.conftest import encoded, noise, picture
 
 RED = (200, 30, 40)
@@ -99,8 +100,80 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     for form in ("PNG", "TIFF"):
         result = decode(encoded(Image.fromarray(ramp), form), 64, channels=1)[..., 0]
         np.testing.assert_allclose(result, ramp / 257, atol=0.51)
-    dark = Image.fromarray(np.full((8, 8), 3000, np.uint16))
-    assert close(decode(encoded(dark), 8), round(3000 / 257), 0)  # and not stretched to what happens to be there
+    dark = Image.fromarray(np.full((8, 8), 5000, np.uint16))
+    assert close(decode(encoded(dark), 8), round(5000 / 257), 0)  # and not stretched to what happens to be there
+
+
+@pytest.mark.parametrize(
+    ("most", "kind", "form"), [(255, np.uint16, "PNG"), (1023, np.uint16, "PNG"), (4095, np.uint16, "PNG"),
+                               (255, np.int32, "TIFF"), (4095, np.int32, "TIFF")]
+)  # fmt: skip
+def test_fewer_bits_in_a_wide_file_are_not_black(most: int, kind: type, form: str) -> None:
+    ramp = np.linspace(0, most, 64 * 64).round().astype(kind).reshape(64, 64)
+    result = decode(encoded(Image.fromarray(ramp), form), 64, channels=1)[..., 0]
+    np.testing.assert_allclose(result, ramp * (255 / most), atol=0.51)
+
+
+def swapped_profile() -> bytes:
+    """sRGB with red and blue exchanged: what is stored as red is blue."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(data[128:132], "big")
+    entries = {bytes(data[at : at + 4]): at for at in range(132, 132 + 12 * count, 12)}
+    red, blue = entries[b"rXYZ"], entries[b"bXYZ"]
+    data[red + 4 : red + 12], data[blue + 4 : blue + 12] = data[blue + 4 : blue + 12], data[red + 4 : red + 12]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_colour_profiles_are_converted(form: str) -> None:
+    source = picture((200, 30, 40), (16, 16))
+    options = {"quality": 100} if form in ("JPEG", "WEBP") else {}
+    data = encoded(source, form, icc_profile=swapped_profile(), **options)
+    result, header = read_with_header(data)
+    assert close(np.asarray(result), (40, 30, 200), 12) and not header.plain
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    plain = encoded(source, form, icc_profile=srgb, **options)
+    untouched, header = read_with_header(plain)
+    assert np.array_equal(np.asarray(untouched), np.asarray(read_picture(encoded(source, form, **options))))
+    assert header.plain
+
+
+def test_profiles_of_alpha_palettes_and_rubbish() -> None:
+    profile = swapped_profile()
+    clear = Image.new("RGBA", (4, 4), (200, 30, 40, 128))
+    found = np.asarray(read_picture(encoded(clear, icc_profile=profile), channels=4))
+    assert close(found[..., :3], (40, 30, 200), 6) and (found[..., 3] == 128).all()
+    palette = picture((200, 30, 40)).quantize(4)
+    assert close(np.asarray(read_picture(encoded(palette, icc_profile=profile))), (40, 30, 200), 6)
+    for broken in (b"rubbish", profile[:200]):
+        assert close(np.asarray(read_picture(encoded(picture((200, 30, 40)), icc_profile=broken))), (200, 30, 40), 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}], ids=str)
+def test_a_jpeg_without_its_end_is_read_and_a_cut_one_is_not(options: dict[str, object]) -> None:
+    whole = encoded(noise((96, 80)), "JPEG", quality=90, **options)
+    expected = np.asarray(read_picture(whole))
+    for ended in (whole[:-2], whole[:-1], whole[:-2] + bytes(3)):
+        assert np.array_equal(np.asarray(read_picture(ended)), expected)
+    for cut in (60, 200, len(whole) // 2):
+        with pytest.raises(BrokenPicture, match="truncated"):
+            read_picture(whole[:-cut])
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
+        (b"<!DOCTYPE html><title>404</title>", "web page"),
+        (b"\xff\x0a\xfa\x1f\x01\x92", "JPEG XL"),
+        (b"\0\0\0\x20ftypisom", "a video"),
+        (b"8BPS\0\1", "Photoshop"),
+    ],
+)
+def test_other_files_named_like_pictures_are_called_what_they_are(start: bytes, what: str) -> None:
+    with pytest.raises(BrokenPicture, match=what):
+        read_picture(start + bytes(100))
 
 
 def test_colour_with_sixteen_bits() -> None:

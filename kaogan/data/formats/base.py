@@ -20,7 +20,7 @@ from kaogan.core.progress import Progress, no_progress
 from kaogan.core.registry import Registry
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import FORMATS as PICTURE_FORMATS
-from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, read_picture
+from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, is_srgb, read_picture
 from kaogan.data.labels import AUTO, LabelTable, choose_attributes, cleaned
 from kaogan.data.layout import Layout
 from kaogan.data.sources import Source, open_source, shown
@@ -261,7 +261,12 @@ def _bytes(path: Path) -> bytes:
 def _kind(data: bytes, plain: bool) -> str:
     """Pillow's name of the format; "" for one that must be encoded anew. ``data`` has been decoded before."""
     with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as opened:
-        if plain and (opened.mode != "RGB" or "transparency" in opened.info or getattr(opened, "n_frames", 1) > 1):
+        if plain and (
+            opened.mode != "RGB"
+            or "transparency" in opened.info
+            or getattr(opened, "n_frames", 1) > 1
+            or not is_srgb(opened)
+        ):
             return ""
         try:
             turned = opened.getexif().get(ORIENTATION, 1) != 1

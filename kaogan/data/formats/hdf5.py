@@ -20,6 +20,7 @@ from kaogan.core.errors import KaoganError
 from kaogan.data.decoding import BrokenPicture
 from kaogan.data.formats.acgan_new import COLOURS
 from kaogan.data.formats.base import FORMATS, Collection, Format, Item
+from kaogan.data.formats.hdf5_probe import probe
 from kaogan.data.sources.base import MAX_FILES
 
 GROUPS = {"hair_eye": ("eyes", "hair"), "year": ("year",)}
@@ -64,6 +65,7 @@ def open_h5(path: Path) -> Iterator[Any]:
     """An HDF5 file to read. Raises KaoganError when it is none, is damaged, or h5py is not installed."""
     h5py = _h5py()
     try:
+        probe(path)
         file = h5py.File(path, "r")
     except H5_ERRORS as error:
         raise damaged(path, error) from error

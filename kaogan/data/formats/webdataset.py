@@ -107,7 +107,7 @@ class WebDataset(Format):
 
 
 def _add(shard: tarfile.TarFile, key: str, picture: Encoded, columns: list[str], label: int | None) -> None:
-    labels = {FILE: picture.name} | {name: picture.labels[name] for name in columns if picture.labels.get(name)}
+    labels = {FILE: shown(picture.name)} | {name: picture.labels[name] for name in columns if picture.labels.get(name)}
     fields = {picture.suffix: picture.data, ".json": json.dumps(labels, ensure_ascii=False).encode()}
     if label is not None:
         fields[".cls"] = str(label).encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ from kaogan.core.errors import KaoganError
 from kaogan.data.decoding import BrokenPicture
 from kaogan.data.sources import base
 from kaogan.data.sources.base import SIDE_FILES, Entry, Listing, natural
+from kaogan.data.sources.names import decode_names
 
 Self = TypeVar("Self", bound="Archive")
 
@@ -57,6 +58,7 @@ class Archive(ABC):
         except BaseException:
             self._close()
             raise
+        self._decode_surrogates(found)
         found.sort(key=lambda each: natural(each[0].name))
         self.listing.entries = [entry for entry, _ in found]
         self._places = [place for _, place in found]
@@ -67,6 +69,10 @@ class Archive(ABC):
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+    def keep(self, indices: Sequence[int]) -> None:
+        self.listing.entries = [self.listing.entries[index] for index in indices]
+        self._places = [self._places[index] for index in indices]
 
     def read(self, index: int) -> bytes:
         size = self.listing.entries[index].size
@@ -109,8 +115,9 @@ class Archive(ABC):
         """The bytes of a member of ``size`` bytes, at most ``limit`` + 1 of them."""
 
     def _add(self, member: Member, found: list[tuple[Entry, Any]]) -> None:
-        # Some Windows tools write backslashes.
-        name = member.name.replace("\\", "/").removeprefix("./")
+        # Some Windows tools write backslashes; in names that are not text they may be half of a character.
+        name = member.name if _has_surrogates(member.name) else member.name.replace("\\", "/")
+        name = name.removeprefix("./")
         parts = name.split("/")
         if member.folder or any(base.is_ignored(part) and part not in (".", "..") for part in parts):
             return
@@ -121,6 +128,22 @@ class Archive(ABC):
             self._side[name] = member.place, member.size
         else:
             found.append((Entry(name, member.size, member.stamp), member.place))
+
+    def _decode_surrogates(self, found: list[tuple[Entry, Any]]) -> None:
+        """Names of a tar that are not UTF-8 come with surrogates in the place of bytes."""
+        at = [
+            index for index, (entry, _) in enumerate(found) if not entry.name.isascii() and _has_surrogates(entry.name)
+        ]
+        decoded = (
+            decode_names([found[index][0].name.encode("utf-8", "surrogateescape") for index in at]) if at else None
+        )
+        if decoded is None:
+            return
+        names, encoding = decoded
+        self.listing.notes.append(f"names in {self.path} read as {encoding}")
+        for index, name in zip(at, names, strict=True):
+            entry, place = found[index]
+            found[index] = Entry(name, entry.size, entry.stamp), place
 
     def _refused(self, member: Member, name: str, parts: list[str]) -> str | None:
         """Why a member is passed over. Its name is only ever shown, but one that climbs out tells of ill will."""
@@ -141,6 +164,14 @@ class Archive(ABC):
 
     def _explaining(self, *plain: type[OSError]) -> _ArchiveErrors:
         return _ArchiveErrors(self.path, self.kind, plain)
+
+
+def _has_surrogates(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 class _ArchiveErrors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -72,6 +73,10 @@ class Source(Protocol):
     path: Path
     listing: Listing
     stamp: str  # what, beside the entries, tells that the source changed
+
+    def keep(self, indices: Sequence[int]) -> None:
+        """Go on with these entries alone."""
+        ...
 
     def read(self, index: int) -> bytes | Path:
         """Entry number ``index``: its bytes, or its path. Safe to call from several threads. Raises BrokenPicture."""

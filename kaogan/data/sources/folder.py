@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from kaogan.core.atomic_io import explain
@@ -78,6 +78,9 @@ class Folder:
         except (OSError, RuntimeError) as error:
             return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
         return None
+
+    def keep(self, indices: Sequence[int]) -> None:
+        self.listing.entries = [self.listing.entries[index] for index in indices]
 
     def read(self, index: int) -> Path:
         return self._root / self.listing.entries[index].name
