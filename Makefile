@@ -43,7 +43,7 @@ bench: .venv/.installed-dev
 	$(RUN) benchmarks
 
 gallery: .venv/.installed
-	.venv/bin/python docs/gallery.py
+	$(RUN) tools.make_gallery
 
 docs: .venv/.installed-dev
 	$(RUN) sphinx -W -q -b html docs docs/_build/html

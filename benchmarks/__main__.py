@@ -24,7 +24,7 @@ from kaogan.core.device import choose_precision, describe
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 SHARED = ROOT.parent / "shared" / "data"
-RESULTS, PAGE = HERE / "results.json", ROOT / "docs" / "benchmarks.md"
+RESULTS, PAGE = HERE / "results.json", ROOT / "docs" / "results" / "benchmarks.md"
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def table(rows: list[Row]) -> str:
 
 
 def write(rows: list[Row]) -> None:
-    """benchmarks/results.json and docs/benchmarks.md; rows that were not measured now are kept."""
+    """benchmarks/results.json and docs/results/benchmarks.md; rows that were not measured now are kept."""
     today = datetime.now(UTC).date().isoformat()
     before = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
     known = {row["name"]: Row(**row) for row in before} | {row.name: row for row in rows}
@@ -201,7 +201,7 @@ def write(rows: list[Row]) -> None:
 def main(
     names: Annotated[list[str] | None, typer.Argument(help="which; all when none is named")] = None,
     quick: Annotated[bool, typer.Option(help="three repeats of everything, to see that it works")] = False,
-    save: Annotated[bool, typer.Option("--write", help="write benchmarks/results.json and docs/benchmarks.md")] = False,
+    save: Annotated[bool, typer.Option("--write", help="write results.json and docs/results/benchmarks.md")] = False,
     width: Annotated[int, typer.Option(help="of wgan-gp's critic; 256 is the published, for a patient machine")] = 64,
 ) -> None:
     """Measure kaogan against plain PyTorch. Close everything else first."""

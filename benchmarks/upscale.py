@@ -172,7 +172,7 @@ def figures(
     model: str = "kao-sr",
     seed: int = 4,
 ) -> None:
-    """The pictures of docs/upscale.md: generated and drawn faces only."""
+    """The pictures of docs/results/upscaling.md: generated and drawn faces only."""
     upscaler, generator = load_upscaler(model), load_model(ROOT / "docs" / "gallery" / "models" / "acgan")
     low = generator.sample(16, seed=seed)
     large = upscaler.upscale(low, 8)

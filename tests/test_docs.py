@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import typer
 
+from kaogan.cli import app
 from kaogan.cli._console import parse_overrides
 from kaogan.config import recipes
 from kaogan.config import upscale_recipe as upscaling
-from kaogan.networks import build_discriminator, build_generator, count_parameters
+from kaogan.config.recipe import Recipe
+from kaogan.config.upscale_recipe import UpscaleRecipe
+from kaogan.networks import build_generator, count_parameters
 from kaogan.networks.residual import PUBLISHED
+from tools import draw_architecture, write_reference
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+OWN_PAGES = [page for page in PAGES if "models" not in page.parts]
+SOURCES = [path for folder in ("kaogan", "tools", "benchmarks") for path in (ROOT / folder).rglob("*")
+           if path.suffix in (".py", ".yaml", ".j2", ".js")]  # fmt: skip
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/how-to/python.md").read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(code.replace("images=1_000", "images=64"), names)
@@ -28,7 +39,11 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (names["faces"] == names["model"].sample(4, seed=1, hair="black")).all()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
@@ -47,33 +62,116 @@ def test_commands_name_recipes_and_settings_that_exist() -> None:
         (upscaling if name in upscaling.names() else recipes).load(name, overrides)
 
 
-def test_parameter_counts_of_the_recipes() -> None:
-    rows = dict(
-        re.findall(r"^\| `([a-z0-9-]+)` \| .* \| ([\d,]+ / [\d,]+) \|$", (ROOT / "docs/recipes.md").read_text(), re.M)
-    )
-    assert sorted(rows) == recipes.names()
-    for name, counts in rows.items():
-        recipe = recipes.load(name)
-        sizes = () if not recipe.attributes.names else (13,) if name == "acgan-year" else (12, 10)
-        with torch.device("meta"):
-            generator = build_generator(
-                recipe.generator,
-                latent_size=recipe.latent.size,
-                attribute_size=sum(sizes),
-                image_size=64,
-                channels=3,
-            )
-            discriminator = build_discriminator(recipe.discriminator, attribute_sizes=sizes, image_size=64, channels=3)
-        assert counts == f"{count_parameters(generator):,} / {count_parameters(discriminator):,}", name
-
-
 def test_parameter_counts_of_the_variants() -> None:
-    rows = dict(re.findall(r"^\| (generator_\w+) \| .* \| ([\d,]+) \|$", (ROOT / "docs/recipes.md").read_text(), re.M))
+    rows = dict(
+        re.findall(
+            r"^\| (generator_\w+) \| .* \| ([\d,]+) \|$", (ROOT / "docs/reference/networks.md").read_text(), re.M
+        )
+    )
     assert set(PUBLISHED) | {"generator_1"} == set(rows)
     for name, (settings, latent_size) in PUBLISHED.items():
         with torch.device("meta"):
             network = build_generator(settings, latent_size=latent_size, attribute_size=0, image_size=64, channels=3)
         assert rows[name] == f"{count_parameters(network):,}", name
+
+
+@pytest.mark.parametrize("name", write_reference.PAGES)
+def test_generated_pages_are_as_the_code_is(name: str) -> None:
+    page = ROOT / "docs" / "reference" / name
+    assert page.read_text(encoding="utf-8") == write_reference.PAGES[name](), "run: python -m tools.write_reference"
+
+
+def test_the_picture_of_the_rooms_is_as_the_code_is() -> None:
+    drawn = draw_architecture.PICTURE.read_text(encoding="utf-8")
+    assert drawn == draw_architecture.picture(), "run: python -m tools.draw_architecture"
+
+
+def test_every_setting_and_every_public_name_is_described() -> None:
+    for model in (Recipe, UpscaleRecipe):
+        assert [key for key, _, _, description in write_reference.rows(model) if not description] == []
+    for module_name, names in write_reference.API.values():
+        module = importlib.import_module(module_name)
+        for name in names or module.__all__:
+            thing = getattr(module, name)
+            assert not callable(thing) or inspect.getdoc(thing), f"{module_name}.{name}"
+
+
+@pytest.mark.parametrize("page", [page for page in OWN_PAGES if page.name != "CHANGELOG.md"], ids=_name)
+def test_pages_name_settings_that_exist(page: Path) -> None:
+    keys = {
+        re.sub(r" \(.*?\)", "", key) for model in (Recipe, UpscaleRecipe) for key, *_ in write_reference.rows(model)
+    }
+    known = keys | {key.rsplit(".", depth)[0] for key in keys for depth in (1, 2)}
+    sections = {key.split(".")[0] for key in keys if "." in key}
+    for name in re.findall(r"`-{0,2}([a-z]+(?:\.[a-z0-9_]+)+)\b[^`\n]*`", page.read_text(encoding="utf-8")):
+        if name.split(".")[0] in sections and not name.endswith((".py", ".md", ".json", ".h5", ".png")):
+            assert name in known, name
+
+
+def _lines(text: str) -> list[str]:
+    """The commands of a page: lines of its blocks, words in backticks, and a Makefile's."""
+    blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", text, re.S))
+    found = re.findall(r"^(?:\w+ run .*? )?kaogan ([a-z][^\n#]*)", blocks, re.M)
+    return [*found, *re.findall(r"(?<!`)`kaogan ([a-z][^`]*)`", text), *re.findall(r"\$\(RUN\) kaogan (.*)", text)]
+
+
+def _command(words: list[str]) -> tuple[Any, list[str]]:
+    """The command of the command line that ``words`` begin with, and the words behind its name."""
+    command: Any = typer.main.get_command(app)
+    while words and (commands := getattr(command, "commands", {})):
+        if words[0] not in commands:
+            return commands.get("find", command), words  # what a bare ``kaogan faces`` stands for
+        command, words = commands[words[0]], words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("page", [*(p for p in OWN_PAGES if p.name != "commands.md"), ROOT / "Makefile"], ids=_name)
+def test_pages_name_commands_and_options_that_exist(page: Path) -> None:
+    """Attributes of a set (--hair) and keys of a recipe (--optim.lr) are options where a command takes any words."""
+    for line in _lines(page.read_text(encoding="utf-8")):
+        command, rest = _command(line.replace("\n", " ").split())
+        assert not hasattr(command, "commands") or not rest, line
+        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+        free = command.context_settings.get("ignore_unknown_options", False)
+        for option in re.findall(r"(?<![\w-])(--[a-z][a-z-]*)(?![\w.])", " ".join(rest)):
+            assert option in known or (free and option in ("--hair", "--eyes", "--year")), f"{option} in: {line}"
+
+
+@pytest.mark.parametrize("page", [*OWN_PAGES, *SOURCES], ids=_name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    pattern = r"(?<![\w./])((?:kaogan|tools|tests|benchmarks|docs)/[\w./-]+(?:\.(?:py|md|yaml|jsonl?|svg)\b|/(?=`)))"
+    for name in re.findall(pattern, text):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_no_page_names_a_place_that_a_reader_has_not(page: Path) -> None:
+    assert not re.findall(r"\.\./shared|/work/|/tmp/|[Ss]ystem'?s? [ABGKS]\b", page.read_text(encoding="utf-8"))
+
+
+# What somebody new looks for -> a word of the field that the file's name must hold, and what the file must define.
+WHERE = {
+    "old fakes": ("replay", "class ReplayBuffer|class Memory"),
+    "FID": ("fid", "def fid|def frechet"),
+    "log": ("run_logger", "class RunLogger|class Souvenirs"),
+    "R1": ("gradient_penalty", "r1|zero_centred"),
+    "duplicates": ("duplicates", "def find"),
+    "a face is found": ("face_detector", "def load_detector|load_detector"),
+    "what a checkpoint holds": ("state", "def state_dict|def collect"),
+    "web page": ("web", "def export_web"),
+}
+
+
+@pytest.mark.parametrize("words", WHERE)
+def test_the_page_of_places_answers(words: str) -> None:
+    text = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8").partition("## Where is")[2]
+    row = next(line for line in text.splitlines() if line.startswith("|") and words in line.split("|")[1])
+    path = ROOT / re.findall(r"`([^`]+)`", row)[0]
+    word, definition = WHERE[words]
+    assert word in path.name
+    file = path / "__init__.py" if path.is_dir() else path
+    assert re.search(definition, file.read_text(encoding="utf-8"))
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:

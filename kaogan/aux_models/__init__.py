@@ -1,0 +1,1 @@
+"""Trained networks that come with kaogan: face detector, tagger, upscaler."""

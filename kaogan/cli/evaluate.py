@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = (
     "Features: efficientnet (nothing is trained against it), mobilenet, tagger (it sees hair and eyes), inception (the "
     "FID of the papers), dinov2, clip, wd-tagger, illustration2vec; NAME=FILE names the weights. What each number "
-    "means: docs/metrics.md"
+    "means: docs/reference/metrics.md"
 )
 
 

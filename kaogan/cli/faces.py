@@ -44,7 +44,7 @@ def find(
     upright: Annotated[bool, typer.Option("--upright", help="Turn each crop so that the eyes are level.")] = False,
     smallest: Annotated[float, typer.Option(metavar="PX", help="Faces with smaller sides are not looked for.")] = 32,
     threshold: Annotated[
-        float | None, typer.Option(metavar="T", help="Least score, 0 to 1. (the one measured in docs/faces.md)")
+        float | None, typer.Option(metavar="T", help="Least score, 0 to 1. (0.63: docs/results/face-detector.md)")
     ] = None,
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of one's own training.")] = None,
 ) -> None:

@@ -1,0 +1,1 @@
+"""Recipes: the typed tree of settings, the published recipes, and how both are read."""

@@ -177,7 +177,9 @@ class Attributes(Section):
 
 
 class Schedule(Section):
-    type: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    type: Literal["constant", "linear", "cosine", "exponential"] = Field(
+        "constant", description="how the learning rate falls along the run"
+    )
     images: Images = Field(1_000_000, description="images over which the learning rate falls to final x lr")
     final: Fraction = Field(0.0, description="the share of the learning rate that is left then")
     wave: bool = Field(False, description="cosine only: rise and fall again for ever instead of staying at the end")
@@ -214,19 +216,19 @@ class Annealing(Section):
 class PlayerOptim(Section):
     """What one player does otherwise; null means: as in ``optim``."""
 
-    lr: Annotated[float, Field(gt=0)] | None = None
-    betas: tuple[Fraction, Fraction] | None = None
-    weight_decay: Weight | None = None
+    lr: Annotated[float, Field(gt=0)] | None = Field(None, description="learning rate; null: as in optim")
+    betas: tuple[Fraction, Fraction] | None = Field(None, description="adam's and adamw's; null: as in optim")
+    weight_decay: Weight | None = Field(None, description="pull of the weights to zero; null: as in optim")
 
 
 class Optim(Section):
-    name: Literal["adam", "rmsprop", "adamw", "sgd"] = "adam"
+    name: Literal["adam", "rmsprop", "adamw", "sgd"] = Field("adam", description="the optimiser of both networks")
     lr: float = Field(2e-4, gt=0, description="learning rate of both players")
     betas: tuple[Fraction, Fraction] = Field((0.5, 0.999), description="adam's and adamw's")
     alpha: Fraction = Field(0.99, description="rmsprop's smoothing")
     momentum: Fraction = Field(0.0, description="rmsprop's and sgd's")
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: Weight = 0.0
+    eps: float = Field(1e-8, gt=0, description="adam's, adamw's and rmsprop's term against division by zero")
+    weight_decay: Weight = Field(0.0, description="pull of the weights to zero at each step")
     schedule: Schedule = Schedule()
     annealing: Annealing = Field(Annealing(), description="what else changes along the run")
     generator: PlayerOptim = Field(PlayerOptim(), description="what the generator does otherwise")
@@ -235,7 +237,7 @@ class Optim(Section):
 
 class Training(Section):
     images: int = Field(300_000, ge=0, description="length of the run in real images shown")
-    batch_size: int = Field(64, ge=1, le=65536)
+    batch_size: int = Field(64, ge=1, le=65536, description="real pictures in a step of the discriminator")
     n_critic: int = Field(1, ge=1, description="discriminator steps for each generator step")
     reuse_fakes: bool = Field(
         False, description="the generator's step scores the fakes of the discriminator's step again"
@@ -253,10 +255,10 @@ class Data(Section):
 
 
 class Run(Section):
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, lt=2**63, description="every random draw follows from it")
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: what the hardware is fast at")
-    channels_last: bool = True
+    channels_last: bool = Field(True, description="memory layout (N, H, W, C), which convolutions are fast with")
     stats_every: Images = Field(1_000, description="images between two lines of stats.jsonl")
     grid_every: Images = Field(5_000, description="images between two grids of the fixed latents")
     checkpoint_every: Images = Field(10_000, description="images between two checkpoints")
@@ -280,9 +282,9 @@ class Evaluation(Section):
 class Described(Section):
     """What every recipe begins with, also those that enlarge (kaogan/config/upscale_recipe.py)."""
 
-    name: str = Field("custom", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    summary: str = ""
-    source: str = ""
+    name: str = Field("custom", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="the run's folder is called so")
+    summary: str = Field("", description="one line about the recipe")
+    source: str = Field("", description="the paper or program that the recipe follows, and where it departs")
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

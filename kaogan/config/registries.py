@@ -65,17 +65,25 @@ def registry(kind: str) -> Registry[Any]:
     return found
 
 
-def named(kind: str) -> AfterValidator:
-    """A validator for the name of a registered part."""
+@dataclass(frozen=True)
+class Named:
+    """A check that a name is that of a registered part."""
 
-    def check(name: str) -> str:
-        known = registry(kind)
-        if name not in known:
+    kind: str
+
+    def names(self) -> list[str]:
+        return list(registry(self.kind))
+
+    def __call__(self, name: str) -> str:
+        if name not in (known := self.names()):
             listed = ", ".join(f"'{each}'" for each in known)
-            raise ValueError(f"input should be one of {listed}{nearest(name, list(known))}")
+            raise ValueError(f"input should be one of {listed}{nearest(name, known)}")
         return name
 
-    return AfterValidator(check)
+
+def named(kind: str) -> AfterValidator:
+    """A validator for the name of a registered part."""
+    return AfterValidator(Named(kind))
 
 
 def network(kind: str) -> Any:

@@ -41,22 +41,22 @@ class Degradation(Section):
 
 
 class Losses(Section):
-    pixel: Literal["mse", "l1", "charbonnier"] = "charbonnier"
-    pixel_weight: Weight = 1.0
+    pixel: Literal["mse", "l1", "charbonnier"] = Field("charbonnier", description="distance of the pixels")
+    pixel_weight: Weight = Field(1.0, description="weight of the distance of the pixels")
     epsilon: float = Field(5e-3, gt=0, description="of charbonnier, in a range of 1")
     perceptual: Weight = Field(0.0, description="weight of the distance in the stages of kaogan's tagger")
     adversarial: Weight = Field(0.0, description="weight of the judge's verdict; 0: there is no judge")
-    objective: Literal["bce", "relativistic"] = "bce"
-    discriminator: Literal["srgan", "patch"] = "patch"
+    objective: Literal["bce", "relativistic"] = Field("bce", description="the adversarial loss")
+    discriminator: Literal["srgan", "patch"] = Field("patch", description="SRGAN's network, or scores of patches")
     start: int = Field(0, ge=0, description="pictures shown before the judge joins in")
-    real_label: Range = (1.0, 1.0)
-    fake_label: Range = (0.0, 0.0)
+    real_label: Range = Field((1.0, 1.0), description="label of real crops, drawn from this range per crop")
+    fake_label: Range = Field((0.0, 0.0), description="label of enlarged crops in the discriminator's step")
     flip: Fraction = Field(0.0, description="share of crops whose labels are swapped for the judge")
 
 
 class Optim(Section):
-    lr: float = Field(5e-4, gt=0)
-    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+    lr: float = Field(5e-4, gt=0, description="learning rate")
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.99), description="adam's")
     clip: Weight = Field(0.0, description="longest gradient of the generator; 0: any")
     schedule: Schedule = Schedule()
     discriminator: PlayerOptim = Field(PlayerOptim(), description="what the judge does otherwise")
@@ -64,19 +64,19 @@ class Optim(Section):
 
 class Training(Section):
     images: int = Field(200_000, ge=0, description="length of the run in pictures shown")
-    batch_size: int = Field(16, ge=1, le=4096)
+    batch_size: int = Field(16, ge=1, le=4096, description="crops in a step")
     ema_halflife: Weight = Field(5_000.0, description="half-life of the weights' moving average, pictures; 0 is off")
-    ema_rampup: Weight = 0.05
+    ema_rampup: Weight = Field(0.05, description="but at most this share of the pictures shown so far; 0: no ramp")
 
 
 class Run(Section):
-    seed: int = Field(0, ge=0, lt=2**63)
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    stats_every: Images = 800
+    seed: int = Field(0, ge=0, lt=2**63, description="every random draw follows from it")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: what the hardware is fast at")
+    stats_every: Images = Field(800, description="pictures between two lines of stats.jsonl")
     measure_every: Images = Field(16_000, description="pictures between two measurements and grids")
-    checkpoint_every: Images = 8_000
-    keep_last: int = Field(2, ge=1)
+    checkpoint_every: Images = Field(8_000, description="pictures between two checkpoints")
+    keep_last: int = Field(2, ge=1, description="checkpoints kept")
 
 
 class UpscaleRecipe(Described):

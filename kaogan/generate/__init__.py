@@ -1,0 +1,1 @@
+"""Trained generators at work: model folders, sampling, grids, films, exploring."""

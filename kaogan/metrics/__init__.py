@@ -1,0 +1,1 @@
+"""One file a metric: pure functions of arrays, and the feature extractors before them."""

@@ -83,7 +83,7 @@ class DCGANGeneratorSettings(_Shared):
         description="a fixed low-pass filter before the tanh, which takes checkerboards away: binomial is 1-2-1, sharp "
         "keeps more of the fine detail",
     )
-    tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (system A's colouriser)")
+    tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (Anime-Generation's colouriser)")
 
 
 class DCGANDiscriminatorSettings(_Shared):
@@ -92,7 +92,7 @@ class DCGANDiscriminatorSettings(_Shared):
     first_norm: bool = Field(False, description="normalise after the first convolution too")
     slope: float = Field(0.2, ge=0, lt=1, description="negative slope of the leaky ReLUs")
     attribute_head: Literal["linear", "bottleneck", "split"] = Field(
-        "linear", description="linear: one layer; bottleneck: system A's; split: one small network an attribute"
+        "linear", description="linear: one layer; bottleneck: Anime-Generation's; split: one small network an attribute"
     )
 
 

@@ -1,0 +1,1 @@
+"""Training of generators and upscalers: loop, steps, state, data order, run folder."""

@@ -49,7 +49,7 @@ def train(
                 console.print(f"{done:>9,} of {total:,}  {text}", soft_wrap=True)
 
         path = run(portraits, out, settings, report)
-    console.print(escape(f"Weights in {path}; use them with 'kaogan faces --weights' or measure them (docs/faces.md)."))
+    console.print(escape(f"Weights in {path}; use them with 'kaogan faces --weights'."))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 A set's labels.csv may tell the boxes itself (columns file, x, y, w, h in pixels). For the four sets that the shipped
 weights were trained on, ``known.safetensors`` holds boxes and eyes by content: for those who have these sets, training
-is one command. See docs/faces.md for how the table was made.
+is one command. See docs/results/face-detector.md for how the table was made.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder with the four zips (see docs/tagger.md).")],
+    data: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder with the four zips (see docs/results/tagger.md).")
+    ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Checkpoints, the tagger and its figures.")] = Path(
         "runs/tagger"
     ),

@@ -26,7 +26,7 @@ BAND = 8  # columns of the input that bicubic interpolation takes together
 
 
 class KaoSRSettings(NetworkSettings):
-    family: Literal["kao-sr"] = "kao-sr"
+    family: Literal["kao-sr"] = Field("kao-sr", description="the family of networks")
     widths: tuple[int, int, int] = Field((48, 80, 128), description="channels at full, half and quarter size")
     before: tuple[int, int] = Field((1, 1), description="residual blocks at full and half size on the way down")
     middle: int = Field(2, ge=0, description="residual blocks at quarter size")
@@ -36,9 +36,9 @@ class KaoSRSettings(NetworkSettings):
 
 
 class SRGANSettings(NetworkSettings):
-    family: Literal["srgan"] = "srgan"
-    width: int = Field(64, ge=1)
-    blocks: int = Field(4, ge=0)
+    family: Literal["srgan"] = Field("srgan", description="the family of networks")
+    width: int = Field(64, ge=1, description="channels of the hidden maps")
+    blocks: int = Field(4, ge=0, description="residual blocks")
     scales: tuple[Scale, ...] = Field((8,), min_length=1, max_length=1, description="the one that it is made for")
 
 

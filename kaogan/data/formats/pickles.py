@@ -230,7 +230,7 @@ def _rewritten(data: bytes) -> bytes:
     return b"".join(out)
 
 
-_REMEDY = "if you trust it, write it again with torch.save in the program that made it (docs/formats.md shows how)"
+_REMEDY = "if you trust it, write it again with torch.save in the program that made it (see docs/how-to/formats.md)"
 
 
 def _refused(error: Exception, where: str) -> KaoganError:

@@ -25,9 +25,10 @@ MAX_CACHED = 256  # edited points kept in memory, so that dragging a slider does
 class TaggerDirections(DirectionSet):
     """One direction for each attribute value of the tagger, such as "hair=blue".
 
-    No single vector of z changes an attribute for all faces (docs/explore.md has figures), so a face is moved towards
-    the result of ``edit``. ``size`` is the latent size of the model. ``keep`` lists the attributes that must not
-    change; None means all other attributes of the tagger. The condition of a conditional model changes as well.
+    No single vector of z changes an attribute for all faces (measured in docs/results/editing.md), so a face is
+    moved towards the result of ``edit``. ``size`` is the latent size of the model. ``keep`` lists the attributes that
+    must not change; None means all other attributes of the tagger. The condition of a conditional model changes as
+    well.
     """
 
     names: tuple[str, ...]

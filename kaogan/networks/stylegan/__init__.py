@@ -1,7 +1,7 @@
 """StyleGAN2 and StyleGAN3 in plain PyTorch: equal weights give the pictures of the originals.
 
 Written from the papers (Karras et al. 2020 and 2021); names and shapes of all parameters and buffers are the published
-ones, see docs/style.md.
+ones, see docs/how-to/style.md.
 """
 
 from kaogan.networks.stylegan.discriminator import StyleGAN2Discriminator, StyleGAN2DiscriminatorSettings

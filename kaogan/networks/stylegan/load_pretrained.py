@@ -1,7 +1,7 @@
 """Networks from published tensors: the configuration is read off names and shapes, the weights are taken by name.
 
 The files of the originals are pickles that carry program text; what is read here is their ``state_dict()``, saved as
-safetensors or as a plain dictionary of tensors. See docs/style.md.
+safetensors or as a plain dictionary of tensors. See docs/how-to/style.md.
 """
 
 from __future__ import annotations

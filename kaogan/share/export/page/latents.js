@@ -1,4 +1,4 @@
-// kaogan's random numbers, in JavaScript: the latents of (seed, number) are those of kaogan/randomness.py and PyTorch's
+// kaogan's random numbers, in JavaScript: the latents of (seed, number) are those of kaogan/core/rng.py and PyTorch's
 // CPU generator to the last bits of a float: SHA-256 of "seed/purpose/number" seeds a Mersenne Twister (MT19937).
 
 /** A seed of 32 bits, which is all that the Mersenne Twister of PyTorch takes of the 63 that kaogan hands it. */

@@ -1,7 +1,7 @@
 """Make docs/gallery again: models, pictures and facts of every run in docs/gallery/runs.yaml.
 
-python docs/gallery.py --train      run the trainings one after another (they resume), then make the pages
-python docs/gallery.py              only make the pages: from the runs there are, else from docs/gallery/models
+python -m tools.make_gallery --train --sets DIR   run the trainings one after another (they resume), then the pages
+python -m tools.make_gallery                      only the pages: from the runs there are, else from the models
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ COLUMNS, ROWS = 14, 6
 def main(
     train: Annotated[bool, typer.Option("--train", help="Run the trainings first.")] = False,
     runs: Annotated[Path, typer.Option(help="Where the runs are.")] = ROOT / "runs" / "gallery",
+    sets: Annotated[Path, typer.Option(help="Where the sets of pictures are.")] = Path(),
 ) -> None:
     entries, missing = [], []
     for name, command in SETTINGS["runs"].items():
         words = [SETTINGS["data"].get(word, word) for word in command.split()]
         if train:
-            subprocess.run([sys.executable, "-m", "kaogan", *words, "--out", str(runs / name)], cwd=ROOT, check=True)
+            told = [str(sets.resolve() / word) if word in SETTINGS["data"].values() else word for word in words]
+            subprocess.run([sys.executable, "-m", "kaogan", *told, "--out", str(runs / name)], cwd=ROOT, check=True)
         if (runs / name / "model" / "config.json").exists():
             keep(runs / name, MODELS / name)
         if not (MODELS / name / "config.json").exists():
@@ -58,9 +60,9 @@ kaogan's own recipe, kao, and the 64-pixel recipes of the five source systems, t
 two cores: the first latents of seed 0, nothing picked by hand, weights averaged along the training (EMA). The models
 are here, in half precision:
 `kaogan sample docs/gallery/models/kao-attributes --hair pink --eyes aqua` works in a fresh clone. The commands are in
-`runs.yaml`; `python docs/gallery.py --train` runs them and `make gallery` makes this page. The minutes were measured on
-a machine that was busy with other work at the time. These are short trainings: a published one shows 3 to 6 million
-pictures.
+`runs.yaml`; `python -m tools.make_gallery --train` runs them and `make gallery` makes this page. The minutes were
+measured on a machine that was busy with other work at the time. These are short trainings: a published one shows 3 to
+6 million pictures.
 """
 
 

@@ -1,6 +1,6 @@
-"""Runs the commands of explore.md in its folder, in one process: how its pictures were made.
+"""The pictures of docs/how-to/explore.md: runs the page's commands, in one process.
 
-python docs/explore.py
+python -m tools.make_explore_pictures
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from pathlib import Path
 
 from kaogan import cli
 
-HERE = Path(__file__).resolve().parent
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE = DOCS / "how-to" / "explore.md"
 
 
 def main() -> None:
-    os.chdir(HERE)
-    blocks = re.findall(r"```\n(.*?)```", Path("explore.md").read_text(encoding="utf-8"), re.DOTALL)
+    os.chdir(PAGE.with_suffix(""))
+    blocks = re.findall(r"```\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines() if line.startswith("kaogan ")]
     for command in commands:
         print(command, flush=True)
-        sys.argv = shlex.split(command.partition(" #")[0])
+        words = shlex.split(command.partition(" #")[0])
+        sys.argv = [word.replace("docs/gallery", f"{DOCS}/gallery") for word in words]
         try:
             cli.main()
         except SystemExit as ended:
