@@ -48,7 +48,6 @@ PREVIEW_PICTURES = 64
 # An attribute's value for all pictures, one for each, a mixture {value: weight}, or None: drawn from the priors.
 AttributeRequest = str | Sequence[str] | Mapping[str, float] | None
 AttributeRequests = Mapping[str, AttributeRequest]
-Asked = AttributeRequest
 
 
 class Model:
@@ -220,14 +219,6 @@ class Model:
         with torch.inference_mode(), self._exact():
             made = network(*map(self._padded, rows))
         return made[: len(rows[0])].clone()  # no longer a tensor of inference mode, which no gradient could pass
-
-    # The older names, until kaogan.generate.explore has the new ones.
-    codes, in_chunks = conditions, in_batches
-    styled = has_style_space
-
-    @property
-    def chunk(self) -> int:
-        return self.batch_size
 
     def save(
         self,

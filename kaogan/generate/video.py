@@ -127,6 +127,3 @@ def _last_repeated(frames: Frames, times: int) -> Iterator[np.ndarray]:
         yield frame
     if frame is not None:
         yield from itertools.repeat(frame, times - 1)
-
-
-write_film = write_video

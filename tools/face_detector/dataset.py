@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.progress import Progress
 from kaogan.data import avatars
 from kaogan.data.decoding import BrokenPicture, read_picture
 from kaogan.data.sources import Source, open_source
@@ -29,8 +30,6 @@ AVATAR_BOX = (0.5, 0.555, 0.85)
 _STEPS, _OFFSET = 200, 20  # a byte of the table is a share of the picture's side, in steps of half a percent
 _HELD_OUT = 51  # of 256: a fifth
 _LARGEST = 320  # pixels; a larger picture is shrunk when it is read
-
-Progress = Callable[[int, int, str], None]
 
 
 def load_portraits(

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +16,12 @@ import numpy as np
 from kaogan.aux_models.tagger.network import ATTRIBUTES, IMAGE_SIZE
 from kaogan.aux_models.tagger.preprocessing import shrink
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.progress import Progress
 from kaogan.core.rng import numpy_generator
 from kaogan.data import avatars, load_pictures
 from kaogan.data.avatars import style
 from kaogan.data.cache import cache_folder, cached_pictures, fingerprint_of, in_order
 from kaogan.data.sources import LABELS, open_source
-
-Progress = Callable[[int, int, str], None]
 
 # name: (file, size in px at which it is read)
 SETS = {

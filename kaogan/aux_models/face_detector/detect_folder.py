@@ -17,6 +17,7 @@ from kaogan.aux_models.face_detector.boxes import Face, crop
 from kaogan.aux_models.face_detector.detector import Detector
 from kaogan.core.atomic_io import atomic, explain, write_text
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.progress import Progress
 from kaogan.data.decoding import BrokenPicture, read_picture
 from kaogan.data.sources import SUFFIXES, open_source
 
@@ -33,7 +34,6 @@ COLUMNS = (
     "right_eye_y",
     "crop",
 )
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def find_faces(
             if out is not None:
                 table.writerows(_written(picture, name, number, faces, wish, out))
             if progress:
-                progress(number, total)
+                progress(number, total, "finding faces")
     finally:
         if out is not None:
             write_text(out / "boxes.csv", rows.getvalue())

@@ -12,7 +12,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from PIL import Image
 
 from kaogan.core.atomic_io import atomic, explain, write_text
 from kaogan.core.errors import UsageError
+from kaogan.core.progress import Progress
 from kaogan.data.avatars import style
 
 HAIR_NAMES = tuple(style.HAIR_COLOURS)
@@ -33,8 +34,6 @@ EYE_NAMES = tuple(style.EYE_COLOURS)
 VERSION = "/".join(("2", *map(version, ("dicebear-core", "dicebear-styles", "resvg-py"))))
 _MARK = ".kaogan-avatars"
 _PARALLEL_FROM = 200  # below, starting helpers costs more than it saves
-
-Progress = Callable[[int, int, str], None]
 
 
 def labels_of(index: int, seed: int = 0) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from kaogan.generate.explore.paths import between
 from kaogan.generate.explore.projection import Projection
 from kaogan.generate.model import Model
 from kaogan.generate.picture_files import GAP, LARGEST, check_size, enlarge, labelled_grid, write_picture
-from kaogan.generate.video import FASTEST, ROW, check_fps, kind_of, write_film
+from kaogan.generate.video import FASTEST, ROW, check_fps, kind_of, write_video
 
 FILM_SIDE = 256  # px: default minimum side of a face in a film
 
@@ -57,8 +57,8 @@ def write_tracks(
 ) -> Path:
     """Write tracks of T points each, and return ``out``.
 
-    In a film (see ``write_film``), frame t shows point t of every track; in a sheet each track is a row (a single track
-    is broken into rows of 16). All arguments are checked before rendering. Raises UsageError or KaoganError.
+    In a film (see ``write_video``), frame t shows point t of every track; in a sheet each track is a row (a single
+    track is broken into rows of 16). All arguments are checked before rendering. Raises UsageError or KaoganError.
     """
     check_count(len(tracks), "tracks")
     check_count(sum(map(len, tracks)), "faces", maximum=10 * MAX_POINTS)
@@ -69,7 +69,7 @@ def write_tracks(
             raise UsageError(f"a film of {across} px is wider than {LARGEST}; choose a smaller --size or fewer --tiles")
         if kind_of(out):
             check_fps(options.fps, kind_of(out))
-        return write_film(iter_frames(model, tracks, options, out, progress), out, options.fps)
+        return write_video(iter_frames(model, tracks, options, out, progress), out, options.fps)
     columns = min(len(tracks[0]), ROW) if len(tracks) == 1 else len(tracks[0])
     return write_sheet(model, [each for track in tracks for each in track], columns, out, options, progress)
 
@@ -169,7 +169,7 @@ def write_projections(
         grid(np.stack([face for row in rows for face in (row[0], row[time])]), 2, GAP)
         for time in range(1, len(rows[0]))
     )
-    return write_film(frames, out, options.fps, hold=1.5)
+    return write_video(frames, out, options.fps, hold=1.5)
 
 
 def check_projections(model: Model, count: int, changed: bool, out: Path, options: RenderOptions) -> None:

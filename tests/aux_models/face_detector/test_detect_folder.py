@@ -68,7 +68,7 @@ def test_crops_rows_and_drawings_agree(detector: Detector, heap: Path, tmp_path:
 
 
 def test_an_interruption_leaves_rows_for_every_crop(detector: Detector, heap: Path, tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(done: int, total: int, what: str) -> None:
         if rows_written := list((tmp_path / "out" / "crops").glob("*.png")):
             assert len(rows_written) == 2
             raise KeyboardInterrupt
