@@ -18,7 +18,7 @@ from benchmarks.timing import Watch
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.training import loop
-from kaogan.training.step import Steps
+from kaogan.training.step import GANTrainer
 
 AVATARS = 12_000
 
@@ -29,13 +29,13 @@ def start(data: str | None = None, recipe: str = "dcgan", **_: Any) -> dict[str,
     class FirstStep(Exception):  # noqa: N818 - nothing is wrong
         pass
 
-    generator, began = Steps.generator, time.perf_counter()
+    generator, began = GANTrainer.generator_step, time.perf_counter()
 
-    def first_step(self: Steps, *arguments: Any) -> None:
+    def first_step(self: GANTrainer, *arguments: Any) -> None:
         generator(self, *arguments)
         raise FirstStep
 
-    Steps.generator = first_step  # type: ignore[method-assign]
+    GANTrainer.generator_step = first_step  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         resolved = recipes.load(recipe, {"batch_size": 64, "data.avatars": AVATARS})
         try:
@@ -63,16 +63,16 @@ def peak() -> int:
 
 
 def train(data: str | None = None, recipe: str = "dcgan", images: str = "1280", **_: Any) -> dict[str, Any]:
-    """Where the time of a run goes: the two steps, what each kind of souvenir costs, and all the rest."""
+    """Where the time of a run goes: the two steps, what each kind of output costs, and all the rest."""
     seconds: dict[str, float] = {}
     counts: dict[str, int] = {}
     for owner, name in (
-        (Steps, "discriminator"),
-        (Steps, "generator"),
-        (loop.Souvenirs, "line"),
-        (loop.Souvenirs, "grid"),
-        (loop.Souvenirs, "model"),
-        (loop, "save"),
+        (GANTrainer, "discriminator_step"),
+        (GANTrainer, "generator_step"),
+        (loop.RunLogger, "log_stats"),
+        (loop.RunLogger, "save_grid"),
+        (loop.RunLogger, "save_model"),
+        (loop.GANLoop, "save_checkpoint"),
     ):
         setattr(owner, name, _timed(getattr(owner, name), name, seconds, counts))
     settings = {"batch_size": 64, "images": int(images), "data.avatars": AVATARS}
@@ -80,18 +80,18 @@ def train(data: str | None = None, recipe: str = "dcgan", images: str = "1280", 
     often = {"run.grid_every": int(images) // 2, "run.checkpoint_every": int(images) // 2}
     published, resolved = recipes.load(recipe, settings), recipes.load(recipe, settings | often)
     pictures, marks = api.load_data(resolved, data), dict[str, float]()
-    loop.Souvenirs.begin = _marked(loop.Souvenirs.begin, marks, "begun")  # type: ignore[method-assign]
-    loop.Souvenirs.end = _marked(loop.Souvenirs.end, marks, "ended")  # type: ignore[method-assign]
+    loop.RunLogger.open = _marked(loop.RunLogger.open, marks, "begun")  # type: ignore[method-assign]
+    loop.RunLogger.close = _marked(loop.RunLogger.close, marks, "ended")  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         loop.train(resolved, pictures, Path(folder) / "run")
     between = marks["ended"] - marks["begun"]
-    steps = seconds["discriminator"] + seconds["generator"]
-    shown = counts["discriminator"] * 64
-    intervals = {"line": published.run.stats_every, "grid": published.run.grid_every}
-    intervals |= dict.fromkeys(("model", "save"), published.run.checkpoint_every)
+    steps = seconds["discriminator_step"] + seconds["generator_step"]
+    shown = counts["discriminator_step"] * 64
+    intervals = {"log_stats": published.run.stats_every, "save_grid": published.run.grid_every}
+    intervals |= dict.fromkeys(("save_model", "save_checkpoint"), published.run.checkpoint_every)
     each = {name: seconds[name] / counts[name] for name in intervals}
     return {
-        "step": steps / counts["discriminator"],
+        "step": steps / counts["discriminator_step"],
         "each": each,
         "at every step": (between - sum(seconds.values())) / steps,
         "at intervals": {name: each[name] / interval / (steps / shown) for name, interval in intervals.items()},

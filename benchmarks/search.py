@@ -23,9 +23,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from kaogan import api
 from kaogan.config import recipes
+from kaogan.core.trainer_base import TrainProgress
 from kaogan.evaluation.runner import evaluate
 from kaogan.metrics.registry import current_key
-from kaogan.training.loop import Progress
 from kaogan.training.plots import COLOURS
 
 SAMPLES = {"tagger": 5_000, "mobilenet": 5_000}
@@ -67,7 +67,7 @@ def run_trial(name: str, data: Path, out: Path, marks: list[float], seed: int, s
         began = time.process_time()
         outcome = api.run(recipe, pictures, folder, on_progress=Alarm(began + 60 * mark - spent))
         spent += time.process_time() - began
-        row = {"trial": name, "seed": seed, "mark": mark, "seconds": round(spent), "images": outcome.clock}
+        row = {"trial": name, "seed": seed, "mark": mark, "seconds": round(spent), "images": outcome.images_seen}
         row |= measure(folder, data, SAMPLES if mark >= settled else EARLY)
         with log.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -80,7 +80,7 @@ class Alarm:
     def __init__(self, end: float) -> None:
         self.end, self.rung = end, False  # a second Ctrl-C would be obeyed at once
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TrainProgress) -> None:
         if time.process_time() >= self.end and not self.rung:
             self.rung = True
             os.kill(os.getpid(), signal.SIGINT)

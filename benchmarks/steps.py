@@ -1,4 +1,4 @@
-"""One step of both players, without what is around it, kaogan against the plain loop."""
+"""One step of both state, without what is around it, kaogan against the plain loop."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_precision
-from kaogan.training.sampler import Batch, Batches
-from kaogan.training.state import build_players
-from kaogan.training.step import Steps
+from kaogan.training.sampler import Batch, InfiniteSampler
+from kaogan.training.state import build_train_state
+from kaogan.training.step import GANTrainer
 
 CPU = torch.device("cpu")
 BATCH = 64
@@ -31,23 +31,23 @@ class Ours:
         pictures = api.load_data(recipe)
         precision = precision or choose_precision("auto", CPU)
         self.recipe = recipe
-        self.players = build_players(recipe, pictures.schema, CPU, precision)
-        batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed)
-        self.steps = Steps(recipe, pictures.schema, self.players, batches, CPU, precision)
+        self.state = build_train_state(recipe, pictures.schema, CPU, precision)
+        batches = InfiniteSampler(pictures, recipe.training.batch_size, recipe.run.seed)
+        self.steps = GANTrainer(recipe, pictures.schema, self.state, batches, CPU, precision)
         self.batches: Iterator[Batch] = cycle([batches.at(i * recipe.training.batch_size) for i in range(BATCHES)])
 
     def discriminator(self) -> None:
-        self.steps.discriminator(next(self.batches))
-        self.players.clock += self.recipe.training.batch_size
+        self.steps.discriminator_step(next(self.batches))
+        self.state.images_seen += self.recipe.training.batch_size
 
     def generator(self) -> None:
-        self.steps.generator(next(self.batches))
+        self.steps.generator_step(next(self.batches))
 
     def both(self) -> None:
         batch, reuse = next(self.batches), self.recipe.training.reuse_fakes
-        fakes = self.steps.discriminator(batch, reuse=reuse)
-        self.steps.generator(batch, fakes if reuse else None)
-        self.players.clock += self.recipe.training.batch_size
+        fakes = self.steps.discriminator_step(batch, reuse=reuse)
+        self.steps.generator_step(batch, fakes if reuse else None)
+        self.state.images_seen += self.recipe.training.batch_size
 
 
 def load(name: str, **overrides: Any) -> Recipe:
@@ -57,8 +57,8 @@ def load(name: str, **overrides: Any) -> Recipe:
 def dcgan(repeats: int, seconds: float) -> Timing:
     ours = Ours(load("dcgan"))
     generator, discriminator = reference.Generator(), reference.Discriminator()
-    reference.copy_weights(ours.players.generator, generator)
-    reference.copy_weights(ours.players.discriminator, discriminator)
+    reference.copy_weights(ours.state.generator, generator)
+    reference.copy_weights(ours.state.discriminator, discriminator)
     theirs = reference.DCGANLoop(generator, discriminator)
     reals = plain(ours)
     return interleaved(
@@ -70,8 +70,8 @@ def wgan_gp(repeats: int, seconds: float, width: int = 64) -> Timing:
     """A step of the critic and its share, a fifth, of a step of the generator."""
     ours = Ours(load("wgan-gp", **{"discriminator.width": width}))
     generator, critic = reference.Generator(width=128, bias=True), reference.Critic(width)
-    reference.copy_weights(ours.players.generator, generator)
-    reference.copy_weights(ours.players.discriminator, critic)
+    reference.copy_weights(ours.state.generator, generator)
+    reference.copy_weights(ours.state.discriminator, critic)
     theirs = reference.WGANGPLoop(generator, critic)
     reals = plain(ours)
     timing = interleaved(

@@ -17,9 +17,11 @@ from kaogan import api
 from kaogan.config import recipes
 from kaogan.core.device import choose_precision
 from kaogan.networks import build_generator
-from kaogan.training.sampler import Batches
-from kaogan.training.state import build_optimiser, build_players, lazy_share
-from kaogan.training.step import Steps
+from kaogan.training.optimizers import build_optimizer
+from kaogan.training.phases import build_phases, lazy_share
+from kaogan.training.sampler import InfiniteSampler
+from kaogan.training.state import build_train_state
+from kaogan.training.step import GANTrainer
 
 CPU = torch.device("cpu")
 BATCH = 16
@@ -53,29 +55,30 @@ def forward(name: str, size: int, batch: int, seconds: float) -> Timing:
 
 
 def training(name: str, seconds: float) -> Timing:
-    """Sixteen steps of both players are one turn's unit: every lazy penalty is due in it as often as in training."""
+    """Sixteen steps of both networks are one turn's unit: every lazy penalty is due in it as often as in training."""
     recipe = recipes.load(name, {"batch_size": BATCH, "data.avatars": 64})
     pictures = api.load_data(recipe)
 
     def run(precision: str, plain: bool) -> Callable[[], object]:
-        players = build_players(recipe, pictures.schema, CPU, precision)
+        state = build_train_state(recipe, pictures.schema, CPU, precision)
         if plain:
-            players.generator, players.discriminator = twin(players.generator), twin(players.discriminator)
-            for player in ("generator", "discriminator"):
-                made = build_optimiser(
-                    getattr(players, player), recipe.optim, getattr(recipe.optim, player), lazy_share(recipe, player)
+            state.generator, state.discriminator = twin(state.generator), twin(state.discriminator)
+            phases = build_phases(recipe)
+            for network in ("generator", "discriminator"):
+                made = build_optimizer(
+                    getattr(state, network), recipe.optim, getattr(recipe.optim, network), lazy_share(phases, network)
                 )
-                setattr(players, f"{player}_optim", made)
-        batches = Batches(pictures, BATCH, 0)
-        steps = Steps(recipe, pictures.schema, players, batches, CPU, precision)
+                setattr(state, f"{network}_optim", made)
+        batches = InfiniteSampler(pictures, BATCH, 0)
+        trainer = GANTrainer(recipe, pictures.schema, state, batches, CPU, precision)
 
         def work() -> object:
-            batch = batches.at(players.clock)
+            batch = batches.at(state.images_seen)
             if plain:
                 batch = batch._replace(images=batch.images.contiguous())
-            fakes = steps.discriminator(batch)
-            steps.generator(batch)
-            players.clock += BATCH
+            fakes = trainer.discriminator_step(batch)
+            trainer.generator_step(batch)
+            state.images_seen += BATCH
             return fakes
 
         return work
@@ -91,17 +94,17 @@ def cost(name: str, size: int) -> float:
     recipe = recipes.load(name, {"image_size": size, "data.avatars": 64})
     pictures = api.load_data(recipe)
     precision, batch_size = choose_precision("auto", CPU), recipe.training.batch_size
-    players = build_players(recipe, pictures.schema, CPU, precision)
-    players.adaptive.p = 0.2  # as it soon is in training; at 0 augmentation would cost nothing
-    batches = Batches(pictures, batch_size, 0)
-    steps = Steps(recipe, pictures.schema, players, batches, CPU, precision)
+    state = build_train_state(recipe, pictures.schema, CPU, precision)
+    state.extras["augment"].adaptive.p = 0.2  # as it soon is in training; at 0 augmentation would cost nothing
+    batches = InfiniteSampler(pictures, batch_size, 0)
+    trainer = GANTrainer(recipe, pictures.schema, state, batches, CPU, precision)
     began = 0.0
     for number in range(17):  # the first warms up
         began = began if number > 1 else time.process_time()
-        batch, reuse = batches.at(players.clock), recipe.training.reuse_fakes
-        fakes = steps.discriminator(batch, reuse=reuse)
-        steps.generator(batch, fakes if reuse else None)
-        players.clock += batch_size
+        batch, reuse = batches.at(state.images_seen), recipe.training.reuse_fakes
+        fakes = trainer.discriminator_step(batch, reuse=reuse)
+        trainer.generator_step(batch, fakes if reuse else None)
+        state.images_seen += batch_size
     return 1000 * (time.process_time() - began) / (16 * batch_size)
 
 

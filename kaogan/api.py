@@ -14,11 +14,11 @@ from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError
+from kaogan.core.trainer_base import OnProgress, TrainResult, ignore_stop, no_train_progress
 from kaogan.data import PictureSet, load_pictures
 from kaogan.generate.model import Model
 from kaogan.generate.model import load as load_model
 from kaogan.plugins import load_installed_plugins, load_plugins_of_run
-from kaogan.training.loop import Outcome, Progress
 from kaogan.training.loop import train as run_loop
 from kaogan.training.state import check_networks
 
@@ -29,7 +29,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     *,
     allow_changes: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: OnProgress = no_train_progress,
     **overrides: Any,
 ) -> Model:
     """Train ``recipe`` (a name, a YAML file or a mapping) and return the model, its ``path`` set.
@@ -40,10 +40,10 @@ def train(
     Raises UsageError for wrong settings, KaoganError for unusable data, a full disk or a training that diverges.
     """
     resolved = load_recipe(recipe, overrides, out)
-    outcome = run(resolved, load_data(resolved, data), out, allow_changes=allow_changes, on_progress=on_progress)
-    if not outcome.finished:
-        raise KaoganError(f"the training was interrupted at {outcome.clock:,} images; the same call again goes on")
-    return load_model(outcome.path)
+    result = run(resolved, load_data(resolved, data), out, allow_changes=allow_changes, on_progress=on_progress)
+    if not result.finished:
+        raise KaoganError(f"the training was interrupted at {result.images_seen:,} images; the same call again goes on")
+    return load_model(result.path)
 
 
 def load_recipe(
@@ -64,11 +64,14 @@ def run(
     out: str | os.PathLike[str] | None = None,
     *,
     allow_changes: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> Outcome:
+    on_progress: OnProgress = no_train_progress,
+    on_stop: Callable[[], None] = ignore_stop,
+) -> TrainResult:
+    """The same for a resolved recipe and pictures in memory; an interrupted training returns, too."""
     return run_loop(
-        recipe, pictures, Path(out or Path("runs") / recipe.name), allow_changes=allow_changes, on_progress=on_progress
-    )
+        recipe, pictures, Path(out or Path("runs") / recipe.name), allow_changes=allow_changes,
+        on_progress=on_progress, on_stop=on_stop,
+    )  # fmt: skip
 
 
 def load_data(

@@ -9,7 +9,7 @@ from kaogan import api
 from kaogan.aux_models.upscaler.networks import KaoSRSettings
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
-from kaogan.training.loop import Outcome
+from kaogan.core.trainer_base import TrainResult
 
 SIZES: dict[str, dict[str, Any]] = {
     "dcgan": {"width": 4},
@@ -50,7 +50,7 @@ def small(name: str, **overrides: Any) -> Recipe:
         "run.grid_pictures": 4,
         "latent.size": 8,
         # Old fakes from the start, so that the memory takes part.
-        "extras.memory": {**published.extras.memory.model_dump(), "start": 8, "lead": 8, "every": 8, "capacity": 5},
+        "extras.replay": {**published.extras.replay.model_dump(), "start": 8, "lead": 8, "every": 8, "capacity": 5},
     }
     settings |= {f"generator.{k}": v for k, v in (SIZES[g] | GENERATOR_SIZES.get(g, {})).items()}
     settings |= {f"discriminator.{k}": v for k, v in (SIZES[d] | DISCRIMINATOR_SIZES.get(d, {})).items()}
@@ -61,5 +61,5 @@ def small(name: str, **overrides: Any) -> Recipe:
     return recipes.load(name, settings | overrides)
 
 
-def train(recipe: Recipe, out: Path, **keywords: Any) -> Outcome:
+def train(recipe: Recipe, out: Path, **keywords: Any) -> TrainResult:
     return api.run(recipe, api.load_data(recipe), out, **keywords)

@@ -63,7 +63,7 @@ R3GAN = {f"{side}{key}": value for side in (G, D) for key, value in (("channel_b
 PROJECTED = {G + "width": 4, D + "width": 4, D + "max_width": 8}
 ATTENTION = {"image_size": 32}  # the recipe's attention stands at 16 and 32 px
 LABELLED = {"attributes.names": ["hair", "eyes"]}
-MEMORY = {f"extras.memory.{key}": value for key, value in (("start", 16), ("lead", 8), ("every", 8), ("capacity", 5))}
+MEMORY = {f"extras.replay.{key}": value for key, value in (("start", 16), ("lead", 8), ("every", 8), ("capacity", 5))}
 
 # Case: (recipe, overrides). Every recipe that ships comes first, as it is but for its size.
 TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -94,19 +94,19 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "grey": ("dcgan", DCGAN | {"channels": 1}),
     "starsface_wgan": ("dcgan", {"image_size": 32, "generator": {"family": "starsface_wgan", "width": 64},
                              "discriminator": {"family": "starsface_wgan", "width": 16}}),
-    "blur": ("dcgan", DCGAN | {"extras.blur.ratio": 0.5}),
-    "blur-source": ("dcgan", DCGAN | {"extras.blur.ratio": 0.5, "extras.blur.variant": "source"}),
-    "memory": ("dcgan", DCGAN | MEMORY | {"extras.memory.fraction": 0.5}),
-    "noise": ("dcgan", DCGAN | {"extras.noise.amount": 0.2, "extras.noise.end": 120}),
-    "pull": ("dcgan", DCGAN | {"extras.pull.weight": 2.0, "extras.pull.power": 2}),
-    "fade": ("dcgan", DCGAN | {"extras.fade.sigma": 2.0, "extras.fade.images": 120}),
+    "blur": ("dcgan", DCGAN | {"extras.blurred_reals.ratio": 0.5}),
+    "blur-source": ("dcgan", DCGAN | {"extras.blurred_reals.ratio": 0.5, "extras.blurred_reals.variant": "source"}),
+    "memory": ("dcgan", DCGAN | MEMORY | {"extras.replay.fraction": 0.5}),
+    "noise": ("dcgan", DCGAN | {"extras.instance_noise.amount": 0.2, "extras.instance_noise.end": 120}),
+    "pull": ("dcgan", DCGAN | {"extras.pixel_loss.weight": 2.0, "extras.pixel_loss.power": 2}),
+    "fade": ("dcgan", DCGAN | {"extras.blur_fade.sigma": 2.0, "extras.blur_fade.images": 120}),
     "ada": ("dcgan", DCGAN | {"extras.augment.name": "ada", "extras.augment.p": 0.5, "extras.augment.images": 1000,
                               "extras.augment.groups": ["blit", "geometry", "color", "filter", "noise", "cutout"]}),
     "diffaugment": ("dcgan", DCGAN | {"extras.augment.name": "diffaugment"}),
     "penalties": ("dcgan", DCGAN | {"penalties.r1.weight": 1.0, "penalties.r2.weight": 1.0, "penalties.r2.every": 2}),
     "own-step": ("dcgan", DCGAN | {"penalties.r1.weight": 1.0, "penalties.r2.weight": 1.0, "penalties.r1.every": 2,
-                                   "penalties.own_step": True}),
-    "path-length": ("stylegan2-64", STYLEGAN2 | {"penalties.own_step": False, "penalties.path_length.every": 2,
+                                   "penalties.separate_step": True}),
+    "path-length": ("stylegan2-64", STYLEGAN2 | {"penalties.separate_step": False, "penalties.path_length.every": 2,
                                                  "extras.style_mixing": 0.5, G + "use_noise": True}),
     "style-attributes": ("stylegan2-64", STYLEGAN2 | LABELLED),
     "no-reuse": ("dcgan", DCGAN | {"training.reuse_fakes": False, "training.n_critic": 2}),
@@ -127,8 +127,9 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("dcgan", DCGAN | {"optim.name": "sgd", "optim.momentum": 0.9, "optim.generator.lr": 1e-3}),
     "adamw": ("dcgan", DCGAN | {"optim.name": "adamw", "optim.weight_decay": 0.01}),
     "all": ("dcgan", DCGAN | MEMORY | LABELLED | {
-        "extras.blur.ratio": 0.25, "extras.memory.fraction": 0.25, "penalties.gradient_penalty.weight": 1.0,
-        "penalties.r1.weight": 0.1, "penalties.r2.weight": 0.1, "extras.noise.amount": 0.1, "extras.pull.weight": 1.0,
+        "extras.blurred_reals.ratio": 0.25, "extras.replay.fraction": 0.25, "penalties.gradient_penalty.weight": 1.0,
+        "penalties.r1.weight": 0.1, "penalties.r2.weight": 0.1, "extras.instance_noise.amount": 0.1,
+        "extras.pixel_loss.weight": 1.0,
         "attributes.on_fakes": True, "objective.label_flip": 0.1}),
     "projected-frozen": ("kao", PROJECTED | {D + "unfreeze_at": None, D + "patches": 4, "attributes.names": []}),
     "bf16": ("dcgan", DCGAN | {"run.precision": "bf16", "penalties.r1.weight": 1.0}),

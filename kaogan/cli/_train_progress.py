@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
+from kaogan.core.trainer_base import TrainProgress
 from kaogan.data import PictureSet
 from kaogan.training.cost import estimate
-from kaogan.training.loop import Progress as Step
 
 LEFT_BEHIND = {
     "model": "the model, to sample and to share",
@@ -58,23 +58,25 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
     with Progress(*columns, console=console, disable=plain) as bar:
         task = bar.add_task(recipe.name, total=recipe.training.images, numbers="")
 
-        def on_progress(step: Step) -> None:
+        def on_progress(step: TrainProgress) -> None:
             nonlocal shown
             text = "  ".join(part.format(**step.stats) for part in numbers if _has(step.stats, part))
-            bar.update(task, completed=min(step.clock, step.total), numbers=text)
-            if plain and (time.monotonic() - shown > 15 or step.clock >= step.total):
-                left = max(0, step.total - step.clock) / step.stats["images_per_second"]
-                console.print(f"{step.clock:>9,} of {step.total:,}  {text}  {_minutes(left)} left", soft_wrap=True)
+            bar.update(task, completed=min(step.images_seen, step.total), numbers=text)
+            if plain and (time.monotonic() - shown > 15 or step.images_seen >= step.total):
+                left = max(0, step.total - step.images_seen) / step.stats["images_per_second"]
+                console.print(
+                    f"{step.images_seen:>9,} of {step.total:,}  {text}  {_minutes(left)} left", soft_wrap=True
+                )
                 shown = time.monotonic()
 
         outcome = api.run(recipe, pictures, out, allow_changes=allow_changes, on_progress=on_progress)
     if not outcome.finished:
-        console.print(f"Stopped at {outcome.clock:,} images; the same command goes on from here.")
+        console.print(f"Stopped at {outcome.images_seen:,} images; the same command goes on from here.")
         return 130
-    if not outcome.seconds or outcome.clock == 0:
+    if not outcome.seconds or outcome.images_seen == 0:
         return 0
     console.print(
-        f"Trained to {outcome.clock:,} images ({_minutes(outcome.seconds)} in this sitting). "
+        f"Trained to {outcome.images_seen:,} images ({_minutes(outcome.seconds)} in this sitting). "
         f"In {escape(str(outcome.path))}:",
         soft_wrap=True,
     )

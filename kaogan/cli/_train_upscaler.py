@@ -14,9 +14,9 @@ from kaogan.cli._console import progress_bar
 from kaogan.config import recipes
 from kaogan.config.upscale_recipe import UpscaleRecipe, load
 from kaogan.core.errors import UsageError
+from kaogan.core.trainer_base import TrainProgress
 from kaogan.data import PictureSet, load_pictures
 from kaogan.networks import count_parameters
-from kaogan.training.loop import Progress
 from kaogan.training.upscaler.loop import train
 from kaogan.training.upscaler.step import build_discriminator
 
@@ -44,21 +44,23 @@ def run(
     shown = time.monotonic()
     with progress_bar(recipe.name, recipe.training.images) as update:
 
-        def on_progress(step: Progress) -> None:
+        def on_progress(step: TrainProgress) -> None:
             nonlocal shown
-            update(min(step.clock, step.total), description=f"{recipe.name}  loss {step.stats['loss_g']:.3g}")
-            if not console.is_terminal and (time.monotonic() - shown > 15 or step.clock >= step.total):
+            update(min(step.images_seen, step.total), description=f"{recipe.name}  loss {step.stats['loss_g']:.3g}")
+            if not console.is_terminal and (time.monotonic() - shown > 15 or step.images_seen >= step.total):
                 rate = step.stats["images_per_second"]
                 console.print(
-                    f"{step.clock:>9,} of {step.total:,}  loss {step.stats['loss_g']:.3g}  {rate:.0f} images/s"
+                    f"{step.images_seen:>9,} of {step.total:,}  loss {step.stats['loss_g']:.3g}  {rate:.0f} images/s"
                 )
                 shown = time.monotonic()
 
         outcome = train(recipe, pictures, out, allow_changes=allow_changes, on_progress=on_progress)
     if not outcome.finished:
-        console.print(f"Stopped at {outcome.clock:,} pictures; the same command goes on from here.")
+        console.print(f"Stopped at {outcome.images_seen:,} pictures; the same command goes on from here.")
         return 130
-    console.print(f"Trained to {outcome.clock:,} pictures. Next:  kaogan upscale face.png --model {escape(str(out))}")
+    console.print(
+        f"Trained to {outcome.images_seen:,} pictures. Next:  kaogan upscale face.png --model {escape(str(out))}"
+    )
     return 0
 
 

@@ -7,11 +7,21 @@ intervals are in *images shown*: real pictures that the discriminator has seen. 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, get_args
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-from kaogan.config.registries import DiscriminatorSettings, GeneratorSettings, named
+from kaogan.config.registries import DiscriminatorSettings, GeneratorSettings, named, registry
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -41,7 +51,7 @@ class Latent(Section):
 
 class Objective(Section):
     name: Annotated[str, named("objective")] = Field(
-        "bce", description="what the players minimise; bce and softplus are the non-saturating loss on logits"
+        "bce", description="what both networks minimise; bce and softplus are the non-saturating loss on logits"
     )
     discriminator_weight: Weight = Field(1.0, description="weight of the adversarial part of the discriminator's loss")
     real_label: Range = Field((1.0, 1.0), description="label of real pictures, drawn from this range per picture")
@@ -81,85 +91,19 @@ class Penalties(Section):
     r1: ZeroCentred = Field(ZeroCentred(), description="zero-centred, at real pictures")
     r2: ZeroCentred = Field(ZeroCentred(), description="zero-centred, at generated pictures")
     path_length: PathLength = Field(PathLength(), description="of style networks: steps in w are steps in the picture")
-    own_step: bool = Field(
+    separate_step: bool = Field(
         False,
         description="penalties take optimiser steps of their own, after the main ones; lr and betas allow for them",
     )
     clip: Weight = Field(0.0, description="clip every discriminator weight to +-this after each step; 0 is off")
 
 
-class Blur(Section):
-    ratio: Fraction = Field(0.0, description="blurred real pictures shown as fakes, as a share of the batch; 0 is off")
-    low: Weight = Field(200.0, description="lower Canny threshold (t1)")
-    high: Weight = Field(500.0, description="upper Canny threshold (t2)")
-    dilation: int = Field(3, ge=1, le=63, description="side of the square that widens the edges into a band, px")
-    kernel: int = Field(5, ge=1, le=63, description="side of the Gaussian kernel, px, odd")
-    variant: Literal["honest", "source"] = Field(
-        "honest", description="'source' darkens the edges as BaMSGAN's code does"
-    )
-    weight: Weight = Field(1.0, description="weight of this term against the other fakes")
-
-    @model_validator(mode="after")
-    def _check(self) -> Blur:
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd, not {self.kernel}")
-        if self.low > self.high:
-            raise ValueError(f"low must not exceed high, but {self.low} > {self.high}")
-        return self
-
-
-class Memory(Section):
-    fraction: Fraction = Field(0.0, description="remembered fakes shown again, as a share of the batch; 0 is off")
-    start: int = Field(50_000, ge=0, description="images shown before the memory is used")
-    lead: int = Field(25_000, ge=0, description="images before the start at which remembering begins")
-    every: Images = Field(5_000, description="images between two moments at which fakes are remembered")
-    capacity: int = Field(1_000, ge=1, le=1_000_000, description="pictures kept; a reservoir, fair to every age")
-    weight: Weight = Field(1.0, description="weight of this term against the other fakes")
-
-
-class Noise(Section):
-    amount: Fraction = Field(0.0, description="a: the discriminator sees (1 - a) x + a n, n from N(0, 1); 0 is off")
-    end: int = Field(0, ge=0, description="images shown at which the noise has faded to nothing; 0: it never fades")
-
-
-class Pull(Section):
-    weight: Weight = Field(
-        0.0, description="lambda of mean |G(z) - x| against the unpaired reals of the step; 0 is off"
-    )
-    power: Literal[1, 2] = Field(1, description="1 for L1, 2 for the mean square")
-
-
-class Fade(Section):
-    sigma: Weight = Field(0.0, description="blur of all that the discriminator sees at the start, px; 0 is off")
-    images: Images = Field(200_000, description="images over which it fades to nothing")
-
-
-class Augment(Section):
-    name: Literal["none", "ada", "diffaugment"] = Field("none", description="the pipeline")
-    groups: Annotated[tuple[Annotated[str, named("ada group")], ...], Names.__metadata__[0]] = Field(
-        ("blit", "geometry", "color"), description="ada's groups of transformations"
-    )
-    policy: Annotated[tuple[Annotated[str, named("diffaugment policy")], ...], Names.__metadata__[0]] = Field(
-        ("color", "translation", "cutout"), description="diffaugment's transformations"
-    )
-    p: Fraction = Field(0.0, description="ada's probability at the start")
-    target: Fraction | None = Field(
-        0.6, description="p rises while the mean sign of D(real) is above this, else falls; null: p stays"
-    )
-    images: Images = Field(500_000, description="images in which p can go from 0 to 1")
-    every: int = Field(4, ge=1, description="discriminator steps between two adjustments of p")
-
-
 class Extras(Section):
-    blur: Blur = Field(Blur(), description="real pictures with blurred edges as further fakes (BaMSGAN)")
-    memory: Memory = Field(Memory(), description="a memory of old fakes as further fakes (BaMSGAN)")
-    noise: Noise = Field(Noise(), description="instance noise on everything that the discriminator sees")
-    pull: Pull = Field(Pull(), description="GANime's 'cycle' constraint: pull generated pictures to the data")
-    style_mixing: Fraction = Field(
-        0.0, description="of style networks: probability of a batch whose later layers take the styles of other latents"
-    )
-    fade: Fade = Field(Fade(), description="a fading blur (StyleGAN3-R)")
-    augment: Augment = Field(Augment(), description="augmentation of all that the discriminator sees")
+    """A key for each registered extra (kaogan/losses/extras, or a plug-in's); ``recipe_type`` has them as fields."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 class Attributes(Section):
@@ -305,3 +249,17 @@ class Recipe(Described):
     data: Data = Data()
     run: Run = Run()
     eval: Evaluation = Evaluation()
+
+
+def recipe_type() -> type[Recipe]:
+    """``Recipe`` with a field for every extra that is registered now."""
+    return _recipe_type(tuple(registry("extra").items()))
+
+
+@cache
+def _recipe_type(parts: tuple[tuple[str, Any], ...]) -> type[Recipe]:
+    fields: dict[str, Any] = {
+        name: (part.Settings, Field(part.default(), description=part.description)) for name, part in parts
+    }
+    extras = create_model("Extras", __base__=Extras, **fields)
+    return create_model("Recipe", __base__=Recipe, extras=(extras, extras()))

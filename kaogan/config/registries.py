@@ -22,13 +22,11 @@ PLACES = {
     "discriminator": ("kaogan.networks.registry", "DISCRIMINATORS"),
     "feature network": ("kaogan.networks.registry", "FEATURE_NETWORKS"),
     "objective": ("kaogan.losses", "OBJECTIVES"),
-    "extra": ("kaogan.config.parts", "EXTRAS"),
+    "extra": ("kaogan.losses.extras", "EXTRAS"),
     "metric": ("kaogan.metrics.registry", "METRICS"),
     "format": ("kaogan.data.formats.base", "FORMATS"),
-    "ada group": ("kaogan.training.augment.ada", "GROUPS"),
-    "diffaugment policy": ("kaogan.training.augment.diffaugment", "POLICIES"),
 }
-"""Kind of part -> module and name of its registry, or of a plain list of names."""
+"""Kind of part -> module and name of its registry."""
 
 UNKNOWN_FAMILY = "unknown_family"
 """Type of the validation error for a network whose family does not exist; its context has the ``tag``."""

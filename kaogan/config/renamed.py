@@ -15,6 +15,12 @@ KEYS: dict[str, str] = {
     "data.flip": "data.horizontal_flip",
     "discriminator.thaw": "discriminator.unfreeze_at",
     "generator.smooth": "generator.output_filter",
+    "penalties.own_step": "penalties.separate_step",
+    "extras.memory": "extras.replay",
+    "extras.pull": "extras.pixel_loss",
+    "extras.fade": "extras.blur_fade",
+    "extras.noise": "extras.instance_noise",
+    "extras.blur": "extras.blurred_reals",
 }
 """Old key -> new key; a section takes all of its keys along."""
 

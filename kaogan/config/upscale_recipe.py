@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -100,7 +101,7 @@ class UpscaleRecipe(Described):
         return self
 
 
-FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.measure_every",
+RESUMABLE_KEYS = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.measure_every",
         "run.checkpoint_every", "run.keep_last", "start_from")  # fmt: skip
 
 
@@ -119,3 +120,8 @@ def text(name: str) -> str:
 def load(name: str, overrides: Mapping[str, Any] | None = None) -> UpscaleRecipe:
     """A published recipe by name with dotted keys set. Raises UsageError."""
     return recipes.resolve_as(UpscaleRecipe, recipes.parse_yaml(text(name), name), overrides or {}, name)
+
+
+def read(path: Path) -> UpscaleRecipe:
+    """The recipe in a file, such as a run's. Raises UsageError, and OSError when it cannot be read."""
+    return recipes.resolve_as(UpscaleRecipe, recipes.parse_yaml(path.read_text("utf-8"), str(path)), {}, str(path))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError
@@ -108,3 +110,62 @@ def _disk_error(error: SafetensorError, path: Path) -> KaoganError:
     if "os error 28" in text or "No space left" in text:
         return KaoganError(f"the disk is full: could not write {path}; free some space and run the same command again")
     return KaoganError(f"could not write {path}: {text}")
+
+
+# Networks and optimisers as flat named tensors
+
+
+def optimizer_tensors(prefix: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What ``optimizer`` remembers of the weights of ``module``: ``PREFIX/weight/slot`` -> tensor."""
+    return {
+        f"{prefix}/{name}/{slot}": value
+        for name, parameter in module.named_parameters()
+        for slot, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+@torch.no_grad()
+def load_optimizer(
+    prefix: str, module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """The inverse of ``optimizer_tensors``. Weights whose slots are those of another optimiser begin anew."""
+    optimizer.state.clear()
+    expected = _slots(optimizer)
+    for name, parameter in module.named_parameters():
+        slots = part(tensors, f"{prefix}/{name}/")
+        if slots.keys() != expected:
+            continue
+        for slot, saved in slots.items():
+            if saved.shape == parameter.shape:  # on the device and in the layout of its weight
+                saved = torch.empty_like(parameter, dtype=saved.dtype).copy_(saved)
+            elif _step_on_device(optimizer):
+                saved = saved.to(parameter.device)
+            optimizer.state[parameter][slot] = saved
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def load_module(name: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError, which says what differs, when the tensors are those of another network."""
+    expected = module.state_dict()
+    wrong = sorted(tensors.keys() ^ expected.keys()) or [k for k in tensors if tensors[k].shape != expected[k].shape]
+    if wrong:
+        raise ValueError(f"{name} has other weights ({wrong[0]} and {len(wrong) - 1} more)")
+    module.load_state_dict(tensors)
+
+
+def _slots(optimizer: torch.optim.Optimizer) -> set[str]:
+    """What an optimiser remembers of each weight that has moved."""
+    if isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW):
+        return {"step", "exp_avg", "exp_avg_sq"}
+    momentum = {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
+    return momentum | ({"step", "square_avg"} if isinstance(optimizer, torch.optim.RMSprop) else set())
+
+
+def _step_on_device(optimizer: torch.optim.Optimizer) -> bool:
+    """Fused and capturable optimisers count their steps where the weights lie, all others on the CPU."""
+    return bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import re
+import threading
 
 import psutil
 import torch
@@ -44,6 +46,18 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         text += f", {torch.cuda.get_device_name(device)}"
     return text
+
+
+def import_compiler_aside() -> None:
+    """Import torch._dynamo in a background thread; torch.optim would otherwise import it and block for seconds.
+
+    Making an optimiser waits for that import only to keep the compiler out of ``add_param_group``; the mark set here
+    tells PyTorch that this has been done. Nothing in kaogan is compiled.
+    """
+    guarded = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+    if guarded is not None:
+        guarded.__dict__.setdefault("__dynamo_disable", guarded)
+    threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
 
 
 def processor() -> str:

@@ -1,40 +1,43 @@
-"""The moving average of the generator's weights: what is sampled, saved and shared."""
+"""The moving average (EMA) of a network's weights: what is sampled, saved and shared."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
-from torch import nn
-
-from kaogan.config.recipe import Recipe
-from kaogan.core.rng import draw_latents, torch_generator
+from torch import Tensor, nn
 
 CALIBRATION_BATCHES = 4
 CALIBRATION_BATCH = 64
 
 
-class MovingAverage:
-    """Half-life in images shown. Only weights are averaged. Statistics of batch normalisation belong to the weights
-    they were measured with, so ``snapshot`` measures them anew for the averaged ones; everything else is copied."""
+class EMA:
+    """An averaged copy of ``source``, in ``module``; half-life in images shown.
 
-    def __init__(self, generator: nn.Module, halflife: float, rampup: float) -> None:
-        self.source, self.halflife, self.rampup = generator, halflife, rampup
-        self.module = copy.deepcopy(generator).eval().requires_grad_(False)
+    Only weights are averaged, unless ``buffers`` are too. Statistics of batch normalisation belong to the weights that
+    they were measured with, so ``snapshot`` measures them anew for the averaged ones and copies all other buffers.
+    """
+
+    def __init__(self, source: nn.Module, halflife: float = 0.0, rampup: float = 0.0, *, buffers: bool = False) -> None:
+        self.source, self.halflife, self.rampup, self.buffers = source, halflife, rampup, buffers
+        self.module = copy.deepcopy(source).eval().requires_grad_(False)
+
+    def update(self, images_seen: int, images: int) -> None:
+        """After a step that ends at ``images_seen``, ``images`` after the one before."""
+        halflife = min(self.halflife, self.rampup * images_seen) if self.rampup else self.halflife
+        self.lerp(0.5 ** (images / halflife) if halflife > 0 else 0.0)
 
     @torch.no_grad()
-    def update(self, clock: int, images: int) -> None:
-        """After a generator step that ends at ``clock``, ``images`` after the one before."""
-        halflife = min(self.halflife, self.rampup * clock) if self.rampup else self.halflife
-        keep = 0.5 ** (images / halflife) if halflife > 0 else 0.0
-        averages: list[torch.Tensor] = list(self.module.parameters())
-        torch._foreach_lerp_(averages, list[torch.Tensor](self.source.parameters()), 1 - keep)
+    def lerp(self, keep: float) -> None:
+        """Keep this share of the average; the rest comes from the weights of now."""
+        torch._foreach_lerp_(self._averaged(self.module), self._averaged(self.source), 1 - keep)
 
     @torch.no_grad()
-    def snapshot(self, recipe: Recipe, attribute_codes: torch.Tensor | None) -> nn.Module:
-        """The averaged generator, ready to sample: the same module each time, in eval mode.
+    def snapshot(self, calibration: Iterable[tuple[Tensor, ...]]) -> nn.Module:
+        """The averaged network, ready to sample: the same module each time, in eval mode, where its weights lie.
 
-        ``attribute_codes`` (CALIBRATION_BATCHES * CALIBRATION_BATCH, A) are drawn like those of training.
+        ``calibration`` are inputs of the network, a batch at a time, drawn like those of training.
         """
         norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         own = {id(buffer) for norm in norms for buffer in norm.buffers(recurse=False)}
@@ -42,25 +45,22 @@ class MovingAverage:
             if id(average) not in own:
                 average.copy_(buffer)
         if norms:
-            self._measure(norms, recipe, attribute_codes)
+            self._measure(norms, calibration)
         return self.module
 
-    def _measure(
-        self, norms: list[nn.modules.batchnorm._BatchNorm], recipe: Recipe, codes: torch.Tensor | None
-    ) -> None:
+    def _measure(self, norms: list[nn.modules.batchnorm._BatchNorm], calibration: Iterable[tuple[Tensor, ...]]) -> None:
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over the batches
             norm.train()
-        device = next(self.module.parameters()).device
-        total = CALIBRATION_BATCHES * CALIBRATION_BATCH
-        latents = draw_latents(
-            total, recipe.latent.size, recipe.latent.distribution, torch_generator(recipe.run.seed, "calibrate")
-        )
-        for start in range(0, total, CALIBRATION_BATCH):
-            part = slice(start, start + CALIBRATION_BATCH)
-            self.module(latents[part].to(device), None if codes is None else codes[part].to(device))
+        for inputs in calibration:
+            self.module(*inputs)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.eval()
+
+    def _averaged(self, module: nn.Module) -> list[Tensor]:
+        if self.buffers:
+            return [value for value in module.state_dict().values() if value.is_floating_point()]
+        return list(module.parameters())

@@ -41,7 +41,7 @@ class Attribute:
 @dataclass(frozen=True)
 class Schema:
     """An ordered list of attributes. Labels are int64 (N, K), one column an attribute, -1 where unknown;
-    codes are float32 (N, A), A = the sum of the numbers of values, one-hot inside each known slice."""
+    conditions are float32 (N, A), A = the sum of the numbers of values, one-hot inside each known slice."""
 
     attributes: tuple[Attribute, ...] = ()
 
@@ -80,7 +80,7 @@ class Schema:
 
     @property
     def size(self) -> int:
-        """The length of a code."""
+        """The length of a condition."""
         return sum(self.sizes)
 
     def __getitem__(self, name: str) -> Attribute:
@@ -93,15 +93,15 @@ class Schema:
         raise UsageError(f"unknown attribute '{name}'{nearest(name, self.names)}")
 
     def encode(self, labels: np.ndarray | Tensor) -> Tensor:
-        """Labels (N, K) -> codes (N, A); an unknown attribute is a slice of zeros."""
+        """Labels (N, K) -> conditions (N, A), one-hot, on the labels' device; an unknown attribute is zeros."""
         import torch
 
         labels = torch.as_tensor(labels)
-        codes = torch.zeros(len(labels), self.size)
-        for column, part in enumerate(self.slices):
-            known = labels[:, column] >= 0
-            codes[known, part.start + labels[known, column]] = 1
-        return codes
+        parts = [torch.zeros(len(labels), 0, device=labels.device)]
+        for column, size in enumerate(self.sizes):
+            own = labels[:, column, None].long()
+            parts.append((own == torch.arange(size, device=labels.device)).float())
+        return torch.cat(parts, 1)
 
     def sample(self, count: int, generator: torch.Generator, uniform: bool = False) -> Tensor:
         """Labels (count, K) drawn independently from the priors, or uniformly."""

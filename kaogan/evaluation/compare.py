@@ -21,6 +21,7 @@ from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress, no_progress
+from kaogan.core.trainer_base import TrainProgress
 from kaogan.data import load_pictures
 from kaogan.evaluation.image_sources import open_image_source, read_lines
 from kaogan.evaluation.page import append_lines, metrics_lines
@@ -34,7 +35,6 @@ from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import mean_of
 from kaogan.training.cost import estimate
-from kaogan.training.loop import Progress as TrainingProgress
 
 POINTS = 10  # evaluations along each training
 PICTURES_ON_THE_WAY, FEWEST = 2000, 256
@@ -165,12 +165,14 @@ def _train(
     )
     pictures = api.load_data(recipe, data, report)
 
-    def on_progress(step: TrainingProgress) -> None:
-        report(min(step.clock, step.total), step.total, f"training {recipe.name}, seed {recipe.run.seed}")
+    def on_progress(step: TrainProgress) -> None:
+        report(min(step.images_seen, step.total), step.total, f"training {recipe.name}, seed {recipe.run.seed}")
 
     outcome = api.run(recipe, pictures, run, on_progress=on_progress)
     if not outcome.finished:
-        raise KaoganError(f"interrupted while training {run} at {outcome.clock:,} images; the same command goes on")
+        raise KaoganError(
+            f"interrupted while training {run} at {outcome.images_seen:,} images; the same command goes on"
+        )
 
 
 @dataclass(frozen=True)

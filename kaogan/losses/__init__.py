@@ -1,26 +1,29 @@
-"""What the players minimise: pairs of small functions of scores, penalties, and attribute classification."""
+"""What the networks minimise: adversarial objectives, penalties, attribute classification, extras."""
 
-from kaogan.losses.adversarial import OBJECTIVES, Objective, discriminator_loss, generator_loss, negatives_loss
+from kaogan.losses.adversarial import OBJECTIVES, Objective, discriminator_loss, extra_fakes_loss, generator_loss
 from kaogan.losses.attribute import attribute_accuracy, attribute_loss
 from kaogan.losses.gradient_penalty import (
+    PenaltyPoint,
     clip_weights,
+    due_gradient_penalties,
     gradient_penalty,
-    path_length,
-    path_lengths,
     zero_centred,
 )
+from kaogan.losses.path_length import path_length_penalty, path_lengths
 
 __all__ = [
     "OBJECTIVES",
     "Objective",
+    "PenaltyPoint",
     "attribute_accuracy",
     "attribute_loss",
     "clip_weights",
     "discriminator_loss",
+    "due_gradient_penalties",
+    "extra_fakes_loss",
     "generator_loss",
     "gradient_penalty",
-    "negatives_loss",
-    "path_length",
+    "path_length_penalty",
     "path_lengths",
     "zero_centred",
 ]

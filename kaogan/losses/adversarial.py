@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from kaogan.core.registry import Registry
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -34,25 +36,29 @@ def _logistic(scores: Tensor, opponents: Tensor) -> Tensor:
     return F.softplus(-scores)
 
 
+OBJECTIVES: Registry[Objective] = Registry("objective")
+
 # Goodfellow et al. 2014, the non-saturating form, on logits.
 _NON_SATURATING = Objective(_logistic, lambda s, o: F.softplus(s), _logistic, logistic=True)
 
-OBJECTIVES: dict[str, Objective] = {
-    "bce": _NON_SATURATING,
-    "softplus": _NON_SATURATING,
-    # Mao et al. 2017, eq. 9 with a = 0, b = c = 1.
-    "lsgan": Objective(
-        lambda s, o: (s - 1).square() / 2, lambda s, o: s.square() / 2, lambda s, o: (s - 1).square() / 2
-    ),
-    # Lim & Ye 2017, eq. 3.
-    "hinge": Objective(lambda s, o: F.relu(1 - s), lambda s, o: F.relu(1 + s), lambda s, o: -s),
-    # Arjovsky et al. 2017.
-    "wasserstein": Objective(lambda s, o: -s, lambda s, o: s, lambda s, o: -s),
-    # Huang et al. 2024 (R3GAN) after Jolicoeur-Martineau 2019: softplus of the difference within each pair.
-    "relativistic": Objective(
+OBJECTIVES.register("bce", _NON_SATURATING)
+OBJECTIVES.register("softplus", _NON_SATURATING)
+# Mao et al. 2017, eq. 9 with a = 0, b = c = 1.
+OBJECTIVES.register(
+    "lsgan",
+    Objective(lambda s, o: (s - 1).square() / 2, lambda s, o: s.square() / 2, lambda s, o: (s - 1).square() / 2),
+)
+# Lim & Ye 2017, eq. 3.
+OBJECTIVES.register("hinge", Objective(lambda s, o: F.relu(1 - s), lambda s, o: F.relu(1 + s), lambda s, o: -s))
+# Arjovsky et al. 2017.
+OBJECTIVES.register("wasserstein", Objective(lambda s, o: -s, lambda s, o: s, lambda s, o: -s))
+# Huang et al. 2024 (R3GAN) after Jolicoeur-Martineau 2019: softplus of the difference within each pair.
+OBJECTIVES.register(
+    "relativistic",
+    Objective(
         lambda s, o: F.softplus(o - s), lambda s, o: F.softplus(s - o), lambda s, o: F.softplus(o - s), paired=True
     ),
-}
+)
 
 
 def discriminator_loss(
@@ -71,8 +77,8 @@ def generator_loss(objective: Objective, fake: Tensor, real: Tensor, label: Tens
     return loss.mean()
 
 
-def negatives_loss(objective: Objective, scores: Tensor, real: Tensor) -> Tensor:
-    """Scores (M,) of further fakes (blurred, remembered), M <= N reals -> scalar, a mean over its own batch."""
+def extra_fakes_loss(objective: Objective, scores: Tensor, real: Tensor) -> Tensor:
+    """Scores (M,) of extra fakes (blurred, replayed), M <= N reals -> scalar, a mean over its own batch."""
     return objective.fake(scores, real[: len(scores)]).mean()
 
 

@@ -1,14 +1,18 @@
-"""Penalties on the discriminator's slope and weights. Gradients are taken per picture, over all its values together:
-the norm over the channels only, widely copied, drives the slope to sqrt(H W) instead of 1."""
+"""Gradient penalties (WGAN-GP, R1, R2) and weight clipping of the discriminator.
+
+Gradients are taken per picture, over all its values together: the norm over the channels only, widely copied, drives
+the slope to sqrt(H W) instead of 1.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from kaogan.config.recipe import Recipe
 from kaogan.networks.cpu.grad_modes import inputs_only
 
 Scores = Callable[[Tensor], Tensor]  # images (N, C, H, W) -> scores (N,)
@@ -29,24 +33,37 @@ def zero_centred(scores: Scores, images: Tensor) -> Tensor:
     return _gradients(scores, images.detach()).square().sum(1).mean()
 
 
-def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
-    """How far a picture moves with its styles, (N,): the norm of the Jacobian's product with random pictures.
+class PenaltyPoint(NamedTuple):
+    """Images (N, C, H, W) at which a gradient is penalised, and the labels (N, K) that they are scored with."""
 
-    ``images`` (N, C, H, W) of ``styles`` (N, num_ws, w_dim), ``noise`` ~ N(0, 1) of the pictures' shape. The squares
-    are summed over w_dim and averaged over num_ws. Karras et al. 2020, section 3.2.
+    images: Tensor
+    labels: Tensor
+
+
+def due_gradient_penalties(
+    recipe: Recipe, due: Collection[str], images_seen: int, scores: Callable[[str, Tensor, Tensor], Tensor],
+    real: PenaltyPoint, fake: PenaltyPoint, share: Callable[[], Tensor],
+) -> dict[str, Tensor]:  # fmt: skip
+    """The weighted gradient penalties among ``due``, by name: ``gradient_penalty``, ``r1``, ``r2``.
+
+    ``scores`` are those of images for a purpose, under labels, through augmentation: it is the gradient at the image,
+    not at what became of it, that is penalised. ``share`` draws how much of each point between ``real`` and ``fake`` is
+    real, (N,).
     """
-    directed = (images * noise).sum() / math.sqrt(images.shape[2] * images.shape[3])
-    (slope,) = torch.autograd.grad(directed, styles, create_graph=True)
-    return slope.float().square().sum(2).mean(1).sqrt()
-
-
-def path_length(lengths: Tensor, mean: Tensor, decay: float) -> tuple[Tensor, Tensor]:
-    """Path lengths (N,) and their mean so far -> the mean squared deviation from the new mean, and that mean.
-
-    The mean moves by ``decay`` towards this batch's; the penalty is differentiable through it.
-    """
-    mean = mean.lerp(lengths.mean(), decay)
-    return (lengths - mean).square().mean(), mean.detach()
+    settings = recipe.penalties
+    terms: dict[str, Tensor] = {}
+    if "gradient_penalty" in due:
+        gp = settings.gradient_penalty
+        penalty = gradient_penalty(
+            lambda images: scores("penalty", images, real.labels), real.images, fake.images, share(), gp.target
+        )
+        terms["gradient_penalty"] = gp.weight * gp.every * penalty
+    strength = recipe.optim.annealing.at(images_seen, 1.0, recipe.optim.annealing.penalties)
+    for name, zero, point in (("r1", settings.r1, real), ("r2", settings.r2, fake)):
+        if name in due:
+            penalty = zero_centred(lambda images, n=name, p=point: scores(n, images, p.labels), point.images)  # type: ignore[misc]
+            terms[name] = zero.weight / 2 * zero.every * strength * penalty
+    return terms
 
 
 def clip_weights(parameters: Iterable[Tensor], limit: float) -> None:

@@ -12,9 +12,9 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device, choose_precision, describe
 from kaogan.data import PictureSet
 from kaogan.networks import count_parameters
-from kaogan.training.sampler import Batches
-from kaogan.training.state import build_players
-from kaogan.training.step import Steps
+from kaogan.training.sampler import InfiniteSampler
+from kaogan.training.state import build_train_state
+from kaogan.training.step import GANTrainer
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,22 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
     """Take ``1 + rounds`` generator steps with the discriminator steps that belong to them; the first is not timed."""
     device = choose_device(recipe.run.device)
     precision = choose_precision(recipe.run.precision, device)
-    players = build_players(recipe, pictures.schema, device, precision)
-    batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip)
-    steps = Steps(recipe, pictures.schema, players, batches, device, precision)
+    state = build_train_state(recipe, pictures.schema, device, precision)
+    sampler = InfiniteSampler(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip)
+    trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
     began = 0.0
     for number in range(1 + rounds):
         if number == 1:
             began = _now(device)
-        for critic_step in range(recipe.training.n_critic):
-            batch = batches.at(players.clock)
-            reuse = recipe.training.reuse_fakes and critic_step == recipe.training.n_critic - 1
-            fakes = steps.discriminator(batch, reuse=reuse)
-            players.clock += recipe.training.batch_size
-        steps.generator(batch, fakes if recipe.training.reuse_fakes else None)
+        for _ in range(recipe.training.n_critic):
+            trainer.step()
+            state.images_seen += recipe.training.batch_size
     seconds = _now(device) - began
     shown = rounds * recipe.training.n_critic * recipe.training.batch_size
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
     return Cost(
-        count_parameters(players.generator),
-        count_parameters(players.discriminator),
+        count_parameters(state.generator),
+        count_parameters(state.discriminator),
         shown / seconds,
         memory,
         rounds,

@@ -30,19 +30,19 @@ from kaogan.metrics.reference import Reference
 from kaogan.metrics.registry import Metric, cost, training_metrics
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training import plots
-from kaogan.training.run_logger import Souvenirs
+from kaogan.training.run_logger import RunLogger
 
 BATCH = 64
 PROBE = 128  # pictures timed before the first evaluation
-LEAST = 256  # pictures below which a Fréchet distance says nothing
+MIN_PICTURES = 256  # pictures below which a Fréchet distance says nothing
 
 
-class Evaluation:
+class Evaluator:
     """What ``eval.*`` of the recipe asks for; does nothing when ``eval.every`` is 0."""
 
-    def __init__(self, recipe: Recipe, souvenirs: Souvenirs) -> None:
-        self.recipe, self.settings, self.souvenirs = recipe, recipe.eval, souvenirs
-        self.folder, self.players = souvenirs.folder, souvenirs.players
+    def __init__(self, recipe: Recipe, logger: RunLogger) -> None:
+        self.recipe, self.settings, self.logger = recipe, recipe.eval, logger
+        self.folder, self.state = logger.folder, logger.state
         self.off = not self.settings.every
         self.metrics: list[Metric] = [] if self.off else training_metrics(self.settings.metrics)
         self.failure: str | None = None
@@ -50,8 +50,8 @@ class Evaluation:
         self.reference: Reference | None = None
         self.real: list[Arrays] = []
         self.seconds = 0.0
-        """Spent measuring in this sitting, all of it."""
-        self._began, self._first = time.monotonic(), self.players.clock
+        """Spent measuring in this session, all of it."""
+        self._began, self._first = time.monotonic(), self.state.images_seen
         stats = plots.read_stats(self.folder.stats) if self.folder.stats.exists() else []
         self.lines: list[dict[str, Any]] = [current_stats_line(line) for line in stats if "eval/count" in line]
 
@@ -61,7 +61,7 @@ class Evaluation:
         return [key for metric in self.metrics for key in metric.training_keys]
 
     @property
-    def exhausted(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether the last ``eval.patience`` evaluations were no better than the best before them."""
         if self.off or not self.settings.patience or not self.lines:
             return False
@@ -89,14 +89,14 @@ class Evaluation:
         )  # fmt: skip
         return False
 
-    def take(self, clock: int) -> float:
+    def maybe_evaluate(self, clock: int) -> float:
         """Measure now. Returns the seconds that it took, 0 where nothing was due."""
         if not self.due(clock):
             return 0.0
         began = time.monotonic()
         try:
-            self._take(clock)
-        except Exception as error:  # a training of days must not die of its thermometer
+            self._evaluate(clock)
+        except Exception as error:  # a failing evaluation must not stop a training of days
             self.off, self.failure = True, str(error) or type(error).__name__
             what = self.failure if isinstance(error, KaoganError) else f"{type(error).__name__}: {self.failure}"
             self.folder.log.info("evaluation failed and is off from here on: %s", what)
@@ -104,15 +104,15 @@ class Evaluation:
         self.seconds += taken
         return taken
 
-    def _take(self, clock: int) -> None:
-        pace = (time.monotonic() - self._began) / max(1, clock - self._first)
+    def _evaluate(self, clock: int) -> None:
+        seconds_per_image = (time.monotonic() - self._began) / max(1, clock - self._first)
         if self.reference is None:
             if any(metric.needs == "features" for metric in self.metrics):
                 self.extractor = load_extractor(self.settings.features)
-            self.reference = Reference(self.souvenirs.pictures)
+            self.reference = Reference(self.logger.pictures)
             self.real = self.reference.collected(self._collectors())
         began = time.monotonic()
-        count = self._count(pace)
+        count = self._count(seconds_per_image)
         estimates = self._estimates(self._collected(count))
         numbers: dict[str, float] = {"eval/count": count}
         for key, estimate in estimates.items():
@@ -121,18 +121,18 @@ class Evaluation:
                 f"eval/{key}_low": estimate.low,
                 f"eval/{key}_high": estimate.high,
             }
-        self.souvenirs.line(clock, numbers)
+        self.logger.log_stats(clock, numbers)
         self.lines.append({"clock": clock, **numbers})
         values = self._values()
         best = bool(values[-1] < min(values[:-1], default=math.inf))
         if best:
-            self.souvenirs.model(self.folder.path / "best")
+            self.logger.save_model(self.folder.path / "best")
         self._plots(estimates)
         taken = time.monotonic() - began
         shown = ", ".join(f"{key} {e.value:.4g} ({e.low:.4g} to {e.high:.4g})" for key, e in estimates.items())
         word = ", the best so far" if best else ""
-        told = self._label, count, clock, shown, word, taken
-        self.folder.log.info("%s of %d pictures at %d images: %s%s; %.1f s", *told)
+        fields = self._label, count, clock, shown, word, taken
+        self.folder.log.info("%s of %d pictures at %d images: %s%s; %.1f s", *fields)
 
     @property
     def _label(self) -> str:
@@ -166,22 +166,22 @@ class Evaluation:
         values = [float(line.get(f"eval/{key}", math.nan)) for line in self.lines]
         return [cost(key, value) if math.isfinite(value) else math.inf for value in values]
 
-    def _count(self, pace: float) -> int:
+    def _count(self, seconds_per_image: float) -> int:
         """Pictures of each evaluation: as set, as before, or as many as fit into the share of the training's time,
-        which is ``pace`` seconds an image."""
+        which is ``seconds_per_image`` seconds an image."""
         if self.settings.pictures:
             return self.settings.pictures
         if self.lines:
             return int(self.lines[0]["eval/count"])
-        budget = self.settings.share * self.settings.every * pace
+        budget = self.settings.share * self.settings.every * seconds_per_image
         each, fixed = self._cost()
         count = affordable(budget, each, fixed)
-        if count == LEAST and fixed + each * LEAST > budget:
-            told = LEAST, fixed + each * LEAST, 100 * self.settings.share
+        if count == MIN_PICTURES and fixed + each * MIN_PICTURES > budget:
+            fields = MIN_PICTURES, fixed + each * MIN_PICTURES, 100 * self.settings.share
             self.folder.log.info(
                 "the least evaluation, %d pictures, takes about %.1f s, more than %.0f %% of the training's time: a "
                 "larger eval.every costs less",
-                *told,
+                *fields,
             )
         return count
 
@@ -197,24 +197,24 @@ class Evaluation:
     @torch.no_grad()
     def _collected(self, count: int) -> list[Arrays]:
         """What the collectors make of the averaged generator's pictures of the first ``count`` latents."""
-        recipe, seed, device = self.recipe, self.recipe.run.seed, self.souvenirs.device
-        generator = self.souvenirs.generator()
+        recipe, seed, device = self.recipe, self.recipe.run.seed, self.logger.device
+        generator = self.logger.generator()
         latents = draw_latents(
             count, recipe.latent.size, recipe.latent.distribution, torch_generator(seed, "eval/latents")
         )
-        schema = self.souvenirs.pictures.schema
-        codes = schema.encode(schema.sample(count, torch_generator(seed, "eval/labels"))) if schema else None
+        schema = self.logger.pictures.schema
+        conditions = schema.encode(schema.sample(count, torch_generator(seed, "eval/labels"))) if schema else None
 
         def batches() -> Any:
             for start in range(0, count, BATCH):
                 part = slice(start, start + BATCH)
-                asked = None if codes is None else codes[part].to(device)
-                yield to_uint8(generator(latents[part].to(device), asked))
+                own = None if conditions is None else conditions[part].to(device)
+                yield to_uint8(generator(latents[part].to(device), own))
 
         return collect(batches(), count, self._collectors())
 
     def _plots(self, estimates: dict[str, Estimate]) -> None:
-        title = f"{self.recipe.name} on {self.souvenirs.pictures.source}"
+        title = f"{self.recipe.name} on {self.logger.pictures.source}"
         for key in estimates:
             points = [
                 curve_plots.Point(
@@ -246,10 +246,10 @@ class Evaluation:
 
 
 def affordable(budget: float, each: float, fixed: float, most: int = COUNT) -> int:
-    """How many pictures fit into ``budget`` seconds, in two digits, between LEAST and ``most``."""
+    """How many pictures fit into ``budget`` seconds, in two digits, between MIN_PICTURES and ``most``."""
     count = (budget - fixed) / each if each > 0 else float(most)
-    if not count > LEAST:
-        return LEAST
+    if not count > MIN_PICTURES:
+        return MIN_PICTURES
     count = min(count, most)
     step = 10 ** (math.floor(math.log10(count)) - 1)
-    return max(LEAST, int(count // step * step))
+    return max(MIN_PICTURES, int(count // step * step))

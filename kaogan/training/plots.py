@@ -53,7 +53,7 @@ def loss_plot(stats: Sequence[dict[str, Any]], path: Path, title: str) -> Path:
 
 
 def attribute_plot(stats: Sequence[dict[str, Any]], path: Path, title: str) -> bool:
-    """The attribute losses of both players on a logarithmic axis; False, and no file, when there are none."""
+    """The attribute losses of both networks on a logarithmic axis; False, and no file, when there are none."""
     figure = attribute_figure(stats, title)
     if figure is not None:
         _save(figure, path)

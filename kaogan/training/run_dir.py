@@ -1,4 +1,4 @@
-"""A run's folder: self-contained, owned by one process at a time.
+"""The directory of a run: self-contained, owned by one process at a time.
 
 recipe.yaml  data.json  log.txt  stats.jsonl  tensorboard/       what was asked for, and what happened
 real.png  grids/000050000.png ...  loss.png  attributes.png  fid.png  progress.gif  progress.mp4
@@ -13,25 +13,26 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from kaogan.config import recipes
-from kaogan.config.recipe import Recipe
+from kaogan.config.recipe import Described
 from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain, sweep, write_text
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.loaded_plugins import changed_plugins, recorded
 
-# Changing these between two sittings changes neither the weights nor the clock of what is already trained.
-FREE = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.grid_every",
+# Changing these between two sessions changes neither the weights nor the clock of what is already trained.
+RESUMABLE_KEYS = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.grid_every",
         "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit",
         "eval")  # fmt: skip
 
 
-class RunFolder:
+class RunDir:
     """Opens (and makes) the folder and locks it. Raises KaoganError when it can't be written or is in use."""
 
     def __init__(self, path: Path) -> None:
@@ -86,38 +87,31 @@ class RunFolder:
             self._handler.close()
         self._lock.release()
 
-    def settle(self, recipe: Recipe, data: dict[str, Any], allow_changes: bool) -> None:
-        """Compare with the settings of the sitting before and write those of this one.
-
-        Raises UsageError with the keys that differ, unless ``allow_changes``.
+    def changed_settings(
+        self, recipe: Described, data: dict[str, Any], load: Callable[[Path], Described], free: Iterable[str]
+    ) -> list[tuple[str, Any, Any]]:
+        """(key, before, now) of the settings and of the data that differ from those of the last session; those of
+        ``free`` do not count. None before the first checkpoint: there is nothing yet that other settings could spoil.
         """
-        # Before the first checkpoint there is nothing yet that other settings could spoil.
-        changes = self._changes(recipe, data) if checkpoint.find(self.checkpoints) else []
-        if changes:
-            listed = "; ".join(f"{key} was {old!r}, now {new!r}" for key, old, new in changes)
-            if not allow_changes:
-                raise UsageError(
-                    f"{self.path} was trained with other settings: {listed}. "
-                    "Use another --out, or --allow-changes to go on with the new ones"
-                )
-            self.log.info("settings changed: %s", listed)
-        write_text(self.path / "data.json", json.dumps(data, indent=2, ensure_ascii=False))
-        write_text(self.recipe_path, recipes.dump(recipe))
-
-    def _changes(self, recipe: Recipe, data: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        if not checkpoint.find(self.checkpoints):
+            return []
         try:
-            before = recipes.load(self.recipe_path)
-            changes = recipes.diff(before, recipe, ignore=FREE)
+            changes = recipes.diff(load(self.recipe_path), recipe, ignore=free)
             data_before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         except (UsageError, OSError, ValueError) as error:
             raise KaoganError(f"cannot read the settings of the run in {self.path} ({error})") from None
         if data_before.get("fingerprint") in data.get("former_fingerprints", ()):  # a run of an earlier release
             data_before["fingerprint"] = data["fingerprint"]
-        keys = ("fingerprint", "attributes")
+        keys = [key for key in ("fingerprint", "attributes") if key in data]
         changes += [
             (f"data {key}", data_before.get(key), data[key]) for key in keys if data_before.get(key) != data[key]
         ]
         return changes + list(changed_plugins(recorded(data_before.get("plugins"))))
+
+    def write_settings(self, recipe: Described, data: dict[str, Any]) -> None:
+        """The settings of this session, once they have been found to fit."""
+        write_text(self.path / "data.json", json.dumps(data, indent=2, ensure_ascii=False))
+        write_text(self.recipe_path, recipes.dump(recipe))
 
     def append_stats(self, line: dict[str, Any]) -> None:
         try:
@@ -126,7 +120,7 @@ class RunFolder:
         except OSError as error:
             raise explain(error, self.stats) from None
 
-    def rewind_stats(self, clock: int) -> None:
+    def truncate_stats(self, clock: int) -> None:
         """Drop the lines after ``clock`` (and a half-written one): they will be made again."""
         if not self.stats.exists():
             return

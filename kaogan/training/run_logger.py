@@ -1,10 +1,9 @@
-"""What a run leaves behind besides its checkpoints: log, stats, TensorBoard, grids, plots, films, the model folder."""
+"""The run logger: log, stats, TensorBoard, grids, plots, films and the model folder of a training."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import platform
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from kaogan.config import recipes
@@ -25,38 +24,38 @@ from kaogan.data import PictureSet
 from kaogan.generate.model import Model, card, make_config
 from kaogan.networks import count_parameters
 from kaogan.training import plots
-from kaogan.training.run_dir import RunFolder
-from kaogan.training.state import Players
+from kaogan.training.run_dir import RunDir
+from kaogan.training.state import TrainState
 from kaogan.version import __version__
 
 
-class Souvenirs:
-    """Everything that a person looks at. Nothing here changes the course of the training."""
+class RunLogger:
+    """Writes everything that a person looks at. Nothing here changes the course of the training."""
 
     def __init__(
-        self, folder: RunFolder, recipe: Recipe, pictures: PictureSet, players: Players, device: torch.device
+        self, folder: RunDir, recipe: Recipe, pictures: PictureSet, state: TrainState, device: torch.device
     ) -> None:
-        self.folder, self.recipe, self.pictures, self.players, self.device = folder, recipe, pictures, players, device
+        self.folder, self.recipe, self.pictures, self.state, self.device = folder, recipe, pictures, state, device
         seed, count = recipe.run.seed, recipe.run.grid_pictures
         schema = pictures.schema
         self.latents = draw_latents(
             count, recipe.latent.size, recipe.latent.distribution, torch_generator(seed, "grid/latents")
         )
-        self.codes = schema.encode(schema.sample(count, torch_generator(seed, "grid/labels"))) if schema else None
+        self.conditions = schema.encode(schema.sample(count, torch_generator(seed, "grid/labels"))) if schema else None
         calibration = schema.sample(
             CALIBRATION_BATCH * CALIBRATION_BATCHES,
             torch_generator(seed, "calibrate/labels"),
             uniform=recipe.attributes.uniform,
         )
-        self.calibration_codes = schema.encode(calibration) if schema else None
+        self.calibration_conditions = schema.encode(calibration) if schema else None
         self.columns = max(1, round(count**0.5))
         self.machine = ""
         self._sampled: tuple[int, np.ndarray] | None = None
 
-    def begin(self, precision: str, machine: str) -> None:
-        log, players, pictures = self.folder.log, self.players, self.pictures
+    def open(self, precision: str, machine: str) -> None:
+        log, state, pictures = self.folder.log, self.state, self.pictures
         self.machine = machine
-        self.board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=players.clock)
+        self.board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=state.images_seen)
         log.info("kaogan %s, torch %s, python %s", __version__, torch.__version__, platform.python_version())
         log.info("machine: %s, %s, %d threads, %s", machine, self.device, torch.get_num_threads(), precision)
         log.info("data: %s, %d pictures, %d skipped", pictures.source, len(pictures.images), len(pictures.skipped))
@@ -66,59 +65,54 @@ class Souvenirs:
             log.info("%s", note)
         log.info(
             "parameters: generator %s, discriminator %s",
-            f"{count_parameters(players.generator):,}",
-            f"{count_parameters(players.discriminator):,}",
+            f"{count_parameters(state.generator):,}",
+            f"{count_parameters(state.discriminator):,}",
         )
         for key, value in recipes.flatten(self.recipe.to_dict()).items():
             log.info("setting %s = %s", key, value)
         real = numpy_generator(self.recipe.run.seed, "grid/real").permutation(len(pictures.images))
         self._picture(pictures.images[np.sort(real[: len(self.latents)])], self.folder.path / "real.png")
 
-    def line(self, clock: int, stats: dict[str, float]) -> None:
-        self.folder.append_stats({"clock": clock, "seconds": round(self.players.seconds, 3), **stats})
+    def log_stats(self, clock: int, stats: dict[str, float]) -> None:
+        self.folder.append_stats({"clock": clock, "seconds": round(self.state.seconds, 3), **stats})
         for name, value in stats.items():
             self.board.add_scalar(name, value, clock)
 
-    def grid(self, clock: int) -> None:
+    def save_grid(self, clock: int) -> None:
         pictures = self._generate()
         self._picture(pictures, self.folder.grid_at(clock))
         self.board.add_image("samples", grid(pictures, self.columns), clock, dataformats="HWC")
 
-    def has_model(self, clock: int) -> bool:
-        """Whether the model folder is that of ``clock``: a kill may fall between a checkpoint and its model."""
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            return bool(json.loads((self.folder.model / "config.json").read_text(encoding="utf-8"))["clock"] == clock)
-        return False
-
     def generator(self) -> nn.Module:
-        """The averaged generator of now, ready to sample."""
+        """The EMA generator at the current clock, in eval mode."""
         self._generate()
-        return self.players.average.module
+        return self.state.ema.module
 
-    def model(self, folder: Path | None = None) -> None:
+    def save_model(self, folder: Path | None = None) -> None:
         """The model folder (or another, ``folder``) and the plots, as of now."""
         pictures, generator = self._generate(), self.generator()
         config = make_config(
             self.recipe,
             self.pictures.schema,
-            clock=self.players.clock,
+            clock=self.state.images_seen,
             data={
                 "name": Path(self.pictures.source).name,  # a model is shared; where its set lay is nobody's business
                 "count": len(self.pictures.images),
                 "fingerprint": self.pictures.fingerprint,
             },
-            minutes=self.players.seconds / 60,
+            minutes=self.state.seconds / 60,
             machine=self.machine,
         )
-        model = Model(generator, self.pictures.schema, config)
+        # On the device of the EMA: a model moves its generator to its own.
+        model = Model(generator, self.pictures.schema, config, device=self.device)
         preview = grid(pictures[: min(64, len(self.latents))], min(8, self.columns))
         model.save(folder or self.folder.model, card(config), preview)
         if folder is not None:
             return
         self._plots()
-        self.folder.log.info("saved at %d images, %.0f s", self.players.clock, self.players.seconds)
+        self.folder.log.info("saved at %d images, %.0f s", self.state.images_seen, self.state.seconds)
 
-    def end(self, finished: bool, seconds: float) -> None:
+    def close(self, finished: bool, seconds: float) -> None:
         frames = sorted(self.folder.grids.glob("*.png"))
         note = plots.film(frames, self.folder.path / "progress.gif", self.folder.path / "progress.mp4")
         if note:
@@ -126,7 +120,7 @@ class Souvenirs:
         self.board.close()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         word = "finished" if finished else "interrupted"
-        self.folder.log.info("%s at %d images after %.1f s, %s", word, self.players.clock, seconds, now)
+        self.folder.log.info("%s at %d images after %.1f s, %s", word, self.state.images_seen, seconds, now)
 
     def _plots(self) -> None:
         # A checkpoint may come before the first line.
@@ -139,19 +133,30 @@ class Souvenirs:
 
     def _generate(self) -> np.ndarray:
         """The averaged generator's pictures of the fixed latents: measured and made once for a grid and a model."""
-        if self._sampled is None or self._sampled[0] != self.players.clock:
-            self._sampled = self.players.clock, self._sample()
+        if self._sampled is None or self._sampled[0] != self.state.images_seen:
+            self._sampled = self.state.images_seen, self._sample()
         return self._sampled[1]
 
     @torch.no_grad()
     def _sample(self) -> np.ndarray:
-        generator = self.players.average.snapshot(self.recipe, self.calibration_codes)
-        parts = []
-        for start in range(0, len(self.latents), CALIBRATION_BATCH):
-            part = slice(start, start + CALIBRATION_BATCH)
-            codes = None if self.codes is None else self.codes[part].to(self.device)
-            parts.append(to_uint8(generator(self.latents[part].to(self.device), codes)))
+        generator = self.state.ema.snapshot(self._calibration())
+        starts = range(0, len(self.latents), CALIBRATION_BATCH)
+        parts = [to_uint8(generator(*self._inputs(self.latents, self.conditions, start))) for start in starts]
         return np.concatenate(parts)
+
+    def _calibration(self) -> Iterator[tuple[Tensor, ...]]:
+        """Inputs, drawn like those of training, with which statistics of batch normalisation are measured."""
+        latent = self.recipe.latent
+        rng = torch_generator(self.recipe.run.seed, "calibrate")
+        latents = draw_latents(CALIBRATION_BATCHES * CALIBRATION_BATCH, latent.size, latent.distribution, rng)
+        for start in range(0, len(latents), CALIBRATION_BATCH):
+            yield self._inputs(latents, self.calibration_conditions, start)
+
+    def _inputs(self, latents: Tensor, conditions: Tensor | None, start: int) -> tuple[Tensor, ...]:
+        """A batch of the generator's inputs, on the device."""
+        part = slice(start, start + CALIBRATION_BATCH)
+        inputs = (latents[part],) if conditions is None else (latents[part], conditions[part])
+        return tuple(each.to(self.device) for each in inputs)
 
     def _picture(self, pictures: np.ndarray, path: Any) -> None:
         sheet = grid(pictures, self.columns)

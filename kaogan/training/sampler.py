@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     """int64 (N, K), -1 where unknown"""
 
 
-class Batches:
+class InfiniteSampler:
     """Epochs without end, each a new permutation; a batch may cross from one epoch into the next.
 
     Raises UsageError when the pictures do not fill one batch.

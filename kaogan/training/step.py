@@ -1,305 +1,340 @@
-"""One step of each player. Every extra is a few lines in its one obvious place."""
+"""One batch of a GAN's training: the losses of both networks and the updates that they lead to."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kaogan.config.recipe import Recipe
-from kaogan.core.images import to_float
 from kaogan.core.meters import Meters
-from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
+from kaogan.core.rng import draw_latents, torch_generator
 from kaogan.core.schema import Schema
-from kaogan.data.edge_blur import blur_edges
 from kaogan.losses import (
     OBJECTIVES,
+    PenaltyPoint,
     attribute_accuracy,
     attribute_loss,
     clip_weights,
     discriminator_loss,
+    due_gradient_penalties,
+    extra_fakes_loss,
     generator_loss,
-    negatives_loss,
+    path_length_penalty,
+    path_lengths,
 )
+from kaogan.losses.extras import StepContext
 from kaogan.networks.base import DiscriminatorOutput
 from kaogan.networks.cpu.grad_modes import weights_moved, weights_stay
 from kaogan.networks.stylegan import is_style_generator
-from kaogan.training.augmentation import Views
-from kaogan.training.penalties import Point, slope_penalties
-from kaogan.training.sampler import Batch, Batches
-from kaogan.training.state import Players
-from kaogan.training.style_regularization import draw_styles, path_penalty
+from kaogan.training.phases import Network, Phase, build_phases
+from kaogan.training.sampler import Batch, InfiniteSampler
+from kaogan.training.state import TrainState
 
 
 @dataclass
 class Fakes:
-    """Generated pictures, as they are and as the discriminator sees them, and the attributes that were asked for."""
+    """Generated images, as they are and as the discriminator is shown them, and the attributes they were drawn for."""
 
     images: Tensor
     seen: Tensor
     labels: Tensor
-    codes: Tensor | None
+    conditions: Tensor | None
 
 
-class Steps:
-    """The steps of both players under one recipe."""
+class GANTrainer:
+    """The updates of both networks under one recipe: ``step`` takes those that are due."""
 
     def __init__(
-        self, recipe: Recipe, schema: Schema, players: Players, batches: Batches, device: torch.device, precision: str
-    ) -> None:
-        self.recipe, self.schema, self.players, self.batches = recipe, schema, players, batches
-        self.device, self.objective = device, OBJECTIVES[recipe.objective.name]
+        self, recipe: Recipe, schema: Schema, state: TrainState, sampler: InfiniteSampler, device: torch.device,
+        precision: str,
+    ) -> None:  # fmt: skip
+        self.recipe, self.schema, self.state, self.sampler, self.device = recipe, schema, state, sampler, device
+        self.objective, self.phases = OBJECTIVES[recipe.objective.name], build_phases(recipe)
+        self.extras = {name: extra for name, extra in state.extras.items() if extra.active}
+        self.generator_needs_reals = self.objective.paired or any(extra.needs_reals for extra in self.extras.values())
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-        # Weights are cast once for each step, where they are used; fp16 gradients of gradients would underflow.
         self.autocast = torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+        # Gradients of gradients would underflow in fp16.
         self.autocast_penalties = torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
         self.meters = Meters()
-        self.views = Views(recipe, players.adaptive)
+
+    def step(self) -> bool:
+        """Update each network that is due after the batch at the state's clock; whether the generator was one."""
+        training = self.recipe.training
+        number = self.state.images_seen // training.batch_size
+        batch = self.sampler.at(self.state.images_seen)
+        self.state.set_learning_rates(self.recipe)
+        generator_moves = any(phase.moves(number) for phase in self._phases("generator"))
+        reuse = training.reuse_fakes and generator_moves
+        fakes = self.discriminator_step(batch, reuse=reuse)
+        if generator_moves:
+            self.generator_step(batch, fakes if reuse else None)
+        return generator_moves
 
     # The discriminator
 
     @weights_stay()
-    def discriminator(self, batch: Batch, reuse: bool = False) -> Fakes:
+    def discriminator_step(self, batch: Batch, reuse: bool = False) -> Fakes:
         """Show ``batch`` and as many fakes to the discriminator. With ``reuse`` the fakes keep their graph, so that the
         generator's step can use them again."""
-        recipe, players, meters = self.recipe, self.players, self.meters
-        real = self._seen(batch.images.to(self.device), "real")
+        real = self._on_images(batch.images.to(self.device), "real")
         with self.autocast, torch.set_grad_enabled(reuse):
             fakes = self._generate("discriminator", len(real))
-        fake = fakes.seen.detach()
+        points = PenaltyPoint(real, batch.labels), PenaltyPoint(fakes.seen.detach(), fakes.labels)
 
-        with self.autocast:
-            real_verdict = self._judge(real, "real", batch.labels)
-            fake_verdict = self._judge(fake, "fake", fakes.labels)
-        labels = recipe.objective
-        loss = labels.discriminator_weight * discriminator_loss(
-            self.objective,
-            real_verdict.scores,
-            fake_verdict.scores,
-            self._targets("real", labels.real_label, len(real)),
-            self._targets("fake", labels.fake_label, len(fake)),
-        )
-        meters.add("adversarial_d", loss)
-        loss = loss + self._further_fakes(real_verdict.scores.detach())
-        loss = loss + self._classify(real_verdict, batch.labels, fake_verdict, fakes.labels)
-        points = Point(real, batch.labels), Point(fake, fakes.labels)
-        player = (players.discriminator, players.discriminator_optim, players.discriminator_scaler)
-        if not recipe.penalties.own_step:
-            loss = loss + self._penalties(*points)
-        self._descend(loss, *player)
-        if recipe.penalties.own_step:
-            self._descend(self._penalties(*points), *player)
-        if recipe.penalties.clip:
-            clip_weights(players.discriminator.parameters(), recipe.penalties.clip)
+        for losses in self._due("discriminator"):
+            loss: Tensor | float = 0.0
+            if "main" in losses:
+                loss = self._discriminator_loss(*points)
+            loss = loss + self._gradient_penalties(losses, *points)
+            if "main" in losses:
+                self.meters.add("loss_d", torch.as_tensor(loss))
+            self._optimize(loss, "discriminator")
 
-        self._remember(fakes.images)
-        self._adapt()
-        meters.add("loss_d", loss)
-        for name, scores in (("real_score", real_verdict.scores), ("fake_score", fake_verdict.scores)):
-            meters.add(name, (scores.sigmoid() if self.objective.logistic else scores).mean())
+        if self.recipe.penalties.clip:
+            clip_weights(self.state.discriminator.parameters(), self.recipe.penalties.clip)
+        for extra in self.extras.values():
+            for name, value in extra.after_discriminator_step(fakes.images, self._context()).items():
+                self.meters.add(name, torch.as_tensor(value))
         return fakes
 
-    def _further_fakes(self, real_scores: Tensor) -> Tensor | float:
-        """Blurred and remembered pictures, each a batch of its own."""
-        extras = self.recipe.extras
+    def _discriminator_loss(self, real: PenaltyPoint, fake: PenaltyPoint) -> Tensor:
+        """The adversarial loss, that of extra fakes, that of extras, and classification."""
+        settings, meters = self.recipe.objective, self.meters
+        with self.autocast:
+            real_output = self._discriminate(real.images, "real", real.labels, real=True)
+            fake_output = self._discriminate(fake.images, "fake", fake.labels)
+        loss = settings.discriminator_weight * discriminator_loss(
+            self.objective,
+            real_output.scores,
+            fake_output.scores,
+            self._draw_labels("real", settings.real_label, len(real.images)),
+            self._draw_labels("fake", settings.fake_label, len(fake.images)),
+        )
+        meters.add("adversarial_d", loss)
+        for name, scores in (("real_score", real_output.scores), ("fake_score", fake_output.scores)):
+            meters.add(name, (scores.sigmoid() if self.objective.logistic else scores).mean())
+        loss = loss + self._extra_fakes_loss(real_output.scores.detach()) + self._extra_losses(real, fake)
+        if real_output.logits is None or fake_output.logits is None:
+            return loss
+        labels = real.labels.to(self.device)
+        attributes = self._attribute_loss("attributes_d", real_output.logits, labels)
+        if self.recipe.attributes.on_fakes:
+            attributes = attributes + self._attribute_loss("attributes_fake", fake_output.logits, fake.labels)
+        meters.add("accuracy", attribute_accuracy(real_output.logits, labels, self.schema.slices))
+        return loss + self.recipe.attributes.discriminator_weight * attributes
+
+    def _extra_fakes_loss(self, real_scores: Tensor) -> Tensor | float:
+        """Of blurred and replayed pictures, each kind a batch of its own."""
         loss: Tensor | float = 0.0
-        for name, images, weight in (
-            ("blur", self._blurred(len(real_scores)), extras.blur.weight),
-            ("memory", self._remembered(len(real_scores)), extras.memory.weight),
-        ):
+        for name, extra in self.extras.items():
+            images = extra.extra_fakes(len(real_scores), self._context())
             if images is None:
                 continue
+            purpose = extra.fakes_purpose
             with self.autocast:
-                scores = self._judge(self._seen(images.to(self.device), name), name).scores
-            term = weight * negatives_loss(self.objective, scores, real_scores)
+                scores = self._discriminate(self._on_images(images.to(self.device), purpose), purpose).scores
+            term = extra.fakes_weight * extra_fakes_loss(self.objective, scores, real_scores)
             self.meters.add(name, term)
             loss = loss + term
         return loss
 
-    def _blurred(self, batch_size: int) -> Tensor | None:
-        blur = self.recipe.extras.blur
-        if not blur.ratio:
-            return None
-        pictures = self.batches.extra("blur", self.players.clock, max(1, round(blur.ratio * batch_size)))
-        return to_float(
-            blur_edges(
-                pictures, low=blur.low, high=blur.high, dilation=blur.dilation, kernel=blur.kernel, variant=blur.variant
-            )
-        )
+    def _extra_losses(self, real: PenaltyPoint, fake: PenaltyPoint) -> Tensor | float:
+        """What further terms extras add to the discriminator's loss."""
 
-    def _remembered(self, batch_size: int) -> Tensor | None:
-        settings, clock = self.recipe.extras.memory, self.players.clock
-        if not settings.fraction or clock < settings.start or not len(self.players.memory):
-            return None
-        count = max(1, round(settings.fraction * batch_size))
-        return self.players.memory.draw(count, numpy_generator(self.recipe.run.seed, "memory/draw", clock))
+        def discriminate(images: Tensor, purpose: str) -> Tensor:
+            return self._discriminate(
+                images, purpose, fake.labels if purpose.startswith("fake") else real.labels
+            ).scores
 
-    def _remember(self, fakes: Tensor) -> None:
-        settings, clock = self.recipe.extras.memory, self.players.clock
-        due = clock // settings.every != (clock - len(fakes)) // settings.every
-        if settings.fraction and due and clock >= settings.start - settings.lead:
-            count = max(1, round(settings.fraction * len(fakes)))
-            self.players.memory.offer(fakes[:count], numpy_generator(self.recipe.run.seed, "memory/offer", clock))
+        loss: Tensor | float = 0.0
+        for name, extra in self.extras.items():
+            with self.autocast:
+                term = extra.discriminator_loss(real.images, fake.images, discriminate, self._context())
+            if term is not None:
+                self.meters.add(name, term)
+                loss = loss + term
+        return loss
 
-    def _classify(
-        self, real: DiscriminatorOutput, real_labels: Tensor, fake: DiscriminatorOutput, fake_labels: Tensor
-    ) -> Tensor | float:
-        settings = self.recipe.attributes
-        if real.logits is None or fake.logits is None:
-            return 0.0
-        real_labels = real_labels.to(self.device)
-        losses = self._attribute_losses("attributes_d", real.logits, real_labels)
-        if settings.on_fakes:
-            losses = losses + self._attribute_losses("attributes_fake", fake.logits, fake_labels)
-        self.meters.add("accuracy", attribute_accuracy(real.logits, real_labels, self.schema.slices))
-        return settings.discriminator_weight * losses
-
-    def _penalties(self, real: Point, fake: Point) -> Tensor | float:
+    def _gradient_penalties(self, due: Collection[str], real: PenaltyPoint, fake: PenaltyPoint) -> Tensor | float:
         def share() -> Tensor:
-            return torch.rand(len(real.images), generator=self._random("penalty")).to(self.device)
+            return torch.rand(len(real.images), generator=self._rng("penalty")).to(self.device)
 
         def scores(purpose: str, images: Tensor, labels: Tensor) -> Tensor:
-            return self._judge(images, purpose, labels).scores
+            return self._discriminate(images, purpose, labels, real=purpose == "r1").scores
 
         with self.autocast_penalties:
-            terms = slope_penalties(self.recipe, self.players.clock, scores, real, fake, share)
+            terms = due_gradient_penalties(self.recipe, due, self.state.images_seen, scores, real, fake, share)
         for name, term in terms.items():
             self.meters.add(name, term)
         return sum(terms.values(), 0.0)
 
     # The generator
 
-    def generator(self, batch: Batch, fakes: Fakes | None = None) -> None:
-        """One step of the generator, on fresh fakes or on those of the discriminator's step."""
-        recipe, players, meters = self.recipe, self.players, self.meters
-        held = [weight for weight in players.discriminator.parameters() if weight.requires_grad]
-        set_gradients(held, False)  # they would be thrown away
-        with self.autocast:
-            if fakes is None:
-                fakes = self._generate("generator", len(batch.images))
-            verdict = self._judge(fakes.seen, "generator", fakes.labels)
-        real, real_scores = None, verdict.scores
-        if self.objective.paired or recipe.extras.pull.weight:
-            real = self._seen(batch.images.to(self.device), "real")
-        if self.objective.paired and real is not None:
-            with self.autocast, torch.no_grad():
-                real_scores = self._judge(real, "generator/real", batch.labels).scores
-        label = self._targets("generator", recipe.objective.generator_label, len(fakes.seen))
-        loss = generator_loss(self.objective, verdict.scores, real_scores, label)
-        meters.add("adversarial_g", loss)
-        if verdict.logits is not None:
-            loss = loss + recipe.attributes.generator_weight * self._attribute_losses(
-                "attributes_g", verdict.logits, fakes.labels
-            )
-        if recipe.extras.pull.weight and real is not None:
-            distance = (fakes.seen.float() - real).abs() ** recipe.extras.pull.power
-            pull = recipe.extras.pull.weight * distance.mean()
-            meters.add("pull", pull)
-            loss = loss + pull
-        player = (players.generator, players.generator_optim, players.generator_scaler)
-        if not recipe.penalties.own_step:
-            loss = loss + self._path_length(len(fakes.seen))
-        self._descend(loss, *player)
-        if recipe.penalties.own_step:
-            self._descend(self._path_length(len(fakes.seen)), *player)
-        set_gradients(held, True)
-        meters.add("loss_g", loss)
+    def generator_step(self, batch: Batch, fakes: Fakes | None = None) -> None:
+        """Update the generator on fresh fakes, or on those of the discriminator's step."""
+        weights = [weight for weight in self.state.discriminator.parameters() if weight.requires_grad]
+        set_requires_grad(weights, False)  # their gradients would be thrown away
+        for losses in self._due("generator"):
+            loss: Tensor | float = 0.0
+            if "main" in losses:
+                loss = self._generator_loss(batch, fakes)
+            if "path_length" in losses:
+                loss = loss + self._path_length(len(batch.images))
+            if "main" in losses:
+                self.meters.add("loss_g", torch.as_tensor(loss))
+            self._optimize(loss, "generator")
+        set_requires_grad(weights, True)
 
-    def _path_length(self, batch_size: int) -> Tensor | float:
-        settings, players = self.recipe.penalties.path_length, self.players
-        step = players.clock // (self.recipe.training.batch_size * self.recipe.training.n_critic)
-        generator = players.generator
-        if not settings.weight or step % settings.every or not is_style_generator(generator):
-            return 0.0
+    def _generator_loss(self, batch: Batch, fakes: Fakes | None) -> Tensor:
+        """The adversarial loss, classification, and that of extras."""
+        with self.autocast:
+            fakes = fakes or self._generate("generator", len(batch.images))
+            output = self._discriminate(fakes.seen, "generator", fakes.labels)
+        real, real_scores = fakes.seen, output.scores
+        if self.generator_needs_reals:
+            real = self._on_images(batch.images.to(self.device), "real")
+        if self.objective.paired:
+            with self.autocast, torch.no_grad():
+                real_scores = self._discriminate(real, "generator/real", batch.labels).scores
+        label = self._draw_labels("generator", self.recipe.objective.generator_label, len(fakes.seen))
+        loss = generator_loss(self.objective, output.scores, real_scores, label)
+        self.meters.add("adversarial_g", loss)
+        if output.logits is not None:
+            attributes = self._attribute_loss("attributes_g", output.logits, fakes.labels)
+            loss = loss + self.recipe.attributes.generator_weight * attributes
+        for name, extra in self.extras.items():
+            term = extra.generator_loss(real, fakes.seen, self._context())
+            if term is not None:
+                self.meters.add(name, term)
+                loss = loss + term
+        return loss
+
+    def _path_length(self, batch_size: int) -> Tensor:
+        """Of fresh styles, a part of the batch (Karras et al. 2020, section 3.2)."""
+        settings, state = self.recipe.penalties.path_length, self.state
         with self.autocast_penalties:
-            latents, _, codes = self._ask("path", max(1, batch_size // settings.shrink))
-            random = self._random("synthesis/path")
-            styles = draw_styles(generator, latents, codes, self.recipe, random)
-            penalty, players.path_mean = path_penalty(generator, styles, players.path_mean, settings.decay, random)
+            latents, _, conditions = self._draw_inputs("path", max(1, batch_size // settings.shrink))
+            rng = self._rng("synthesis/path")
+            styles = self._styles(latents, conditions, rng)
+            assert is_style_generator(state.generator)
+            images = state.generator.synthesis(styles, random=rng)
+            noise = torch.randn(images.shape, generator=rng).to(images.device)
+            lengths = path_lengths(images, styles, noise)
+            penalty, state.path_mean = path_length_penalty(lengths, state.path_mean, settings.decay)
         term = settings.weight * settings.every * penalty
-        self.meters.add("path_length", players.path_mean)
+        self.meters.add("path_length", state.path_mean)
         self.meters.add("path_penalty", term)
         return term
 
     # What both need
 
+    def _phases(self, network: Network) -> list[Phase]:
+        return [phase for phase in self.phases if phase.network == network]
+
+    def _due(self, network: Network) -> list[list[str]]:
+        """The losses of each optimiser step that ``network`` takes now."""
+        number = self.state.images_seen // self.recipe.training.batch_size
+        return [losses for phase in self._phases(network) if (losses := phase.due(number))]
+
     def _generate(self, purpose: str, count: int) -> Fakes:
-        latents, labels, codes = self._ask(purpose, count)
-        generator = self.players.generator
+        latents, labels, conditions = self._draw_inputs(purpose, count)
+        generator = self.state.generator
         if is_style_generator(generator):
-            random, average = self._random(f"synthesis/{purpose}"), purpose == "discriminator"
-            styles = draw_styles(generator, latents, codes, self.recipe, random, update_emas=average)
-            images = generator.synthesis(styles, random=random, update_emas=average)
+            rng, update_emas = self._rng(f"synthesis/{purpose}"), purpose == "discriminator"
+            styles = self._styles(latents, conditions, rng, update_emas)
+            images = generator.synthesis(styles, random=rng, update_emas=update_emas)
         else:
-            images = generator(latents, codes)
-        return Fakes(images, self._seen(images, f"fake/{purpose}"), labels.to(self.device), codes)
+            images = generator(latents, conditions)
+        return Fakes(images, self._on_images(images, f"fake/{purpose}"), labels.to(self.device), conditions)
 
-    def _ask(self, purpose: str, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Latents (count, Z), labels (count, K) and their codes (count, A), if any, for a purpose of this step."""
-        recipe, random = self.recipe, self._random(f"latents/{purpose}")
-        latents = draw_latents(count, recipe.latent.size, recipe.latent.distribution, random).to(self.device)
-        labels = self.schema.sample(count, random, uniform=recipe.attributes.uniform)
-        return latents, labels, self.schema.encode(labels).to(self.device) if self.schema else None
+    def _draw_inputs(self, purpose: str, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Latents, labels (count, K) and conditions (count, A) for the generator."""
+        recipe, rng = self.recipe, self._rng(f"latents/{purpose}")
+        latents = draw_latents(count, recipe.latent.size, recipe.latent.distribution, rng)
+        labels = self.schema.sample(count, rng, uniform=recipe.attributes.uniform)
+        conditions = self.schema.encode(labels).to(self.device) if self.schema else None
+        return latents.to(self.device), labels, conditions
 
-    def _judge(self, images: Tensor, purpose: str, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """The discriminator's verdict on its view of the pictures, its scores in float32."""
-        codes = self.schema.encode(labels).to(self.device) if self.schema and labels is not None else None
-        verdict = self.players.discriminator(self.views(images, purpose, self.players.clock), codes)
-        scores = verdict.scores.float()
-        if purpose in ("real", "r1"):
-            self.views.note(scores)
-        return DiscriminatorOutput(scores, verdict.logits)
+    def _styles(
+        self, latents: Tensor, conditions: Tensor | None, rng: torch.Generator, update_emas: bool = False
+    ) -> Tensor:
+        """Styles (N, num_ws, w_dim) of latents (N, Z), changed as extras want it."""
+        generator, latent = self.state.generator, self.recipe.latent
+        assert is_style_generator(generator)
 
-    def _adapt(self) -> None:
-        clock = self.players.clock
-        if self.recipe.extras.augment.name == "ada":
-            self.meters.add("augment_p", torch.tensor(self.views.p(clock)))
-        self.views.adapt(clock, self.recipe.training.batch_size)
+        def of_other_latents() -> Tensor:
+            others = draw_latents(len(latents), latent.size, latent.distribution, rng).to(latents.device)
+            return generator.styles(others, conditions)
 
-    def _seen(self, images: Tensor, purpose: str) -> Tensor:
-        """Instance noise (Sønderby et al. 2017): (1 - a) x + a n, fading along the clock if so set."""
-        settings, clock = self.recipe.extras.noise, self.players.clock
-        amount = settings.amount * (max(0.0, 1 - clock / settings.end) if settings.end else 1.0)
-        if not amount:
-            return images
-        noise = torch.empty_like(images, device="cpu", dtype=torch.float32)
-        noise = noise.normal_(generator=self._random(f"noise/{purpose}")).to(self.device)
-        return (1 - amount) * images.float() + amount * noise
+        styles = generator.styles(latents, conditions, update_emas=update_emas)
+        for extra in self.extras.values():
+            styles = extra.on_styles(styles, of_other_latents, rng)
+        return styles
 
-    def _targets(self, side: str, span: tuple[float, float], count: int) -> Tensor | float:
-        """Labels: one number when all are alike, else (count,)."""
+    def _discriminate(
+        self, images: Tensor, purpose: str, labels: Tensor | None = None, *, real: bool = False
+    ) -> DiscriminatorOutput:
+        """The discriminator's output for images, seen as extras want it, with scores in float32."""
+        context = self._context()
+        for extra in self.extras.values():
+            images = extra.on_discriminator_input(images, purpose, context)
+        conditions = self.schema.encode(labels).to(self.device) if self.schema and labels is not None else None
+        output = self.state.discriminator(images, conditions)
+        scores = output.scores.float()
+        if real:
+            for extra in self.extras.values():
+                extra.on_real_scores(scores)
+        return DiscriminatorOutput(scores, output.logits)
+
+    def _on_images(self, images: Tensor, purpose: str) -> Tensor:
+        """Images as extras show them to the discriminator, before augmentation."""
+        context = self._context()
+        for extra in self.extras.values():
+            images = extra.on_images(images, purpose, context)
+        return images
+
+    def _draw_labels(self, side: str, span: tuple[float, float], count: int) -> Tensor | float:
+        """Labels of real (1) and fake (0): one number when all are alike, else (count,)."""
         (low, high), flip = span, 0.0 if side == "generator" else self.recipe.objective.label_flip
         if low == high and not flip:
             return low
-        random = self._random(f"labels/{side}")
-        labels = low + (high - low) * torch.rand(count, generator=random)
-        swapped = torch.rand(count, generator=random) < flip
+        rng = self._rng(f"labels/{side}")
+        labels = low + (high - low) * torch.rand(count, generator=rng)
+        swapped = torch.rand(count, generator=rng) < flip
         return torch.where(swapped, 1 - labels, labels).to(self.device)
 
-    def _attribute_losses(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
+    def _attribute_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         losses = attribute_loss(logits, labels, self.schema.slices, self.recipe.attributes.loss)
         for attribute, loss in zip(self.schema.names, losses, strict=True):
             self.meters.add(f"{name}/{attribute}", loss)
         return torch.stack(losses).mean()
 
-    def _random(self, purpose: str) -> torch.Generator:
-        return torch_generator(self.recipe.run.seed, purpose, self.players.clock)
+    def _context(self) -> StepContext:
+        clock = self.state.images_seen
+        return StepContext(
+            self.recipe, clock, self.device, lambda purpose, count: self.sampler.extra(purpose, clock, count)
+        )
 
-    @staticmethod
-    def _descend(
-        loss: Tensor | float, module: torch.nn.Module, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
-    ) -> None:
-        if not isinstance(loss, Tensor):
-            return  # nothing is due
+    def _rng(self, purpose: str) -> torch.Generator:
+        return torch_generator(self.recipe.run.seed, purpose, self.state.images_seen)
+
+    def _optimize(self, loss: Tensor | float, network: Network) -> None:
+        module: nn.Module = getattr(self.state, network)
+        optimizer: torch.optim.Optimizer = getattr(self.state, f"{network}_optim")
+        scaler: torch.amp.GradScaler = getattr(self.state, f"{network}_scaler")
         module.zero_grad(set_to_none=True)
-        # Only these gradients: those at the pictures, where penalties are taken, would be thrown away.
-        scaler.scale(loss).backward(inputs=[weight for weight in module.parameters() if weight.requires_grad])
-        scaler.step(optimiser)
+        # Only these gradients: those at the images, where penalties are taken, would be thrown away.
+        weights = [weight for weight in module.parameters() if weight.requires_grad]
+        scaler.scale(torch.as_tensor(loss)).backward(inputs=weights)
+        scaler.step(optimizer)
         scaler.update()
         weights_moved()
 
 
-def set_gradients(weights: list[torch.nn.Parameter], wanted: bool) -> None:
+def set_requires_grad(weights: list[nn.Parameter], wanted: bool) -> None:
     for weight in weights:
         weight.requires_grad_(wanted)

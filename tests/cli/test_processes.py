@@ -41,7 +41,8 @@ def when(condition: Callable[[], object], process: subprocess.Popen[str]) -> Non
 @pytest.mark.timeout(300)
 def test_killed_and_interrupted_and_the_same_command_again(tmp_path: Path, run: Run) -> None:
     """SIGKILL, SIGINT, SIGTERM; then to the end: bit for bit what an undisturbed run leaves."""
-    words = [*TINY, "--extras.noise.amount", "0.1", "--run.checkpoint_every", "512", "--run.grid_every", "100000"]
+    words = [*TINY, "--extras.instance_noise.amount", "0.1"]
+    words += ["--run.checkpoint_every", "512", "--run.grid_every", "100000"]
     broken = tmp_path / "broken off"
     found = lambda: checkpoint.find(broken / "checkpoints")  # noqa: E731
     sitting = ["train", "dcgan", *words, "--images", "1000000", "--out", broken]

@@ -16,7 +16,7 @@ from kaogan.cli import _train_progress
 from kaogan.cli._console import parse_overrides
 from kaogan.config import recipes
 from kaogan.core.errors import KaoganError
-from kaogan.training.loop import Outcome, Progress
+from kaogan.core.trainer_base import TrainProgress, TrainResult
 from tests.cli.conftest import TINY, Run, refused
 
 
@@ -137,9 +137,9 @@ def test_the_bar_fits_the_terminal(width: int, name: str, monkeypatch: pytest.Mo
     class Pictures:
         images, source, schema, skipped, notes = [0], "x", (), (), ()
 
-    def fake(*_: object, on_progress: Callable[[Progress], None], **__: object) -> Outcome:
-        on_progress(Progress(150_000, 300_000, stats))
-        return Outcome(150_000, False, 3.0, tmp_path)
+    def fake(*_: object, on_progress: Callable[[TrainProgress], None], **__: object) -> TrainResult:
+        on_progress(TrainProgress(150_000, 300_000, stats))
+        return TrainResult(150_000, False, 3.0, tmp_path)
 
     monkeypatch.setattr(_train_progress, "read_data", lambda *_: Pictures)
     monkeypatch.setattr(_train_progress.api, "run", fake)

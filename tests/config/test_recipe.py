@@ -41,7 +41,7 @@ def test_every_leaf_set_to_its_own_value_is_the_same_recipe(name: str) -> None:
 @pytest.mark.parametrize("name", recipes.names())
 def test_dump_and_load_are_inverse(name: str, tmp_path: Path) -> None:
     recipe = recipes.load(
-        name, {"extras.noise.amount": 0.25, "attributes.merge": {"hair": {"warm": ["red", "orange"]}}}
+        name, {"extras.instance_noise.amount": 0.25, "attributes.merge": {"hair": {"warm": ["red", "orange"]}}}
     )
     path = tmp_path / "two words.yaml"
     path.write_text(recipes.dump(recipe), encoding="utf-8")
@@ -64,10 +64,11 @@ def changed(value: Any, key: str) -> Any:
         "name": "other", "generator.family": "keras_wgan", "discriminator.family": "keras_wgan",
         "latent.distribution": "uniform",
         "objective.name": "hinge", "objective.real_label": [0.5, 0.75], "objective.fake_label": [0.25, 0.5],
-        "objective.generator_label": [0.5, 0.5], "extras.blur.kernel": 7, "extras.blur.high": 300.0,
-        "extras.blur.variant": "source", "data.classes": False,
+        "objective.generator_label": [0.5, 0.5], "extras.blurred_reals.kernel": 7, "extras.blurred_reals.high": 300.0,
+        "extras.blurred_reals.variant": "source", "data.classes": False,
         "extras.augment.name": "ada", "extras.augment.groups": ["filter"], "extras.augment.policy": ["cutout"],
-        "extras.pull.power": 2, "attributes.names": ["hair"], "attributes.loss": "sigmoid", "attributes.merge": {},
+        "extras.pixel_loss.power": 2, "attributes.names": ["hair"], "attributes.loss": "sigmoid",
+        "attributes.merge": {},
         "optim.name": "sgd", "optim.betas": [0.25, 0.5], "optim.generator.betas": [0.25, 0.5],
         "optim.discriminator.betas": [0.25, 0.5], "optim.schedule.type": "linear", "run.device": "cuda:1",
         "run.precision": "fp16", "channels": 1, "generator.upsample": "nearest", "generator.activation": "leaky",
@@ -142,11 +143,11 @@ def test_every_leaf_acts_alone() -> None:
         ({"objective.generator_label": 2}, ["generator_label"]),
         ({"penalties.clip": -0.1}, ["'penalties.clip'"]),
         ({"penalties.r1.every": 0}, ["'penalties.r1.every'"]),
-        ({"extras.blur.kernel": 4}, ["'extras.blur'", "odd"]),
-        ({"extras.blur.low": 600}, ["'extras.blur'", "low must not exceed high"]),
-        ({"extras.pull.power": 3}, ["'extras.pull.power'"]),
-        ({"extras.memory.capacity": 0}, ["'extras.memory.capacity'"]),
-        ({"extras.noise.amount": 1.1}, ["'extras.noise.amount'"]),
+        ({"extras.blurred_reals.kernel": 4}, ["'extras.blurred_reals'", "odd"]),
+        ({"extras.blurred_reals.low": 600}, ["'extras.blurred_reals'", "low must not exceed high"]),
+        ({"extras.pixel_loss.power": 3}, ["'extras.pixel_loss.power'"]),
+        ({"extras.replay.capacity": 0}, ["'extras.replay.capacity'"]),
+        ({"extras.instance_noise.amount": 1.1}, ["'extras.instance_noise.amount'"]),
         ({"attributes.names": 1.5}, ["'attributes.names'"]),
         ({"attributes.merge": ["hair"]}, ["'attributes.merge'"]),
         ({"data.horizontal_flip": 7}, ["'data.horizontal_flip'"]),

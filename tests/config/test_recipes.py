@@ -36,14 +36,14 @@ def test_trains_resumes_bit_for_bit_saves_loads_and_samples(name: str, tmp_path:
     # Stopped between two steps of the critic where there are several: the hardest place to go on from.
     half = 8 * (n_critic + max(1, n_critic // 2))
     whole = train(small(name, **{"training.images": total}), tmp_path / "whole")
-    assert whole.finished and whole.clock == total
+    assert whole.finished and whole.images_seen == total
     train(small(name, **{"training.images": half}), tmp_path / "parts")
     first_half, _ = newest(tmp_path / "parts")
     train(small(name, **{"training.images": total}), tmp_path / "parts")
     same(tmp_path / "whole", tmp_path / "parts")
 
     end, _ = newest(tmp_path / "whole")
-    for player in ("generator", "discriminator", "average"):
+    for player in ("generator", "discriminator", "ema"):
         weights = [k for k in end if k.startswith(f"{player}/") and k.endswith("weight")]
         assert any(not torch.equal(end[k], first_half[k]) for k in weights), f"{player} does not learn"
 
@@ -55,7 +55,7 @@ def test_trains_resumes_bit_for_bit_saves_loads_and_samples(name: str, tmp_path:
 
 
 def test_bf16_resumes_bit_for_bit(tmp_path: Path) -> None:
-    settings = {"run.precision": "bf16", "extras.noise.amount": 0.1, "objective.label_flip": 0.2}
+    settings = {"run.precision": "bf16", "extras.instance_noise.amount": 0.1, "objective.label_flip": 0.2}
     train(small("bamsgan", **settings), tmp_path / "whole")
     train(small("bamsgan", **settings, **{"training.images": 24}), tmp_path / "parts")
     train(small("bamsgan", **settings), tmp_path / "parts")

@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 
 from kaogan.core import checkpoint
 from kaogan.core.errors import KaoganError
-from kaogan.training.state import collect, restore
 from tests.training.conftest import Bench
 from tests.training.tiny import EXTRAS, tiny
 
@@ -195,7 +194,7 @@ def test_rotation(tmp_path: Path, clocks: list[int], keep_last: int, keep_every:
     assert [checkpoint._clock(path) for path in checkpoint.find(tmp_path)] == kept
 
 
-# The players in it
+# The state of a training in it
 
 
 THAWING = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.unfreeze_at": 24}
@@ -203,7 +202,7 @@ THAWING = {"discriminator.family": "projected", "discriminator.width": 4, "discr
 
 @pytest.mark.parametrize("settings", [*(EXTRAS[number] for number in (0, 2, 13, 19)), THAWING])
 @pytest.mark.parametrize("optimiser", ["adam", "adamw", "rmsprop", "sgd"])
-def test_players_come_back_bit_for_bit(
+def test_a_state_comes_back_bit_for_bit(
     bench: Callable[..., Bench], tmp_path: Path, settings: dict[str, Any], optimiser: str
 ) -> None:
     recipe = tiny(**settings, **{"optim.name": optimiser, "optim.momentum": 0.5})
@@ -211,30 +210,30 @@ def test_players_come_back_bit_for_bit(
     def advance(trained: Bench, steps: int) -> None:
         for _ in range(steps):
             trained.step()
-            trained.players.average.update(trained.players.clock, 8)
+            trained.state.ema.update(trained.state.images_seen, 8)
 
     whole, resumed = bench(recipe), bench(recipe)
     advance(whole, 2)
-    whole.players.seconds = 12.5
-    path = checkpoint.save(tmp_path, *collect(whole.players))
-    restore(resumed.players, *checkpoint.load(path))
-    assert resumed.players.clock == 16 and resumed.players.seconds == 12.5
+    whole.state.seconds = 12.5
+    path = checkpoint.save(tmp_path, *whole.state.state_dict())
+    resumed.state.load_state_dict(*checkpoint.load(path))
+    assert resumed.state.images_seen == 16 and resumed.state.seconds == 12.5
     advance(whole, 2)
     advance(resumed, 2)
-    first, numbers = collect(whole.players)
-    second, others = collect(resumed.players)
+    first, numbers = whole.state.state_dict()
+    second, others = resumed.state.state_dict()
     assert numbers == others and first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    players = {name.split("/")[0] for name in first}
-    assert {"generator", "discriminator", "average", "generator_optim", "discriminator_optim", "memory"} == players
+    parts = {name.split("/")[0] for name in first}
+    assert {"generator", "discriminator", "ema", "generator_optim", "discriminator_optim", "extras"} == parts
 
 
 def test_fp16_keeps_its_loss_scale(bench: Callable[..., Bench], tmp_path: Path) -> None:
     first, second = bench(tiny(), precision="fp16"), bench(tiny(), precision="fp16")
     first.step(4)
-    first.players.generator_scaler.update(128.0)
-    restore(second.players, *checkpoint.load(checkpoint.save(tmp_path, *collect(first.players))))
-    assert second.players.generator_scaler.get_scale() == 128.0
+    first.state.generator_scaler.update(128.0)
+    second.state.load_state_dict(*checkpoint.load(checkpoint.save(tmp_path, *first.state.state_dict())))
+    assert second.state.generator_scaler.get_scale() == 128.0
 
 
 @pytest.mark.parametrize(
@@ -242,9 +241,9 @@ def test_fp16_keeps_its_loss_scale(bench: Callable[..., Bench], tmp_path: Path) 
                  {"discriminator.family": "keras_wgan"}],
 )  # fmt: skip
 def test_checkpoints_of_other_networks(bench: Callable[..., Bench], settings: dict[str, Any]) -> None:
-    state = collect(bench(tiny()).players)
+    state = bench(tiny()).state.state_dict()
     with pytest.raises(ValueError, match=r"^(generator|discriminator) has other weights \(\S+ and \d+ more\)$"):
-        restore(bench(tiny(**settings)).players, *state)
+        bench(tiny(**settings)).state.load_state_dict(*state)
 
 
 @pytest.mark.parametrize("old", ["adam", "adamw", "rmsprop", "sgd"])
@@ -254,7 +253,7 @@ def test_another_optimiser_begins_anew(bench: Callable[..., Bench], old: str, ne
     before = bench(tiny(**{"optim.name": old}))
     before.step(2)
     after = bench(tiny(**{"optim.name": new, "optim.momentum": momentum}))
-    restore(after.players, *collect(before.players))
+    after.state.load_state_dict(*before.state.state_dict())
     assert torch.equal(before.weights(), after.weights())
     after.step(2)
     assert not torch.equal(before.weights(), after.weights()) and bool(torch.isfinite(after.weights()).all())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from kaogan.config.recipe import Recipe
+from kaogan.config.recipe import recipe_type
 from kaogan.core.schema import EYES, HAIR, Attribute, Schema
 from kaogan.generate.model import Model, make_config
 from kaogan.networks import build_generator
@@ -30,7 +30,7 @@ def tiny_model(
     size: int = SIZE,
 ) -> Model:
     """An untrained network; DCGAN's pictures differ clearly from one another."""
-    recipe = Recipe.model_validate(
+    recipe = recipe_type().model_validate(
         {
             "name": "tiny",
             "summary": "A test.",

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kaogan.losses import OBJECTIVES, discriminator_loss, generator_loss, negatives_loss
+from kaogan.losses import OBJECTIVES, discriminator_loss, extra_fakes_loss, generator_loss
 
 S = math.log(1 + math.exp(-1))  # softplus(-1) = 0.31326...
 
@@ -85,7 +85,7 @@ def test_flipping_every_label_swaps_the_sides(name: str) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_further_fakes_are_a_mean_over_their_own_batch(name: str) -> None:
     real = torch.zeros(8)
-    few, many = (negatives_loss(OBJECTIVES[name], torch.full((n,), 0.7), real) for n in (2, 8))
+    few, many = (extra_fakes_loss(OBJECTIVES[name], torch.full((n,), 0.7), real) for n in (2, 8))
     torch.testing.assert_close(few, many)
 
 
@@ -129,8 +129,8 @@ def test_every_head_is_met_on_its_own(name: str) -> None:
         torch.testing.assert_close(discriminator_loss(objective, real, fake, *marks), each.mean())
         each = torch.stack([generator_loss(objective, f, r, marks[0]) for r, f in pairs])
         torch.testing.assert_close(generator_loss(objective, fake, real, marks[0]), each.mean())
-    each = torch.stack([negatives_loss(objective, f[:2], r) for r, f in pairs])
-    torch.testing.assert_close(negatives_loss(objective, fake[:2], real), each.mean())
+    each = torch.stack([extra_fakes_loss(objective, f[:2], r) for r, f in pairs])
+    torch.testing.assert_close(extra_fakes_loss(objective, fake[:2], real), each.mean())
     if name != "wasserstein":  # whose loss is linear, so that the mean of the scores would do
         together = discriminator_loss(objective, real.mean(1), fake.mean(1))
         assert not torch.isclose(together, discriminator_loss(objective, real, fake))

@@ -1,4 +1,4 @@
-"""A tiny set and tiny players: what a test of one step needs."""
+"""A tiny set and tiny state: what a test of one step needs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.schema import Attribute, Schema
 from kaogan.data import PictureSet
 from kaogan.training import plots
-from kaogan.training.run_logger import Souvenirs
-from kaogan.training.sampler import Batches
-from kaogan.training.state import Players, build_players, set_learning_rates
-from kaogan.training.step import Steps
+from kaogan.training.run_logger import RunLogger
+from kaogan.training.sampler import InfiniteSampler
+from kaogan.training.state import TrainState, build_train_state
+from kaogan.training.step import GANTrainer
 
 HAIR, EYES = ("pink", "blue", "red"), ("aqua", "black")
 
@@ -37,30 +37,25 @@ def make_pictures(count: int = 24, size: int = 16, channels: int = 3, labelled: 
 
 @dataclass
 class Bench:
-    """Players on the bench: ``step`` is what the loop does, without a folder."""
+    """A training on the bench: ``step`` is what the loop does, without a run directory."""
 
     recipe: Recipe
     pictures: PictureSet
-    players: Players
-    batches: Batches
-    steps: Steps
+    state: TrainState
+    sampler: InfiniteSampler
+    trainer: GANTrainer
 
     def step(self, count: int = 1) -> dict[str, float]:
-        """``count`` rounds of both players; the means of what they measured."""
-        size, players = self.recipe.training.batch_size, self.players
+        """``count`` batches, as the loop takes them; the means of what was measured."""
         for _ in range(count):
-            set_learning_rates(players, self.recipe)
-            batch = self.batches.at(players.clock)
-            reuse = self.recipe.training.reuse_fakes
-            fakes = self.steps.discriminator(batch, reuse=reuse)
-            self.steps.generator(batch, fakes if reuse else None)
-            players.clock += size
-        return self.steps.meters.take()
+            self.trainer.step()
+            self.state.images_seen += self.recipe.training.batch_size
+        return self.trainer.meters.take()
 
     def weights(self, player: str = "") -> torch.Tensor:
         modules = [
             m
-            for n, m in (("generator", self.players.generator), ("discriminator", self.players.discriminator))
+            for n, m in (("generator", self.state.generator), ("discriminator", self.state.discriminator))
             if player in n
         ]
         return torch.cat([p.detach().flatten() for m in modules for p in m.parameters()])
@@ -73,10 +68,10 @@ def bench() -> Callable[..., Bench]:
             size=recipe.image_size, channels=recipe.channels, labelled=bool(recipe.attributes.names)
         )
         device = torch.device("cpu")
-        players = build_players(recipe, pictures.schema, device, precision)
-        batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip)
+        state = build_train_state(recipe, pictures.schema, device, precision)
+        sampler = InfiniteSampler(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip)
         return Bench(
-            recipe, pictures, players, batches, Steps(recipe, pictures.schema, players, batches, device, precision)
+            recipe, pictures, state, sampler, GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
         )
 
     return build
@@ -86,7 +81,7 @@ def bench() -> Callable[..., Bench]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No plots and films: they are tested elsewhere and take most of the time of a tiny run."""
     monkeypatch.setattr(plots, "film", lambda *_: None)
-    monkeypatch.setattr(Souvenirs, "_plots", lambda self: None)
+    monkeypatch.setattr(RunLogger, "_plots", lambda self: None)
 
 
 @pytest.fixture(scope="module")

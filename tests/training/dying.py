@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from kaogan.core import checkpoint
-from kaogan.training.run_dir import RunFolder
+from kaogan.training.run_dir import RunDir
 
 # Not forked from the tests' process, in which threads of autograd may run that a copy would not have.
 SERVER = multiprocessing.get_context("forkserver")
@@ -47,7 +47,7 @@ def _run(train: Callable[[Path], object], out: Path, moment: int, failed: Path, 
         return call
 
     for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "chmod"), (Path, "mkdir"),
-                        (RunFolder, "append_stats"), (checkpoint, "save_file")):  # fmt: skip
+                        (RunDir, "append_stats"), (checkpoint, "save_file")):  # fmt: skip
         setattr(owner, name, dying(getattr(owner, name)))
     try:
         train(out)

@@ -8,9 +8,9 @@ from typing import Any
 
 from kaogan.config.recipe import Recipe
 from kaogan.core import checkpoint
+from kaogan.core.trainer_base import TrainResult
 from kaogan.data import PictureSet
 from kaogan.training import loop
-from kaogan.training.loop import Outcome
 from tests.training.conftest import make_pictures
 from tests.training.tiny import tiny
 
@@ -25,10 +25,10 @@ RUN = {
 
 
 def recipe(images: int = 48, **overrides: Any) -> Recipe:
-    return tiny(**{"run": RUN, "training.images": images, "extras.noise.amount": 0.1} | overrides)
+    return tiny(**{"run": RUN, "training.images": images, "extras.instance_noise.amount": 0.1} | overrides)
 
 
-def train(out: Path, *, pictures: PictureSet | None = None, **overrides: Any) -> Outcome:
+def train(out: Path, *, pictures: PictureSet | None = None, **overrides: Any) -> TrainResult:
     keywords = {name: overrides.pop(name) for name in ("allow_changes", "on_progress") if name in overrides}
     return loop.train(recipe(**overrides), pictures or make_pictures(), out, **keywords)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from kaogan.core.trainer_base import finite
 from kaogan.losses import OBJECTIVES
-from kaogan.training.state import finite
 from tests.training.conftest import Bench
 from tests.training.tiny import ATTRIBUTES, EXTRAS, NETWORKS, SOON, tiny
 
@@ -61,10 +61,10 @@ def trains(bench: Bench, steps: int = 2) -> None:
     stats = bench.step(steps)
     assert {"loss_d", "loss_g", "real_score", "fake_score", "adversarial_d", "adversarial_g"} <= stats.keys()
     assert all(torch.isfinite(torch.tensor(value)) for value in stats.values()), stats
-    assert finite(bench.players)
+    assert finite(bench.state.networks())
     for player, weights in before.items():
         assert not torch.equal(weights, bench.weights(player)), f"the {player} does not move"
-    assert bench.players.clock == 8 * steps
+    assert bench.state.images_seen == 8 * steps
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -89,14 +89,14 @@ ACTS: list[dict[str, Any]] = [
     {"penalties.r1.weight": 1.0},
     {"penalties.r2.weight": 1.0},
     {"penalties.clip": 0.01},
-    *({"extras.blur": {"ratio": 0.5, **changed}} for changed in ({}, {"low": 20, "high": 900}, {"dilation": 1},
+    *({"extras.blurred_reals": {"ratio": 0.5, **changed}} for changed in ({}, {"low": 20, "high": 900}, {"dilation": 1},
       {"kernel": 3}, {"variant": "source"}, {"weight": 0.5})),
-    {"extras.blur.ratio": 0.25},
-    *({"extras.memory": {"fraction": 0.5, **SOON, **changed}} for changed in ({}, {"weight": 0.5})),
-    {"extras.noise.amount": 0.1},
-    {"extras.noise": {"amount": 0.1, "end": 40}},
-    {"extras.pull.weight": 1.0},
-    {"extras.pull": {"weight": 1.0, "power": 2}},
+    {"extras.blurred_reals.ratio": 0.25},
+    *({"extras.replay": {"fraction": 0.5, **SOON, **changed}} for changed in ({}, {"weight": 0.5})),
+    {"extras.instance_noise.amount": 0.1},
+    {"extras.instance_noise": {"amount": 0.1, "end": 40}},
+    {"extras.pixel_loss.weight": 1.0},
+    {"extras.pixel_loss": {"weight": 1.0, "power": 2}},
     *({"attributes": {**ATTRIBUTES, **changed}} for changed in ({}, {"loss": "sigmoid"}, {"discriminator_weight": 2.0},
       {"generator_weight": 2.0}, {"on_fakes": True}, {"uniform": True})),
     {"optim.lr": 1e-3},
@@ -138,11 +138,11 @@ def test_every_setting_acts(bench: Callable[..., Bench]) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"extras.noise": {"amount": 0.0, "end": 100}},
-        {"extras.blur": {"ratio": 0.0, "weight": 5.0}},
-        {"extras.memory": {"fraction": 0.0, **SOON}},
-        {"extras.memory": {"fraction": 0.5, "start": 1000, "lead": 1000}},
-        {"extras.pull": {"weight": 0.0, "power": 2}},
+        {"extras.instance_noise": {"amount": 0.0, "end": 100}},
+        {"extras.blurred_reals": {"ratio": 0.0, "weight": 5.0}},
+        {"extras.replay": {"fraction": 0.0, **SOON}},
+        {"extras.replay": {"fraction": 0.5, "start": 1000, "lead": 1000}},
+        {"extras.pixel_loss": {"weight": 0.0, "power": 2}},
         {"penalties.gradient_penalty": {"weight": 0.0, "every": 1}},
         {"objective.name": "softplus"},
         {"run.stats_every": 8},

@@ -12,9 +12,10 @@ import pytest
 from kaogan.config import recipes
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
+from kaogan.core.trainer_base import TrainResult
 from kaogan.metrics.features import FeaturesOnly
 from kaogan.training import evaluator, loop, plots
-from kaogan.training.evaluator import LEAST, affordable
+from kaogan.training.evaluator import MIN_PICTURES, affordable
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, recipe, stats_of
 
@@ -35,7 +36,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "cache"))
 
 
-def train(out: Path, **overrides: Any) -> loop.Outcome:
+def train(out: Path, **overrides: Any) -> TrainResult:
     settings = {"eval.every": 16, "eval.pictures": 64} | overrides
     return loop.train(recipe(**settings), make_pictures(40), out)
 
@@ -91,7 +92,7 @@ def test_a_resumed_run_measures_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     """Also when the number of pictures was chosen by a stopwatch: it is read from the first line."""
     train(tmp_path / "whole", **{"training.images": 64})
     costs = iter([(0.001, 0.0), (0.05, 0.0)])
-    monkeypatch.setattr(evaluator.Evaluation, "_cost", lambda self: next(costs))
+    monkeypatch.setattr(evaluator.Evaluator, "_cost", lambda self: next(costs))
     monkeypatch.setattr(evaluator, "affordable", lambda budget, each, fixed: 64 if each == 0.001 else 999)
     for images in (16, 40, 64):
         train(tmp_path / "parts", **{"training.images": images, "eval.pictures": 0, "eval.share": 1})
@@ -140,25 +141,31 @@ def test_early_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         value = next(values)
         return {"fid": Estimate(value, value - 1, value + 1)}
 
-    monkeypatch.setattr(evaluator.Evaluation, "_estimates", estimates)
+    monkeypatch.setattr(evaluator.Evaluator, "_estimates", estimates)
     settings: dict[str, Any] = {"training.images": 400, "eval.patience": 2, "eval.every": 8}
     outcome = train(tmp_path / "run", **settings)
-    assert outcome.finished and outcome.clock == 32  # 5, 3, 4, 3: two without a better one
+    assert outcome.finished and outcome.images_seen == 32  # 5, 3, 4, 3: two without a better one
     assert json.loads((tmp_path / "run/best/config.json").read_text())["clock"] == 16
     assert json.loads((tmp_path / "run/model/config.json").read_text())["clock"] == 32
-    assert train(tmp_path / "run", **settings).clock == 32  # the same command finds it at its end
+    assert train(tmp_path / "run", **settings).images_seen == 32  # the same command finds it at its end
     outcome = train(tmp_path / "run", **settings | {"eval.patience": 3})
-    assert outcome.clock == 64 and outcome.finished  # 1, then 2, 2, 2
+    assert outcome.images_seen == 64 and outcome.finished  # 1, then 2, 2, 2
 
 
 @pytest.mark.parametrize(
     ("budget", "each", "fixed", "expected"),
-    [(10, 0.01, 0, 1000), (12.34, 0.01, 0, 1200), (1, 0.01, 2, LEAST), (1e9, 0.01, 0, 10_000), (5, 0.01, 1, 400)],
+    [
+        (10, 0.01, 0, 1000),
+        (12.34, 0.01, 0, 1200),
+        (1, 0.01, 2, MIN_PICTURES),
+        (1e9, 0.01, 0, 10_000),
+        (5, 0.01, 1, 400),
+    ],
 )
 def test_as_many_pictures_as_the_share_allows(budget: float, each: float, fixed: float, expected: int) -> None:
     count = affordable(budget, each, fixed)
     assert count == expected
-    assert count == LEAST or fixed + each * count <= budget
+    assert count == MIN_PICTURES or fixed + each * count <= budget
 
 
 def test_the_settings() -> None:

@@ -14,9 +14,9 @@ from benchmarks import reference
 from kaogan import api
 from kaogan.config.recipe import Recipe
 from kaogan.core.rng import draw_latents, torch_generator
-from kaogan.training.sampler import Batches
-from kaogan.training.state import Players, build_players
-from kaogan.training.step import Steps
+from kaogan.training.sampler import InfiniteSampler
+from kaogan.training.state import TrainState, build_train_state
+from kaogan.training.step import GANTrainer
 from tests.small import small
 
 CPU = torch.device("cpu")
@@ -36,12 +36,12 @@ def latents(recipe: Recipe, player: str, clock: int) -> Tensor:
     return draw_latents(recipe.training.batch_size, recipe.latent.size, recipe.latent.distribution, random)
 
 
-def prepare(name: str, **overrides: Any) -> tuple[Recipe, Players, Batches, Steps]:
+def prepare(name: str, **overrides: Any) -> tuple[Recipe, TrainState, InfiniteSampler, GANTrainer]:
     recipe = small(name, **overrides)
     pictures = api.load_data(recipe)
-    players = build_players(recipe, pictures.schema, CPU, "fp32")
-    batches = Batches(pictures, recipe.training.batch_size, recipe.run.seed)
-    return recipe, players, batches, Steps(recipe, pictures.schema, players, batches, CPU, "fp32")
+    state = build_train_state(recipe, pictures.schema, CPU, "fp32")
+    batches = InfiniteSampler(pictures, recipe.training.batch_size, recipe.run.seed)
+    return recipe, state, batches, GANTrainer(recipe, pictures.schema, state, batches, CPU, "fp32")
 
 
 def network(kind: Callable[..., nn.Module], source: nn.Module, **settings: Any) -> nn.Module:
@@ -79,42 +79,42 @@ def without_updates(optimiser: torch.optim.Optimizer) -> None:
 
 
 def run_dcgan(steps: int = 3, channels_last: bool = True, break_d: bool = False) -> None:
-    recipe, players, batches, ours = prepare("dcgan", **{"run.channels_last": channels_last})
-    generator = network(reference.Generator, players.generator, latent_size=8)
-    theirs = reference.DCGANLoop(generator, network(reference.Discriminator, players.discriminator))
+    recipe, state, batches, ours = prepare("dcgan", **{"run.channels_last": channels_last})
+    generator = network(reference.Generator, state.generator, latent_size=8)
+    theirs = reference.DCGANLoop(generator, network(reference.Discriminator, state.discriminator))
     if break_d:
         without_updates(theirs.optimizer_d)
     for _ in range(steps):
-        batch = batches.at(players.clock)
-        ours.generator(batch, ours.discriminator(batch, reuse=True))
-        losses = theirs.step(batch.images.contiguous(), latents(recipe, "discriminator", players.clock))
+        batch = batches.at(state.images_seen)
+        ours.generator_step(batch, ours.discriminator_step(batch, reuse=True))
+        losses = theirs.step(batch.images.contiguous(), latents(recipe, "discriminator", state.images_seen))
         taken = ours.meters.take()
         assert (taken["loss_d"], taken["loss_g"]) == pytest.approx(losses, **LOSSES)
-        players.clock += recipe.training.batch_size
-    same(players.discriminator, theirs.discriminator, recipe.optim.lr, steps)
-    same(players.generator, theirs.generator, recipe.optim.lr, steps)
+        state.images_seen += recipe.training.batch_size
+    same(state.discriminator, theirs.discriminator, recipe.optim.lr, steps)
+    same(state.generator, theirs.generator, recipe.optim.lr, steps)
 
 
 def run_wgan_gp(penalty: reference.Penalty = reference.gradient_penalty, break_d: bool = False) -> None:
-    recipe, players, batches, ours = prepare("wgan-gp")
-    generator = network(reference.Generator, players.generator, latent_size=8, bias=True)
-    critic = network(reference.Critic, players.discriminator)
+    recipe, state, batches, ours = prepare("wgan-gp")
+    generator = network(reference.Generator, state.generator, latent_size=8, bias=True)
+    critic = network(reference.Critic, state.discriminator)
     theirs = reference.WGANGPLoop(generator, critic, penalty=penalty)
     if break_d:
         without_updates(theirs.optimizer_d)
     for number in range(2):
-        batch, clock = batches.at(players.clock), players.clock
+        batch, clock = batches.at(state.images_seen), state.images_seen
         share = torch.rand(len(batch.images), generator=torch_generator(recipe.run.seed, "penalty", clock))
-        ours.discriminator(batch)
+        ours.discriminator_step(batch)
         loss = theirs.critic_step(batch.images.contiguous(), latents(recipe, "discriminator", clock), share)
         assert ours.meters.take()["loss_d"] == pytest.approx(loss, **LOSSES)
         if number:
-            ours.generator(batch)
+            ours.generator_step(batch)
             loss = theirs.generator_step(latents(recipe, "generator", clock))
             assert ours.meters.take()["loss_g"] == pytest.approx(loss, **LOSSES)
-        players.clock += recipe.training.batch_size
-    same(players.discriminator, theirs.critic, recipe.optim.lr, 2)
-    same(players.generator, theirs.generator, recipe.optim.lr, 1)
+        state.images_seen += recipe.training.batch_size
+    same(state.discriminator, theirs.critic, recipe.optim.lr, 2)
+    same(state.generator, theirs.generator, recipe.optim.lr, 1)
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

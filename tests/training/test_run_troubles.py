@@ -17,12 +17,13 @@ from kaogan.config import recipes
 from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.trainer_base import TrainProgress
 from kaogan.training import loop, plots
 from kaogan.training.cost import estimate
-from kaogan.training.loop import Progress
-from kaogan.training.run_dir import FREE, RunFolder
-from kaogan.training.run_logger import Souvenirs
-from kaogan.training.step import Steps
+from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir
+from kaogan.training.run_logger import RunLogger
+from kaogan.training.state import build_train_state
+from kaogan.training.step import GANTrainer
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, newest, recipe, train
 
@@ -64,7 +65,7 @@ def test_what_may_change_freely(tmp_path: Path) -> None:
               "run.stats_every": 16, "run.grid_every": 16, "run.checkpoint_every": 24, "run.keep_last": 1,
               "run.keep_every": 48, "run.grid_pictures": 9, "run.loss_limit": 1e5,
               "eval": {"share": 0.1}}  # fmt: skip
-    assert values.keys() == set(FREE)
+    assert values.keys() == set(RESUMABLE_KEYS)
     changed = recipes.load(recipe(16).to_dict(), values | {"run.device": "cpu"})
     assert loop.train(changed, make_pictures(), tmp_path / "run").finished
     assert recipes.load(tmp_path / "run/recipe.yaml") == changed
@@ -73,12 +74,12 @@ def test_what_may_change_freely(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [{"optim.lr": 1e-3}, {"optim.name": "rmsprop"}, {"optim.name": "sgd", "optim.momentum": 0.5},
-     {"training.batch_size": 6}, {"objective.name": "hinge"}, {"extras.memory.capacity": 3},
-     {"extras.memory.capacity": 99}, {"run.precision": "bf16"}, {"penalties.r1.weight": 1.0},
+     {"training.batch_size": 6}, {"objective.name": "hinge"}, {"extras.replay.capacity": 3},
+     {"extras.replay.capacity": 99}, {"run.precision": "bf16"}, {"penalties.r1.weight": 1.0},
      {"training.ema_halflife": 0}],
 )  # fmt: skip
 def test_changes_that_are_allowed(tmp_path: Path, changes: dict[str, Any]) -> None:
-    memory = {"extras.memory": {"fraction": 0.5, "start": 8, "lead": 8, "every": 8, "capacity": 10}}
+    memory = {"extras.replay": {"fraction": 0.5, "start": 8, "lead": 8, "every": 8, "capacity": 10}}
     train(tmp_path / "run", images=24, **memory)
     assert train(tmp_path / "run", images=48, allow_changes=True, **(memory | changes)).finished
     (told,) = [line for line in (tmp_path / "run/log.txt").read_text().splitlines() if "settings changed" in line]
@@ -103,15 +104,15 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, float], N
     """From ``clock`` on, one weight of the discriminator is ``value``."""
 
     def arm(clock: int, value: float) -> None:
-        step = Steps.discriminator
+        step = GANTrainer.discriminator_step
 
-        def poisoned(self: Steps, *arguments: Any, **keywords: Any) -> Any:
-            if self.players.clock >= clock:
+        def poisoned(self: GANTrainer, *arguments: Any, **keywords: Any) -> Any:
+            if self.state.images_seen >= clock:
                 with torch.no_grad():
-                    next(self.players.discriminator.parameters())[0, 0, 0, 0] = value
+                    next(self.state.discriminator.parameters())[0, 0, 0, 0] = value
             return step(self, *arguments, **keywords)
 
-        monkeypatch.setattr(Steps, "discriminator", poisoned)
+        monkeypatch.setattr(GANTrainer, "discriminator_step", poisoned)
 
     yield arm
 
@@ -162,8 +163,8 @@ def full(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(checkpoint, "save_file"), (os, "fsync"), (Path, "replace"), (RunFolder, "append_stats"), (Souvenirs, "model"),
-     (Souvenirs, "line")],
+    [(checkpoint, "save_file"), (os, "fsync"), (Path, "replace"), (RunDir, "append_stats"), (RunLogger, "save_model"),
+     (RunLogger, "log_stats")],
 )  # fmt: skip
 def test_a_full_disk_keeps_the_checkpoint_before(
     tmp_path: Path, owner: Any, name: str, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes]
@@ -172,8 +173,8 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     train(run, images=16)
     before = newest(run).read_bytes()
 
-    def fill(step: Progress) -> None:
-        if step.clock == 24:
+    def fill(step: TrainProgress) -> None:
+        if step.images_seen == 24:
             monkeypatch.setattr(owner, name, full)
 
     with pytest.raises(KaoganError, match=r"the disk is full.*run the same command again"):
@@ -182,7 +183,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     assert newest(run).read_bytes() == before or checkpoint.load(newest(run))
     assert not list(run.rglob(f"*{TEMPORARY_SUFFIX}*"))
     monkeypatch.setattr(plots, "film", lambda *_: None)
-    monkeypatch.setattr(Souvenirs, "_plots", lambda self: None)
+    monkeypatch.setattr(RunLogger, "_plots", lambda self: None)
     assert train(run).finished
     assert contents(run).items() >= undisturbed.items()
 
@@ -243,12 +244,12 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_two_runs_in_one_folder(tmp_path: Path) -> None:
-    first = RunFolder(tmp_path / "run")
+    first = RunDir(tmp_path / "run")
     with pytest.raises(KaoganError, match="is in use by another kaogan"):
         train(tmp_path / "run")
     first.close()
     assert train(tmp_path / "run", images=8).finished
-    RunFolder(tmp_path / "run").close()
+    RunDir(tmp_path / "run").close()
 
 
 def test_folders_that_are_something_else(tmp_path: Path) -> None:
@@ -283,9 +284,9 @@ def test_a_set_that_is_too_small(tmp_path: Path) -> None:
 
 def test_estimate_trains_nothing(tmp_path: Path) -> None:
     cost = estimate(recipe(), make_pictures())
-    players = loop.build_players(recipe(), make_pictures().schema, torch.device("cpu"), "fp32")
-    assert cost.generator == sum(p.numel() for p in players.generator.parameters())
-    assert cost.discriminator == sum(p.numel() for p in players.discriminator.parameters())
+    state = build_train_state(recipe(), make_pictures().schema, torch.device("cpu"), "fp32")
+    assert cost.generator == sum(p.numel() for p in state.generator.parameters())
+    assert cost.discriminator == sum(p.numel() for p in state.discriminator.parameters())
     assert cost.images_per_second > 0 and cost.memory > 2**20 and cost.steps == 2
     assert (cost.device, cost.precision) == ("cpu", "fp32")
     with pytest.raises(UsageError, match="fewer than one batch"):

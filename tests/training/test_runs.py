@@ -12,11 +12,11 @@ import pytest
 
 from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX
-from kaogan.core.ema import MovingAverage
+from kaogan.core.ema import EMA
 from kaogan.core.errors import KaoganError
-from kaogan.training.loop import Outcome, Progress, due
-from kaogan.training.run_logger import Souvenirs
-from kaogan.training.step import Steps
+from kaogan.core.trainer_base import TrainProgress, TrainResult, due
+from kaogan.training.run_logger import RunLogger
+from kaogan.training.step import GANTrainer
 from tests.training.conftest import make_pictures
 from tests.training.dying import killed
 from tests.training.runs import contents, newest, stats_of, train
@@ -42,11 +42,11 @@ def test_the_generator_moves_every_nth_step(
 ) -> None:
     moves: list[tuple[int, bool]] = []
     shown: list[int] = []
-    generator, discriminator = Steps.generator, Steps.discriminator
-    monkeypatch.setattr(Steps, "generator", lambda self, batch, fakes: (
-        moves.append((self.players.clock, fakes is not None)), generator(self, batch, fakes))[1])  # fmt: skip
-    monkeypatch.setattr(Steps, "discriminator", lambda self, batch, reuse: (
-        shown.append(self.players.clock), discriminator(self, batch, reuse))[1])  # fmt: skip
+    generator, discriminator = GANTrainer.generator_step, GANTrainer.discriminator_step
+    monkeypatch.setattr(GANTrainer, "generator_step", lambda self, batch, fakes: (
+        moves.append((self.state.images_seen, fakes is not None)), generator(self, batch, fakes))[1])  # fmt: skip
+    monkeypatch.setattr(GANTrainer, "discriminator_step", lambda self, batch, reuse: (
+        shown.append(self.state.images_seen), discriminator(self, batch, reuse))[1])  # fmt: skip
     # In two sittings, the second beginning between two steps of the generator.
     for images in (32, 64):
         train(tmp_path / "run", images=images, **{"training.n_critic": n_critic, "training.reuse_fakes": reuse})
@@ -56,22 +56,22 @@ def test_the_generator_moves_every_nth_step(
 
 def test_the_average_follows_the_generator_by_images_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[tuple[int, int]] = []
-    monkeypatch.setattr(MovingAverage, "update", lambda self, clock, images: updates.append((clock, images)))
+    monkeypatch.setattr(EMA, "update", lambda self, images_seen, images: updates.append((images_seen, images)))
     train(tmp_path / "run", **{"training.n_critic": 2})
     assert updates == [(16, 16), (32, 16), (48, 16)]
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[TrainProgress] = []
     outcome = train(tmp_path / "run", on_progress=told.append)
-    assert [step.clock for step in told] == [8, 16, 24, 32, 40, 48] and {step.total for step in told} == {48}
+    assert [step.images_seen for step in told] == [8, 16, 24, 32, 40, 48] and {step.total for step in told} == {48}
     assert all({"loss_d", "loss_g", "images_per_second"} <= step.stats.keys() for step in told)
-    assert outcome == Outcome(48, True, outcome.seconds, tmp_path / "run") and outcome.seconds > 0
+    assert outcome == TrainResult(48, True, outcome.seconds, tmp_path / "run") and outcome.seconds > 0
 
 
 def test_a_batch_that_does_not_divide_the_length(tmp_path: Path) -> None:
-    assert train(tmp_path / "run", images=20).clock == 24
-    assert train(tmp_path / "run", images=20).clock == 24, "and it stays there"
+    assert train(tmp_path / "run", images=20).images_seen == 24
+    assert train(tmp_path / "run", images=20).images_seen == 24, "and it stays there"
 
 
 def test_checkpoints_before_the_first_line_of_stats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +82,9 @@ def test_checkpoints_before_the_first_line_of_stats(tmp_path: Path, monkeypatch:
 
 def test_no_images_at_all(tmp_path: Path) -> None:
     outcome = train(tmp_path / "run", images=0)
-    assert outcome.clock == 0 and outcome.finished
+    assert outcome.images_seen == 0 and outcome.finished
     assert (tmp_path / "run/model/config.json").exists() and checkpoint._clock(newest(tmp_path / "run")) == 0
-    assert train(tmp_path / "run", images=16).clock == 16
+    assert train(tmp_path / "run", images=16).images_seen == 16
 
 
 # Going on
@@ -105,13 +105,13 @@ def test_an_interruption_leaves_a_checkpoint(
 ) -> None:
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
 
-    def interrupt(step: Progress) -> None:
-        if step.clock == at:
+    def interrupt(step: TrainProgress) -> None:
+        if step.images_seen == at:
             signal.raise_signal(number)
 
     outcome = train(tmp_path / "run", on_progress=interrupt)
     # The step that was under way is finished; what it showed counts.
-    assert not outcome.finished and outcome.clock == at + 8
+    assert not outcome.finished and outcome.images_seen == at + 8
     assert checkpoint._clock(newest(tmp_path / "run")) == at + 8 and (tmp_path / "run/model/config.json").exists()
     assert "interrupted at" in (tmp_path / "run/log.txt").read_text()
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
@@ -121,8 +121,8 @@ def test_an_interruption_leaves_a_checkpoint(
 
 
 def test_a_second_interruption_is_obeyed_at_once(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    def interrupt(step: Progress) -> None:
-        if step.clock == 24:
+    def interrupt(step: TrainProgress) -> None:
+        if step.images_seen == 24:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
@@ -174,22 +174,22 @@ def test_leftovers_of_a_kill_are_swept(tmp_path: Path) -> None:
     assert not any((tmp_path / name).exists() for name in leftovers)
 
 
-def test_a_kill_between_the_last_checkpoint_and_its_model(
+def test_a_kill_between_the_last_grid_or_model_and_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes]
 ) -> None:
     class Killed(BaseException):
         pass
 
-    def die(self: Souvenirs, *_: object) -> None:
-        if self.players.clock == 48:
+    def die(self: RunLogger, *_: object) -> None:
+        if self.state.images_seen == 48:
             raise Killed
 
-    for name in ("grid", "model"):
+    for name in ("save_grid", "save_model"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            original = getattr(Souvenirs, name)
-            patch.setattr(Souvenirs, name, lambda self, *a, f=original: (die(self), f(self, *a)))
+            original = getattr(RunLogger, name)
+            patch.setattr(RunLogger, name, lambda self, *a, f=original: (die(self), f(self, *a)))
             train(tmp_path / name)
-        assert checkpoint._clock(newest(tmp_path / name)) == 48
+        assert checkpoint._clock(newest(tmp_path / name)) == 32, "the checkpoint comes last"
         assert train(tmp_path / name).finished and contents(tmp_path / name) == undisturbed
 
 

@@ -7,22 +7,22 @@ import pytest
 import torch
 
 from kaogan.core.errors import UsageError
-from kaogan.training.replay_buffer import Memory
-from kaogan.training.sampler import Batches
+from kaogan.losses.extras.replay_buffer import ReplayBuffer
+from kaogan.training.sampler import InfiniteSampler
 from tests.training.conftest import make_pictures
 
 
-def numbered(count: int, batch_size: int, seed: int = 0, flip: bool = False) -> Batches:
+def numbered(count: int, batch_size: int, seed: int = 0, flip: bool = False) -> InfiniteSampler:
     """Pictures that hold their own number in the left column and zero elsewhere."""
     pictures = make_pictures(count, 4)
     pictures.images[:] = 0
     pictures.images[:, :, 0, :] = np.arange(count, dtype=np.uint8)[:, None, None]
     pictures.labels.resize((count, 1), refcheck=False)
     pictures.labels[:, 0] = np.arange(count)
-    return Batches(pictures, batch_size, seed, flip)
+    return InfiniteSampler(pictures, batch_size, seed, flip)
 
 
-def order(batches: Batches, start: int, count: int) -> list[int]:
+def order(batches: InfiniteSampler, start: int, count: int) -> list[int]:
     return [
         n for clock in range(start, start + count, batches.batch_size) for n in batches.at(clock).labels[:, 0].tolist()
     ]
@@ -97,13 +97,13 @@ def picture(value: int) -> torch.Tensor:
     return torch.full((1, 3, 2, 2), value / 127.5 - 1)
 
 
-def values(memory: Memory) -> list[int]:
+def values(memory: ReplayBuffer) -> list[int]:
     drawn = memory.draw(10**6, np.random.default_rng(0))
     return sorted(((drawn[:, 0, 0, 0] + 1) * 127.5).round().int().tolist())
 
 
 def test_what_is_remembered_is_the_uint8_picture() -> None:
-    memory = Memory(10)
+    memory = ReplayBuffer(10)
     images = torch.linspace(-1.5, 1.5, 48).view(1, 3, 4, 4)
     memory.offer(images, np.random.default_rng(0))
     back = memory.draw(1, np.random.default_rng(0))
@@ -112,7 +112,7 @@ def test_what_is_remembered_is_the_uint8_picture() -> None:
 
 
 def test_capacity_and_draws_without_replacement() -> None:
-    memory, random = Memory(5), np.random.default_rng(0)
+    memory, random = ReplayBuffer(5), np.random.default_rng(0)
     assert len(memory) == 0
     with pytest.raises(ValueError, match="empty"):
         memory.draw(1, random)
@@ -130,7 +130,7 @@ def test_the_reservoir_is_fair_to_every_age() -> None:
     kept = np.zeros(30)
     rounds = 2000
     for seed in range(rounds):
-        memory, random = Memory(6), np.random.default_rng(seed)
+        memory, random = ReplayBuffer(6), np.random.default_rng(seed)
         for start in range(0, 30, 3):
             memory.offer(torch.cat([picture(value) for value in range(start, start + 3)]), random)
         kept[values(memory)] += 1
@@ -140,29 +140,29 @@ def test_the_reservoir_is_fair_to_every_age() -> None:
 
 
 def test_goes_on_where_it_was() -> None:
-    def fill(memory: Memory, first: int, last: int) -> None:
+    def fill(memory: ReplayBuffer, first: int, last: int) -> None:
         for value in range(first, last):
             memory.offer(picture(value), np.random.default_rng(value))
 
-    whole, half, rest = Memory(4), Memory(4), Memory(4)
+    whole, half, rest = ReplayBuffer(4), ReplayBuffer(4), ReplayBuffer(4)
     fill(whole, 0, 20)
     fill(half, 0, 11)
-    state = half.state()
+    state = half.state_dict()
     fill(half, 11, 20)  # the state is a copy
-    rest.load_state(state)
+    rest.load_state_dict(state)
     fill(rest, 11, 20)
     assert values(rest) == values(whole) == values(half) and rest.offered == 20
-    empty = Memory(4)
-    empty.load_state(Memory(4).state())
+    empty = ReplayBuffer(4)
+    empty.load_state_dict(ReplayBuffer(4).state_dict())
     assert len(empty) == 0
 
 
 @pytest.mark.parametrize("capacity", [2, 9])
 def test_another_capacity_holds_what_there_is(capacity: int) -> None:
-    old, new = Memory(5), Memory(capacity)
+    old, new = ReplayBuffer(5), ReplayBuffer(capacity)
     for value in range(20):
         old.offer(picture(100 + value), np.random.default_rng(value))
-    new.load_state(old.state())
+    new.load_state_dict(old.state_dict())
     assert len(new) == min(5, capacity) and set(values(new)) <= set(values(old))
     new.offer(picture(7), np.random.default_rng(0))
     assert len(new) == (6 if capacity == 9 else 2)

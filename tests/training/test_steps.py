@@ -10,7 +10,6 @@ import torch
 
 from kaogan.core.images import to_float
 from kaogan.losses import OBJECTIVES
-from kaogan.training.state import set_learning_rates
 from tests.training.conftest import Bench, make_pictures
 from tests.training.tiny import ATTRIBUTES, EXTRAS, SOON, tiny
 
@@ -19,75 +18,79 @@ from tests.training.tiny import ATTRIBUTES, EXTRAS, SOON, tiny
 
 def test_the_memory_remembers_from_its_lead_and_is_used_from_its_start(bench: Callable[..., Bench]) -> None:
     settings = {"fraction": 0.5, "start": 40, "lead": 16, "every": 16, "capacity": 100}
-    trained = bench(tiny(**{"extras.memory": settings}))
+    trained = bench(tiny(**{"extras.replay": settings}))
     sizes, used = {}, []
     for clock in range(0, 80, 8):
-        used += [clock] if "memory" in trained.step() else []
-        sizes[clock] = len(trained.players.memory)
+        used += [clock] if "replay" in trained.step() else []
+        sizes[clock] = len(trained.state.extras["replay"].buffer)
     # Remembering is due at 0, 16, 32, ...; 0 and 16 lie before 40 - 16. Half a batch of 8 each.
     assert sizes == {0: 0, 8: 0, 16: 0, 24: 0, 32: 4, 40: 4, 48: 8, 56: 8, 64: 12, 72: 12}
     assert used == [40, 48, 56, 64, 72]
 
 
 def test_what_is_remembered_are_the_fakes_without_noise(bench: Callable[..., Bench]) -> None:
-    settings = {"extras.memory": {"fraction": 1.0, **SOON}, "extras.noise.amount": 0.9, "training.reuse_fakes": True}
+    settings = {
+        "extras.replay": {"fraction": 1.0, **SOON},
+        "extras.instance_noise.amount": 0.9,
+        "training.reuse_fakes": True,
+    }
     trained = bench(tiny(**settings))
     trained.step()
-    made = trained.steps._generate
+    made = trained.trainer._generate
     kept = {}
 
     def spy(purpose: str, count: int) -> Any:
         kept[purpose] = made(purpose, count)
         return kept[purpose]
 
-    trained.steps._generate = spy  # type: ignore[method-assign]
-    trained.steps.discriminator(trained.batches.at(8))
-    newest = to_float(trained.players.memory._pictures[8:16])  # type: ignore[index]
+    trained.trainer._generate = spy  # type: ignore[method-assign]
+    trained.trainer.discriminator_step(trained.sampler.at(8))
+    newest = to_float(trained.state.extras["replay"].buffer._pictures[8:16])  # type: ignore[index]
     assert float((newest - kept["discriminator"].images).abs().max()) <= 1 / 255 + 1e-6
 
 
 @pytest.mark.parametrize(("ratio", "count"), [(0.5, 4), (0.3, 2), (0.01, 1), (1.0, 8)])
 def test_blur_shows_its_share_of_real_pictures(bench: Callable[..., Bench], ratio: float, count: int) -> None:
-    trained = bench(tiny(**{"extras.blur.ratio": ratio, "extras.blur.weight": 3.0}))
-    blurred = trained.steps._blurred(8)
+    trained = bench(tiny(**{"extras.blurred_reals.ratio": ratio, "extras.blurred_reals.weight": 3.0}))
+    blurred = trained.state.extras["blurred_reals"].extra_fakes(8, trained.trainer._context())
     assert blurred is not None and blurred.shape == (count, 3, 16, 16) and float(blurred.abs().max()) <= 1
-    originals = to_float(trained.batches.extra("blur", 0, count))
+    originals = to_float(trained.sampler.extra("blur", 0, count))
     assert not torch.equal(blurred, originals) and float((blurred - originals).abs().mean()) < 0.5
     with torch.no_grad():
-        term = trained.steps._further_fakes(torch.zeros(8))
-        expected = 3 * torch.nn.functional.softplus(trained.players.discriminator(blurred).scores).mean()
+        term = trained.trainer._extra_fakes_loss(torch.zeros(8))
+        expected = 3 * torch.nn.functional.softplus(trained.state.discriminator(blurred).scores).mean()
     assert float(term) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_noise_by_hand(bench: Callable[..., Bench]) -> None:
-    trained = bench(tiny(**{"extras.noise": {"amount": 0.5, "end": 100}}))
+    trained = bench(tiny(**{"extras.instance_noise": {"amount": 0.5, "end": 100}}))
     images = torch.full((8, 3, 16, 16), 0.5)
     for clock, amount in ((0, 0.5), (50, 0.25), (100, 0.0), (1000, 0.0)):
-        trained.players.clock = clock
-        seen = trained.steps._seen(images, "real")
+        trained.state.images_seen = clock
+        seen = trained.trainer._on_images(images, "real")
         noise = seen - (1 - amount) * images
         assert float(noise.std()) == pytest.approx(amount, abs=0.02) and abs(float(noise.mean())) < 0.02
-        assert torch.equal(seen, trained.steps._seen(images, "real"))
-        assert not amount or not torch.equal(seen, trained.steps._seen(images, "fake"))
-    assert trained.steps._seen(images, "real") is images
+        assert torch.equal(seen, trained.trainer._on_images(images, "real"))
+        assert not amount or not torch.equal(seen, trained.trainer._on_images(images, "fake"))
+    assert trained.trainer._on_images(images, "real") is images
 
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_pull_by_hand(bench: Callable[..., Bench], power: int) -> None:
-    trained = bench(tiny(**{"extras.pull": {"weight": 3.0, "power": power}}))
-    batch = trained.batches.at(0)
-    fakes = trained.steps._generate("generator", 8)
+    trained = bench(tiny(**{"extras.pixel_loss": {"weight": 3.0, "power": power}}))
+    batch = trained.sampler.at(0)
+    fakes = trained.trainer._generate("generator", 8)
     expected = 3 * ((fakes.images.detach() - batch.images).abs() ** power).mean()
-    trained.steps.generator(batch)
-    stats = trained.steps.meters.take()
-    assert stats["pull"] == pytest.approx(float(expected), rel=1e-3)
-    assert stats["loss_g"] == pytest.approx(stats["adversarial_g"] + stats["pull"], rel=1e-5)
+    trained.trainer.generator_step(batch)
+    stats = trained.trainer.meters.take()
+    assert stats["pixel_loss"] == pytest.approx(float(expected), rel=1e-3)
+    assert stats["loss_g"] == pytest.approx(stats["adversarial_g"] + stats["pixel_loss"], rel=1e-5)
 
 
 # Penalties
 
 
-@pytest.mark.parametrize(("key", "meter"), [("gradient_penalty", "penalty"), ("r1", "r1"), ("r2", "r2")])
+@pytest.mark.parametrize(("key", "meter"), [("gradient_penalty", "gradient_penalty"), ("r1", "r1"), ("r2", "r2")])
 def test_lazy_penalties_come_every_nth_step_n_times_as_strong(
     bench: Callable[..., Bench], key: str, meter: str
 ) -> None:
@@ -122,7 +125,7 @@ def test_clipped_weights_stay_within(bench: Callable[..., Bench]) -> None:
 def test_label_ranges(bench: Callable[..., Bench]) -> None:
     objective = {"real_label": [0.7, 0.9], "fake_label": [0.1, 0.3], "generator_label": 0.95}
     trained = bench(tiny(objective=objective))
-    targets = trained.steps._targets
+    targets = trained.trainer._draw_labels
     for side, (low, high) in (("real", (0.7, 0.9)), ("fake", (0.1, 0.3))):
         labels = targets(side, (low, high), 2000)
         assert isinstance(labels, torch.Tensor) and labels.shape == (2000,)
@@ -133,11 +136,11 @@ def test_label_ranges(bench: Callable[..., Bench]) -> None:
 
 def test_flipped_labels(bench: Callable[..., Bench]) -> None:
     trained = bench(tiny(**{"objective.label_flip": 0.2}))
-    labels = trained.steps._targets("real", (0.9, 0.9), 5000)
+    labels = trained.trainer._draw_labels("real", (0.9, 0.9), 5000)
     assert isinstance(labels, torch.Tensor)
     assert float((labels < 0.5).float().mean()) == pytest.approx(0.2, abs=0.02)
     assert torch.allclose(labels.unique(), torch.tensor([0.1, 0.9]))
-    assert trained.steps._targets("generator", (1.0, 1.0), 8) == 1.0, "never the generator's"
+    assert trained.trainer._draw_labels("generator", (1.0, 1.0), 8) == 1.0, "never the generator's"
 
 
 # Attributes
@@ -159,11 +162,13 @@ def test_fakes_ask_for_attributes_by_the_priors_or_uniformly(bench: Callable[...
         trained = bench(tiny(attributes={**ATTRIBUTES, "uniform": uniform}))
         labels = []
         for clock in range(0, 800, 8):
-            trained.players.clock = clock
+            trained.state.images_seen = clock
             with torch.no_grad():
-                fakes = trained.steps._generate("generator", 8)
+                fakes = trained.trainer._generate("generator", 8)
             labels.append(fakes.labels)
-            assert fakes.codes is not None and torch.equal(fakes.codes, trained.pictures.schema.encode(fakes.labels))
+            assert fakes.conditions is not None and torch.equal(
+                fakes.conditions, trained.pictures.schema.encode(fakes.labels)
+            )
         assert float((torch.cat(labels)[:, 1] == 0).float().mean()) == pytest.approx(share, abs=0.06)
 
 
@@ -189,59 +194,59 @@ def test_each_step_computes_its_own_gradients_only(bench: Callable[..., Bench], 
         return hook
 
     for player in computed:
-        for parameter in getattr(trained.players, player).parameters():
+        for parameter in getattr(trained.state, player).parameters():
             parameter.register_hook(count(player))
-    batch = trained.batches.at(0)
+    batch = trained.sampler.at(0)
     before = {player: trained.weights(player) for player in computed}
-    fakes = trained.steps.discriminator(batch, reuse=trained.recipe.training.reuse_fakes)
+    fakes = trained.trainer.discriminator_step(batch, reuse=trained.recipe.training.reuse_fakes)
     assert computed["generator"] == 0 and computed["discriminator"] > 0
     assert torch.equal(trained.weights("generator"), before["generator"])
-    assert all(p.grad is None for p in trained.players.generator.parameters())
+    assert all(p.grad is None for p in trained.state.generator.parameters())
     before["discriminator"], seen = trained.weights("discriminator"), computed["discriminator"]
-    gradients = [None if p.grad is None else p.grad.clone() for p in trained.players.discriminator.parameters()]
-    trained.steps.generator(batch, fakes if trained.recipe.training.reuse_fakes else None)
+    gradients = [None if p.grad is None else p.grad.clone() for p in trained.state.discriminator.parameters()]
+    trained.trainer.generator_step(batch, fakes if trained.recipe.training.reuse_fakes else None)
     assert computed["generator"] > 0 and computed["discriminator"] == seen
     assert torch.equal(trained.weights("discriminator"), before["discriminator"])
-    for parameter, gradient in zip(trained.players.discriminator.parameters(), gradients, strict=True):
+    for parameter, gradient in zip(trained.state.discriminator.parameters(), gradients, strict=True):
         assert parameter.requires_grad and (gradient is None or torch.equal(parameter.grad, gradient))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("objective", list(OBJECTIVES))
-def test_the_players_pull_the_scores_their_own_way(bench: Callable[..., Bench], objective: str) -> None:
+def test_each_network_pulls_the_scores_its_own_way(bench: Callable[..., Bench], objective: str) -> None:
     """A step of D widens the gap between real and fake scores; one of G raises the scores of its fakes."""
     settings = {"objective.name": objective, "optim.name": "sgd", "optim.lr": 1e-3, "discriminator.norm": "none"}
     trained = bench(tiny(**settings, **{"generator.norm": "layer"}))
-    batch = trained.batches.at(0)
+    batch = trained.sampler.at(0)
 
     def scores(images: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return trained.players.discriminator(images).scores.mean()
+            return trained.state.discriminator(images).scores.mean()
 
     with torch.no_grad():
-        fakes = trained.steps._generate("discriminator", 8).images
+        fakes = trained.trainer._generate("discriminator", 8).images
     gap = scores(batch.images) - scores(fakes)
-    trained.steps.discriminator(batch)
+    trained.trainer.discriminator_step(batch)
     assert scores(batch.images) - scores(fakes) > gap
     with torch.no_grad():
-        before = scores(trained.steps._generate("generator", 8).images)
-    trained.steps.generator(batch)
+        before = scores(trained.trainer._generate("generator", 8).images)
+    trained.trainer.generator_step(batch)
     with torch.no_grad():
-        assert scores(trained.steps._generate("generator", 8).images) > before
+        assert scores(trained.trainer._generate("generator", 8).images) > before
 
 
 def test_fakes_are_used_again_when_asked_for(bench: Callable[..., Bench]) -> None:
     for reuse, calls in ((False, 2), (True, 1)):
         trained = bench(tiny(**{"training.reuse_fakes": reuse}))
         made = []
-        trained.players.generator.register_forward_hook(lambda *_, made=made: made.append(1))
+        trained.state.generator.register_forward_hook(lambda *_, made=made: made.append(1))
         trained.step()
         assert len(made) == calls
 
 
-def test_latents_differ_between_players_and_steps(bench: Callable[..., Bench]) -> None:
+def test_latents_differ_between_networks_and_steps(bench: Callable[..., Bench]) -> None:
     trained = bench(tiny(**{"latent.distribution": "uniform"}))
     drawn: list[torch.Tensor] = []
-    trained.players.generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0].clone()))
+    trained.state.generator.register_forward_pre_hook(lambda _, inputs: drawn.append(inputs[0].clone()))
     trained.step(3)
     assert len(drawn) == 6 and len({float(latents[0, 0]) for latents in drawn}) == 6
     assert all(float(latents.abs().max()) <= 1 for latents in drawn)
@@ -254,10 +259,10 @@ def test_learning_rates_are_separate_and_follow_the_clock(bench: Callable[..., B
     settings = {"lr": 0.5, "discriminator": {"lr": 0.25}, "schedule": {"type": "linear", "images": 100, "final": 0.2}}
     trained = bench(tiny(optim=settings))
     for clock, factor in ((0, 1.0), (50, 0.6), (200, 0.2), (25, 0.8)):
-        trained.players.clock = clock
-        set_learning_rates(trained.players, trained.recipe)
-        assert trained.players.generator_optim.param_groups[0]["lr"] == pytest.approx(0.5 * factor)
-        assert trained.players.discriminator_optim.param_groups[0]["lr"] == pytest.approx(0.25 * factor)
+        trained.state.images_seen = clock
+        trained.state.set_learning_rates(trained.recipe)
+        assert trained.state.generator_optim.param_groups[0]["lr"] == pytest.approx(0.5 * factor)
+        assert trained.state.discriminator_optim.param_groups[0]["lr"] == pytest.approx(0.25 * factor)
 
 
 def test_each_optimiser_has_its_settings(bench: Callable[..., Bench]) -> None:
@@ -270,13 +275,13 @@ def test_each_optimiser_has_its_settings(bench: Callable[..., Bench]) -> None:
         "sgd": (torch.optim.SGD, {"momentum": 0.125}),
     }
     for name, (kind, values) in expected.items():
-        players = bench(tiny(optim={"name": name, **common})).players
-        assert type(players.generator_optim) is kind
-        group = players.generator_optim.param_groups[0]
+        state = bench(tiny(optim={"name": name, **common})).state
+        assert type(state.generator_optim) is kind
+        group = state.generator_optim.param_groups[0]
         assert {key: group[key] for key in values} == values and group["weight_decay"] == 0.25
-        assert players.discriminator_optim.param_groups[0]["weight_decay"] == 0.0
+        assert state.discriminator_optim.param_groups[0]["weight_decay"] == 0.0
         if "betas" in values:
-            assert players.discriminator_optim.param_groups[0]["betas"] == (0.5, 0.6)
+            assert state.discriminator_optim.param_groups[0]["betas"] == (0.5, 0.6)
 
 
 def test_the_tagger_thaws_at_its_time(bench: Callable[..., Bench]) -> None:
@@ -285,14 +290,14 @@ def test_the_tagger_thaws_at_its_time(bench: Callable[..., Bench]) -> None:
     trained = bench(tiny(**judge, **{"optim.lr": 0.01}))
 
     def tagger() -> torch.Tensor:
-        return torch.cat([weight.detach().flatten() for weight in trained.players.discriminator.tagger.parameters()])  # type: ignore[union-attr, operator]
+        return torch.cat([weight.detach().flatten() for weight in trained.state.discriminator.tagger.parameters()])  # type: ignore[union-attr, operator]
 
     begun = tagger()
     trained.step(2)
     assert torch.equal(tagger(), begun)
-    assert all(weight.grad is None for weight in trained.players.discriminator.tagger.parameters())  # type: ignore[union-attr, operator]
-    assert trained.players.discriminator_optim.param_groups[0]["lr"] == 0.01
+    assert all(weight.grad is None for weight in trained.state.discriminator.tagger.parameters())  # type: ignore[union-attr, operator]
+    assert trained.state.discriminator_optim.param_groups[0]["lr"] == 0.01
     trained.step()
     assert not torch.equal(tagger(), begun)
-    assert trained.players.discriminator_optim.param_groups[0]["lr"] == 0.0025
-    assert trained.players.generator_optim.param_groups[0]["lr"] == 0.01
+    assert trained.state.discriminator_optim.param_groups[0]["lr"] == 0.0025
+    assert trained.state.generator_optim.param_groups[0]["lr"] == 0.01

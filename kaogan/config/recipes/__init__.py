@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from kaogan.config.recipe import Described, Recipe
+from kaogan.config.recipe import Described, Recipe, recipe_type
 from kaogan.config.registries import UNKNOWN_FAMILY, Families
 from kaogan.config.renamed import rename_overrides, rename_settings
 from kaogan.core.errors import KaoganError, UsageError, nearest
@@ -90,7 +90,7 @@ def resolve(tree: Mapping[str, Any], overrides: Mapping[str, Any], where: str = 
 
     Naming another ``generator.family`` or ``discriminator.family`` starts that network from its family's defaults.
     """
-    return resolve_as(Recipe, tree, overrides, where)
+    return resolve_as(recipe_type(), tree, overrides, where)
 
 
 def resolve_as(kind: type[Kind], tree: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> Kind:

@@ -10,7 +10,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from kaogan.config.recipe import Latent, Recipe
+from kaogan.config.recipe import Latent, recipe_type
 from kaogan.config.registries import GeneratorSettings
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError, nearest
@@ -158,7 +158,7 @@ def _filled(plan: Plan, content: Content) -> nn.Module:
 
 
 def _config(plan: Plan, content: Content) -> dict[str, Any]:
-    recipe = Recipe.model_validate(
+    recipe = recipe_type().model_validate(
         {
             "name": plan.name,
             "summary": plan.summary,

@@ -1,8 +1,9 @@
-"""One step of the network that enlarges and, when there is one, of its judge."""
+"""One step of the upscaler and, where there is one, of its discriminator."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from kaogan.aux_models.upscaler.networks import PatchDiscriminator, SRGANDiscriminator
 from kaogan.aux_models.upscaler.perceptual_loss import PerceptualDistance
 from kaogan.config.upscale_recipe import UpscaleRecipe
+from kaogan.core.checkpoint import load_module, load_optimizer, optimizer_tensors, part
+from kaogan.core.ema import EMA
 from kaogan.core.meters import Meters
 from kaogan.core.rng import torch_generator
 from kaogan.losses import OBJECTIVES, discriminator_loss, generator_loss
@@ -18,16 +21,48 @@ from kaogan.training.upscaler.crops import Pair
 
 
 @dataclass
-class Learner:
-    """Everything that changes. ``clock`` counts the pictures shown."""
+class UpscalerState:
+    """Everything that changes. ``images_seen`` counts the crops shown."""
 
     generator: nn.Module
-    average: nn.Module
-    optimiser: torch.optim.Optimizer
+    ema: EMA
+    generator_optim: torch.optim.Optimizer
     discriminator: nn.Module | None = None
-    discriminator_optimiser: torch.optim.Optimizer | None = None
-    clock: int = 0
+    discriminator_optim: torch.optim.Optimizer | None = None
+    images_seen: int = 0
     seconds: float = 0.0
+
+    def networks(self) -> list[nn.Module]:
+        return [self.generator] if self.discriminator is None else [self.generator, self.discriminator]
+
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors: dict[str, Tensor] = {}
+        for name, module, optimizer in self._parts():
+            tensors |= {f"{name}/{key}": value for key, value in module.state_dict().items()}
+            if optimizer is not None:
+                tensors |= optimizer_tensors(f"{name}_optim", module, optimizer)
+        return tensors, {"clock": self.images_seen, "seconds": self.seconds}
+
+    def load_state_dict(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """The inverse, also for checkpoints that call the EMA "average". Raises ValueError for other networks."""
+        tensors = {
+            f"ema/{name.removeprefix('average/')}" if name.startswith("average/") else name: value
+            for name, value in tensors.items()
+        }
+        for name, module, optimizer in self._parts():
+            load_module(name, module, part(tensors, f"{name}/"))
+            if optimizer is not None:
+                load_optimizer(f"{name}_optim", module, optimizer, tensors)
+        self.images_seen, self.seconds = int(numbers["clock"]), float(numbers["seconds"])
+
+    def _parts(self) -> list[tuple[str, nn.Module, torch.optim.Optimizer | None]]:
+        found: list[tuple[str, nn.Module, torch.optim.Optimizer | None]] = [
+            ("generator", self.generator, self.generator_optim),
+            ("ema", self.ema.module, None),
+        ]
+        if self.discriminator is not None:
+            found.append(("discriminator", self.discriminator, self.discriminator_optim))
+        return found
 
 
 def build_discriminator(recipe: UpscaleRecipe) -> nn.Module | None:
@@ -36,55 +71,55 @@ def build_discriminator(recipe: UpscaleRecipe) -> nn.Module | None:
     return SRGANDiscriminator() if recipe.losses.discriminator == "srgan" else PatchDiscriminator()
 
 
-class Steps:
-    def __init__(self, recipe: UpscaleRecipe, learner: Learner, device: torch.device, precision: str) -> None:
-        self.recipe, self.learner, self.device = recipe, learner, device
+class UpscalerTrainer:
+    def __init__(self, recipe: UpscaleRecipe, state: UpscalerState, device: torch.device, precision: str) -> None:
+        self.recipe, self.state, self.device = recipe, state, device
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
         self.distance = PerceptualDistance().to(device) if recipe.losses.perceptual else None
         self.objective = OBJECTIVES[recipe.losses.objective]
         self.meters = Meters()
 
     def step(self, pair: Pair) -> None:
-        recipe, learner = self.recipe, self.learner
+        recipe, state = self.recipe, self.state
         low, high = pair.low.to(self.device), pair.high.to(self.device)
         with self.autocast:
-            made = learner.generator(low, pair.scale)
-        judging = learner.discriminator is not None and learner.clock >= recipe.losses.start
-        if judging:
-            self._judge(high, made.detach())
+            made = state.generator(low, pair.scale)
+        adversarial = state.discriminator is not None and state.images_seen >= recipe.losses.start
+        if adversarial:
+            self._discriminator_step(high, made.detach())
         loss = recipe.losses.pixel_weight * pixel_loss(made, high, recipe.losses.pixel, recipe.losses.epsilon)
         self.meters.add("pixel", loss)
         if self.distance is not None:
             with self.autocast:
-                felt = self.distance(made, high).mean()
-            self.meters.add("perceptual", felt)
-            loss = loss + recipe.losses.perceptual * felt
-        if judging:
-            loss = loss + self._please(high, made)
-        learner.optimiser.zero_grad(set_to_none=True)
+                perceptual = self.distance(made, high).mean()
+            self.meters.add("perceptual", perceptual)
+            loss = loss + recipe.losses.perceptual * perceptual
+        if adversarial:
+            loss = loss + self._adversarial_loss(high, made)
+        state.generator_optim.zero_grad(set_to_none=True)
         loss.backward()
         if recipe.optim.clip:
-            nn.utils.clip_grad_norm_(learner.generator.parameters(), recipe.optim.clip)
-        learner.optimiser.step()
+            nn.utils.clip_grad_norm_(state.generator.parameters(), recipe.optim.clip)
+        state.generator_optim.step()
         self.meters.add("loss_g", loss)
 
-    def _judge(self, real: Tensor, fake: Tensor) -> None:
-        learner, losses = self.learner, self.recipe.losses
-        assert learner.discriminator is not None and learner.discriminator_optimiser is not None
-        learner.discriminator.requires_grad_(True)
+    def _discriminator_step(self, real: Tensor, fake: Tensor) -> None:
+        state, losses = self.state, self.recipe.losses
+        assert state.discriminator is not None and state.discriminator_optim is not None
+        state.discriminator.requires_grad_(True)
         with self.autocast:
-            real_scores, fake_scores = learner.discriminator(real).float(), learner.discriminator(fake).float()
-        targets = (self._targets(side, scores) for side, scores in (("real", real_scores), ("fake", fake_scores)))
+            real_scores, fake_scores = state.discriminator(real).float(), state.discriminator(fake).float()
+        targets = (self._draw_labels(side, scores) for side, scores in (("real", real_scores), ("fake", fake_scores)))
         loss = discriminator_loss(self.objective, real_scores.flatten(), fake_scores.flatten(), *targets)
         if losses.objective == "bce":
             loss = loss / 2  # one cross-entropy over both halves of the batch
-        learner.discriminator_optimiser.zero_grad(set_to_none=True)
+        state.discriminator_optim.zero_grad(set_to_none=True)
         loss.backward()
-        learner.discriminator_optimiser.step()
+        state.discriminator_optim.step()
         self.meters.add("loss_d", loss)
 
-    def _please(self, real: Tensor, fake: Tensor) -> Tensor:
-        discriminator = self.learner.discriminator
+    def _adversarial_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        discriminator = self.state.discriminator
         assert discriminator is not None
         discriminator.requires_grad_(False)
         with self.autocast:
@@ -95,13 +130,13 @@ class Steps:
         self.meters.add("adversarial", loss)
         return self.recipe.losses.adversarial * loss
 
-    def _targets(self, side: str, scores: Tensor) -> Tensor | float:
+    def _draw_labels(self, side: str, scores: Tensor) -> Tensor | float:
         """A label for each score, drawn picture by picture; a number when all are alike."""
         losses = self.recipe.losses
         low, high = losses.real_label if side == "real" else losses.fake_label
         if low == high and not losses.flip:
             return low
-        random = torch_generator(self.recipe.run.seed, f"upscale/labels/{side}", self.learner.clock)
+        random = torch_generator(self.recipe.run.seed, f"upscale/labels/{side}", self.state.images_seen)
         labels = low + (high - low) * torch.rand(len(scores), generator=random)
         labels = torch.where(torch.rand(len(scores), generator=random) < losses.flip, 1 - labels, labels)
         return labels.to(scores.device).repeat_interleave(scores[0].numel())
@@ -115,16 +150,6 @@ def pixel_loss(made: Tensor, wanted: Tensor, kind: str, epsilon: float) -> Tenso
     if kind == "l1":
         return error.abs().mean()
     return (error.square() + epsilon**2).sqrt().mean()
-
-
-@torch.no_grad()
-def average(learner: Learner, halflife: float, rampup: float, shown: int) -> None:
-    """Move the averaged weights; statistics of norms go along with them."""
-    halflife = min(halflife, rampup * learner.clock) if rampup else halflife
-    keep = 0.5 ** (shown / halflife) if halflife > 0 else 0.0
-    source, target = learner.generator.state_dict(), learner.average.state_dict()
-    floats = [name for name, value in target.items() if value.is_floating_point()]
-    torch._foreach_lerp_([target[n] for n in floats], [source[n] for n in floats], 1 - keep)
 
 
 def enlarge(images: Tensor, scale: int) -> Tensor:

@@ -20,7 +20,7 @@ from kaogan.data import PictureSet, load_pictures
 from kaogan.training.upscaler.crops import Crops, split
 from kaogan.training.upscaler.degradation import compressed, shrink, spoil
 from kaogan.training.upscaler.loop import start, train
-from kaogan.training.upscaler.step import Steps, pixel_loss
+from kaogan.training.upscaler.step import UpscalerTrainer, pixel_loss
 
 SMALL = {
     "generator": {"family": "kao-sr", "widths": [6, 6, 8], "before": [1, 1], "middle": 1, "after": [1, 1], "fine": 4},
@@ -128,7 +128,7 @@ def test_training_learns_resumes_and_leaves_an_upscaler(faces: PictureSet, tmp_p
     train(small(), faces, straight, on_progress=lambda step: losses.append(step.stats["loss_g"]))
     train(small(**{"training.images": 24}), faces, broken)
     outcome = train(small(), faces, broken)
-    assert outcome.finished and outcome.clock == 48
+    assert outcome.finished and outcome.images_seen == 48
     one, other = (load_file(folder / "model" / "upscaler.safetensors") for folder in (straight, broken))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert (straight / "grids" / "000000048-x4.png").exists() and "gain" in (straight / "log.txt").read_text()
@@ -140,24 +140,24 @@ def test_every_loss_takes_part(faces: PictureSet) -> None:
     changes = {"losses.perceptual": 0.1, "losses.adversarial": 0.1, "losses.objective": "relativistic",
                "losses.start": 4, "crops.low": 8, "crops.scales": {"4": 1.0}}  # fmt: skip
     recipe = small(**changes)
-    learner = start(recipe, torch.device("cpu"))
-    steps, crops = Steps(recipe, learner, torch.device("cpu"), "fp32"), Crops(faces, recipe)
-    assert learner.discriminator is not None
-    before = [p.detach().clone() for p in learner.discriminator.parameters()]
+    state = start(recipe, torch.device("cpu"))
+    steps, crops = UpscalerTrainer(recipe, state, torch.device("cpu"), "fp32"), Crops(faces, recipe)
+    assert state.discriminator is not None
+    before = [p.detach().clone() for p in state.discriminator.parameters()]
     steps.step(crops.at(0))
     assert "adversarial" not in steps.meters.take()  # not yet
-    assert all(torch.equal(a, b) for a, b in zip(before, learner.discriminator.parameters(), strict=True))
-    learner.clock = 4
+    assert all(torch.equal(a, b) for a, b in zip(before, state.discriminator.parameters(), strict=True))
+    state.images_seen = 4
     steps.step(crops.at(4))
     assert {"pixel", "perceptual", "adversarial", "loss_d", "loss_g"} <= set(steps.meters.take())
-    assert not all(torch.equal(a, b) for a, b in zip(before, learner.discriminator.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(before, state.discriminator.parameters(), strict=True))
 
 
 def test_srgans_labels_are_drawn_in_their_ranges(faces: PictureSet) -> None:
     recipe = recipes.load("srgan", {"crops.size": 64, "crops.low": 8, "generator.width": 4, "run.device": "cpu"})
-    learner = start(recipe, torch.device("cpu"))
-    steps = Steps(recipe, learner, torch.device("cpu"), "fp32")
-    labels = {side: steps._targets(side, torch.zeros(4000)) for side in ("real", "fake")}
+    state = start(recipe, torch.device("cpu"))
+    steps = UpscalerTrainer(recipe, state, torch.device("cpu"), "fp32")
+    labels = {side: steps._draw_labels(side, torch.zeros(4000)) for side in ("real", "fake")}
     for side, (low, high) in {"real": (0.85, 1.0), "fake": (0.0, 0.15)}.items():
         values = labels[side]
         assert isinstance(values, torch.Tensor)

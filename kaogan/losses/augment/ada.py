@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from kaogan.training.augment import color, filtering, geometry, noise_cutout
+from kaogan.losses.augment import color, filtering, geometry, noise_cutout
 
 Group = Literal["blit", "geometry", "color", "filter", "noise", "cutout"]
 GROUPS: tuple[str, ...] = get_args(Group)

@@ -10,7 +10,7 @@ import torch
 from kaogan.config.recipe import Recipe
 from kaogan.networks import DISCRIMINATORS
 from kaogan.networks.cpu.grad_modes import weights_stay
-from kaogan.training.step import Steps
+from kaogan.training.step import GANTrainer
 from tests.small import small
 from tests.training.conftest import Bench
 
@@ -27,7 +27,7 @@ RECIPES = {
 
 
 def recipe_of(family: str, lr: float) -> Recipe:
-    penalties = {"penalties.own_step": True, "penalties.r1": {"weight": 1.0}, "penalties.r2": {"weight": 1.0}}
+    penalties = {"penalties.separate_step": True, "penalties.r1": {"weight": 1.0}, "penalties.r2": {"weight": 1.0}}
     other = {} if RECIPES[family] else {"discriminator": {"family": family, "width": 16}, "image_size": 32}
     return small(RECIPES[family] or "dcgan", **other, **penalties, **{"optim.lr": lr, "attributes.names": []})
 
@@ -45,7 +45,7 @@ def test_penalties_see_the_weights_of_now(
     results = []
     for fresh in (False, True):
         if fresh:
-            monkeypatch.setattr(Steps, "_penalties", weights_stay()(Steps._penalties))
+            monkeypatch.setattr(GANTrainer, "_gradient_penalties", weights_stay()(GANTrainer._gradient_penalties))
         there = bench(recipe_of(family, 0.02), precision=precision)
         stats = there.step(2)
         results.append((stats["r1"], stats["r2"], there.weights("discriminator")))
@@ -54,7 +54,7 @@ def test_penalties_see_the_weights_of_now(
     torch.testing.assert_close(weights, weights_fresh, rtol=0, atol=0)
 
 
-def test_the_own_step_comes_after_the_main_one(bench: Callable[..., Bench]) -> None:
+def test_the_separate_step_comes_after_the_main_one(bench: Callable[..., Bench]) -> None:
     """The penalty's value depends on how far the main step went before it."""
     slow, fast = (bench(recipe_of("dcgan", lr), precision="bf16").step() for lr in (1e-6, 0.02))
     assert slow["adversarial_d"] == fast["adversarial_d"]

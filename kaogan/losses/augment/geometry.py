@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kaogan.losses.augment.random_params import Draw
 from kaogan.networks.stylegan.resampling import upfirdn, upsample
-from kaogan.training.augment.random_params import Draw
 
 # The symlet of order 6: an orthogonal wavelet, so that raising the rate and lowering it again changes nothing.
 SYM6 = (

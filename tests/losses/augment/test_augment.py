@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kaogan.training.augment import Ada, blur, color, diff_augment, filtering, geometry, noise_cutout
-from kaogan.training.augment.ada import GROUPS
+from kaogan.losses.augment import Ada, blur, color, diff_augment, filtering, geometry, noise_cutout
+from kaogan.losses.augment.ada import GROUPS
 
 
 def random(seed: int = 0) -> torch.Generator:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kaogan.training.augment.random_params import Draw
+from kaogan.losses.augment.random_params import Draw
 
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
 POWER = torch.tensor([10.0, 1.0, 1.0, 1.0]) / 13  # of natural pictures in the bands: 1/f

@@ -5,8 +5,8 @@ transformation fires with a probability p, so that below about 0.8 the distribut
 that of the augmented ones. ``diffaugment`` is Zhao et al. 2020. All randomness comes from the given generator.
 """
 
-from kaogan.training.augment.ada import Ada
-from kaogan.training.augment.blur import blur
-from kaogan.training.augment.diffaugment import diff_augment
+from kaogan.losses.augment.ada import Ada
+from kaogan.losses.augment.blur import blur
+from kaogan.losses.augment.diffaugment import diff_augment
 
 __all__ = ["Ada", "blur", "diff_augment"]

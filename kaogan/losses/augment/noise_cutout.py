@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kaogan.training.augment.random_params import Draw
+from kaogan.losses.augment.random_params import Draw
 
 
 def noise(images: Tensor, p: float, random: torch.Generator) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from kaogan.training.augment import noise_cutout
-from kaogan.training.augment.random_params import Draw
+from kaogan.losses.augment import noise_cutout
+from kaogan.losses.augment.random_params import Draw
 
 Policy = Literal["color", "translation", "cutout"]
 POLICIES: tuple[str, ...] = get_args(Policy)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from kaogan.training.augment.random_params import Draw
+from kaogan.losses.augment.random_params import Draw
 
 GREY = torch.full((3,), 1 / math.sqrt(3))  # the direction in which luma grows
 

@@ -1,0 +1,305 @@
+"""What every training shares: the schedule of events, resuming, interruption, the guard against NaN, progress.
+
+A training says how one step is taken and what its checkpoint holds; ``TrainingLoop.run`` is the loop around it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from kaogan.core import checkpoint
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.meters import Meters
+
+
+class State(Protocol):
+    """Everything that training changes: what a checkpoint holds."""
+
+    images_seen: int
+    """The clock: training images shown since the first step."""
+    seconds: float
+    """Time spent training, over all sessions."""
+
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Flat named tensors, and plain numbers with ``images_seen`` as "clock"."""
+
+    def load_state_dict(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Raises ValueError or KeyError when they are those of another training."""
+
+    def networks(self) -> Sequence[nn.Module]:
+        """Those whose weights must stay finite."""
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """What the caller may show: images shown of how many, means since the last report, images per second."""
+
+    images_seen: int
+    total: int
+    stats: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    images_seen: int
+    finished: bool
+    """False after an interruption: the same call goes on."""
+    seconds: float
+    """Of this session."""
+    path: Path
+
+
+OnProgress = Callable[[TrainProgress], None]
+
+
+def no_train_progress(progress: TrainProgress) -> None:
+    """Show nothing."""
+
+
+def ignore_stop() -> None:
+    """Say nothing when a training is asked to stop."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Images shown between two events of a kind. At the end of a session all of them happen."""
+
+    report: int
+    checkpoint: int
+    snapshot: int = 0
+    """0: at the end only."""
+    keep_last: int = 2
+    keep_every: int = 0
+    """Checkpoints that stay: the last ones, and the first at or after each multiple of this."""
+
+
+@dataclass
+class TrainingLoop(ABC):
+    """One training. Subclasses say what a step, a report, a snapshot and a model are."""
+
+    state: State
+    images: int
+    """Length of the training, in images shown."""
+    batch_size: int
+    schedule: Schedule
+    folder: Path
+    checkpoints: Path
+    log: logging.Logger
+    loss_limit: float = math.inf
+    """A loss beyond +- this stops the training."""
+    meters: Meters = field(default_factory=Meters)
+
+    @abstractmethod
+    def step(self) -> None:
+        """Train on the batch that starts at ``state.images_seen``, without moving that clock."""
+
+    def after_step(self) -> None:  # noqa: B027
+        """What follows a step, once its images are counted: the moving average."""
+
+    def report(self, stats: dict[str, float]) -> None:  # noqa: B027
+        """Write down the means since the last report."""
+
+    def evaluate(self) -> float:
+        """Measure, if that is due. Returns the seconds it took, which are no time of training."""
+        return 0.0
+
+    def should_stop(self) -> bool:
+        """Whether the training has reached its end before its length."""
+        return False
+
+    def snapshot(self) -> None:  # noqa: B027
+        """Write what people look at on the way."""
+
+    def save_model(self) -> None:  # noqa: B027
+        """Write the network as it will be used, at every checkpoint."""
+
+    def run(self, resumed: bool, on_progress: OnProgress = no_train_progress,
+            on_stop: Callable[[], None] = ignore_stop) -> TrainResult:  # fmt: skip
+        """Train to the end, or to an interruption: Ctrl-C, SIGTERM and SIGHUP leave a checkpoint and return.
+
+        Events come in the order report, snapshot, model, checkpoint: the checkpoint comes last, so whatever is due
+        where a ``resumed`` training starts was written before its checkpoint was.
+        """
+        state, schedule = self.state, self.schedule
+        began, seconds_before = time.monotonic(), state.seconds
+        nothing_due_at = state.images_seen if resumed else None
+        reported, reported_at, paused = state.images_seen, began, 0.0
+        with interruptible(on_stop) as interrupted:
+            while True:
+                clock = state.images_seen
+                state.seconds = seconds_before + time.monotonic() - began - paused
+                taken = self.evaluate()
+                reported_at, paused = reported_at + taken, paused + taken
+                done = clock >= self.images or bool(interrupted) or self.should_stop()
+
+                if clock != nothing_due_at:
+                    saving = done or (clock > 0 and self._crosses(schedule.checkpoint))
+                    if clock > reported and (done or self._crosses(schedule.report)):
+                        now = time.monotonic()
+                        stats = {**self.meters.take(), "images_per_second": (clock - reported) / (now - reported_at)}
+                        self.check_losses(stats)
+                        self.report(stats)
+                        tell(on_progress, TrainProgress(clock, self.images, stats))
+                        reported, reported_at = clock, now
+                    if saving:
+                        self.check_losses(self.meters.means())
+                        self.check_weights()
+                    if done or (schedule.snapshot and self._crosses(schedule.snapshot)):
+                        self.snapshot()
+                    if saving:
+                        self.save_model()
+                        self.save_checkpoint()
+                if done:
+                    break
+
+                self.step()
+                state.images_seen = clock + self.batch_size
+                self.after_step()
+        finished = clock >= self.images or self.should_stop()
+        return TrainResult(clock, finished, time.monotonic() - began, self.folder)
+
+    def save_checkpoint(self) -> None:
+        checkpoint.save(self.checkpoints, *self.state.state_dict())
+        checkpoint.rotate(self.checkpoints, self.schedule.keep_last, self.schedule.keep_every)
+
+    def check_losses(self, stats: dict[str, float]) -> None:
+        """Raise KaoganError for a loss that is no number or beyond the limit, before it reaches a checkpoint."""
+        for name, value in stats.items():
+            if name.startswith("loss") and not abs(value) <= self.loss_limit:
+                what = "is not a number" if math.isnan(value) else f"ran away to {value:.3g}"
+                raise self._diverged(f"{name} {what}")
+
+    def check_weights(self) -> None:
+        """Raise KaoganError for weights that are no numbers: they must never replace a good checkpoint."""
+        if not finite(self.state.networks()):
+            raise self._diverged("a weight is not a number")
+
+    def advice(self, kept: bool) -> str:
+        """What to do when the training has diverged."""
+        return "Try again with a lower learning rate"
+
+    def _crosses(self, every: int) -> bool:
+        return due(every, self.state.images_seen, self.state.images_seen - self.batch_size)
+
+    def _diverged(self, what: str) -> KaoganError:
+        kept = checkpoint.find(self.checkpoints)
+        where = f"the last good checkpoint is {kept[-1].name}" if kept else "no checkpoint had been written yet"
+        message = f"training stopped in {self.folder}: {what}; {where}. {self.advice(bool(kept))}"
+        self.log.info("%s", message)
+        return KaoganError(message)
+
+
+def due(every: int, clock: int, before: int) -> bool:
+    """Whether a multiple of ``every`` lies in (before, clock]."""
+    return clock // every != before // every
+
+
+@torch.no_grad()
+def finite(networks: Iterable[nn.Module]) -> bool:
+    """Whether every weight is a number."""
+    norms = [norm for network in networks for norm in torch._foreach_norm(list(network.parameters()))]
+    return math.isfinite(float(torch.stack(norms).sum()))
+
+
+def tell(on_progress: OnProgress, progress: TrainProgress) -> None:
+    """Show progress; a terminal or a pipe that is gone must not end the training."""
+    with contextlib.suppress(OSError):
+        on_progress(progress)
+
+
+# Resuming
+
+
+class Resumed(NamedTuple):
+    """The checkpoint that a training goes on from, and the newer ones that could not be used, with the reason."""
+
+    path: Path | None
+    unusable: dict[Path, str]
+
+    def accept(self, log: logging.Logger, images_seen: int) -> None:
+        """Note it in the log, and put away what is unusable, lest it count among the checkpoints that are kept."""
+        for path, reason in self.unusable.items():
+            log.info("cannot use %s: %s", path.name, reason)
+            path.rename(path.with_name(f"{path.name}.unusable"))
+        if self.path is not None:
+            log.info("resumed at %d images from %s", images_seen, self.path.name)
+
+    def __bool__(self) -> bool:
+        return self.path is not None
+
+
+def resume(state: State, checkpoints: Path, folder: Path | None = None) -> Resumed:
+    """Load the newest good checkpoint into ``state``, if there is any; nothing on the disk changes.
+
+    Raises KaoganError when there are checkpoints and none can be used.
+    """
+    unusable: dict[Path, str] = {}
+    for path in reversed(checkpoint.find(checkpoints)):
+        try:
+            state.load_state_dict(*checkpoint.load(path))
+        except UsageError:
+            raise
+        except (KaoganError, ValueError, KeyError) as error:
+            unusable[path] = str(error) if isinstance(error, KaoganError) else f"{path.name}: {error}"
+            continue
+        return Resumed(path, unusable)
+    if unusable:
+        first = next(iter(unusable.values()))
+        raise KaoganError(f"no checkpoint in {folder or checkpoints} can be used ({first}); move it away to start anew")
+    return Resumed(None, {})
+
+
+def refuse_changes(changes: Iterable[tuple[str, Any, Any]], folder: Path, remedy: str) -> str:
+    """Settings (key, before, now) that must not change between two sessions -> the list of them as text.
+
+    Raises UsageError with ``remedy``, unless there are none or ``remedy`` is empty.
+    """
+    listed = "; ".join(f"{key} was {before!r}, now {now!r}" for key, before, now in changes)
+    if listed and remedy:
+        raise UsageError(f"{folder} was trained with other settings: {listed}. {remedy}")
+    return listed
+
+
+# Interruption
+
+
+@contextlib.contextmanager
+def interruptible(on_stop: Callable[[], None] = ignore_stop) -> Iterator[list[int]]:
+    """Collect Ctrl-C, SIGTERM and SIGHUP in a list instead of dying of them; a second Ctrl-C is obeyed at once.
+
+    ``on_stop`` is called at the first one, from the signal's handler.
+    """
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def note(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        if len(caught) == 1:
+            with contextlib.suppress(OSError):
+                on_stop()
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # A SIGHUP that is ignored (nohup) stays ignored.
+    numbers = [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
