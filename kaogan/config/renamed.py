@@ -34,6 +34,16 @@ VALUES: dict[str, dict[Any, Any]] = {
 FAMILIES: dict[str, str] = {"discriminator.thaw": "projected", "generator.smooth": "dcgan"}
 """Old keys of networks that only one family had: in another family, a plug-in's say, the word means something else."""
 
+ADDED: dict[tuple[str, str], tuple[frozenset[str], dict[str, Any]]] = {
+    (section, "r3gan"): (
+        frozenset({"channel_base", "channel_max", "blocks", "expansion", "group_width", "embedding"}),
+        {"resample_filter": [1, 2, 1]},
+    )
+    for section in ("generator", "discriminator")
+}
+"""(section, family) -> the keys that every file written by an earlier release has, and settings whose default has
+changed since, as they were. A file by hand, which names some of these keys, gets the defaults of today."""
+
 _noticed: set[tuple[str, str]] = set()
 
 
@@ -92,6 +102,7 @@ def rename_settings(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
         if section is not None and leaf in section:
             value, section[leaf] = section[leaf], _new_value(key, section[leaf])
             changes += _changes(key, value, key, section[leaf])
+    changes += _added(copy, families)
     _notice(changes, where)
     return copy
 
@@ -99,6 +110,17 @@ def rename_settings(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
 def copy_tree(value: Any) -> Any:
     """Nested mappings as dicts of their own; other values are shared."""
     return {key: copy_tree(below) for key, below in value.items()} if isinstance(value, Mapping) else value
+
+
+def _added(tree: dict[str, Any], families: Mapping[str, str | None]) -> Iterator[str]:
+    """Give whole records of earlier releases the values that were the defaults then."""
+    for (section, family), (written, values) in ADDED.items():
+        if families.get(section) != family or not written <= tree[section].keys():
+            continue
+        for key, value in values.items():
+            if key not in tree[section]:
+                tree[section][key] = value
+                yield f"{section}.{key} is {value}, as it was"
 
 
 def _families(tree: Mapping[str, Any]) -> dict[str, str | None]:

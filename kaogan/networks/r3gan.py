@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from kaogan.config.network_settings import NetworkSettings
@@ -24,7 +24,6 @@ from kaogan.networks.stylegan.resampling import downsample, upsample
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # what keeps the variance through a leaky ReLU: He et al. 2015
-FILTER = (1, 2, 1)
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -37,6 +36,18 @@ class _Shared(NetworkSettings):
     expansion: int = Field(2, ge=1, le=8, description="widening inside a block")
     group_width: int = Field(16, ge=1, le=1024, description="channels of a group of a block's 3x3 convolution")
     embedding: int = Field(64, ge=1, le=8192, description="length of the embedding of a code")
+    resample_filter: Annotated[tuple[float, ...], Field(min_length=2, max_length=7)] = Field(
+        (1.0, 3.0, 3.0, 1.0),
+        description="taps of the low-pass filter between resolutions; [1, 2, 1], as in models of earlier releases, "
+        "also shifts the maps by half a pixel at each",
+    )
+
+    @field_validator("resample_filter")
+    @classmethod
+    def _passes_what_is_even(cls, taps: tuple[float, ...]) -> tuple[float, ...]:
+        if not sum(taps) > 0:
+            raise ValueError("the sum of the taps must be above 0")
+        return taps
 
 
 class R3GANGeneratorSettings(_Shared):
@@ -60,7 +71,7 @@ class _Frame(nn.Module):
         super().__init__()
         _, stages = resolution_stages("r3gan", image_size)
         self.widths = [self._width(s, 4 << stage) for stage in range(stages + 1)]
-        self.register_buffer("resample_filter", prepare_filter(FILTER))
+        self.register_buffer("resample_filter", prepare_filter(s.resample_filter))
         gain = GAIN * (s.blocks * len(self.widths)) ** -0.25
         self.stages = nn.ModuleList(
             nn.Sequential(*(R3GANBlock(width, s.expansion, s.group_width, gain) for _ in range(s.blocks)))
