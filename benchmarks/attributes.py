@@ -38,16 +38,16 @@ def main(folder: Annotated[Path, typer.Option(help="Where the sets are.")] = Pat
             labels = held_out.labels[attribute]
             known = labels >= 0
             right = (own.best(attribute)[0] == labels)[known].mean()
-            asked = accuracy(labels, seen[attribute], values)
+            overall = accuracy(labels, seen[attribute], values)
             random = numpy_generator(0, f"attributes/{attribute}")
             shuffled = [
                 accuracy(random.permutation(labels), seen[attribute], values).accuracy.value for _ in range(SHUFFLES)
             ]
             by_chance = Estimate(float(np.mean(shuffled)), *np.quantile(shuffled, (0.025, 0.975)))
-            chance = sum(asked.confusion.sum(1) * asked.confusion.sum(0)) / asked.confusion.sum() ** 2
+            chance = sum(overall.confusion.sum(1) * overall.confusion.sum(0)) / overall.confusion.sum() ** 2
             count = int(np.count_nonzero(known))
             print(
-                f"| {name} | {attribute} | {count:,} | {100 * right:.1f} % | {percent(asked.accuracy)} | "
+                f"| {name} | {attribute} | {count:,} | {100 * right:.1f} % | {percent(overall.accuracy)} | "
                 f"{percent(by_chance)} | {100 * chance:.1f} % |"
             )
 

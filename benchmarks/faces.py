@@ -43,7 +43,7 @@ def boxed(portraits: list[Portrait]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         yield portrait.picture, np.array([[x - side / 2, y - side / 2, side, side]])
 
 
-def told(name: str, result: Outcome, threshold: float) -> str:
+def summary_row(name: str, result: Outcome, threshold: float) -> str:
     lines = [f"{name}: {result.known} faces"]
     for score in sorted({0.3, 0.4, 0.5, 0.6, 0.7, threshold}):
         recall, precision = result.at(score)
@@ -86,10 +86,10 @@ def main(
     held_out = {name: load_portraits([SHARED / f"{name}.zip"], held_out=True, limit=800) for name in PASTED}
     print(describe(torch.device("cpu")))
     print(speed(detector, held_out[BOXED], seconds))
-    print(told("selfie2anime, held out", outcome(detector, boxed(held_out[BOXED])), detector.threshold))
+    print(summary_row("selfie2anime, held out", outcome(detector, boxed(held_out[BOXED])), detector.threshold))
     mixed = [portrait for name in PASTED for portrait in held_out[name][:300]]
     pages = canvases(numpy_generator(0, "benchmark"), mixed, count)
-    print(told("composed, 48 to 800 px", outcome(detector, pages), detector.threshold))
+    print(summary_row("composed, 48 to 800 px", outcome(detector, pages), detector.threshold))
 
 
 if __name__ == "__main__":

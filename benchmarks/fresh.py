@@ -1,6 +1,6 @@
 """Measurements that need a process of their own: ``python -m benchmarks.fresh start|memory|train|loader ...``.
 
-The last line printed is JSON. What is asked for is told by keywords: ``recipe=dcgan images=640 data=PATH``.
+The last line printed is JSON. Settings are keywords: ``recipe=dcgan images=640 data=PATH``.
 """
 
 from __future__ import annotations

@@ -88,17 +88,17 @@ def main() -> None:
     found: list[LatentPoint] = []
     changed: list[LatentPoint] = []
     coded: list[LatentPoint] = []
-    asked: list[str] = []
+    wanted: list[str] = []
     for start in range(0, len(targets), args.batch):
         some = project_all(model, tagger, targets[start : start + args.batch], args.steps, args.candidates)
         seen = tagger.predict(render(model, some)).best("hair")[0]
         goals = [hair[(int(now) + int(rng.integers(1, len(hair)))) % len(hair)] for now in seen]
         found += some
-        asked += goals
+        wanted += goals
         changed += [edit(model, p, {"hair": goal}, tagger=tagger) for p, goal in zip(some, goals, strict=True)]
         if model.attributes:
             coded += [with_attributes(model, p, hair=goal) for p, goal in zip(some, goals, strict=True)]
-        report(model, tagger, targets[: len(found)], found, {"edit": changed, "code alone": coded}, asked)
+        report(model, tagger, targets[: len(found)], found, {"edit": changed, "condition alone": coded}, wanted)
     faces = [f for row in zip(targets, render(model, found), render(model, changed), strict=True) for f in row]
     if args.sheet:
         write_picture(grid(np.stack(faces), 15), args.sheet)
@@ -112,7 +112,7 @@ def report(
     ways: dict[str, list[LatentPoint]],
     goals: list[str],
 ) -> None:
-    asked = np.array([tagger.values["hair"].index(goal) for goal in goals])
+    wanted = np.array([tagger.values["hair"].index(goal) for goal in goals])
     real, now = tagger.predict(targets), tagger.predict(render(model, found))
     line = [f"{name} agrees {np.mean(real.best(name)[0] == now.best(name)[0]):.0%}" for name in ("hair", "eyes")]
     for way, points_ in ways.items():
@@ -120,7 +120,7 @@ def report(
             new = tagger.predict(render(model, points_))
             shares = (
                 new.best("hair")[0] != now.best("hair")[0],
-                new.best("hair")[0] == asked,
+                new.best("hair")[0] == wanted,
                 new.best("eyes")[0] == now.best("eyes")[0],
             )
             changed, as_asked, kept = (f"{share.mean():.0%}" for share in shares)

@@ -39,10 +39,10 @@ def main(
     pictures: Annotated[int, typer.Option(help="On each side.")] = 100_000,
     width: Annotated[int, typer.Option(help="Numbers of a feature vector; the tagger has 384.")] = 384,
     blocks: Annotated[int, typer.Option(help="Of each pass over all pairs; 0: all.")] = 0,
-    looked_at: Annotated[int, typer.Option(help="Pictures that the tagger looks at.")] = 100_000,
+    looked_at: Annotated[int, typer.Option(help="Number of pictures for the tagger.")] = 100_000,
 ) -> None:
     print("| | peak, GB |\n|---|---|")
-    told("start")
+    log("start")
     extractor = load("tagger", None, False)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pictures"
@@ -55,7 +55,7 @@ def main(
             if looked_at > 0:
                 measure(extractor, [batch], len(batch))
             looked_at -= len(batch)
-        told("every picture read, features of them")
+        log("every picture read, features of them")
         if blocks:
             shorten(blocks)
         reference = Reference(real, Path(folder))
@@ -67,7 +67,7 @@ def main(
             if metric.needs == "features":
                 metric.compute(comparison)
                 metric.against_itself(comparison)
-                told(metric.summary)
+                log(metric.summary)
 
 
 def features(count: int, width: int, seed: int) -> np.ndarray:
@@ -98,7 +98,7 @@ def shorten(most: int) -> None:
     mind._slices = lambda *words: itertools.islice(slices(*words), most)
 
 
-def told(what: str) -> None:
+def log(what: str) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(f"| {what} | {peak / 1e9:.2f}{'' if peak < LIMIT else ' (too much)'} |", flush=True)
 

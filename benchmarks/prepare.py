@@ -3,7 +3,7 @@
     python -m benchmarks.prepare [--count 12000] [--workers 2] [--faces 400] [--hundred-thousand] [--megapixels]
 
 The loop stops at the first hash that is near and finds neither mirrored nor cropped copies. Comparing a row at a time
-with NumPy is told as well. The last line is JSON. Without ../shared/data, avatars take the place of the pictures.
+with NumPy is reported as well. The last line is JSON. Without ../shared/data, avatars take the place of the pictures.
 """
 
 from __future__ import annotations
@@ -142,12 +142,12 @@ def measured(source: Path, out: Path, tree: dict[str, Any], workers: int) -> Mea
 
 
 def _measure(source: Path, out: Path, tree: dict[str, Any], workers: int) -> Measured:
-    largest, asked = 0, 0.0
+    largest, measured_at = 0, 0.0
 
     def look(*_: object) -> None:
-        nonlocal largest, asked
-        if time.monotonic() - asked > 0.5:
-            asked = time.monotonic()
+        nonlocal largest, measured_at
+        if time.monotonic() - measured_at > 0.5:
+            measured_at = time.monotonic()
             largest = max([largest, *(peak(child.pid) for child in psutil.Process().children(recursive=True))])
 
     began, used = time.perf_counter(), processor_seconds()
@@ -179,34 +179,34 @@ def main(
     megapixels: Annotated[bool, typer.Option("--megapixels", help="memory of a picture of 100 megapixels")] = False,
 ) -> None:
     """Measure; close everything else first."""
-    told: dict[str, Any] = {"count": count, "workers": workers}
+    results: dict[str, Any] = {"count": count, "workers": workers}
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         place = Path(folder)
         archive = SHARED / "getchu64_12k.zip"
         source = some_of(archive, place / "faces.zip", count or 12_000)
-        told["of"] = archive.stem if archive.exists() else "avatars"
+        results["of"] = archive.stem if archive.exists() else "avatars"
         if count:
-            told["prepare"] = asdict(found := measured(source, place / "set", PLAIN, workers))
-            told["pictures_per_second"] = count / found.seconds
-            told["again"] = measured(source, place / "set", PLAIN, workers).seconds
-            told["plain"] = asdict(plain := plain_loop(source, place / "plain"))
-            told["ratio"] = plain.seconds / found.seconds
-            told["processor_ratio"] = plain.processor / found.processor
-            told["processor_ratio_with_rows"] = (plain.processor - plain.pairs + plain.rows) / found.processor
+            results["prepare"] = asdict(found := measured(source, place / "set", PLAIN, workers))
+            results["pictures_per_second"] = count / found.seconds
+            results["again"] = measured(source, place / "set", PLAIN, workers).seconds
+            results["plain"] = asdict(plain := plain_loop(source, place / "plain"))
+            results["ratio"] = plain.seconds / found.seconds
+            results["processor_ratio"] = plain.processor / found.processor
+            results["processor_ratio_with_rows"] = (plain.processor - plain.pairs + plain.rows) / found.processor
         if faces:
             portraits = some_of(SHARED / "selfie2anime256_1500.zip", place / "portraits.zip", faces)
-            told["faces"] = asdict(found := measured(portraits, place / "cut", UNTAGGED, workers))
-            told["faces_per_second"] = faces / found.seconds
+            results["faces"] = asdict(found := measured(portraits, place / "cut", UNTAGGED, workers))
+            results["faces_per_second"] = faces / found.seconds
         if large:
-            heap = hundred_thousand(source, place / "heap.zip")
-            told["hundred_thousand"] = asdict(measured(heap, place / "heap", PLAIN, workers))
+            large = hundred_thousand(source, place / "heap.zip")
+            results["hundred_thousand"] = asdict(measured(large, place / "heap", PLAIN, workers))
         if megapixels:
             page = hundred_megapixels(place / "page")
             for crop in ("none", "faces"):
                 tree = {**UNTAGGED, "picture": {"crop": crop}}
-                told[f"megapixels, crop {crop}"] = asdict(measured(page, place / crop, tree, 1))
-    told |= {"others_used": watch.share, "load": os.getloadavg()[0]}
-    print(json.dumps(told))
+                results[f"megapixels, crop {crop}"] = asdict(measured(page, place / crop, tree, 1))
+    results |= {"others_used": watch.share, "load": os.getloadavg()[0]}
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ Penalty = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 
 
 class ImageFolder(Dataset[Tensor]):
-    """Pictures below a folder, each decoded when it is asked for: resize, centre crop, to [-1, 1]. (3, S, S)."""
+    """Pictures below a folder, each decoded on access: resize, centre crop, to [-1, 1]. (3, S, S)."""
 
     def __init__(self, folder: Path, image_size: int) -> None:
         self.paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))

@@ -1,8 +1,8 @@
-"""Do the metrics see what people see? Real pictures spoilt in steps, and checkpoints of one training.
+"""Do the metrics see what people see? Real pictures degraded in steps, and checkpoints of one training.
 
 python -m benchmarks.sanity --data ../shared/data/getchu64_12k.zip --models early --models middle --models late
 
-Half of the real pictures are the reference, the other half is spoilt: blur, noise, JPEG, colour, dropped kinds, copies
+Half of the real pictures are the reference, half is degraded: blur, noise, JPEG, colour, dropped kinds, copies
 of the reference, soft blobs of colour in the place of faces. Prints Markdown; needs no network.
 """
 
@@ -38,13 +38,13 @@ COLUMNS = ("FD", "FD∞", "KD", "precision", "recall", "density", "coverage", "c
 
 @dataclass
 class Bench:
-    """The two halves of the real pictures and what looks at them."""
+    """The two halves of the real pictures and the features of them."""
 
     pictures: PictureSet
     extractor: Extractor
     measured: Measured
     kept: np.ndarray
-    spoilt: np.ndarray
+    degraded: np.ndarray
     count: int
 
     def features(self, pictures: Pictures) -> np.ndarray:
@@ -100,8 +100,8 @@ SPOIL: dict[str, tuple[Callable[[Pictures, float], Pictures], tuple[float, ...],
 def main(
     data: Annotated[Path, typer.Option(help="Real pictures.")] = Path("../shared/data/getchu64_12k.zip"),
     models: Annotated[list[Path] | None, typer.Option(help="Models of one training, the earliest first.")] = None,
-    features: Annotated[str, typer.Option(help="What looks at the pictures.")] = "tagger",
-    count: Annotated[int, typer.Option(help="Pictures of each spoilt set and of each model.")] = 2000,
+    features: Annotated[str, typer.Option(help="Feature extractor.")] = "tagger",
+    count: Annotated[int, typer.Option(help="Pictures of each degraded set and of each model.")] = 2000,
     size: Annotated[int, typer.Option(help="Side of the pictures, px.")] = 64,
     most: Annotated[int, typer.Option(help="Real pictures that are used at most.")] = 12_000,
     out: Annotated[Path | None, typer.Option(help="Also write the tables here.")] = None,
@@ -144,7 +144,7 @@ def prepare(data: Path, size: int, features: str, count: int, most: int) -> Benc
 
 
 def rows_of_spoilt(bench: Bench) -> dict[str, dict[str, Estimate]]:
-    sample = np.asarray(bench.pictures.images[bench.spoilt[: bench.count]])
+    sample = np.asarray(bench.pictures.images[bench.degraded[: bench.count]])
     rows = {"real": bench.row(bench.features(sample))}
     for name, (spoil, levels, how) in SPOIL.items():
         for level in levels:
@@ -157,14 +157,14 @@ def rows_of_kinds(bench: Bench) -> dict[str, dict[str, Estimate]]:
     seen = bench.measured.seen.get("hair")
     if seen is None:
         return {}
-    kinds = seen[bench.spoilt]
+    kinds = seen[bench.degraded]
     common = np.argsort(-np.bincount(kinds))
     rows = {}
     for dropped in (1, 2, 4, 8):
         left = np.flatnonzero(~np.isin(kinds, common[:dropped]))
         chosen = numpy_generator(0, "sanity/kinds").choice(left, bench.count, replace=len(left) < bench.count)
         rows[f"{dropped} of {len(np.unique(kinds))} hair colours dropped"] = bench.row(
-            bench.measured.features[bench.spoilt[chosen]]
+            bench.measured.features[bench.degraded[chosen]]
         )
     return rows
 
@@ -174,14 +174,14 @@ def rows_of_copies(bench: Bench) -> dict[str, dict[str, Estimate]]:
     for share in (0.05, 0.2, 0.6):
         copies = round(share * bench.count)
         copied = numpy_generator(0, "sanity/copies").permutation(bench.kept)[:copies]
-        chosen = np.concatenate([copied, bench.spoilt[: bench.count - copies]])
+        chosen = np.concatenate([copied, bench.degraded[: bench.count - copies]])
         rows[f"{share:.0%} copies of the reference"] = bench.row(bench.measured.features[chosen])
     return rows
 
 
 def rows_of_blobs(bench: Bench) -> dict[str, dict[str, Estimate]]:
     """Soft blobs of the right colours, without a face, against blurred faces."""
-    sample = np.asarray(bench.pictures.images[bench.spoilt[: bench.count]])
+    sample = np.asarray(bench.pictures.images[bench.degraded[: bench.count]])
     random = numpy_generator(0, "sanity/blobs")
     side = sample.shape[1]
     coarse = sample.reshape(len(sample), 4, side // 4, 4, side // 4, 3).mean((2, 4)).reshape(len(sample), 16, 3)

@@ -29,7 +29,7 @@ from kaogan.metrics.registry import current_key
 from kaogan.training.plots import COLOURS
 
 SAMPLES = {"tagger": 5_000, "mobilenet": 5_000}
-EARLY = SAMPLES | {"mobilenet": 2_000}  # it looks at 50 pictures a second
+EARLY = SAMPLES | {"mobilenet": 2_000}  # 50 pictures a second
 HERE = Path(__file__).parent
 TRIALS, LOG = HERE / "search.yaml", HERE / "search.jsonl"
 COLUMNS = ("fid/tagger", "fid/mobilenet", "precision/tagger", "recall/tagger")

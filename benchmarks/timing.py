@@ -1,4 +1,4 @@
-"""Ratios inside one process: candidates take turns, medians are compared, and what others took of the machine is told.
+"""Ratios inside one process: candidates take turns, medians are compared, and the load by others is reported.
 
 Absolute times drift by the hour on a shared machine; the ratio of interleaved medians does not.
 """

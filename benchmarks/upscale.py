@@ -80,14 +80,14 @@ def table(results: dict[str, Result]) -> str:
     wins_of = ", ".join(title.split(",")[0] for title in titles)
     lines = [f"| way | {' | '.join(titles)} | better than bicubic: {wins_of} |", "|---" * (len(titles) + 3) + "|"]
     for name, result in results.items():
-        cells = [told(result.mean(measure), 2 if measure == "psnr" else 4) for measure in result.measures]
-        gain = "–" if result is bicubic else told(result.gain(bicubic, "psnr"), 2, "+")
+        cells = [cell(result.mean(measure), 2 if measure == "psnr" else 4) for measure in result.measures]
+        gain = "–" if result is bicubic else cell(result.gain(bicubic, "psnr"), 2, "+")
         wins = "–" if result is bicubic else ", ".join(str(result.wins(bicubic, m)) for m in result.measures)
         lines.append(f"| {' | '.join([name, cells[0], gain, *cells[1:], wins])} |")
     return "\n".join(lines)
 
 
-def told(mean: Estimate, digits: int, sign: str = "") -> str:
+def cell(mean: Estimate, digits: int, sign: str = "") -> str:
     return f"{mean.value:{sign}.{digits}f} ± {(mean.high - mean.low) / 2:.{digits}f}"
 
 

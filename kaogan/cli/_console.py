@@ -65,13 +65,13 @@ def progress_report(description: str) -> Iterator[Progress]:
         with progress_bar(description) as update:
             yield lambda done, total, what: update(done, total or None, what)
         return
-    last, told = "", 0.0
+    last, printed_at = "", 0.0
 
     def report(done: int, total: int, what: str) -> None:
-        nonlocal last, told
+        nonlocal last, printed_at
         now = time.monotonic()
-        if what != last or now - told >= SECONDS_BETWEEN_LINES:
-            last, told = what, now
+        if what != last or now - printed_at >= SECONDS_BETWEEN_LINES:
+            last, printed_at = what, now
             how_far = f": {done:,} of {total:,}" if total else ""
             console.print(f"{what}{how_far}", markup=False, soft_wrap=True)
 

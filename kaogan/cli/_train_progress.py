@@ -34,7 +34,7 @@ LEFT_BEHIND = {
 LOSSES = "loss D {loss_d:.3g}  G {loss_g:.3g}"
 SCORES = "D(x) {real_score:.2f}  D(G(z)) {fake_score:.2f}"
 SPEED = "{images_per_second:.0f} images/s"
-# What is told of a step in how many columns at most, the fullest first.
+# The numbers shown of a step, and the columns they need, the fullest first.
 NUMBERS = {72: (LOSSES, SCORES, SPEED), 43: (LOSSES, SPEED), 14: (SPEED,), 0: ()}
 BAR = 12
 
@@ -44,7 +44,7 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
     pictures = read_data(console, recipe, data)
     plain = not console.is_terminal
     taken = len(f"{recipe.name} {recipe.training.images}/{recipe.training.images}  0:00:00 left 0:00:00 ") + BAR
-    numbers = next(told for width, told in NUMBERS.items() if plain or width <= max(0, console.width - taken))
+    numbers = next(numbers for width, numbers in NUMBERS.items() if plain or width <= max(0, console.width - taken))
     columns = (
         TextColumn("[bold]{task.description}[/]"),
         BarColumn(bar_width=BAR),
@@ -76,7 +76,7 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
     if not outcome.seconds or outcome.images_seen == 0:
         return 0
     console.print(
-        f"Trained to {outcome.images_seen:,} images ({_minutes(outcome.seconds)} in this sitting). "
+        f"Trained to {outcome.images_seen:,} images ({_minutes(outcome.seconds)} in this session). "
         f"In {escape(str(outcome.path))}:",
         soft_wrap=True,
     )

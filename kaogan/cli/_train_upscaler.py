@@ -65,9 +65,10 @@ def run(
 
 
 def _dry(console: Console, recipe: UpscaleRecipe) -> int:
-    judge = build_discriminator(recipe)
+    discriminator = build_discriminator(recipe)
     console.print(recipes.dump(recipe).rstrip(), markup=False, soft_wrap=True)
-    counts = f"{count_parameters(build(recipe.generator)):,}, judge {count_parameters(judge) if judge else 0:,}"
+    others = count_parameters(discriminator) if discriminator else 0
+    counts = f"{count_parameters(build(recipe.generator)):,}; discriminator {others:,}"
     console.print(f"\nparameters     {counts}", soft_wrap=True)
     return 0
 

@@ -19,7 +19,7 @@ EPILOG = (
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights of another program: .pth, .ckpt, .tar, .h5.")],
     as_: Annotated[
-        str | None, typer.Option("--as", metavar="PROGRAM", help="The program it is from. (told by its tensors)")
+        str | None, typer.Option("--as", metavar="PROGRAM", help="The program it is from. (recognized by its tensors)")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The model folder to write. (FILE's stem)")] = None,
     classes: Annotated[
@@ -33,9 +33,9 @@ def import_(
 
     if as_ == srgan.NAME or (as_ is None and srgan.recognises(read_weights(file))):
         path, upscaler = srgan.import_upscaler(file, out)
-        told = f"{path}: srgan, x{upscaler.scales[0]}, {count_parameters(upscaler.network):,} parameters"
+        description = f"{path}: srgan, x{upscaler.scales[0]}, {count_parameters(upscaler.network):,} parameters"
         console.print(
-            escape(f"{told}; use it with: kaogan upscale INPUT --scale {upscaler.scales[0]} --model {path}"),
+            escape(f"{description}; use it with: kaogan upscale INPUT --scale {upscaler.scales[0]} --model {path}"),
             soft_wrap=True,
         )
         return

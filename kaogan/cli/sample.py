@@ -31,7 +31,9 @@ def sample(
     ] = None,
     upscale: Annotated[int | None, typer.Option(metavar="S", help="2, 4 or 8 times as large, by kao-sr.")] = None,
     device: Device = "auto",
-    list_attributes: Annotated[bool, typer.Option("--list-attributes", help="What can be asked for.")] = False,
+    list_attributes: Annotated[
+        bool, typer.Option("--list-attributes", help="List the attributes of the model.")
+    ] = False,
 ) -> None:
     """Draw faces from a trained model."""
     from kaogan.generate.grids import write_mode, write_samples
@@ -49,7 +51,7 @@ def sample(
             console.print("none: this model was trained without attributes")
         return
     refuse_misspelt(context, words, loaded.attributes.names)
-    asked = parse_attributes(words)
+    attributes = parse_attributes(words)
     upscaler = None
     if upscale is not None:
         from kaogan.aux_models.upscaler import load_upscaler
@@ -67,7 +69,7 @@ def sample(
             seed=seed,
             truncation=truncation,
             format=format,
-            attributes=asked,
+            attributes=attributes,
         )
         console.print(escape(str(path)), soft_wrap=True)
         return
@@ -75,6 +77,6 @@ def sample(
     with progress_bar("sampling", count) as update:
         paths = write_samples(
             loaded, out, count=count, seed=seed, rows=rows, separate=separate, truncation=truncation, format=format,
-            attributes=asked, progress=update, upscaler=upscaler, scale=upscale or 1,
+            attributes=attributes, progress=update, upscaler=upscaler, scale=upscale or 1,
         )  # fmt: skip
     console.print(escape(f"{len(paths)} pictures in {out}" if separate else str(paths[0])), soft_wrap=True)

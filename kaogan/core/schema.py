@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # who only reads labels does not wait for torch
 
 UNKNOWN = -1
 
-# The twelve hair and ten eye colours of system A, in its order.
+# The twelve hair and ten eye colours of the ACGAN program, in its order.
 HAIR = ("orange", "white", "aqua", "gray", "green", "red", "purple", "pink", "blue", "black", "brown", "blonde")
 EYES = ("black", "orange", "pink", "yellow", "aqua", "purple", "green", "brown", "red", "blue")
 

@@ -12,7 +12,7 @@ def attribute_loss(logits: Tensor, labels: Tensor, slices: Sequence[slice], kind
     """One scalar for each attribute: the mean over the pictures whose label is known, 0 when none is.
 
     ``logits`` (N, A), ``labels`` (N, K) with -1 for unknown. ``softmax`` is cross-entropy over the attribute's values;
-    ``sigmoid`` is binary cross-entropy for each value, averaged over the values (system A).
+    ``sigmoid`` is binary cross-entropy for each value, averaged over the values.
     """
     losses = []
     for column, part in enumerate(slices):

@@ -215,8 +215,8 @@ def attribute_head(
 ) -> nn.Module:
     """From the last map (N, channels, size, size) to logits (N, A).
 
-    ``bottleneck`` is ``ACGAN.py`` of system A, ``split`` its ``ACGAN_split``, both without the sigmoid or softmax,
-    which belongs to the objective.
+    ``bottleneck`` is ``ACGAN.py`` of the ACGAN program, ``split`` its ``ACGAN_split``, both without the sigmoid or
+    softmax, which belongs to the objective.
     """
     if settings.attribute_head == "linear":
         return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, sum(attribute_sizes)))
@@ -229,7 +229,7 @@ def attribute_head(
 
 
 class Split(nn.Module):
-    """One small network for each attribute, (N, C) -> (N, A); as in system A's ``ACGAN_split``."""
+    """One small network for each attribute, (N, C) -> (N, A); as in ``ACGAN_split`` of the ACGAN program."""
 
     def __init__(self, features: int, attribute_sizes: Sequence[int], slope: float, hidden: int = 128):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The Keras WGAN (system K): 5×5 kernels with TensorFlow's 'same' padding, activations before each convolution."""
+"""The Keras WGAN: 5×5 kernels with TensorFlow's 'same' padding, activations before each convolution."""
 
 from __future__ import annotations
 

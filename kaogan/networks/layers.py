@@ -113,7 +113,8 @@ class ResidualBlock(nn.Module):
     """y = skip(x) + f(x), f = conv3×3, norm, leaky ReLU, conv3×3, norm; ``closing`` adds a leaky ReLU after the sum.
 
     (N, before, H, W) -> (N, after, H, W); the skip is a 1×1 convolution where the width changes. A ``slope`` of 0 is a
-    ReLU. GANime's generators use it open, its discriminators closed; system A's colouriser with slope 0 and no biases.
+    ReLU. GANime's generators use it open, its discriminators closed; the ACGAN program's colouriser with slope 0 and
+    no biases.
     """
 
     def __init__(

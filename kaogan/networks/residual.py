@@ -1,4 +1,4 @@
-"""GANime's residual generators and discriminators (system G), every published variant by settings.
+"""GANime's residual generators and discriminators, every published variant by settings.
 
 Generator: Linear to a small map, a trunk of residual blocks with an optional long skip (as in SRResNet, Ledig et al.
 2017), then one stage a doubling, then a 9×9 convolution. Discriminator: strided convolutions with residual blocks

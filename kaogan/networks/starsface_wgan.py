@@ -1,4 +1,4 @@
-"""StarsFace's WGAN256 (system S, left unfinished there): pixel shuffle up, stride 4 down, residual blocks between."""
+"""StarsFace's WGAN256 (left unfinished there): pixel shuffle up, stride 4 down, residual blocks between."""
 
 from __future__ import annotations
 

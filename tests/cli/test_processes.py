@@ -45,11 +45,11 @@ def test_killed_and_interrupted_and_the_same_command_again(tmp_path: Path, run: 
     words += ["--run.checkpoint_every", "512", "--run.grid_every", "100000"]
     broken = tmp_path / "broken off"
     found = lambda: checkpoint.find(broken / "checkpoints")  # noqa: E731
-    sitting = ["train", "dcgan", *words, "--images", "1000000", "--out", broken]
+    words_of_the_run = ["train", "dcgan", *words, "--images", "1000000", "--out", broken]
     clocks = [0]
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
         before = found()
-        process = start(*sitting)
+        process = start(*words_of_the_run)
         when(lambda before=before: found()[-1:] > before[-1:] and len(found()) > 1, process)  # type: ignore[misc]
         process.send_signal(number)
         out, err = process.communicate(timeout=60)

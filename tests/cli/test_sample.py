@@ -43,9 +43,9 @@ def test_attributes(run: Run, tmp_path: Path, made: Path) -> None:
     assert listed.splitlines()[0].startswith("--hair  ") and "pink" in listed and "--eyes  " in listed
     assert "without attributes" in run("sample", made / "plain", "--list-attributes").out
     pictures = []
-    for number, asked in enumerate((["--hair", "pink"], ["--hair=pink"], ["--hair", "blue", "--eyes", "aqua"],
+    for number, options in enumerate((["--hair", "pink"], ["--hair=pink"], ["--hair", "blue", "--eyes", "aqua"],
                                     ["--hair", "pink:0.5,blue:0.5"], [])):  # fmt: skip
-        before = ["sample", *asked, made / "labelled"] if number == 1 else ["sample", made / "labelled", *asked]
+        before = ["sample", *options, made / "labelled"] if number == 1 else ["sample", made / "labelled", *options]
         assert run(*before, "--count", "4", "--out", f"{number}.png").code == 0
         pictures.append((tmp_path / f"{number}.png").read_bytes())
     assert pictures[0] == pictures[1] and len(set(pictures)) == 4

@@ -1,4 +1,4 @@
-"""The ACGAN's ``G_*.ckpt`` and ``G_*.pth`` (system A): ``{'model': state dict, 'optim': ...}``, names ``gen.*``.
+"""The ACGAN's ``G_*.ckpt`` and ``G_*.pth``: ``{'model': state dict, 'optim': ...}``, names ``gen.*``.
 
 The input is the latent with the code behind it. The first program's code is 12 hair then 10 eye colours and its
 checkpoints have 'step' and 'log' beside the model; the later one's is 10 eye then 12 hair colours, by the alphabet.

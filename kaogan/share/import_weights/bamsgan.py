@@ -1,4 +1,4 @@
-"""BaMSGAN's ``netG_*.pth`` (system B): a bare state dict of l1 to l4, last, attn1 and attn2."""
+"""BaMSGAN's ``netG_*.pth``: a bare state dict of l1 to l4, last, attn1 and attn2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GANime's ``last_saved_model_*.tar`` (system G): ``{'netG_state_dict': ..., ...}`` of any of its generators.
+"""GANime's ``last_saved_model_*.tar``: ``{'netG_state_dict': ..., ...}`` of any of its generators.
 
 ``main.*`` is its DCGAN, ``G.*`` generator_2 and 2_1, ``resBlocks.*`` the generators 3. Epsilon is 0.8 in the residual
 blocks and PyTorch's own in all other norms.

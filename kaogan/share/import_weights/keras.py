@@ -1,4 +1,4 @@
-"""The Keras WGAN's ``generator.h5`` and ``weights.pkl`` (system K), without TensorFlow.
+"""The Keras WGAN's ``generator.h5`` and ``weights.pkl``, without TensorFlow.
 
 Keras keeps maps as (N, H, W, C), dense kernels as (in, out), transposed convolutions as (h, w, out, in); epsilon of the
 batch norm is 1e-3 unless the file's configuration says otherwise. Latents are uniform in [-1, 1].

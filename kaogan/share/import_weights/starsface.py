@@ -1,4 +1,4 @@
-"""StarsFace's and Anime-WGAN's ``*_G_epoch_*.pth`` (system S): bare state dicts of ``main_module``.
+"""StarsFace's and Anime-WGAN's ``*_G_epoch_*.pth``: bare state dicts of ``main_module``.
 
 DCGAN and WGAN have transposed convolutions, WGANP nearest upsampling with 3x3 ones, WGAN256 blocks of pixel shuffle.
 """

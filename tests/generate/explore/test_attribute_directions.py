@@ -48,10 +48,10 @@ def test_a_move_goes_towards_what_an_edit_makes(any_model: Model) -> None:
 
 
 def test_the_search_is_made_once_for_each_face(coded: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    searches = []
 
     def search(model: Model, point: object, wanted: dict[str, str], keep: object) -> object:
-        asked.append((wanted, keep))
+        searches.append((wanted, keep))
         return with_attributes(model, point, **wanted)
 
     monkeypatch.setattr("kaogan.generate.explore.attribute_directions.edit", search)
@@ -60,9 +60,9 @@ def test_the_search_is_made_once_for_each_face(coded: Model, monkeypatch: pytest
     first, second, third = points_of(coded, 0, 3)
     for base in (first, first, second, first, third, first, second):
         found.move(base, "hair=pink", 0.5)
-    assert asked == [({"hair": "pink"}, ["eyes"])] * 4, "the second one was forgotten"
+    assert searches == [({"hair": "pink"}, ["eyes"])] * 4, "the second one was forgotten"
     found.move(first, "eyes=red", 1)
-    assert asked[-1] == ({"eyes": "red"}, [])
+    assert searches[-1] == ({"eyes": "red"}, [])
     pink = with_attributes(coded, first, hair="pink")
     assert (render(coded, [found.move(first, "hair=pink", 1)]) == render(coded, [pink])).all()
     assert edit_axis(coded, "hair=pink", found)(first, 1).condition is not None
@@ -109,8 +109,8 @@ def test_hair_changes_and_eyes_stay(painted: Model) -> None:
     drawn = points_of(painted, 3, 6)
     before = tagger.predict(render(painted, drawn))
     likely = tagger.predict(painted.sample(60, seed=1)).best("hair")[0]
-    asked = [next(int(v) for v in likely if v != was) for was in before.best("hair")[0]]
-    names = [f"hair={tagger.values['hair'][value]}" for value in asked]
+    wanted = [next(int(v) for v in likely if v != was) for was in before.best("hair")[0]]
+    names = [f"hair={tagger.values['hair'][value]}" for value in wanted]
     after = tagger.predict(render(painted, [found.move(p, name, 1) for p, name in zip(drawn, names, strict=True)]))
-    assert (after.best("hair")[0] == np.array(asked)).mean() >= 0.6
+    assert (after.best("hair")[0] == np.array(wanted)).mean() >= 0.6
     assert (after.best("eyes")[0] == before.best("eyes")[0]).mean() >= 0.8
