@@ -1,7 +1,7 @@
 """Plug-ins: objectives, networks, extras, metrics and dataset formats from outside of kaogan.
 
 A plug-in is a Python file (``--plugin FILE.py``, ``kaogan.load_plugins``) or an installed package with an entry point
-in the group ``kaogan.plugins``; importing it registers its parts with the functions here. docs/plugins.md has an
+in the group ``kaogan.plugins``; importing it registers its parts with the functions here. docs/how-to/plugins.md has an
 example of each kind. A plug-in is a program and runs with the user's rights: kaogan loads one only when it is told to,
 when it is installed, or when the user goes on with a run that recorded it and the file is still the same.
 """

@@ -43,6 +43,14 @@ def _name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+def test_the_snippets_for_contributors_run() -> None:
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(snippets) == 3
+    for code in snippets:
+        assert "\nassert " in code
+        exec(code, {"__name__": "snippet"})
+
+
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
@@ -54,6 +62,8 @@ def test_commands_name_recipes_and_settings_that_exist() -> None:
     found = re.findall(r"kaogan train ([a-z][a-z0-9-]+)([^\n`#]*)", text)
     assert len(found) >= 3
     for name, rest in found:
+        if "--plugin" in rest:
+            continue  # tests/plugins runs these
         words = [w for w in re.findall(r"'[^']*'|\S+", rest) if not w.startswith("[")]
         overrides = {}
         for flag, value in itertools.pairwise(words):
@@ -131,7 +141,10 @@ def test_pages_name_commands_and_options_that_exist(page: Path) -> None:
     for line in _lines(page.read_text(encoding="utf-8")):
         command, rest = _command(line.replace("\n", " ").split())
         assert not hasattr(command, "commands") or not rest, line
-        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {
+            "--help",
+            "--plugin",
+        }
         free = command.context_settings.get("ignore_unknown_options", False)
         for option in re.findall(r"(?<![\w-])(--[a-z][a-z-]*)(?![\w.])", " ".join(rest)):
             assert option in known or (free and option in ("--hair", "--eyes", "--year")), f"{option} in: {line}"

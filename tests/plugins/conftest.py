@@ -1,4 +1,4 @@
-"""The examples of docs/plugins.md as files, and registries that forget what a test has registered."""
+"""The examples of docs/how-to/plugins.md as files, and registries that forget what a test has registered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from kaogan import plugins
 from kaogan.core import loaded_plugins
 
-PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "plugins.md"
 FOUND = re.findall(r"```python\n(# (\w+\.py).*?)```", PAGE.read_text(encoding="utf-8"), re.S)
 EXAMPLES = {name: code for code, name in FOUND}
 

@@ -1,4 +1,4 @@
-"""The examples of docs/plugins.md, run as they stand there."""
+"""The examples of docs/how-to/plugins.md, run as they stand there."""
 
 from __future__ import annotations
 
