@@ -22,8 +22,8 @@ from kaogan.metrics.registry import Better, cost
 
 PICTURES, COLUMNS = 24, 12
 UNLEARNT = (
-    "Nothing has been learnt yet: of no model does any picture lie among the real ones (precision 0), so that no order "
-    "of these lines means anything. Train longer."
+    "Nothing has been learnt yet that could be ranked: of no model does any picture lie among the real ones (precision "
+    "0 for all), so that the order of these lines means nothing. Train longer."
 )
 Line = Mapping[str, Any]
 
