@@ -55,6 +55,9 @@ def evaluate(
     chosen = metric_names(metrics)
     if not paths:
         raise UsageError("name what is to be measured: models, runs or folders of pictures")
+    for path in map(Path, paths):  # before hours are spent on the others
+        if not path.exists():
+            raise UsageError(f"no such model, run, folder or zip: {path}")
     if count is not None and count < 2:
         raise UsageError(f"--count must be 2 or more, not {count}")
     needs_features = any(METRICS[name].needs == "features" for name in chosen)
