@@ -233,7 +233,7 @@ API = {
     "Preparing a set": ("kaogan.prepare", None),
     "Formats": ("kaogan.data.formats", None),
     "Exploring": ("kaogan.generate.explore", None),
-    "Films": ("kaogan.generate.video", ("write_film",)),
+    "Films": ("kaogan.generate.video", ("write_video",)),
     "Tagger": ("kaogan.aux_models.tagger", None),
     "Face detector": ("kaogan.aux_models.face_detector", None),
     "Upscaler": ("kaogan.aux_models.upscaler", None),

@@ -46,7 +46,7 @@ def find(
     threshold: Annotated[
         float | None, typer.Option(metavar="T", help="Least score, 0 to 1. (0.63: docs/results/face-detector.md)")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of one's own training.")] = None,
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="Other weights, from your own training.")] = None,
 ) -> None:
     """Find the faces of pictures, of any size; list them, or write crops, boxes and drawings."""
     from kaogan.aux_models.face_detector.boxes import Face

@@ -15,7 +15,7 @@ app = typer.Typer(help="Hair and eye colours of faces.", no_args_is_help=True)
 
 Weights = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A tagger of one's own training.", show_default="the built-in one"),
+    typer.Option(metavar="FILE", help="Other weights, from your own training.", show_default="the built-in one"),
 ]
 
 
@@ -25,7 +25,7 @@ def tag(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a CSV instead of printing.")] = None,
     weights: Weights = None,
 ) -> None:
-    """Print hair and eye colours with their probabilities, and whether each picture is a face and a whole one.
+    """Print hair and eye colours with their probabilities, and whether each picture is an undamaged face.
 
     The tagger wants cropped faces. Its probabilities are calibrated: of the tags given with 0.8, about four in five are
     right. Face and quality run from 0 to 1.

@@ -17,7 +17,7 @@ def train(
     context: typer.Context,
     recipe: Annotated[str | None, typer.Argument(help="A published recipe, e.g. dcgan, bamsgan, acgan. (kao)")] = None,
     recipe_file: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE.yaml", help="A recipe of one's own, instead of a name.")
+        Path | None, typer.Option("--recipe", metavar="FILE.yaml", help="A recipe file of your own, instead of a name.")
     ] = None,
     data: Annotated[
         Path | None,

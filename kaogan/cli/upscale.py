@@ -45,7 +45,7 @@ def upscale(
     tile: Annotated[int, typer.Option(metavar="T", help="Larger pictures are computed in tiles of T px.")] = 256,
     device: Device = "auto",
 ) -> None:
-    """Make faces 2, 4 or 8 times as large: [dim]files, folders, or what a model draws[/].
+    """Make faces 2, 4 or 8 times as large: [dim]files, folders, or samples of a model[/].
 
     Transparency is kept. Results never overwrite what they are made from.
     """

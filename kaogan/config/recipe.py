@@ -144,7 +144,7 @@ class Schedule(Section):
 class Annealing(Section):
     """R3GAN's schedules besides that of the learning rate; what is null stays as it is set elsewhere."""
 
-    images: Images = Field(10_000_000, description="images over which these values go their way, by half a cosine")
+    images: Images = Field(10_000_000, description="length of the cosine anneal, in images")
     penalties: Weight | None = Field(None, description="share of the weights of r1 and r2 that is left at the end")
     beta2: Fraction | None = Field(None, description="adam's second beta at the end")
     ema_halflife: Weight | None = Field(None, description="half-life of the moving average at the end, images")
@@ -175,8 +175,8 @@ class Optim(Section):
     weight_decay: Weight = Field(0.0, description="pull of the weights to zero at each step")
     schedule: Schedule = Schedule()
     annealing: Annealing = Field(Annealing(), description="what else changes along the run")
-    generator: PlayerOptim = Field(PlayerOptim(), description="what the generator does otherwise")
-    discriminator: PlayerOptim = Field(PlayerOptim(), description="what the discriminator does otherwise")
+    generator: PlayerOptim = Field(PlayerOptim(), description="overrides for the generator's optimizer")
+    discriminator: PlayerOptim = Field(PlayerOptim(), description="overrides for the discriminator's optimizer")
 
 
 class Training(Section):

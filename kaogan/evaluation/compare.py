@@ -129,7 +129,7 @@ def _train_all(
     if not trained:
         return
     if budget is None:
-        raise UsageError("recipes are to be trained: give a budget, --images N or --minutes M")
+        raise UsageError("to train these recipes, set a budget: --images N or --minutes M")
     begun = [recipe for entry in trained for run in entry.runs if (recipe := _recipe_of(run))]
     plan = Plan(begun[0].eval.pictures, POINTS) if begun else None
     lengths = {}

@@ -131,7 +131,7 @@ def check_networks(recipe: Recipe) -> None:
         build_discriminator(recipe.discriminator, attribute_sizes=(), **size)
     if recipe.penalties.path_length.weight and not is_style_generator(generator):
         raise UsageError(
-            "'penalties.path_length.weight' needs a generator of styles: set generator.family to stylegan2, or it to 0"
+            "'penalties.path_length.weight' needs a StyleGAN generator: set generator.family to stylegan2, or this to 0"
         )
     for extra in build_extras(recipe).values():
         if extra.active:

@@ -31,7 +31,7 @@ class StyleMixing(Extra):
     def check(self, generator: nn.Module) -> None:
         if not is_style_generator(generator):
             raise UsageError(
-                "'extras.style_mixing' needs a generator of styles: set generator.family to stylegan2, or it to 0"
+                "'extras.style_mixing' needs a StyleGAN generator: set generator.family to stylegan2, or this key to 0"
             )
 
     def on_styles(self, styles: Tensor, draw_styles: Callable[[], Tensor], rng: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""What those who train tell the layers that have derivatives of their own."""
+"""Context flags that training code sets for layers with custom autograd functions."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class _Gradient(torch.autograd.Function):
         return to_x, count * s.sum(0, keepdim=True), count * m.sum(0, keepdim=True)
 
     @staticmethod
-    @once_differentiable  # third derivatives are nobody's
+    @once_differentiable  # third derivatives are not supported
     def backward(ctx: Any, k: Tensor | None, k_w: Tensor | None, k_b: Tensor | None) -> tuple[Any, ...]:
         g, x, w, mean, r, out, m, s = ctx.saved_tensors
         k = torch.zeros_like(x) if k is None else k
