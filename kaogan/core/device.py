@@ -10,6 +10,7 @@ import threading
 
 import psutil
 import torch
+from torch import Tensor
 
 from kaogan.core.errors import UsageError, nearest
 
@@ -28,6 +29,20 @@ def choose_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("no device 'mps' on this machine; use --device cpu or leave it out")
     return device
+
+
+def to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The tensor on ``device``, in ``dtype`` if it is given. From the host to CUDA it goes through pinned memory, so
+    that the host need not wait until the card has caught up."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    # Apple's driver may read the source later, when it has been freed.
+    return tensor.to(device, dtype, non_blocking=device.type not in ("cpu", "mps"))
+
+
+def read(tensor: Tensor) -> float:
+    """A scalar on the host, which waits for the device: the one place where a training step may do so."""
+    return float(tensor)
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -6,6 +6,7 @@ No draw in kaogan depends on hidden global state, so a resumed run draws what an
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -25,6 +26,22 @@ def torch_generator(seed: int, purpose: str, clock: int = 0) -> torch.Generator:
 
 def numpy_generator(seed: int, purpose: str, clock: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed_for(seed, purpose, clock))
+
+
+def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
+    """N(0, 1), float32, for what training draws by the million: noise maps and noise on pictures.
+
+    On a CPU from ``generator``; elsewhere from a generator of the device that the next draw of ``generator`` seeds. So
+    a run is reproducible on its kind of device, and no copy of megabytes holds up a step.
+    """
+    if device.type == "cpu":
+        return torch.randn(shape, generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.randn(shape, generator=_of_device(device, seed), device=device)
+
+
+def _of_device(device: torch.device, seed: int) -> torch.Generator | None:
+    return torch.Generator(device).manual_seed(seed)
 
 
 def draw_latents(count: int, size: int, distribution: str, generator: torch.Generator) -> Tensor:

@@ -50,9 +50,11 @@ def _weights(query: Tensor, key: Tensor) -> Tensor:
 
 
 def _few(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """A few pictures of each tensor at a time: as many as have about a million weights together."""
+    """Some pictures of each tensor at a time: on a CPU as many as have about a million weights together, so that these
+    stay in the cache; on a device, where each launch costs, as many as have 256 million."""
     length = tensors[0].shape[2]
-    return zip(*(t.split(max(1, 2**20 // length**2)) for t in tensors), strict=True)
+    most = 2**20 if tensors[0].device.type == "cpu" else 2**28
+    return zip(*(t.split(max(1, most // length**2)) for t in tensors), strict=True)
 
 
 class SelfAttention(nn.Module):

@@ -36,7 +36,9 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
     device = choose_device(recipe.run.device)
     precision = choose_precision(recipe.run.precision, device)
     state = build_train_state(recipe, pictures.schema, device, precision)
-    sampler = InfiniteSampler(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip)
+    sampler = InfiniteSampler(
+        pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
+    )
     trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
     began = 0.0
     for number in range(1 + rounds):

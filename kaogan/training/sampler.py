@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kaogan.core.device import to_device
 from kaogan.core.errors import UsageError
 from kaogan.core.images import to_float
 from kaogan.core.rng import numpy_generator
 from kaogan.data import PictureSet
+
+CPU = torch.device("cpu")
 
 
 class Batch(NamedTuple):
@@ -24,23 +27,34 @@ class Batch(NamedTuple):
 class InfiniteSampler:
     """Epochs without end, each a new permutation; a batch may cross from one epoch into the next.
 
+    Pictures cross to ``device`` as uint8, a quarter of the bytes, and become floats there; labels stay on the host.
+
     Raises UsageError when the pictures do not fill one batch.
     """
 
-    def __init__(self, pictures: PictureSet, batch_size: int, seed: int, flip: bool = False) -> None:
+    def __init__(
+        self,
+        pictures: PictureSet,
+        batch_size: int,
+        seed: int,
+        flip: bool = False,
+        device: torch.device = CPU,
+    ) -> None:
         if len(pictures.images) < batch_size:
             raise UsageError(
                 f"{pictures.source} has {len(pictures.images)} usable pictures, fewer than one batch of "
                 f"{batch_size}; add pictures or lower --batch-size"
             )
         self.pictures, self.batch_size, self.seed, self.flip = pictures, batch_size, seed, flip
+        self.device = device
         self._epoch = -1
         self._order = np.empty(0, np.int64)
 
     def at(self, clock: int) -> Batch:
         """The batch that starts when ``clock`` images have been shown."""
         where = self._indices(clock)
-        return Batch(to_float(self._read(where, "flip", clock)), torch.from_numpy(self.pictures.labels[where]))
+        pictures = to_device(torch.from_numpy(self._read(where, "flip", clock)), self.device)
+        return Batch(to_float(pictures), torch.from_numpy(self.pictures.labels[where]))
 
     def extra(self, purpose: str, clock: int, count: int) -> np.ndarray:
         """Further pictures, uint8 (count, H, W, C), drawn without regard to the epoch."""

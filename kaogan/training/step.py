@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from kaogan.config.recipe import Recipe
+from kaogan.core.device import to_device
 from kaogan.core.meters import Meters
-from kaogan.core.rng import draw_latents, torch_generator
+from kaogan.core.rng import draw_latents, randn, torch_generator
 from kaogan.core.schema import Schema
 from kaogan.losses import (
     OBJECTIVES,
@@ -80,7 +81,7 @@ class GANTrainer:
     def discriminator_step(self, batch: Batch, reuse: bool = False) -> Fakes:
         """Show ``batch`` and as many fakes to the discriminator. With ``reuse`` the fakes keep their graph, so that the
         generator's step can use them again."""
-        real = self._on_images(batch.images.to(self.device), "real")
+        real = self._on_images(to_device(batch.images, self.device), "real")
         with self.autocast, torch.set_grad_enabled(reuse):
             fakes = self._generate("discriminator", len(real))
         points = PenaltyPoint(real, batch.labels), PenaltyPoint(fakes.seen.detach(), fakes.labels)
@@ -120,7 +121,7 @@ class GANTrainer:
         loss = loss + self._extra_fakes_loss(real_output.scores.detach()) + self._extra_losses(real, fake)
         if real_output.logits is None or fake_output.logits is None:
             return loss
-        labels = real.labels.to(self.device)
+        labels = to_device(real.labels, self.device)
         attributes = self._attribute_loss("attributes_d", real_output.logits, labels)
         if self.recipe.attributes.on_fakes:
             attributes = attributes + self._attribute_loss("attributes_fake", fake_output.logits, fake.labels)
@@ -136,7 +137,7 @@ class GANTrainer:
                 continue
             purpose = extra.fakes_purpose
             with self.autocast:
-                scores = self._discriminate(self._on_images(images.to(self.device), purpose), purpose).scores
+                scores = self._discriminate(self._on_images(to_device(images, self.device), purpose), purpose).scores
             term = extra.fakes_weight * extra_fakes_loss(self.objective, scores, real_scores)
             self.meters.add(name, term)
             loss = loss + term
@@ -161,7 +162,7 @@ class GANTrainer:
 
     def _gradient_penalties(self, due: Collection[str], real: PenaltyPoint, fake: PenaltyPoint) -> Tensor | float:
         def share() -> Tensor:
-            return torch.rand(len(real.images), generator=self._rng("penalty")).to(self.device)
+            return to_device(torch.rand(len(real.images), generator=self._rng("penalty")), self.device)
 
         def scores(purpose: str, images: Tensor, labels: Tensor) -> Tensor:
             return self._discriminate(images, purpose, labels, real=purpose == "r1").scores
@@ -196,7 +197,7 @@ class GANTrainer:
             output = self._discriminate(fakes.seen, "generator", fakes.labels)
         real, real_scores = fakes.seen, output.scores
         if self.generator_needs_reals:
-            real = self._on_images(batch.images.to(self.device), "real")
+            real = self._on_images(to_device(batch.images, self.device), "real")
         if self.objective.paired:
             with self.autocast, torch.no_grad():
                 real_scores = self._discriminate(real, "generator/real", batch.labels).scores
@@ -222,7 +223,7 @@ class GANTrainer:
             styles = self._styles(latents, conditions, rng)
             assert is_style_generator(state.generator)
             images = state.generator.synthesis(styles, random=rng)
-            noise = torch.randn(images.shape, generator=rng).to(images.device)
+            noise = randn(images.shape, rng, images.device)
             lengths = path_lengths(images, styles, noise)
             penalty, state.path_mean = path_length_penalty(lengths, state.path_mean, settings.decay)
         term = settings.weight * settings.every * penalty
@@ -249,15 +250,15 @@ class GANTrainer:
             images = generator.synthesis(styles, random=rng, update_emas=update_emas)
         else:
             images = generator(latents, conditions)
-        return Fakes(images, self._on_images(images, f"fake/{purpose}"), labels.to(self.device), conditions)
+        return Fakes(images, self._on_images(images, f"fake/{purpose}"), to_device(labels, self.device), conditions)
 
     def _draw_inputs(self, purpose: str, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Latents, labels (count, K) and conditions (count, A) for the generator."""
         recipe, rng = self.recipe, self._rng(f"latents/{purpose}")
         latents = draw_latents(count, recipe.latent.size, recipe.latent.distribution, rng)
         labels = self.schema.sample(count, rng, uniform=recipe.attributes.uniform)
-        conditions = self.schema.encode(labels).to(self.device) if self.schema else None
-        return latents.to(self.device), labels, conditions
+        conditions = to_device(self.schema.encode(labels), self.device) if self.schema else None
+        return to_device(latents, self.device), labels, conditions
 
     def _styles(
         self, latents: Tensor, conditions: Tensor | None, rng: torch.Generator, update_emas: bool = False
@@ -267,8 +268,8 @@ class GANTrainer:
         assert is_style_generator(generator)
 
         def of_other_latents() -> Tensor:
-            others = draw_latents(len(latents), latent.size, latent.distribution, rng).to(latents.device)
-            return generator.styles(others, conditions)
+            others = draw_latents(len(latents), latent.size, latent.distribution, rng)
+            return generator.styles(to_device(others, latents.device), conditions)
 
         styles = generator.styles(latents, conditions, update_emas=update_emas)
         for extra in self.extras.values():
@@ -282,7 +283,7 @@ class GANTrainer:
         context = self._context()
         for extra in self.extras.values():
             images = extra.on_discriminator_input(images, purpose, context)
-        conditions = self.schema.encode(labels).to(self.device) if self.schema and labels is not None else None
+        conditions = to_device(self.schema.encode(labels), self.device) if self.schema and labels is not None else None
         output = self.state.discriminator(images, conditions)
         scores = output.scores.float()
         if real:
@@ -305,7 +306,7 @@ class GANTrainer:
         rng = self._rng(f"labels/{side}")
         labels = low + (high - low) * torch.rand(count, generator=rng)
         swapped = torch.rand(count, generator=rng) < flip
-        return torch.where(swapped, 1 - labels, labels).to(self.device)
+        return to_device(torch.where(swapped, 1 - labels, labels), self.device)
 
     def _attribute_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         losses = attribute_loss(logits, labels, self.schema.slices, self.recipe.attributes.loss)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from kaogan.core.device import to_device
 from kaogan.losses.augment.random_params import Draw
 
 GREY = torch.full((3,), 1 / math.sqrt(3))  # the direction in which luma grows
@@ -30,7 +31,7 @@ def draw(count: int, p: float, random: torch.Generator, *, colourful: bool = Tru
 
 def apply(images: Tensor, matrix: Tensor) -> Tensor:
     """images (N, 3 or 1, H, W) under the maps (N, 4, 4)."""
-    matrix = matrix.to(images)
+    matrix = to_device(matrix, images.device, images.dtype)
     if images.shape[1] == 3:
         flat = matrix[:, :3, :3] @ images.flatten(2) + matrix[:, :3, 3:]
         return flat.view_as(images)

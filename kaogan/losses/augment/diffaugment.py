@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from kaogan.core.device import to_device
 from kaogan.losses.augment import noise_cutout
 from kaogan.losses.augment.random_params import Draw
 
@@ -29,9 +30,8 @@ def diff_augment(images: Tensor, random: torch.Generator, policy: Collection[str
 
 def _colour(images: Tensor, random: torch.Generator) -> Tensor:
     chance = Draw(len(images), random)
-    brightness, saturation, contrast = (
-        chance.uniform(low, high).view(-1, 1, 1, 1).to(images) for low, high in ((-0.5, 0.5), (0, 2), (0.5, 1.5))
-    )
+    drawn = torch.stack([chance.uniform(low, high) for low, high in ((-0.5, 0.5), (0, 2), (0.5, 1.5))])
+    brightness, saturation, contrast = to_device(drawn, images.device, images.dtype).view(3, -1, 1, 1, 1)
     images = images + brightness
     grey = images.mean(1, keepdim=True)
     images = grey + (images - grey) * saturation
@@ -48,9 +48,9 @@ def _translate(images: Tensor, random: torch.Generator, ratio: float = 1 / 8) ->
         moved = torch.randint(-most, most + 1, (count,), generator=random)
         parts.append((axis, torch.arange(side) - moved[:, None]))
     for axis, where in parts:
-        inside = ((where >= 0) & (where < images.shape[axis])).to(images)
+        inside = to_device((where >= 0) & (where < images.shape[axis]), images.device).to(images.dtype)
         shape = [count, 1, 1, 1]
         shape[axis] = images.shape[axis]
-        index = where.clamp(0, images.shape[axis] - 1).to(images.device).view(shape).expand_as(images)
+        index = to_device(where.clamp(0, images.shape[axis] - 1), images.device).view(shape).expand_as(images)
         images = images.gather(axis, index) * inside.view(shape)
     return images

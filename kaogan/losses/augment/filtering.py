@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kaogan.core.device import to_device
 from kaogan.losses.augment.random_params import Draw
 
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
@@ -44,7 +45,7 @@ def draw(count: int, p: float, random: torch.Generator) -> Tensor:
 
 def apply(images: Tensor, gains: Tensor) -> Tensor:
     """images (N, C, H, W) filtered with the gains (N, 4); the borders are reflected."""
-    taps = (gains @ filter_bank()).to(images)
+    taps = to_device(gains @ filter_bank(), images.device, images.dtype)
     count, channels, height, width = images.shape
     taps = taps.repeat_interleave(channels, 0)
     edge = taps.shape[1] // 2
@@ -60,5 +61,5 @@ def _reflect(x: Tensor, edge: int) -> Tensor:
     for axis in (2, 3):
         length = x.shape[axis]
         where = np.pad(np.arange(length), edge, mode="reflect") if length > 1 else np.zeros(2 * edge + 1, int)
-        x = x.index_select(axis, torch.from_numpy(where).to(x.device))
+        x = x.index_select(axis, to_device(torch.from_numpy(where), x.device))
     return x

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kaogan.core.device import to_device
 from kaogan.losses.augment.random_params import Draw
 from kaogan.networks.stylegan.resampling import upfirdn, upsample
 
@@ -59,7 +61,7 @@ def apply(images: Tensor, inverse: Tensor) -> Tensor:
     changed = (inverse != torch.eye(3)).flatten(1).any(1).nonzero().squeeze(1)
     if not len(changed):
         return images
-    where = changed.to(images.device)
+    where = to_device(changed, images.device)
     moved = _warp(images[where], inverse[changed])
     return images.index_copy(0, where, moved.to(images.dtype))
 
@@ -71,8 +73,7 @@ def _warp(images: Tensor, inverse: Tensor) -> Tensor:
     inverse = _one(shift, (left - right) / 2, (top - bottom) / 2) @ inverse
 
     # At twice the rate a pixel's centre lies half a pixel from where it was.
-    taps = torch.tensor(SYM6, dtype=images.dtype, device=images.device)
-    taps = taps / taps.sum()
+    taps = _taps(images.dtype, images.device)
     images = upsample(images, taps)
     inverse = _one(scaling, 2.0, 2.0) @ inverse @ _one(scaling, 0.5, 0.5)
     inverse = _one(shift, -0.5, -0.5) @ inverse @ _one(shift, 0.5, 0.5)
@@ -80,10 +81,16 @@ def _warp(images: Tensor, inverse: Tensor) -> Tensor:
     high, wide = 2 * (height + 2 * REACH), 2 * (width + 2 * REACH)
     unit = _one(scaling, 2 / images.shape[3], 2 / images.shape[2]) @ inverse @ _one(scaling, wide / 2, high / 2)
     shape = [len(images), images.shape[1], high, wide]
-    points = F.affine_grid(unit[:, :2].to(images), shape, align_corners=False)
+    points = F.affine_grid(to_device(unit[:, :2], images.device, images.dtype), shape, align_corners=False)
     images = F.grid_sample(images, points, mode="bilinear", padding_mode="zeros", align_corners=False)
     edge = (len(SYM6) - 2) // 2 - 2 * REACH
     return upfirdn(images, taps, down=2, padding=(edge, edge, edge, edge), flip=True)
+
+
+@cache
+def _taps(dtype: torch.dtype, device: torch.device) -> Tensor:
+    taps = torch.tensor(SYM6, dtype=dtype, device=device)
+    return taps / taps.sum()
 
 
 def _margins(inverse: Tensor, height: int, width: int) -> list[int]:

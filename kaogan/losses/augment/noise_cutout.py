@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kaogan.core.device import to_device
+from kaogan.core.rng import randn
 from kaogan.losses.augment.random_params import Draw
 
 
@@ -12,8 +14,8 @@ def noise(images: Tensor, p: float, random: torch.Generator) -> Tensor:
     """Adds N(0, 1) times a strength |N(0, 0.1²)| for each picture."""
     chance = Draw(len(images), random)
     strength = chance.where(p, chance.normal(0.1).abs(), 0)
-    drawn = torch.randn(images.shape, generator=random)
-    return images + (drawn * strength.view(-1, 1, 1, 1)).to(images)
+    drawn = randn(images.shape, random, images.device)
+    return images + (drawn * to_device(strength, images.device).view(-1, 1, 1, 1)).to(images.dtype)
 
 
 def cutout(images: Tensor, p: float, random: torch.Generator, size: float = 0.5) -> Tensor:
@@ -25,4 +27,4 @@ def cutout(images: Tensor, p: float, random: torch.Generator, size: float = 0.5)
     outside_x = (across - x[:, None]).abs() >= size / 2
     outside_y = (down - y[:, None]).abs() >= size / 2
     kept = outside_y[:, :, None] | outside_x[:, None, :] | ~fired[:, None, None]
-    return images * kept[:, None].to(images)
+    return images * to_device(kept[:, None], images.device).to(images.dtype)

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from kaogan.config.recipe import Fraction, Images, Recipe, Section
+from kaogan.core import device
 from kaogan.losses.augment import Ada, diff_augment
 from kaogan.losses.augment.ada import Group
 from kaogan.losses.augment.diffaugment import Policy
@@ -41,7 +42,7 @@ class AdaState:
     """ADA's probability p, and the signs of D(real) since it was last adjusted: their sum and number."""
 
     p: float
-    signs: float = 0.0
+    signs: float | Tensor = 0.0
     seen: int = 0
 
 
@@ -76,7 +77,7 @@ class AugmentPipe(Extra):
     @torch.no_grad()
     def on_real_scores(self, scores: Tensor) -> None:
         if self.adapts:
-            self.adaptive.signs += float(scores.sign().sum())
+            self.adaptive.signs = scores.sign().sum() + self.adaptive.signs
             self.adaptive.seen += scores.numel()
 
     def after_discriminator_step(self, fakes: Tensor, context: StepContext) -> Mapping[str, float]:
@@ -92,13 +93,13 @@ class AugmentPipe(Extra):
         due = (images_seen // batch_size + 1) % settings.every == 0
         if not (self.adapts and due and state.seen) or settings.target is None:
             return
-        overfit = state.signs / state.seen - settings.target
+        overfit = device.read(torch.as_tensor(state.signs)) / state.seen - settings.target
         direction = (overfit > 0) - (overfit < 0)
         state.p = max(0.0, state.p + direction * batch_size * settings.every / settings.images)
         state.signs, state.seen = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        return asdict(self.adaptive)
+        return {**asdict(self.adaptive), "signs": float(self.adaptive.signs)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for key, value in state.items():

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kaogan.config.recipe import Fraction, Section
+from kaogan.core.rng import randn
 from kaogan.losses.extras import EXTRAS
 from kaogan.losses.extras.base import Extra, StepContext
 
@@ -30,8 +31,11 @@ class InstanceNoise(Extra):
         amount = self.settings.amount * (max(0.0, 1 - context.images_seen / end) if end else 1.0)
         if not amount:
             return images
-        noise = torch.empty_like(images, device="cpu", dtype=torch.float32)
-        noise = noise.normal_(generator=context.torch_rng(f"noise/{purpose}")).to(context.device)
+        rng = context.torch_rng(f"noise/{purpose}")
+        if images.device.type == "cpu":  # drawn in the layout of the images
+            noise = torch.empty_like(images, dtype=torch.float32).normal_(generator=rng)
+        else:
+            noise = randn(images.shape, rng, images.device)
         return (1 - amount) * images.float() + amount * noise
 
 

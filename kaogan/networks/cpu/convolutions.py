@@ -56,16 +56,17 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
 
 def _ours(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+    """On a CPU all of them; on a device those in groups, of which PyTorch's second derivative takes each on its own."""
     weight = layer.weight
-    wanted = layer.training and weight.device.type == "cpu"
+    wanted = layer.training and (weight.device.type == "cpu" or layer.groups > 1)
     return wanted and weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def _cast(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Tensor, Tensor | None]:
     """What autocast does for PyTorch's convolutions."""
-    if not torch.is_autocast_enabled("cpu"):
+    if not torch.is_autocast_enabled(x.device.type):
         return x, layer.weight, layer.bias
-    dtype, weight, bias = torch.get_autocast_dtype("cpu"), layer.weight, layer.bias
+    dtype, weight, bias = torch.get_autocast_dtype(x.device.type), layer.weight, layer.bias
     casts, key = weight_casts(), (layer, torch.is_grad_enabled())
     if casts is not None and key in casts:
         return x.to(dtype), *casts[key]

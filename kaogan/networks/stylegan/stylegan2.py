@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kaogan.config.network_settings import NetworkSettings
+from kaogan.core.rng import randn
 from kaogan.networks.base import resolution_stages
 from kaogan.networks.registry import register_generator
 from kaogan.networks.stylegan.filters import prepare_filter
@@ -162,8 +163,10 @@ class StyledConv(nn.Module):
     def _noise(self, count: int, random: torch.Generator | None) -> Tensor:
         if random is None:
             return self.noise_const
-        drawn = torch.randn(count, 1, self.resolution, self.resolution, generator=random)
-        return drawn.to(self.noise_const)
+        shape = (count, 1, self.resolution, self.resolution)
+        if self.training:
+            return randn(shape, random, self.noise_const.device).to(self.noise_const.dtype)
+        return torch.randn(shape, generator=random).to(self.noise_const)  # the same pictures on every device
 
 
 class ToRGB(nn.Module):

@@ -1,0 +1,119 @@
+"""Training on a device, without one: on "meta" whatever lies on the wrong device or makes the host wait is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.launches import Trace, noise_pictures, on_meta, trace
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.generate.model import Model
+from kaogan.training.run_dir import RunDir
+from kaogan.training.run_logger import RunLogger
+from kaogan.training.sampler import InfiniteSampler
+from kaogan.training.state import TrainState, build_train_state
+from kaogan.training.step import GANTrainer
+from tests.small import small
+
+META = torch.device("meta")
+# Where a step may read the device: old fakes go into the host's memory, and ADA adjusts its probability.
+LISTED = {"replay_buffer.py", "augment.py", "images.py"}
+MARKS = {"dcgan": 160, "kao": 1_240, "sagan": 940, "r3gan": 3_000, "stylegan2": 2_850}
+"""Launches of a step of both networks, the second of a run; docs/gpu.md quotes the counts."""
+
+
+def built(recipe: Recipe, device: torch.device) -> TrainState:
+    return build_train_state(recipe, noise_pictures(recipe).schema, device, "fp32")
+
+
+def stepped(recipe: Recipe) -> TrainState:
+    """The state of a run on the CPU after a step of both networks."""
+    state, pictures = built(recipe, torch.device("cpu")), noise_pictures(recipe)
+    sampler = InfiniteSampler(pictures, recipe.training.batch_size, recipe.run.seed)
+    trainer = GANTrainer(recipe, pictures.schema, state, sampler, torch.device("cpu"), "fp32")
+    for _ in range(recipe.training.n_critic):
+        trainer.step()
+        state.images_seen += recipe.training.batch_size
+    return state
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_step_of_both_networks_waits_only_where_it_must(name: str) -> None:
+    recipe = small(name)
+    seen = trace(recipe, noise_pictures(recipe), steps=4, p=0.5)
+    assert seen.launches > 50
+    assert not seen.blocking
+    assert {place.split(":")[0].rsplit("/")[-1] for place in seen.waits} <= LISTED
+    assert seen.waits.total() <= 2
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_launches_of_a_step(name: str) -> None:
+    size, batch = (256, 32) if name == "stylegan2" else (64, 32)
+    recipe = recipes.load(name, {"image_size": size, "training.batch_size": batch})
+    assert trace(recipe, noise_pictures(recipe), steps=2).launches <= MARKS[name]
+
+
+def test_a_read_of_the_device_and_a_blocking_copy_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = small("dcgan")
+    original = GANTrainer.generator_step
+
+    def with_copy(self: GANTrainer, *args: Any) -> None:
+        torch.ones(3).to(self.device)
+        original(self, *args)
+
+    def with_read(self: GANTrainer, *args: Any) -> None:
+        original(self, *args)
+        self.meters.means()
+
+    monkeypatch.setattr(GANTrainer, "generator_step", with_copy)
+    assert trace(recipe, noise_pictures(recipe)).blocking.total() == 1
+    monkeypatch.setattr(GANTrainer, "generator_step", with_read)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        trace(recipe, noise_pictures(recipe))
+
+
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+@pytest.mark.parametrize("name", ["dcgan", "wgan-clip", "stylegan2-64", "kao"])
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_checkpoint_of_the_cpu_is_restored_where_the_weights_lie(name: str, fused: bool) -> None:
+    recipe = small(name)
+    tensors, numbers = stepped(recipe).state_dict()
+    state = built(recipe, META)
+    for optimizer in (state.generator_optim, state.discriminator_optim):
+        optimizer.defaults["fused"] = fused  # as build_optimizer asks for on a card
+    state.load_state_dict(tensors, numbers)
+    for optimizer in (state.generator_optim, state.discriminator_optim):
+        assert optimizer.state
+        for weight, slots in optimizer.state.items():
+            assert weight.device == META
+            # Fused Adam counts its steps on the device, any other optimiser on the host.
+            places = {slot: value.device.type for slot, value in slots.items()}
+            adam = isinstance(optimizer, torch.optim.Adam)
+            expected = "meta" if fused and adam else "cpu"
+            assert places == {slot: expected if slot == "step" else "meta" for slot in slots}
+    assert {value.device for network in state.networks() for value in network.state_dict().values()} == {META}
+    assert {value.device for value in state.ema.module.state_dict().values()} == {META}
+    assert state.path_mean.device == META
+
+
+def test_saving_a_model_leaves_the_average_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[nn.Module] = []
+    monkeypatch.setattr(Model, "save", lambda self, *_: saved.append(self.generator))
+    recipe = small("stylegan2-64")
+    pictures, state = noise_pictures(recipe, 24), built(recipe, META)
+    folder = RunDir(tmp_path / "run")
+    try:
+        with on_meta(Trace()):
+            logger = RunLogger(folder, recipe, pictures, state, META)
+            logger.save_model()
+            state.ema.update(8, 8)
+    finally:
+        folder.close()
+    assert saved
+    assert {value.device for value in state.ema.module.state_dict().values()} == {META}
