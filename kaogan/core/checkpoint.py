@@ -137,10 +137,10 @@ def load_optimizer(
         if slots.keys() != expected:
             continue
         for slot, saved in slots.items():
-            if saved.shape == parameter.shape:  # on the device and in the layout of its weight
+            if slot == "step":
+                saved = saved.to(parameter.device) if _step_on_device(optimizer) else saved
+            elif saved.shape == parameter.shape:  # on the device and in the layout of its weight
                 saved = torch.empty_like(parameter, dtype=saved.dtype).copy_(saved)
-            elif _step_on_device(optimizer):
-                saved = saved.to(parameter.device)
             optimizer.state[parameter][slot] = saved
 
 

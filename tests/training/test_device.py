@@ -79,14 +79,15 @@ def test_a_read_of_the_device_and_a_blocking_copy_are_seen(monkeypatch: pytest.M
 
 
 @pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
-@pytest.mark.parametrize("name", ["dcgan", "wgan-clip", "stylegan2-64", "kao"])
+@pytest.mark.parametrize("name", ["dcgan", "wgan-clip", "stylegan2", "kao"])
 @pytest.mark.parametrize("fused", [False, True])
 def test_a_checkpoint_of_the_cpu_is_restored_where_the_weights_lie(name: str, fused: bool) -> None:
     recipe = small(name)
     tensors, numbers = stepped(recipe).state_dict()
     state = built(recipe, META)
     for optimizer in (state.generator_optim, state.discriminator_optim):
-        optimizer.defaults["fused"] = fused  # as build_optimizer asks for on a card
+        if isinstance(optimizer, torch.optim.Adam):
+            optimizer.defaults["fused"] = fused  # as build_optimizer asks for on a card
     state.load_state_dict(tensors, numbers)
     for optimizer in (state.generator_optim, state.discriminator_optim):
         assert optimizer.state
@@ -94,8 +95,7 @@ def test_a_checkpoint_of_the_cpu_is_restored_where_the_weights_lie(name: str, fu
             assert weight.device == META
             # Fused Adam counts its steps on the device, any other optimiser on the host.
             places = {slot: value.device.type for slot, value in slots.items()}
-            adam = isinstance(optimizer, torch.optim.Adam)
-            expected = "meta" if fused and adam else "cpu"
+            expected = "meta" if optimizer.defaults.get("fused") else "cpu"
             assert places == {slot: expected if slot == "step" else "meta" for slot in slots}
     assert {value.device for network in state.networks() for value in network.state_dict().values()} == {META}
     assert {value.device for value in state.ema.module.state_dict().values()} == {META}
