@@ -1,4 +1,4 @@
-"""``kaogan avatars``."""
+"""The command ``kaogan avatars``."""
 
 from __future__ import annotations
 

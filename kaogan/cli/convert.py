@@ -1,4 +1,4 @@
-"""``kaogan convert``."""
+"""The command ``kaogan convert``."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def find(
 ) -> None:
     """Find the faces of pictures, of any size; list them, or write crops, boxes and drawings."""
     from kaogan.aux_models.face_detector.boxes import Face
-    from kaogan.aux_models.face_detector.detect_folder import Wish, find_faces
+    from kaogan.aux_models.face_detector.detect_folder import CropOptions, find_faces
     from kaogan.aux_models.face_detector.detector import load_detector
 
     if draw and out is None:
@@ -64,9 +64,9 @@ def find(
     if out is None:
         console.print("      x       y   width  height  score  file")
     detector = load_detector(weights)
-    wish = Wish(margin, square, upright, smallest, threshold, draw)
+    options = CropOptions(margin, square, upright, smallest, threshold, draw)
     with progress_bar("faces") as update:
-        summary = find_faces(pictures, detector, wish, out, None if out else listed, update)
+        summary = find_faces(pictures, detector, options, out, None if out else listed, update)
     for name, reason in summary.skipped[:10]:
         console.print(escape(f"skipped {name}: {reason}"), soft_wrap=True)
     if len(summary.skipped) > 10:

@@ -1,4 +1,4 @@
-"""``kaogan prepare``."""
+"""The command ``kaogan prepare``."""
 
 from __future__ import annotations
 

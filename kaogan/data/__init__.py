@@ -1,4 +1,4 @@
-"""Sets of pictures: reading, labels, cache, the built-in avatars, blurred-edge negatives.
+"""Datasets: reading, labels, cache, the built-in avatars, blurred-edge negatives.
 
 The names are looked up on first use, so that ``import kaogan.data.avatars`` does not pull in torch.
 """

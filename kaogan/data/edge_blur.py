@@ -1,4 +1,4 @@
-"""Pictures with blurred edges: BaMSGAN's extra negatives, which teach a discriminator that soft outlines are fake."""
+"""Edge blur: BaMSGAN's extra negatives, which teach a discriminator that soft outlines are fake."""
 
 from __future__ import annotations
 

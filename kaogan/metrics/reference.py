@@ -73,11 +73,14 @@ class Reference:
         """A JSON value that depends on the features and on ``what`` alone."""
         path = self.folder / f"{self.key(FeatureCollector(extractor), *what)}.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            value = compute()
-            write_text(path, json.dumps(value))
-            return value
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["sha256"] == _text_digest(kept["value"]):
+                return kept["value"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        value = compute()
+        write_text(path, json.dumps({"sha256": _text_digest(value), "value": value}))
+        return value
 
     def _read(self, path: Path, collector: Collector) -> Arrays | None:
         """The entry if it is there and whole, else None: a damaged one is made again."""
@@ -94,6 +97,10 @@ class Reference:
             if features is None or features.shape != (len(self.pictures), collector.extractor.size):
                 return None
         return arrays
+
+
+def _text_digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

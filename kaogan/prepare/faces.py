@@ -101,9 +101,9 @@ def _smallest(settings: Picture, factor: int = 1) -> float:
 def _reduction(settings: Picture, picture: Image.Image) -> int:
     if picture.width * picture.height <= LARGE:
         return 1
-    from kaogan.aux_models.face_detector import looked_for
+    from kaogan.aux_models.face_detector import smallest_side
 
-    finest = looked_for(picture.height, picture.width, settings.smallest_side) / FINEST
+    finest = smallest_side(picture.height, picture.width, settings.smallest_side) / FINEST
     return max(1, int(finest / 2))
 
 

@@ -105,6 +105,15 @@ def test_other_bytes_of_the_same_size_are_another_set(tmp_path: Path) -> None:
     assert load(folder).fingerprint != before.fingerprint
 
 
+def test_runs_of_earlier_releases_know_their_set(tmp_path: Path) -> None:
+    """They recorded a fingerprint of names, sizes and times."""
+    folder = write_folder(tmp_path / "set", FILES)
+    entries = [
+        (n, len(FILES[n]), (folder / n).stat().st_mtime_ns) for n in ("blue.png", "gray.png", "green.png", "red.png")
+    ]
+    assert load(folder).former_fingerprints == (cache.fingerprint_of("pictures", 8, 3, "folder", entries),)
+
+
 def test_unchanged_files_are_not_read_for_their_checksums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_folder(tmp_path / "set", FILES)
     first = load(folder)

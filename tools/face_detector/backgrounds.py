@@ -1,4 +1,4 @@
-"""Places without a face, drawn or cut from pictures: what the detector must stay silent about."""
+"""Backgrounds without a face, drawn or cut from pictures: what the detector must stay silent about."""
 
 from __future__ import annotations
 

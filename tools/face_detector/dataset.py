@@ -1,4 +1,4 @@
-"""The pictures that the detector learns from, and where their faces are.
+"""The face detector's training set: labelled faces and where they are.
 
 A set's labels.csv may tell the boxes itself (columns file, x, y, w, h in pixels). For the four sets that the shipped
 weights were trained on, ``known.safetensors`` holds boxes and eyes by content: for those who have these sets, training

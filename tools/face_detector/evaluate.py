@@ -1,4 +1,4 @@
-"""How well faces are found: recall and precision over pictures whose faces are known."""
+"""Evaluation of the face detector: recall and precision over pictures whose faces are known."""
 
 from __future__ import annotations
 

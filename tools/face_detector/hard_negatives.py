@@ -1,4 +1,4 @@
-"""What a half-trained detector takes for a face and is none: hair, collars, hands, shuffled faces."""
+"""Hard negatives, which a half-trained detector takes for faces: hair, collars, hands, shuffled faces."""
 
 from __future__ import annotations
 

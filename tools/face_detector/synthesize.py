@@ -1,4 +1,4 @@
-"""Pictures with faces at known places, made by pasting faces into backgrounds: what the detector learns from."""
+"""Synthesis of training pictures: faces pasted into backgrounds at known places."""
 
 from __future__ import annotations
 

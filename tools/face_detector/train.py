@@ -1,4 +1,4 @@
-"""Train the detector on composed pictures. One visible loop; the clock is the number of pictures seen."""
+"""Training of the face detector on synthesized pictures; the clock is the number of pictures seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the picture sets to a tagger file: what ``python -m tools.tagger`` does."""
+"""The training pipeline of the tagger: from the picture sets to a measured file of weights."""
 
 from __future__ import annotations
 

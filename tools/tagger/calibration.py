@@ -1,4 +1,4 @@
-"""Confidence that means what it says: temperature scaling and how far it is from the truth.
+"""Calibration of confidences: temperature scaling and how far it is from the truth.
 
 Guo et al. 2017, arXiv:1706.04599.
 """

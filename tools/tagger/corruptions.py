@@ -1,4 +1,4 @@
-"""What can be wrong with a face: the corruptions that teach the tagger good from broken.
+"""Corruptions of faces, which teach the tagger good from broken.
 
 Each takes a picture uint8 (64, 64, 3), a strength in (0, 1] (at 0.1 hardly seen, at 1 plainly broken), a generator, and
 another face, and returns a new picture uint8 (64, 64, 3).

@@ -1,4 +1,4 @@
-"""The pictures that the tagger learns from: four sets and the avatars, each parted by what its pictures show."""
+"""Training sets of the tagger: four sets and the avatars, each parted by what its pictures show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of examples for the tagger: every draw is a function of (seed, step)."""
+"""Training batches of the tagger: every draw is a function of (seed, step)."""
 
 from __future__ import annotations
 

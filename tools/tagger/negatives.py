@@ -1,4 +1,4 @@
-"""What is not a face: made from pictures of faces, from nothing, or cut from backgrounds. uint8 (64, 64, 3) all."""
+"""Negatives of the tagger, pictures that are no face, uint8 (64, 64, 3): altered faces, noise, or cut backgrounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the tagger is trained: one function to read from top to bottom, resumed by running it again."""
+"""Training of the tagger: one function, resumed by running it again."""
 
 from __future__ import annotations
 

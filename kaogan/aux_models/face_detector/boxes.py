@@ -1,4 +1,4 @@
-"""Faces as boxes: the type, overlap, suppression of doubles, and cutting a face out of its picture."""
+"""Face boxes: the type, overlap, suppression of doubles, and cutting a face out of its picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces of whole folders: what ``kaogan faces`` does."""
+"""Face detection over files, folders and zips: crops, boxes and drawings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Wish:
+class CropOptions:
     """What to write and how to cut: see the options of ``kaogan faces``."""
 
     margin: float = 0.25
@@ -59,7 +59,7 @@ class Summary:
 def find_faces(
     paths: Sequence[Path],
     detector: Detector,
-    wish: Wish,
+    options: CropOptions,
     out: Path | None = None,
     found: Callable[[str, list[Face]], None] | None = None,
     progress: Progress | None = None,
@@ -67,7 +67,7 @@ def find_faces(
     """Find the faces of picture files, folders and zips; tell each picture's to ``found``.
 
     With ``out``, writes ``crops/000001-1.png`` (number of the picture, number of the face), ``boxes.csv`` (COLUMNS, in
-    pixels) and with ``wish.draw`` ``drawn/000001.jpg``. What was done until an interruption stays, with its rows.
+    pixels) and with ``options.draw`` ``drawn/000001.jpg``. What was done until an interruption stays, with its rows.
     Raises UsageError for a path that is none of these and for an ``out`` that is not empty, KaoganError when no picture
     could be read.
     """
@@ -84,7 +84,7 @@ def find_faces(
             except BrokenPicture as broken:
                 summary.skipped.append((name, broken.reason))
                 continue
-            faces = detector.find(picture, wish.smallest, wish.threshold)
+            faces = detector.find(picture, options.smallest, options.threshold)
             summary.pictures += 1
             summary.faces += len(faces)
             if not faces:
@@ -92,7 +92,7 @@ def find_faces(
             if found:
                 found(name, faces)
             if out is not None:
-                table.writerows(_written(picture, name, number, faces, wish, out))
+                table.writerows(_written(picture, name, number, faces, options, out))
             if progress:
                 progress(number, total, "finding faces")
     finally:
@@ -141,16 +141,16 @@ def _pictures(paths: Sequence[Path], summary: Summary) -> Iterator[tuple[str, Pa
 
 
 def _written(
-    picture: np.ndarray, name: str, number: int, faces: Sequence[Face], wish: Wish, out: Path
+    picture: np.ndarray, name: str, number: int, faces: Sequence[Face], options: CropOptions, out: Path
 ) -> Iterator[tuple[object, ...]]:
     for count, face in enumerate(faces, 1):
         file = f"crops/{number:06d}-{count}.png"
-        cut = crop(picture, face, wish.margin, wish.square, wish.upright)
+        cut = crop(picture, face, options.margin, options.square, options.upright)
         with atomic(out / file) as temporary:
             Image.fromarray(cut).save(temporary)
         eyes = [round(value, 1) for eye in face.landmarks for value in eye] if face.landmarks else [""] * 4
         box = [round(value, 1) for value in (face.x, face.y, face.width, face.height)]
         yield (name, *box, round(face.score, 4), *eyes, file)
-    if wish.draw:
+    if options.draw:
         with atomic(out / "drawn" / f"{number:06d}.jpg") as temporary:
             Image.fromarray(drawn(picture, faces)).save(temporary, quality=90)

@@ -1,4 +1,4 @@
-"""Find faces of any size in a picture of any size: the network over an image pyramid."""
+"""The face detector at work: the network over an image pyramid, for faces and pictures of any size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Detector:
 
         ``smallest`` is the side in pixels below which faces are not looked for. In pictures of more than about
         MAX_LEVEL x (``smallest`` / 28)² pixels it grows with the picture: memory and time stay bounded, and
-        ``looked_for`` tells the side. ``threshold`` is the least score (default: the measured one).
+        ``smallest_side`` tells the side. ``threshold`` is the least score (default: the measured one).
         Raises UsageError for other arrays and settings.
         """
         return self.find_many([picture], smallest, threshold)[0]
@@ -61,7 +61,7 @@ class Detector:
         if not rgb:
             return found
         height, width = rgb[0].shape[:2]
-        least = looked_for(height, width, smallest)
+        least = smallest_side(height, width, smallest)
         for scale in _scales(height, width, least):
             size = max(1, round(width * scale)), max(1, round(height * scale))
             rgb = [_resized(picture, size) for picture in rgb]
@@ -130,7 +130,7 @@ def known_face() -> tuple[np.ndarray, Face]:
     return picture, Face(40 + 0.075 * side, 20 + 0.13 * side, 0.85 * side, 0.85 * side, 1.0)
 
 
-def looked_for(height: int, width: int, smallest: float) -> float:
+def smallest_side(height: int, width: int, smallest: float) -> float:
     """The side in pixels from which faces are looked for in a picture of that size. Raises UsageError below 8."""
     if not 8 <= smallest < float("inf"):
         raise UsageError(f"smallest face of {smallest:g} pixels: at least 8")

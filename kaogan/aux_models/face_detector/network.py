@@ -1,4 +1,4 @@
-"""The network: a picture in, a map of face centres at an eighth of its size out.
+"""The face detector's network: a picture in, a map of face centres at an eighth of its size out.
 
 After CenterNet (Zhou et al. 2019, "Objects as Points"): a face is a peak of the heat map, and the same cell tells the
 exact centre, the size and the eyes. The network knows faces of SMALLEST to LARGEST pixels; a pyramid brings the others

@@ -1,4 +1,4 @@
-"""Hair and eye colours, face or not, good or broken, and the features behind them: one small network for all.
+"""The tagger: one small network for hair and eye colours, face or not, good or broken, and the features behind them.
 
 The names are looked up on first use, so that ``import kaogan.aux_models.tagger`` does not pull in torch.
 """

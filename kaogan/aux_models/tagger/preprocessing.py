@@ -1,4 +1,4 @@
-"""The one way in which a picture becomes what the network sees. Its name is part of the fingerprint."""
+"""The tagger's preprocessing, whose name is part of the fingerprint of everything computed with it."""
 
 from __future__ import annotations
 

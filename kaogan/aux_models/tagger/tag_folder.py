@@ -1,4 +1,4 @@
-"""Tags of picture files, wherever they lie."""
+"""Tagging of picture files, folders and zips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The built-in set: drawn faces whose hair and eye colours are known exactly.
+"""The built-in dataset: drawn faces whose hair and eye colours are known exactly.
 
 Avatar ``index`` of ``seed`` is the same in every set that holds it, at any size: each choice is a hash of
 (seed, index, what is chosen). Every 120 avatars hold each of the 12 x 10 pairs of colours once.

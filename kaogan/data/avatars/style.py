@@ -1,4 +1,4 @@
-"""How an avatar looks: the colours, the parts of DiceBear's "lorelei" that are used, and the eyes drawn for it.
+"""The look of the avatars: the colours, the parts of DiceBear's "lorelei" that are used, and the eyes drawn for it.
 
 Lorelei (Lisa Wischofsky, CC0 1.0) paints eyes as small black marks. Here they are replaced by eyes with an iris large
 enough to have a colour at 64 px, and the hair gets an outline in a darker shade of its own colour.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from kaogan import cli
 from kaogan.aux_models.face_detector import Detector, Face, crop, load_detector
-from kaogan.aux_models.face_detector.detect_folder import COLUMNS, Wish, drawn, find_faces
+from kaogan.aux_models.face_detector.detect_folder import COLUMNS, CropOptions, drawn, find_faces
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data import avatars
 
@@ -49,7 +49,7 @@ def test_crops_rows_and_drawings_agree(detector: Detector, heap: Path, tmp_path:
     summary = find_faces(
         [heap, heap.parent / "more.zip"],
         detector,
-        Wish(margin=0.1, draw=True),
+        CropOptions(margin=0.1, draw=True),
         tmp_path / "out",
         lambda name, faces: told.append((name.rpartition("/")[2], len(faces))),
     )
@@ -74,19 +74,19 @@ def test_an_interruption_leaves_rows_for_every_crop(detector: Detector, heap: Pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        find_faces([heap, heap.parent / "more.zip"], detector, Wish(), tmp_path / "out", progress=stop)
+        find_faces([heap, heap.parent / "more.zip"], detector, CropOptions(), tmp_path / "out", progress=stop)
     assert [row["crop"] for row in rows(tmp_path / "out")] == ["crops/000003-1.png", "crops/000003-2.png"]
 
 
 def test_refusals(detector: Detector, heap: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="already holds"):
-        find_faces([heap], detector, Wish(), tmp_path)
+        find_faces([heap], detector, CropOptions(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     with pytest.raises(UsageError, match="no such"):
-        find_faces([heap / "absent"], detector, Wish())
+        find_faces([heap / "absent"], detector, CropOptions())
     with pytest.raises(KaoganError, match=r"broken\.jpg"):
-        find_faces([heap / "broken.jpg"], detector, Wish())
+        find_faces([heap / "broken.jpg"], detector, CropOptions())
 
 
 def test_drawings_mark_the_box_and_leave_the_picture_alone() -> None:

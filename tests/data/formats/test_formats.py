@@ -300,3 +300,16 @@ def test_python_call(faces: Path, tmp_path: Path) -> None:
         faces, tmp_path / "x.zip", "stylegan", progress=lambda done, total, what: told.append((done, total))
     )
     assert told == [(n + 1, len(ROWS)) for n in range(len(ROWS))] and result.target_format == "stylegan"
+
+
+def test_names_that_are_not_text_become_webdataset(tmp_path: Path, run: Run) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        for number in range(2):
+            member = tarfile.TarInfo(f"\udcff\udcfe{number}.png")
+            member.size = len(data := encoded(pixels(number)))
+            archive.addfile(member, io.BytesIO(data))
+    out, result = run(tmp_path / "a.tar", "webdataset")
+    assert result.written == 2
+    with tarfile.open(out / "shard-000000.tar") as shard:
+        text = shard.extractfile("00000000.json").read().decode()  # type: ignore[union-attr]
+    assert json.loads(text)["file"] == "\ufffd\ufffd0.png"
