@@ -8,7 +8,6 @@ when it is installed, or when the user goes on with a run that recorded it and t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -172,12 +171,7 @@ def _parts_of(module: str) -> tuple[str, ...]:
 
 def registries() -> dict[str, Registry[Any]]:
     """The registries that a plug-in may add to, by the kind of their parts."""
-    found = {}
-    for kind in KINDS:
-        with contextlib.suppress(ModuleNotFoundError):  # until every room has its registry
-            if isinstance(known := registry(kind), Registry):
-                found[kind] = known
-    return found
+    return {kind: registry(kind) for kind in KINDS}
 
 
 def _module_of(part: Any) -> str:

@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import kaogan
 from kaogan.config import recipes
 from kaogan.core.errors import UsageError
+from kaogan.core.loaded_plugins import LOADED
 from kaogan.data import load_pictures
 from kaogan.data.avatars import write_set
 from kaogan.data.formats import FORMATS, convert, detect
+from kaogan.losses.extras import EXTRAS
 from kaogan.metrics.registry import METRICS
 from tests.cli.conftest import run
 from tests.plugins.test_plugins import TINY, WORDS
@@ -68,6 +72,29 @@ def test_the_format_reads_writes_and_trains(example: Example, tmp_path: Path) ->
     assert model.attributes.names == ("hair", "eyes")
     (tmp_path / "faces" / "other.png").write_bytes((tmp_path / "faces" / "pink_blue_00000.png").read_bytes())
     assert detect(tmp_path / "faces").name == "flat"
+
+
+def test_the_extra_trains_and_is_resumed(example: Example, tmp_path: Path) -> None:
+    (plugin,) = kaogan.load_plugins([example("flip_consistency.py")])
+    assert plugin.parts == ("extra flip_consistency",)
+    weight = {"extras.flip_consistency.weight": 10.0}
+    assert recipes.load("dcgan").extras.flip_consistency.weight == 0
+    with pytest.raises(UsageError, match=r"'extras\.flip_consistency\.weight'"):
+        recipes.load("dcgan", {"extras.flip_consistency.weight": -1})
+
+    def weights(out: str, **settings: Any) -> Any:
+        kaogan.train("dcgan", out=tmp_path / out, **(TINY | settings))
+        (newest,) = list((tmp_path / out / "checkpoints").iterdir())[-1:]
+        return load_file(newest)["discriminator/trunk.0.weight"]
+
+    assert torch.equal(weights("a"), weights("off", **{"extras.flip_consistency.weight": 0.0}))
+    changed = weights("on", **weight)
+    assert not torch.equal(weights("a"), changed)
+
+    LOADED.clear()
+    EXTRAS._parts.pop("flip_consistency")
+    kaogan.train("dcgan", out=tmp_path / "on", **(TINY | {"training.images": 32} | weight))
+    assert len(LOADED) == 1
 
 
 def test_unknown_metrics_of_a_training() -> None:

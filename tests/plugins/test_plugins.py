@@ -13,6 +13,7 @@ import pytest
 
 import kaogan
 from kaogan import plugins
+from kaogan.config import recipes
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.loaded_plugins import LOADED
 from kaogan.networks import GENERATORS, list_networks
@@ -37,6 +38,15 @@ def forget() -> None:
     GENERATORS._homes.pop("mlp", None)
 
 
+def test_an_objective_trains(example: Example, tmp_path: Path) -> None:
+    (plugin,) = kaogan.load_plugins([example("squared_hinge.py")])
+    assert plugin.parts == ("objective squared_hinge",)
+    model = kaogan.train("dcgan", out=tmp_path / "run", **(TINY | {"objective.name": "squared_hinge"}))
+    assert model.sample(1).shape == (1, 16, 16, 3)
+    with pytest.raises(UsageError, match="did you mean 'squared_hinge'"):
+        recipes.load("dcgan", {"objective.name": "squared_hing"})
+
+
 def test_a_network_trains_is_recorded_and_resumed(example: Example, tmp_path: Path) -> None:
     path = example("mlp.py")
     kaogan.load_plugins([path])
@@ -49,14 +59,14 @@ def test_a_network_trains_is_recorded_and_resumed(example: Example, tmp_path: Pa
     assert config["plugins"] == [record] and config["generator"]["family"] == "mlp"
 
     forget()  # the run's own record brings the plug-in back
-    model = kaogan.train("acgan", out=tmp_path / "run", **{**settings, "training.images": 32})
+    model = kaogan.train("acgan", out=tmp_path / "run", **(settings | {"training.images": 32}))
     assert model.config["clock"] == 32 and list(LOADED) == [str(path)]
 
 
 def test_a_model_without_its_plug_in_says_which(example: Example, tmp_path: Path) -> None:
     path = example("mlp.py")
     kaogan.load_plugins([path])
-    kaogan.train("dcgan", out=tmp_path / "run", **TINY, **{"generator.family": "mlp"})
+    kaogan.train("dcgan", out=tmp_path / "run", **(TINY | {"generator.family": "mlp"}))
     forget()
     with pytest.raises(UsageError, match=r"needs the plug-in .*mlp\.py, which brings the generator mlp.*--plugin"):
         kaogan.load(tmp_path / "run")
@@ -76,7 +86,7 @@ def test_a_changed_plug_in_is_not_loaded_by_itself(example: Example, tmp_path: P
     kaogan.load_plugins([path])
     with pytest.raises(UsageError, match=r"plug-in .*mlp\.py was '.*--allow-changes"):
         kaogan.train("dcgan", out=tmp_path / "run", **settings)
-    kaogan.train("dcgan", out=tmp_path / "run", allow_changes=True, **{**settings, "training.images": 32})
+    kaogan.train("dcgan", out=tmp_path / "run", allow_changes=True, **(settings | {"training.images": 32}))
     path.unlink()
     forget()
     with pytest.raises(UsageError, match="is not there any more"):
@@ -100,6 +110,10 @@ def test_a_changed_file_replaces_its_parts_in_the_same_process(example: Example)
         ("import kaogan\nfrom kaogan.networks.base import Generator\nclass A(Generator): ...\n"
          "kaogan.register_network('a')(A)\n", r"line 4: A cannot be registered as 'a'.*Settings"),
         ("import kaogan\nkaogan.register_network('a')(int)\n", "neither a Generator nor a Discriminator"),
+        ("import kaogan\nfrom kaogan.losses import Objective\n"
+         "kaogan.register_objective('bce', Objective(*[lambda s, o: s] * 3))\n", "called 'bce' already"),
+        ("import kaogan\nfrom kaogan.losses import Objective\n"
+         "kaogan.register_objective('a b', Objective(*[lambda s, o: s] * 3))\n", "'a b' is no name"),
     ],
 )  # fmt: skip
 def test_wrong_plug_ins_are_one_line(code: str, words: str, tmp_path: Path) -> None:
@@ -157,7 +171,7 @@ def test_installed_plug_ins_are_found(
     (package / "kaogan_parts.py").write_text(example("mlp.py").read_text())
     monkeypatch.syspath_prepend(tmp_path)
     installed(monkeypatch, lambda: importlib.import_module(Entry.module))
-    kaogan.train("dcgan", out=tmp_path / "run", **TINY, **{"generator.family": "mlp"})
+    kaogan.train("dcgan", out=tmp_path / "run", **(TINY | {"generator.family": "mlp"}))
     (record,) = json.loads((tmp_path / "run" / "data.json").read_text())["plugins"]
     assert record == {"name": "my-parts", "package": "my-package", "version": "1.2", "parts": ["generator mlp"]}
     forget()
@@ -189,4 +203,4 @@ def test_a_generator_without_attributes_refuses_them(tmp_path: Path, example: Ex
     )
     kaogan.load_plugins([path])
     with pytest.raises(UsageError, match="'mlp' generator takes no attributes"):
-        kaogan.train("acgan", out=tmp_path / "run", **TINY, **{"generator.family": "mlp"})
+        kaogan.train("acgan", out=tmp_path / "run", **(TINY | {"generator.family": "mlp"}))
