@@ -138,10 +138,10 @@ def settings_tables(model: type[BaseModel], level: str = "##") -> str:
 
 
 def settings_page() -> str:
-    from kaogan.config.recipe import Recipe
+    from kaogan.config.recipe import recipe_type
     from kaogan.config.upscale_recipe import UpscaleRecipe
 
-    count = len({key for key, *_ in rows(Recipe)})
+    count = len({key for key, *_ in rows(recipe_type())})
     return f"""{NOTE}# Settings
 
 Every setting of a recipe ({count} with those of all network families). Each can be written in a recipe's YAML file, set
@@ -150,7 +150,7 @@ NAME` prints what a recipe sets, with `--resolved` everything.
 
 Lengths, starts and intervals are counted in **images**: real pictures that the discriminator has seen.
 
-{settings_tables(Recipe)}
+{settings_tables(recipe_type())}
 ## Settings of upscalers
 
 Recipes such as `kao-sr` and `srgan`, which train a network that enlarges pictures, have their own tree.
