@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec
 
 from rich.console import Console
 from rich.markup import escape
@@ -37,6 +40,7 @@ SPEED = "{images_per_second:.0f} images/s"
 # The numbers shown of a step, and the columns they need, the fullest first.
 NUMBERS = {72: (LOSSES, SCORES, SPEED), 43: (LOSSES, SPEED), 14: (SPEED,), 0: ()}
 BAR = 12
+Shown = ParamSpec("Shown")
 
 
 def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path | None, allow_changes: bool) -> int:
@@ -69,7 +73,13 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
                 )
                 shown = time.monotonic()
 
-        outcome = api.run(recipe, pictures, out, allow_changes=allow_changes, on_progress=on_progress)
+        def on_stop() -> None:
+            console.print("stopping…")
+
+        outcome = api.run(
+            recipe, pictures, out, allow_changes=allow_changes,
+            on_progress=without_output_errors(on_progress), on_stop=without_output_errors(on_stop),
+        )  # fmt: skip
     if not outcome.finished:
         console.print(f"Stopped at {outcome.images_seen:,} images; the same command goes on from here.")
         return 130
@@ -85,6 +95,16 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
             console.print(f"  {name:<15} {meaning}")
     console.print(f"Next:  kaogan sample {escape(shlex.quote(str(outcome.path)))} --out samples.png", soft_wrap=True)
     return 0
+
+
+def without_output_errors(show: Callable[Shown, None]) -> Callable[Shown, None]:
+    """``show``, whose errors never end a training: a closed terminal, or a pipe without reader."""
+
+    def safe(*arguments: Shown.args, **keywords: Shown.kwargs) -> None:
+        with contextlib.suppress(OSError, ValueError, SystemExit):
+            show(*arguments, **keywords)
+
+    return safe
 
 
 def run_dry(console: Console, recipe: Recipe, data: Path | None) -> None:

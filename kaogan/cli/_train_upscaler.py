@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from kaogan.aux_models.upscaler.networks import build
 from kaogan.cli._console import progress_bar
+from kaogan.cli._train_progress import without_output_errors
 from kaogan.config import recipes
 from kaogan.config.upscale_recipe import UpscaleRecipe, load
 from kaogan.core.errors import UsageError
@@ -54,7 +55,10 @@ def run(
                 )
                 shown = time.monotonic()
 
-        outcome = train(recipe, pictures, out, allow_changes=allow_changes, on_progress=on_progress)
+        outcome = train(
+            recipe, pictures, out, allow_changes=allow_changes, on_progress=without_output_errors(on_progress),
+            on_stop=without_output_errors(lambda: console.print("stopping…")),
+        )  # fmt: skip
     if not outcome.finished:
         console.print(f"Stopped at {outcome.images_seen:,} pictures; the same command goes on from here.")
         return 130

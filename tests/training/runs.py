@@ -29,7 +29,7 @@ def recipe(images: int = 48, **overrides: Any) -> Recipe:
 
 
 def train(out: Path, *, pictures: PictureSet | None = None, **overrides: Any) -> TrainResult:
-    keywords = {name: overrides.pop(name) for name in ("allow_changes", "on_progress") if name in overrides}
+    keywords = {name: overrides.pop(name) for name in ("allow_changes", "on_progress", "on_stop") if name in overrides}
     return loop.train(recipe(**overrides), pictures or make_pictures(), out, **keywords)
 
 

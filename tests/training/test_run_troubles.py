@@ -88,6 +88,24 @@ def test_changes_that_are_allowed(tmp_path: Path, changes: dict[str, Any]) -> No
         train(tmp_path / "run", images=48, **memory)
 
 
+def test_a_refused_resume_changes_nothing(tmp_path: Path) -> None:
+    """Neither other networks under --allow-changes nor damaged checkpoints may cost the settings that were there."""
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+    train(tmp_path / "run", images=16)
+    before = files()
+    with pytest.raises(KaoganError, match="generator has other weights"):
+        train(tmp_path / "run", allow_changes=True, **{"generator.width": 5})
+    assert files() == before
+    newest(tmp_path / "run").write_bytes(b"damaged")
+    before = files()
+    with pytest.raises(KaoganError, match="no checkpoint"):
+        train(tmp_path / "run", allow_changes=True, **{"optim.lr": 0.1})
+    assert files() == before
+
+
 def test_settings_of_the_run_that_cannot_be_read(tmp_path: Path) -> None:
     train(tmp_path / "run", images=8)
     for name, content in (("data.json", "{"), ("recipe.yaml", "generator: [")):

@@ -98,12 +98,32 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path, undisturbed: dict[str, 
     assert contents(tmp_path / "run") == undisturbed and len(stats_of(tmp_path / "run")) == 6
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_progress_that_cannot_be_shown_ends_nothing(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    def broken(step: TrainProgress) -> None:
+        raise BrokenPipeError
+
+    assert train(tmp_path / "run", on_progress=broken).finished
+    assert contents(tmp_path / "run") == undisturbed
+
+
+def test_a_stop_is_acknowledged_at_once(tmp_path: Path) -> None:
+    said: list[int] = []
+
+    def interrupt(step: TrainProgress) -> None:
+        if step.images_seen == 8:
+            signal.raise_signal(signal.SIGINT)
+            assert said == [1], "before the step that is under way has ended"
+
+    train(tmp_path / "run", on_progress=interrupt, on_stop=lambda: said.append(1))
+    assert said == [1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("at", [8, 24])
 def test_an_interruption_leaves_a_checkpoint(
     tmp_path: Path, number: signal.Signals, at: int, undisturbed: dict[str, bytes]
 ) -> None:
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
     def interrupt(step: TrainProgress) -> None:
         if step.images_seen == at:
@@ -114,7 +134,7 @@ def test_an_interruption_leaves_a_checkpoint(
     assert not outcome.finished and outcome.images_seen == at + 8
     assert checkpoint._clock(newest(tmp_path / "run")) == at + 8 and (tmp_path / "run/model/config.json").exists()
     assert "interrupted at" in (tmp_path / "run/log.txt").read_text()
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
     assert train(tmp_path / "run").finished
     assert contents(tmp_path / "run").items() >= undisturbed.items()
     assert [line["clock"] for line in stats_of(tmp_path / "run")] == [8, 16, 24, 32, 40, 48]
