@@ -61,12 +61,12 @@ class TrainState:
             tensors |= optimizer_tensors(f"{name}_optim", module, getattr(self, f"{name}_optim"))
         tensors |= {f"ema/{key}": value for key, value in self.ema.module.named_parameters()}
         extras: dict[str, dict[str, Any]] = {}
-        for name, extra in self.extras.items():
+        for extra_name, extra in self.extras.items():
             for key, value in extra.state_dict().items():
                 if isinstance(value, Tensor):
-                    tensors[f"extras/{name}/{key}"] = value
+                    tensors[f"extras/{extra_name}/{key}"] = value
                 else:
-                    extras.setdefault(name, {})[key] = value
+                    extras.setdefault(extra_name, {})[key] = value
         numbers = {
             "clock": self.images_seen,
             "seconds": self.seconds,
@@ -87,8 +87,9 @@ class TrainState:
             value.copy_(tensors[f"ema/{key}"])
         for name in NETWORKS:
             load_optimizer(f"{name}_optim", getattr(self, name), getattr(self, f"{name}_optim"), tensors)
-        for name, extra in self.extras.items():
-            extra.load_state_dict({**part(tensors, f"extras/{name}/"), **numbers["extras"].get(name, {})})
+        for extra_name, extra in self.extras.items():
+            kept = part(tensors, f"extras/{extra_name}/")
+            extra.load_state_dict({**kept, **numbers["extras"].get(extra_name, {})})
         self.images_seen, self.seconds = int(numbers["clock"]), float(numbers["seconds"])
         self.generator_scaler.load_state_dict(numbers["generator_scaler"])
         self.discriminator_scaler.load_state_dict(numbers["discriminator_scaler"])
