@@ -20,6 +20,7 @@ from kaogan.core.registry import Registry
 PLACES = {
     "generator": ("kaogan.networks.registry", "GENERATORS"),
     "discriminator": ("kaogan.networks.registry", "DISCRIMINATORS"),
+    "upscaler": ("kaogan.aux_models.upscaler.networks", "UPSCALERS"),
     "feature network": ("kaogan.networks.registry", "FEATURE_NETWORKS"),
     "objective": ("kaogan.losses", "OBJECTIVES"),
     "extra": ("kaogan.losses.extras", "EXTRAS"),
@@ -92,3 +93,4 @@ def network(kind: str) -> Any:
 
 GeneratorSettings = network("generator")
 DiscriminatorSettings = network("discriminator")
+UpscalerSettings = network("upscaler")

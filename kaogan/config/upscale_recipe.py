@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from kaogan.aux_models.upscaler.networks import GeneratorSettings
 from kaogan.config import recipes
 from kaogan.config.recipe import Described, Fraction, Images, PlayerOptim, Range, Schedule, Section, Weight
+from kaogan.config.registries import UpscalerSettings
 
 
 class Crops(Section):
@@ -82,7 +82,7 @@ class Run(Section):
 
 class UpscaleRecipe(Described):
     start_from: str = Field("", description="an upscaler whose weights this training begins with")
-    generator: GeneratorSettings
+    generator: UpscalerSettings
     crops: Crops = Crops()
     degradation: Degradation = Degradation()
     losses: Losses = Losses()

@@ -16,12 +16,12 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from kaogan.aux_models.upscaler.networks import (
-    GeneratorSettings,
     KaoSRSettings,
     SRGANSettings,
     add_bicubic_,
     build,
 )
+from kaogan.config.registries import UpscalerSettings
 from kaogan.core.device import choose_device, choose_precision
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import Pictures, to_float, to_uint8
@@ -173,7 +173,7 @@ def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto"
     try:
         if int(header["kaogan-upscaler"]) > FORMAT:
             raise KaoganError(f"{path} is an upscaler of a newer kaogan; upgrade kaogan to use it")
-        settings: Any = TypeAdapter(GeneratorSettings).validate_json(header["settings"])
+        settings: Any = TypeAdapter(UpscalerSettings).validate_json(header["settings"])
         facts = {str(k): str(v) for k, v in json.loads(header["facts"]).items()}
         network = build(settings)
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.config.network_settings import NetworkSettings
+from kaogan.core.registry import Registry
 from kaogan.networks.base import to_image
 
 Scale = Literal[2, 4, 8]
@@ -40,9 +41,6 @@ class SRGANSettings(NetworkSettings):
     width: int = Field(64, ge=1, description="channels of the hidden maps")
     blocks: int = Field(4, ge=0, description="residual blocks")
     scales: tuple[Scale, ...] = Field((8,), min_length=1, max_length=1, description="the one that it is made for")
-
-
-GeneratorSettings = Annotated[KaoSRSettings | SRGANSettings, Field(discriminator="family")]
 
 
 class Block(nn.Module):
@@ -114,6 +112,8 @@ class KaoSR(nn.Module):
     The blocks at half and quarter size see a whole face for little. There are neither norms nor global pools, so a
     picture may be enlarged in tiles: what lies more than ``reach`` px away has no influence.
     """
+
+    Settings: ClassVar[type[NetworkSettings]] = KaoSRSettings
 
     multiple = 4  # sides of the input are filled up to this by repeating the border
 
@@ -207,6 +207,8 @@ class SRGANGenerator(nn.Module):
     It was made for images in [0, 1]; that is kept inside, so that published weights mean what they meant.
     """
 
+    Settings: ClassVar[type[NetworkSettings]] = SRGANSettings
+
     multiple = 1
 
     def __init__(self, settings: SRGANSettings):
@@ -264,5 +266,12 @@ class PatchDiscriminator(nn.Module):
         return self.net(images)
 
 
-def build(settings: KaoSRSettings | SRGANSettings) -> KaoSR | SRGANGenerator:
-    return KaoSR(settings) if isinstance(settings, KaoSRSettings) else SRGANGenerator(settings)
+UPSCALERS: Registry[type[KaoSR | SRGANGenerator]] = Registry("upscaler family")
+UPSCALERS.register("kao-sr", KaoSR)
+UPSCALERS.register("srgan", SRGANGenerator)
+
+
+def build(settings: NetworkSettings) -> KaoSR | SRGANGenerator:
+    family: Any = UPSCALERS[settings.family]
+    made: KaoSR | SRGANGenerator = family(settings)
+    return made

@@ -164,7 +164,7 @@ def _explain(error: ValidationError, where: str, kind: type[Described], tree: Ma
     lines = []
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
-        families = _families(kind, location[0])
+        families = _families(kind, location[0]) if location else {}
         if families and len(location) > 1 and location[1] in families:
             location.pop(1)  # a union's location names the chosen family, which is no part of the key
         key = ".".join(location)
