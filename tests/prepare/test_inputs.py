@@ -152,3 +152,22 @@ def test_the_journal_of_another_version_is_told(heap: Path, tmp_path: Path) -> N
         run(heap, tmp_path / "set")
     manifest.unlink()
     assert run(heap, tmp_path / "set").kept == 24
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_blurred_pictures_are_no_input(tmp_path: Path, faces: list[tuple[str, bytes]], kind: str) -> None:
+    files = {f"data_original/class/{n}.png": data for n, (_, data) in enumerate(faces[1:12:2])}
+    files |= {f"data_blur/class/{n}.png": data for n, (_, data) in enumerate(faces[13:18:2])}
+    source = tmp_path / "in.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    if kind == "folder":
+        with zipfile.ZipFile(source) as archive:
+            archive.extractall(tmp_path / "in")
+        source = tmp_path / "in"
+    result = run(source, tmp_path / "set", picture={"size": 40})
+    assert result.kept == 6 and result.counts["skipped"] == 3
+    assert any("3 blurred pictures in data_blur left out" in note for note in result.notes)
+    names = [row["name"] for row in read_table(tmp_path / "set" / "origins.csv")]
+    assert len(names) == 6 and all(name.startswith("data_original/") for name in names)
