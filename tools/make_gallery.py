@@ -25,6 +25,7 @@ from kaogan.generate.grids import attribute_map, attribute_strip
 ROOT = Path(__file__).resolve().parent.parent
 GALLERY = ROOT / "docs" / "gallery"
 MODELS = GALLERY / "models"
+PACKAGED = ROOT / "kaogan" / "models"  # in the wheel
 SETTINGS = yaml.safe_load((GALLERY / "runs.yaml").read_text())
 COLUMNS, ROWS = 14, 6
 
@@ -41,8 +42,8 @@ def main(
             told = [str(sets.resolve() / word) if word in SETTINGS["data"].values() else word for word in words]
             subprocess.run([sys.executable, "-m", "kaogan", *told, "--out", str(runs / name)], cwd=ROOT, check=True)
         if (runs / name / "model" / "config.json").exists():
-            keep(runs / name, MODELS / name)
-        if not (MODELS / name / "config.json").exists():
+            keep(runs / name, folder_of(name))
+        if not (folder_of(name) / "config.json").exists():
             print(f"{name}: no model in {runs / name}, left out")
             missing.append(f"`{name}`")
             continue
@@ -58,12 +59,16 @@ INTRODUCTION = """# Gallery
 
 kaogan's own recipe, kao, and the 64-pixel recipes of the five source systems, trained by one command each on a CPU with
 two cores: the first latents of seed 0, nothing picked by hand, weights averaged along the training (EMA). The models
-are here, in half precision:
+are here, in half precision; kao comes with kaogan itself (`kaogan sample kao`):
 `kaogan sample docs/gallery/models/kao-attributes --hair pink --eyes aqua` works in a fresh clone. The commands are in
 `runs.yaml`; `python -m tools.make_gallery --train` runs them and `make gallery` makes this page. The minutes were
 measured on a machine that was busy with other work at the time. These are short trainings: a published one shows 3 to
 6 million pictures.
 """
+
+
+def folder_of(name: str) -> Path:
+    return PACKAGED / name if (PACKAGED / name).is_dir() else MODELS / name
 
 
 def keep(run: Path, folder: Path) -> None:
@@ -75,7 +80,7 @@ def keep(run: Path, folder: Path) -> None:
 
 def entry(name: str, command: str) -> str:
     """Write the pictures of one model and return its section."""
-    model = kaogan.load(MODELS / name, "cpu")
+    model = kaogan.load(folder_of(name), "cpu")
     pictures = model.sample(COLUMNS * ROWS)
     save(grid(pictures, COLUMNS), f"{name}.webp")
     lines = [

@@ -35,6 +35,7 @@ from safetensors import safe_open
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 MODELS = ROOT / "docs" / "gallery" / "models"
+PACKAGED = ROOT / "kaogan" / "models"
 BATCH, STEPS, PICTURES = 8, 20, 48
 
 # Settings of every training here: small, the same on every machine with the same libraries, few files.
@@ -217,12 +218,13 @@ def picture_digests(name: str) -> dict[str, str]:
     import kaogan
 
     torch.set_num_threads(1)
-    model = kaogan.load(MODELS / name)
+    folder = PACKAGED / name if (PACKAGED / name).is_dir() else MODELS / name
+    model = kaogan.load(folder)
     found = {
         "seed 1": array_digest(model.sample(8, seed=1)),
         "truncation 0.7": array_digest(model.sample(8, seed=2, truncation=0.7)),
     }
-    attributes = json.loads((MODELS / name / "config.json").read_text(encoding="utf-8"))["attributes"]
+    attributes = json.loads((folder / "config.json").read_text(encoding="utf-8"))["attributes"]
     for attribute in attributes:
         value = attribute["values"][0]
         asked = {attribute["name"]: value}
@@ -231,7 +233,7 @@ def picture_digests(name: str) -> dict[str, str]:
 
 
 def pictures(cases: Iterable[str], scratch: Path) -> dict[str, Any]:
-    names = [path.name for path in sorted(MODELS.iterdir()) if path.is_dir()]
+    names = sorted(path.name for folder in (MODELS, PACKAGED) for path in folder.iterdir() if path.is_dir())
     return {name: _said(name, picture_digests) for name in names if not cases or name in cases}
 
 

@@ -18,15 +18,7 @@ import tarfile
 from pathlib import Path
 
 from kaogan.core.errors import KaoganError
-
-RUNTIME = Path(__file__).resolve().parents[1] / "kaogan" / "share" / "export" / "runtime"
-SOURCE = "SOURCE.json"
-PACKED = ".gz"
-# For each way to compute: the script, its module and its program. The second needs a browser with WebGPU and JSPI.
-FILES = {
-    "wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"),
-    "webgpu": ("ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm"),
-}
+from kaogan.share.export.runtime_files import FILES, PACKED, RUNTIME, SOURCE
 
 
 def vendor(tarball: Path, folder: Path = RUNTIME) -> None:

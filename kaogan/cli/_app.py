@@ -21,6 +21,7 @@ from kaogan.cli import (
     import_,
     interpolate,
     mix,
+    models,
     morph,
     prepare,
     project,
@@ -42,7 +43,8 @@ kaogan: from a folder of pictures to a trained, shareable generator of anime fac
 
 [bold]What do you have?[/]
 
-Nothing yet: train on faces that kaogan draws, in about 6 minutes
+Nothing yet: draw with a model that comes with kaogan, or train one on drawn faces, in about 6 minutes
+  [bold]kaogan sample kao[/]
   [bold]kaogan train demo[/]
 
 Pictures: find, crop and label the faces, then train on them
@@ -153,6 +155,7 @@ app.add_typer(recipes.app, name="recipes", rich_help_panel=TRAINING)
 app.command(epilog=evaluate.EPILOG, rich_help_panel=TRAINING)(evaluate.evaluate)
 app.command(context_settings=FREE_WORDS, epilog=compare.EPILOG, rich_help_panel=TRAINING)(compare.compare)
 app.command(context_settings=FREE_WORDS, epilog=sample.EPILOG, rich_help_panel=MODELS)(sample.sample)
+app.command(epilog=models.EPILOG, rich_help_panel=MODELS)(models.models)
 app.add_typer(explore, name="explore", rich_help_panel=MODELS)
 app.command(epilog=studio.EPILOG, rich_help_panel=MODELS)(studio.studio)
 app.command(epilog=upscale.EPILOG, rich_help_panel=MODELS)(upscale.upscale)

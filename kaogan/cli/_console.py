@@ -10,13 +10,23 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from kaogan.cli._words import foreign_option
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress
+from kaogan.core.text import printable
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+
+class _SafeConsole(Console):
+    """A console that shows control characters of names and messages instead of obeying them."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
+console = _SafeConsole(highlight=False)
+errors = _SafeConsole(stderr=True, highlight=False)
 
 SECONDS_BETWEEN_LINES = 30.0
 FREE_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -35,7 +45,6 @@ def progress_bar(description: str, total: int | None = None) -> Iterator[Callabl
         TextColumn,
         TimeRemainingColumn,
     )
-    from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
@@ -121,10 +130,13 @@ def split_words(context: typer.Context, first: Iterable[str | None]) -> tuple[li
             plain.append(word)
             continue
         try:
-            pairs[key] = value if equals else next(left)
+            value = value if equals else next(left)
         except StopIteration:
             refuse_misspelt(context, [key])
             raise UsageError(f"--{key} needs a value") from None
+        if key == "attribute" and "=" in value:  # one that is called like an option
+            key, _, value = value.partition("=")
+        pairs[key] = value
     return plain, pairs
 
 
@@ -159,4 +171,4 @@ def print_table(table: Any) -> None:
     """Print a table: fitted to a terminal, one line for each row in a pipe; nothing is cut off."""
     for column in table.columns:
         column.overflow = "fold"
-    (console if console.is_terminal else Console(highlight=False, width=10_000)).print(table)
+    (console if console.is_terminal else _SafeConsole(highlight=False, width=10_000)).print(table)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help="A run folder or a model folder.")]
+ModelArgument = Annotated[
+    str | None, typer.Argument(metavar="MODEL", help="A run folder, a model folder, or one of 'kaogan models'.")
+]
 Out = Annotated[
     Path,
     typer.Option(metavar="PATH", help="A film (.mp4, .gif, .webp), a sheet (.png), or a folder of frames (no ending)."),
@@ -26,7 +28,10 @@ Resize = Annotated[str, typer.Option(metavar="HOW", help="bicubic, or nearest fo
 Fps = Annotated[float, typer.Option(metavar="F", help="Frames per second of a film.")]
 Device = Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")]
 
-ATTRIBUTES = "--hair pink, --eyes aqua: any attribute of the model; --hair pink:0.5,blue:0.5 is a mixture."
+ATTRIBUTES = (
+    "--hair pink, --eyes aqua: any attribute of the model; --hair pink:0.5,blue:0.5 is a mixture; "
+    "--attribute seed=blue: one that is called like an option."
+)
 
 
 def split_list(text: str) -> list[str]:

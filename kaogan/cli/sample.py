@@ -42,11 +42,13 @@ def sample(
     model, words = sort_words(context, model)
     if model is None:
         refuse_misspelt(context, words)
-        raise UsageError("name the folder of a run or of a model, as in: kaogan sample runs/dcgan")
+        raise UsageError("name the folder of a run or of a model, or one of 'kaogan models', as in: kaogan sample kao")
     loaded = load(model, device)
     if list_attributes:
-        for attribute in loaded.attributes.attributes:
-            console.print(f"[bold]--{escape(attribute.name)}[/]  {escape(', '.join(attribute.values))}", soft_wrap=True)
+        options = {word.lstrip("-") for parameter in context.command.params for word in parameter.opts}
+        for each in loaded.attributes.attributes:
+            option = f"--attribute {each.name}=" if each.name in options else f"--{each.name}"
+            console.print(f"[bold]{escape(option)}[/]  {escape(', '.join(each.values))}", soft_wrap=True)
         if not loaded.attributes:
             console.print("none: this model was trained without attributes")
         return

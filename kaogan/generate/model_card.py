@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
+import keyword
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,10 +15,17 @@ import yaml
 from kaogan.config.recipe import Recipe
 from kaogan.core.loaded_plugins import plugin_records
 from kaogan.core.schema import Schema
+from kaogan.core.text import one_line
 from kaogan.networks import DISCRIMINATORS
 from kaogan.version import __version__
 
 FORMAT = 1
+PARAMETERS = frozenset({"self", "count", "seed", "truncation", "attributes", "progress"})  # of Model.sample
+OPTIONS = frozenset(
+    {"out", "count", "seed", "rows", "separate", "truncation", "format", "mode", "upscale", "device", "list-attributes",
+     "attribute", "help"}
+)  # fmt: skip
+"""Of ``kaogan sample``."""
 
 
 def make_config(
@@ -116,9 +127,12 @@ def _facts(config: Mapping[str, Any], recipe: str) -> str:
 
 
 def _usage(attributes: Schema, repository: str | None) -> str:
-    asked = [(a.name, a.values[0]) for a in attributes.attributes if a.name.isidentifier()]
-    options = "".join(f" --{name} {_quoted(value)}" for name, value in asked)
-    keywords = "".join(f", {name}={json.dumps(value, ensure_ascii=False)}" for name, value in asked)
+    values = {a.name: a.values[0] for a in attributes.attributes}
+    options = "".join(f" {_option(name, value)}" for name, value in values.items())
+    if all(is_keyword(name) for name in values):
+        keywords = "".join(f", {name}={json.dumps(value)}" for name, value in values.items())
+    else:
+        keywords = f", attributes={json.dumps(values)}"
     get = "from huggingface_hub import snapshot_download\n\n" if repository else "\n"
     place = f'snapshot_download("{repository}")' if repository else '"path/to/this/folder"'
     return f"""## How to sample
@@ -148,10 +162,18 @@ def _table(attributes: Schema) -> str:
     return "\n".join(lines)
 
 
-def _quoted(value: str) -> str:
-    return value if value.replace("-", "").replace("_", "").isalnum() else f'"{value}"'
+def is_keyword(name: str) -> bool:
+    """Whether the attribute can be a keyword of ``Model.sample``; others go into its mapping ``attributes``."""
+    return name.isidentifier() and not keyword.iskeyword(name) and name not in PARAMETERS
+
+
+def _option(name: str, value: str) -> str:
+    """An attribute on the command line."""
+    if re.fullmatch(r"[a-z][\w-]*", name) and name not in OPTIONS:
+        return f"--{name} {shlex.quote(one_line(value))}"
+    return f"--attribute {shlex.quote(one_line(f'{name}={value}'))}"
 
 
 def _line(value: Any) -> str:
-    """Free text as one line, so that it cannot break a table."""
-    return " ".join(str(value).split())
+    """Free text as one line that can neither break a table nor be HTML."""
+    return html.escape(one_line(value), quote=False)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,11 +34,22 @@ from kaogan.generate.model_card import FORMAT
 
 CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
 SINGLE = "kaogan"  # where the metadata of a safetensors file hold the configuration, if it is a whole model
+MODELS = Path(str(resources.files("kaogan"))) / "models"
 CONFIG_LIMIT = 2**20  # bytes
 
 
+def model_names() -> list[str]:
+    """The generators that come with kaogan."""
+    return sorted(path.name for path in MODELS.iterdir() if (path / CONFIG).is_file()) if MODELS.is_dir() else []
+
+
 def find_model(path: Path) -> Path:
-    """The model folder that ``path`` means. Raises KaoganError that says what is missing."""
+    """The model folder that ``path`` means: a model's, a run's, or the name of one that comes with kaogan.
+
+    Raises KaoganError that says what is missing.
+    """
+    if not path.exists() and str(path) in model_names():
+        return MODELS / path
     if path.is_file():
         if path.name in (CONFIG, WEIGHTS):
             raise UsageError(f"{path} is a part of a model; name its folder {path.parent}")
@@ -47,7 +59,8 @@ def find_model(path: Path) -> Path:
         hint = "weights of other programs have to be imported first" if foreign else "name a model folder or a run"
         raise UsageError(f"{path} is a file, not a model folder; {hint}")
     if not path.is_dir():
-        raise UsageError(f"no such folder {path}; name a model folder or a run")
+        hint = nearest(str(path), model_names()) if len(path.parts) == 1 else ""
+        raise UsageError(f"no such folder {path}; name a model folder, a run or a model of 'kaogan models'{hint}")
     for folder in (path, path / "model"):
         missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
         if not missing:
@@ -163,9 +176,12 @@ def read_model_weights(path: Path, expected: Mapping[str, Tensor], signature: Si
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise KaoganError(f"{path}: '{name}' holds numbers that are not finite; use an earlier model of the run")
-    if check_digest(path, tensors, metadata) is None and signature.written is not None:
-        raise altered(path)
-    if DIGEST in metadata and signature.written != signature.of(tensors):
+    unsigned = signature.written is None
+    if DIGEST not in metadata and not unsigned and set(metadata) - {"format"}:
+        raise altered(path)  # a digest is missing that was written with these metadata
+    if DIGEST in metadata or unsigned:
+        check_digest(path, tensors, metadata)
+    if not (unsigned and DIGEST not in metadata) and signature.written != signature.of(tensors):
         raise KaoganError(
             f"{path.parent / CONFIG} belongs to other weights or was altered: its checksum does not match; copy the "
             "model again, or go on with the training that wrote it"

@@ -119,7 +119,16 @@ def test_kaogan_alone_guides_to_the_next_command(run: Run) -> None:
     said = run()
     assert said.code == 0 and said.err == "" and "What do you have?" in said.out
     commands = re.findall(r"(?m)^  kaogan (\S+)(?: (\S+))?", said.out)
-    assert [first for first, _ in commands] == ["train", "prepare", "train", "sample", "explore", "studio", "export"]
+    assert [first for first, _ in commands] == [
+        "sample",
+        "train",
+        "prepare",
+        "train",
+        "sample",
+        "explore",
+        "studio",
+        "export",
+    ]
     for first, second in commands:
         words = ["explore", second] if first == "explore" else [first]
         assert run(*words, "--help").code == 0

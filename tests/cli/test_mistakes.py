@@ -69,7 +69,7 @@ from tests.cli.conftest import TINY, Run, refused
         (["train", "dcgan", "--data", "mine/face.png"], ["mine/face.png is one picture; give the folder"]),
         (["train", "dcgan", "--data", "list.yaml"], ["list.yaml is neither a folder nor a zip"]),
         (["train", "acgan", "--data", "mine", "--image-size", "16"], ["mine"]),
-        (["sample"], ["kaogan sample runs/dcgan"]),
+        (["sample"], ["kaogan sample kao"]),
         (["sample", "none"], ["no such folder none"]),
         (["sample", "mine"], ["mine is not a model folder"]),
         (["sample", "list.yaml"], ["list.yaml is a file, not a model folder"]),

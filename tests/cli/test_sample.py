@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+import kaogan
 from tests.cli.conftest import Run, Said, refused
 
 
@@ -115,3 +117,32 @@ def test_models_with_missing_or_damaged_parts(
         part.unlink()
     refused(run("sample", "copy"), 1, *fragments)
     assert not (tmp_path / "samples.png").exists()
+
+
+def test_attributes_called_like_options(run: Run, tmp_path: Path) -> None:
+    from kaogan.core.schema import Attribute, Schema
+    from tests.generate.conftest import tiny_model
+
+    names = ("seed", "count", "out", "self", "attribute")
+    model = tiny_model(Schema(tuple(Attribute(name, ("red", "blue"), (0.5, 0.5)) for name in names)))
+    model.save(tmp_path / "m")
+    words = [word for name in names for word in ("--attribute", f"{name}=blue")]
+    assert run("sample", "m", "--count", "2", "--separate", "--seed", "3", *words).code == 0
+    wanted = model.sample(2, seed=3, attributes=dict.fromkeys(names, "blue"))
+    for number in range(2):
+        with Image.open(tmp_path / f"samples/0000{number}.png") as picture:
+            np.testing.assert_array_equal(np.asarray(picture), wanted[number])
+    assert "--attribute seed=  red, blue" in run("sample", "m", "--list-attributes").out
+
+
+def test_models_that_come_with_kaogan(run: Run, tmp_path: Path) -> None:
+    assert "\nkao " in run("models").out
+    assert run("sample", "kao", "--count", "1", "--separate").code == 0
+    with Image.open(tmp_path / "samples/00000.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), kaogan.load("kao", "cpu").sample(1)[0])
+    (tmp_path / "kao").mkdir()  # a folder of one's own comes first
+    refused(run("sample", "kao"), 2, "kao is not a model folder")
+
+
+def test_control_characters_are_shown_and_not_obeyed(run: Run, tmp_path: Path) -> None:
+    refused(run("sample", "a\x1b[31mb\u202e"), 2, "no such folder a\\x1b[31mb\\u202e")

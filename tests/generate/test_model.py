@@ -387,3 +387,29 @@ def test_attributes_called_like_parameters(tmp_path):
     )
     with pytest.raises(UsageError, match="'out' is given twice"):
         model.sample(1, out="red", attributes={"out": "red"})
+
+
+def test_a_card_of_hostile_names_and_values(model):
+    schema = Schema(
+        (Attribute("seed", ("<img src=x onerror=alert(1)>", "b"), (0.5, 0.5)), Attribute("a|b", ("x",), (1.0,)))
+    )
+    text = card({**model.config, "summary": "<script>\x1b[31m", "attributes": schema.to_json()})
+    outside = "".join(text.split("```")[::2])
+    assert "<script" not in outside and "<img" not in outside and "\x1b" not in text
+    assert "--attribute 'seed=<img src=x onerror=alert(1)>' --attribute 'a|b=x'" in text
+    assert 'attributes={"seed": "<img src=x onerror=alert(1)>", "a|b": "x"})' in text
+
+
+def test_the_reserved_names_are_those_of_the_function_and_the_command():
+    import inspect
+
+    import typer.main
+
+    from kaogan.cli import app
+    from kaogan.generate.model import Model
+    from kaogan.generate.model_card import OPTIONS, PARAMETERS
+
+    assert set(inspect.signature(Model.sample).parameters) - {"named"} == PARAMETERS
+    command = typer.main.get_command(app).commands["sample"]
+    options = {word.lstrip("-") for parameter in command.params for word in parameter.opts if word.startswith("--")}
+    assert options | {"attribute", "help"} == OPTIONS

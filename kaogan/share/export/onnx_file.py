@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import logging
@@ -27,6 +28,7 @@ from kaogan.share.export.exportable import exportable_copy
 from kaogan.version import __version__
 
 OPSET = 18
+DIGEST = "kaogan.sha256"  # in the metadata
 TOLERANCE = 1e-4  # of images in [-1, 1]
 HALF_TOLERANCE = 8 / 127.5  # eight of 255 steps
 PREVIEW_PICTURES = 16
@@ -60,10 +62,10 @@ def onnx_bytes(model: Model, half: bool = False) -> tuple[bytes, float]:
         error = _difference(model, proto.SerializeToString())
         if not error < HALF_TOLERANCE:
             raise KaoganError(f"with half the bits the images differ by {error:.2f} of 2; export without --half")
-    return label(proto, _metadata(model), str(model.config.get("kaogan", ""))), error
+    return add_metadata(proto, _metadata(model), str(model.config.get("kaogan", ""))), error
 
 
-def needed(module: str) -> Any:
+def require_package(module: str) -> Any:
     """A module of the extra ``export``. Raises KaoganError that says how to get it."""
     try:
         return import_module(module)
@@ -94,8 +96,8 @@ def trace(
     shapes: tuple[dict[int, Any] | None, ...],
 ) -> Any:  # fmt: skip
     """The graph of ``network(*arguments)`` as an onnx.ModelProto; ``shapes`` as ``torch.onnx.export`` has them."""
-    needed("onnx")
-    needed("onnxscript")
+    require_package("onnx")
+    require_package("onnxscript")
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             network, arguments, input_names=inputs, output_names=[output], dynamic_shapes=shapes,
@@ -107,17 +109,41 @@ def trace(
     return proto
 
 
-def label(proto: Any, told: dict[str, str], version: str = __version__) -> bytes:
-    """The content of the file of ``proto`` with what is to be told in its metadata."""
-    for key, value in told.items():
+def add_metadata(proto: Any, metadata: dict[str, str], version: str = __version__) -> bytes:
+    """The content of the file of ``proto`` with ``metadata`` and a SHA-256 of all of it."""
+    for key, value in metadata.items():
         proto.metadata_props.add(key=key, value=value)
     proto.producer_name, proto.producer_version = "kaogan", version
-    return bytes(proto.SerializeToString())
+    digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+    proto.metadata_props.add(key=DIGEST, value=digest)
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def check_onnx(content: bytes, name: str) -> bool:
+    """Whether the content of an ONNX file has kaogan's checksum. Raises KaoganError when it does not match.
+
+    ``name`` is the file's, for the message. A file of another program has no checksum.
+    """
+    onnx = require_package("onnx")
+    try:
+        proto = onnx.ModelProto.FromString(content)
+    except Exception as error:  # protobuf has several classes of errors
+        raise KaoganError(f"{name} is damaged or no ONNX file; export it again") from error
+    metadata = list(proto.metadata_props)
+    written = [each.value for each in metadata if each.key == DIGEST]
+    if not written and not any(each.key.startswith("kaogan") for each in metadata):
+        return False
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(each for each in metadata if each.key != DIGEST)
+    whole = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+    if written and written != [whole]:
+        raise KaoganError(f"{name} was altered after it was written: its checksum does not match; export it again")
+    return bool(written)
 
 
 def open_session(content: bytes) -> Any:
     """An onnxruntime.InferenceSession that is quiet and leaves the other cores alone."""
-    runtime = needed("onnxruntime")
+    runtime = require_package("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -154,7 +180,7 @@ def _difference(model: Model, content: bytes) -> float:
 def halve(proto: Any, exact: bool = False) -> None:
     """Large float32 weights become float16 with a cast behind each, which runtimes do once, when they load; with
     ``exact`` only those that lose nothing by it."""
-    onnx = needed("onnx")
+    onnx = require_package("onnx")
     casts = []
     for weight in proto.graph.initializer:
         values = onnx.numpy_helper.to_array(weight)

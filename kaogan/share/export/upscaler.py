@@ -15,7 +15,7 @@ from kaogan.aux_models.upscaler.model import keep_colours_
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.rng import torch_generator
-from kaogan.share.export.onnx_file import BATCHES, HALF_TOLERANCE, TOLERANCE, halve, label, open_session, trace
+from kaogan.share.export.onnx_file import BATCHES, HALF_TOLERANCE, TOLERANCE, add_metadata, halve, open_session, trace
 
 INPUT, OUTPUT = "images", "enlarged"
 LARGEST = 1024  # px of an input's side: the graph holds the whole picture's maps at once
@@ -58,12 +58,12 @@ def upscaler_bytes(
     error, most = _difference(upscaler, scale, images, proto.SerializeToString()), HALF_TOLERANCE if half else TOLERANCE
     if not error < most:
         raise KaoganError(f"the ONNX graph differs from PyTorch by {error:.1e}, more than {most:.1g}: nothing written")
-    told = {
+    metadata = {
         "kaogan.upscaler": upscaler.settings.model_dump_json(),
         "kaogan.facts": json.dumps(upscaler.facts, ensure_ascii=False),
         "kaogan.scale": str(scale),
     }
-    return label(proto, told), error
+    return add_metadata(proto, metadata), error
 
 
 class _Enlarger(nn.Module):

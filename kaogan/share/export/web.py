@@ -17,10 +17,11 @@ from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.staging import staged
 from kaogan.generate.model import Model, load
+from kaogan.generate.model_card import is_keyword
 from kaogan.networks import count_parameters
-from kaogan.share.export.onnx_file import needed, onnx_bytes, png
+from kaogan.share.export.onnx_file import check_onnx, onnx_bytes, png, require_package
+from kaogan.share.export.runtime_files import FILES, PACKED, RUNTIME, SOURCE
 from kaogan.share.export.upscaler import upscaler_bytes
-from tools.vendor_ort import FILES, PACKED, RUNTIME, SOURCE
 
 PAGE = Path(__file__).resolve().parent / "page"
 MODEL, FIRST, ABOUT = "model.onnx", "first.png", "model.json"
@@ -80,6 +81,9 @@ def export_web(
         about["upscalers"] = [{"scale": scale, "file": _file(scale)} for scale in sorted(enlargers)]
         files |= {_file(scale): content for scale, content in enlargers.items()}
         about["bytes"] = {name: len(content) for name, content in files.items() if name.endswith(LATE)}
+        about["sha256"] = {
+            name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name.endswith(".onnx")
+        }
         _finish(files, about)
         for name, content in files.items():
             (stage / name).parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +118,7 @@ def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
         "latent": {"size": model.latent_size, "law": config["latent"]["distribution"]},
         "styled": model.has_style_space,
         "attributes": model.attributes.to_json(),
+        "keywords": all(map(is_keyword, model.attributes.names)),
         "file": MODEL,
         "runtime": {
             kind: {
@@ -174,14 +179,17 @@ def _own_upscalers(model: Model) -> dict[int, bytes]:
 
 def _upscaler(path: Path, model: Model) -> tuple[bytes, int]:
     """The content of an upscaler's file and its factor. Raises KaoganError unless it enlarges the model's pictures."""
-    runtime = needed("onnxruntime")
+    runtime = require_package("onnxruntime")
     try:
         content = path.read_bytes()
+        check_onnx(content, str(path))
         session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
         images = torch.zeros(1, model.channels, model.image_size, model.image_size).numpy()
         (found, *_) = session.run(None, {session.get_inputs()[0].name: images})
     except OSError as error:
         raise KaoganError(f"{path}: {error.strerror or error}") from error
+    except KaoganError:
+        raise
     except Exception as error:  # onnxruntime has a class of its own for every kind of failure
         words = " ".join(str(error).split())[:160]
         raise KaoganError(f"{path} is no upscaler for {images_of(model)} in ONNX ({words})") from error

@@ -20,6 +20,7 @@ from kaogan.generate.model import Model
 from kaogan.share.export import export_onnx, export_upscaler, onnx_file
 from kaogan.share.export import upscaler as upscaler_file
 from kaogan.share.export.exportable import exportable_copy
+from kaogan.share.export.onnx_file import check_onnx
 from kaogan.share.export.upscaler import upscaler_bytes
 from tests.generate.conftest import tiny_model
 from tests.share.export.conftest import lively
@@ -152,3 +153,15 @@ def test_upscalers_that_cannot_be_exported(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KaoganError, match=r"differs from PyTorch by .* nothing written"):
         export_upscaler("kao-sr", tmp_path / "a.onnx", size=64)
     assert not list(tmp_path.iterdir())
+
+
+def test_flipped_bits_are_noticed(coded: Model, tmp_path: Path) -> None:
+    content = export_onnx(coded, tmp_path / "m.onnx").read_bytes()
+    assert check_onnx(content, "m.onnx")
+    for place in np.random.default_rng(0).integers(0, 8 * len(content), 200):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << int(place % 8)
+        try:
+            assert not check_onnx(bytes(damaged), "m.onnx")  # the digest's own key: then it is known to be missing
+        except KaoganError as error:
+            assert "\n" not in str(error)

@@ -15,8 +15,8 @@ from PIL import Image
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.generate.model import Model
 from kaogan.share.export import export_web, web
+from kaogan.share.export.runtime_files import FILES, RUNTIME, SOURCE
 from tests.share.export.conftest import enlarger
-from tools.vendor_ort import FILES, RUNTIME, SOURCE
 
 pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
 

@@ -162,7 +162,9 @@ function show(one, { remember = true } = {}) {
 }
 
 function python(one, values) {
-  const words = model.attributes.map(({ name }) => `, ${name}=${JSON.stringify(values[name])}`).join("");
+  const plain = model.keywords;
+  const pairs = model.attributes.map(({ name }) => (plain ? `, ${name}=` : `${JSON.stringify(name)}: `) + JSON.stringify(values[name]));
+  const words = plain ? pairs.join("") : `, attributes={${pairs.join(", ")}}`;
   const truncation = one.truncation === 1 ? "" : `, truncation=${one.truncation}`;
   return `import kaogan\n\nmodel = kaogan.load("${model.name}")\n` +
     `face = model.sample(${one.number + 1}, seed=${one.seed}${truncation}${words})[${one.number}]`;

@@ -111,7 +111,18 @@ async function open(file, report) {
 }
 
 async function fetchBytes(file, report) {
-  return new Uint8Array(await new Response(await open(file, report)).arrayBuffer());
+  const bytes = new Uint8Array(await new Response(await open(file, report)).arrayBuffer());
+  // Browsers calculate digests only where nobody can change pages on their way: https and this machine.
+  if (self.crypto?.subtle && model.sha256?.[file]) {
+    const digest = new Uint8Array(await self.crypto.subtle.digest("SHA-256", bytes));
+    const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (found !== model.sha256[file]) {
+      const cache = self.caches && store ? await self.caches.open(store).catch(() => null) : null;
+      await cache?.delete(address(file));
+      throw new Error(`${file} is damaged: its checksum does not match; load the page again, or export it again`);
+    }
+  }
+  return bytes;
 }
 
 /** The WebAssembly of a file, compiled as it arrives; a server may have unpacked it already. */
