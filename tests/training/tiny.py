@@ -22,6 +22,7 @@ EXTRAS: list[dict[str, Any]] = [
     {"extras.instance_noise": {"amount": 0.2}},
     {"extras.instance_noise": {"amount": 0.2, "end": 16}},
     {"extras.pixel_loss": {"weight": 2.0, "power": 1}},
+    {"extras.fixed_pattern": {"weight": 2.0, "start": 0, "ramp": 8}},
     {"extras.pixel_loss": {"weight": 2.0, "power": 2}},
     {"penalties.gradient_penalty.weight": 10.0},
     {"penalties.r1.weight": 1.0},

@@ -22,6 +22,7 @@ EXTRAS: Registry[type[Extra]] = Registry(
         "replay": "kaogan.losses.extras.replay_buffer",
         "pixel_loss": "kaogan.losses.extras.pixel_loss",
         "style_mixing": "kaogan.losses.extras.style_mixing",
+        "fixed_pattern": "kaogan.losses.extras.fixed_pattern",
     },
 )
 """They act in this order, those of plug-ins last."""

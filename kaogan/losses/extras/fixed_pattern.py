@@ -1,0 +1,72 @@
+"""A penalty on the fixed pattern: fine detail that is the same in every generated picture, unlike in the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from kaogan.config.recipe import Images, Recipe, Section, Weight
+from kaogan.losses.extras import EXTRAS
+from kaogan.losses.extras.base import Extra, StepContext
+
+
+class FixedPatternSettings(Section):
+    weight: Weight = Field(
+        0.0, description="weight of the squared difference of the mean fine detail, fakes against reals; 0 is off"
+    )
+    start: int = Field(40_000, ge=0, description="images shown before the penalty begins")
+    ramp: Images = Field(60_000, description="images in which it rises to its weight")
+    horizon: int = Field(1_000, ge=1, description="pictures that the running means go back, about")
+
+
+class FixedPattern(Extra):
+    """Where augmentation shifts what the discriminator sees, it cannot tell that a detail always lies at one place; the
+    mean of many pictures can. The gradient is that of the current batch's mean, weighed with the difference of the
+    running means, which a single batch of 32 would drown in its own noise."""
+
+    Settings = FixedPatternSettings
+    description = "a penalty on fine detail that is the same in every generated picture"
+    needs_reals = True
+    settings: FixedPatternSettings
+
+    def __init__(self, settings: FixedPatternSettings, recipe: Recipe) -> None:
+        super().__init__(settings, recipe)
+        self.means: Tensor | None = None
+        """Running means of the high passes of fakes and reals, (2, C, H, W)."""
+
+    @property
+    def active(self) -> bool:
+        return self.settings.weight > 0
+
+    def generator_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
+        fake_mean = high_pass(fake.float().mean(0, keepdim=True))[0]
+        batch = torch.stack([fake_mean.detach(), high_pass(real.float().mean(0, keepdim=True))[0]])
+        kept = max(0.0, 1 - len(fake) / self.settings.horizon)
+        self.means = batch if self.means is None else self.means.to(batch.device).lerp(batch, 1 - kept)
+        share = min(1.0, max(0.0, (context.images_seen - self.settings.start) / self.settings.ramp))
+        if not share:
+            return None
+        difference = self.means[0] - self.means[1]
+        return self.settings.weight * share * (2 * difference * fake_mean).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.means is None else {"means": self.means}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.means = state["means"].clone() if "means" in state else None
+
+
+def high_pass(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) less their 5x5 binomial blur."""
+    row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
+    channels = images.shape[1]
+    kernel = (row[:, None] * row).expand(channels, 1, 5, 5)
+    return images - F.conv2d(F.pad(images, (2, 2, 2, 2), mode="replicate"), kernel, groups=channels)
+
+
+EXTRAS.register("fixed_pattern", FixedPattern)
