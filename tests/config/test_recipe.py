@@ -21,7 +21,7 @@ def spelt(value: Any) -> str:
     """A value as one would type it on the command line."""
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and len(value) > 1:
+    if isinstance(value, list) and len(value) > 1 and not any(isinstance(part, dict) for part in value):
         return ",".join(map(spelt, value))
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
 
@@ -47,6 +47,11 @@ def test_dump_and_load_are_inverse(name: str, tmp_path: Path) -> None:
     path.write_text(recipes.dump(recipe), encoding="utf-8")
     assert recipes.load(path) == recipe == recipes.load(str(path)) == recipes.load(recipe.to_dict())
     assert recipes.diff(recipe, recipes.load(path)) == []
+
+
+def test_feature_networks_by_their_names() -> None:
+    typed = parse_overrides({"discriminator.feature-networks": "tagger,mobilenet_v2"})
+    assert recipes.load("kao", typed) == recipes.load("kao")
 
 
 def test_one_map_size_stands_for_a_list_of_one() -> None:
