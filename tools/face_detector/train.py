@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -18,15 +17,18 @@ from torch import Tensor
 
 from kaogan.aux_models.face_detector.detector import Detector
 from kaogan.aux_models.face_detector.network import STRIDE, FaceNet, encode, fuse, loss
-from kaogan.core import checkpoint, weights_file
+from kaogan.core import weights_file
 from kaogan.core.atomic_io import atomic
 from kaogan.core.device import choose_precision
-from kaogan.core.errors import KaoganError
+from kaogan.core.ema import EMA
 from kaogan.core.images import to_float
 from kaogan.core.rng import numpy_generator
+from kaogan.core.trainer_base import Schedule, TrainingLoop, TrainProgress, resume
 from tools.face_detector import hard_negatives
 from tools.face_detector.synthesize import Portrait, lesson
+from tools.network_state import NetworkState
 
+LOSS_LIMIT = 1e6
 KEEP = 0.998  # of the moving average, per step
 # Scores between which a find is a trap: below it is harmless, above it is rather a face that nobody marked.
 FALLS_FOR = (0.25, 0.75)
@@ -68,39 +70,67 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)  # the first weights only; every later draw has its own generator
     network = FaceNet(settings.widths).to(memory_format=torch.channels_last)
-    average = copy.deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01, fused=True)
-    clock = _resume(out, settings, network, average, optimiser)
-    half = choose_precision("auto", torch.device("cpu")) == "bf16"
-    means: dict[str, float] = {}
-    began, start = time.monotonic(), clock
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01, fused=True)
+    described = json.loads(json.dumps(asdict(settings)))
+    state = NetworkState(network, EMA(network, buffers=True), optimizer, described, out)
+    log = logging.getLogger("kaogan.faces")
+    resumed = resume(state, out)
+    resumed.accept(log, state.images_seen)
     total = settings.images + settings.second
-    snares: list[np.ndarray] = []
-    while clock < total:
-        if clock >= settings.images and not snares:
-            snares = _traps(out, portraits, average, settings)
-        for group in optimiser.param_groups:
+    schedule = Schedule(report=settings.batch, checkpoint=settings.save_every)
+    loop = FaceLoop(state, total, settings.batch, schedule, out, out, log, LOSS_LIMIT)
+    loop.portraits, loop.settings = portraits, settings
+    means: dict[str, float] = {}
+
+    def tell(progress: TrainProgress) -> None:
+        for name, value in progress.stats.items():
+            means[name] = 0.98 * means.get(name, value) + 0.02 * value
+        if report:
+            report(min(progress.images_seen, total), total, means)
+
+    if not loop.run(bool(resumed), tell).finished:
+        raise KeyboardInterrupt
+    return out / "weights.safetensors"
+
+
+class FaceLoop(TrainingLoop):
+    """The steps of both courses, and the weights as a file to use."""
+
+    state: NetworkState
+    portraits: Sequence[Portrait]
+    settings: Settings
+    hard_negatives: Sequence[np.ndarray] = ()
+
+    def step(self) -> None:
+        clock, settings, network = self.state.images_seen, self.settings, self.state.network
+        if clock >= settings.images and not self.hard_negatives:
+            self.hard_negatives = _traps(self.folder, self.portraits, self.ema, settings)
+        for group in self.state.optimizer.param_groups:
             group["lr"] = _rate(clock, settings)
-        images, wanted, weights = batch(portraits, settings, clock, snares)
+        images, wanted, weights = batch(self.portraits, settings, clock, self.hard_negatives)
+        half = choose_precision("auto", torch.device("cpu")) == "bf16"
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             maps = network(images)
         cost, parts = loss(maps, wanted, weights)
-        optimiser.zero_grad(set_to_none=True)
+        self.state.optimizer.zero_grad(set_to_none=True)
         cost.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimiser.step()
-        _average(average, network, min(KEEP, 1 - 1 / (1 + clock / settings.batch / 4)))
-        clock += settings.batch
-        for name, value in parts.items():
-            means[name] = 0.98 * means.get(name, value) + 0.02 * value
-        done = clock >= total
-        if done or clock // settings.save_every > (clock - settings.batch) // settings.save_every:
-            _save(out, settings, clock, network, average, optimiser)
-            write_weights(out / "weights.safetensors", average, settings.threshold)
-        if report:
-            speed = (clock - start) / max(time.monotonic() - began, 1e-9)
-            report(min(clock, total), total, {**means, "images_per_second": speed})
-    return out / "weights.safetensors"
+        self.state.optimizer.step()
+        for name, value in {**parts, "loss": cost}.items():
+            self.meters.add(name, torch.as_tensor(value))
+
+    def after_step(self) -> None:
+        before = self.state.images_seen - self.batch_size
+        self.state.ema.lerp(min(KEEP, 1 - 1 / (1 + before / self.batch_size / 4)))
+
+    def save_model(self) -> None:
+        write_weights(self.folder / "weights.safetensors", self.ema, self.settings.threshold)
+
+    @property
+    def ema(self) -> FaceNet:
+        module = self.state.ema.module
+        assert isinstance(module, FaceNet)
+        return module
 
 
 def batch(
@@ -143,45 +173,3 @@ def _traps(out: Path, portraits: Sequence[Portrait], average: FaceNet, settings:
         with atomic(path) as temporary:
             save_file({"traps": torch.from_numpy(found)}, temporary)
     return list(load_file(path)["traps"].numpy())
-
-
-@torch.no_grad()
-def _average(average: FaceNet, network: FaceNet, keep: float) -> None:
-    mine, other = average.state_dict(), network.state_dict()
-    floats = [name for name, value in mine.items() if value.is_floating_point()]
-    torch._foreach_lerp_([mine[name] for name in floats], [other[name] for name in floats], 1 - keep)
-
-
-def _save(
-    out: Path, settings: Settings, clock: int, network: FaceNet, average: FaceNet, optimiser: torch.optim.Optimizer
-) -> None:
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
-    checkpoint.save(out, tensors, {"clock": clock, "settings": json.loads(json.dumps(asdict(settings)))})
-    checkpoint.rotate(out, keep_last=1, keep_every=0)
-
-
-def _resume(out: Path, settings: Settings, network: FaceNet, average: FaceNet, optimiser: torch.optim.Optimizer) -> int:
-    found = checkpoint.find(out)
-    if not found:
-        return 0
-    tensors, state = checkpoint.load(found[-1])
-    differing = [k for k, v in json.loads(json.dumps(asdict(settings))).items() if state["settings"].get(k) != v]
-    if differing:
-        raise KaoganError(f"{out} holds a training with other settings ({', '.join(differing)}); choose another folder")
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
-    for name, value in tensors.items():
-        owner, _, rest = name.partition(".")
-        parts[owner][rest] = value
-    network.load_state_dict(parts["network"])
-    average.load_state_dict(parts["average"])
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, value in parts["optimiser"].items():
-        index, _, key = name.partition(".")
-        # The fused step walks through memory: its averages must lie like the weights.
-        lies = torch.channels_last if value.ndim == 4 else torch.contiguous_format
-        states.setdefault(int(index), {})[key] = value.contiguous(memory_format=lies)
-    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
-    return int(state["clock"])

@@ -1,26 +1,26 @@
-"""Training of the tagger: one function, resumed by running it again."""
+"""Training of the tagger, resumed by running it again."""
 
 from __future__ import annotations
 
-import copy
 import json
-import time
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kaogan.aux_models.tagger.network import ATTRIBUTES, Architecture, TaggerNetwork
-from kaogan.core import checkpoint
 from kaogan.core.device import choose_device, choose_precision
-from kaogan.core.errors import KaoganError, UsageError
-from kaogan.core.meters import Meters
+from kaogan.core.ema import EMA
 from kaogan.core.rng import seed_for
+from kaogan.core.trainer_base import Schedule, TrainingLoop, TrainProgress, resume
+from tools.network_state import NetworkState
 from tools.tagger.examples import MAIN, POLISH, Batch, Examples
+
+LOSS_LIMIT = 1e6
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,6 @@ class Settings:
         return self.images + self.polish
 
 
-@dataclass
-class Learner:
-    """Everything that changes during training."""
-
-    network: TaggerNetwork
-    average: TaggerNetwork
-    optimiser: torch.optim.Optimizer
-    clock: int = 0
-    seconds: float = 0.0
-
-
 @dataclass(frozen=True)
 class Step:
     clock: int
@@ -71,41 +60,55 @@ def train(
     folder: Path,
     architecture: Architecture | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
-    save_every: float = 60,
+    checkpoint_every: int = 12_800,
 ) -> TaggerNetwork:
-    """Train in ``folder`` from its newest checkpoint on and return the averaged network, in eval mode.
+    """Train in ``folder`` from its newest good checkpoint on and return the averaged network, in eval mode.
 
-    ``save_every`` is in seconds. Ctrl-C leaves a checkpoint. Raises UsageError when the folder holds a training with
-    other settings, KaoganError when the disk or the training fails.
+    ``on_step`` is told of every tenth step. Ctrl-C leaves a checkpoint and raises KeyboardInterrupt. Raises UsageError
+    when the folder holds a training with other settings, KaoganError when the disk or the training fails.
     """
-    architecture = architecture or Architecture()
-    precision = choose_precision("auto", choose_device("cpu"))
-    learner = start(architecture, settings)
-    resume(learner, folder, settings)
-    meters, began, saved, first = Meters(), time.monotonic(), time.monotonic(), learner.clock
-    try:
-        while learner.clock < settings.total:
-            mix = MAIN if learner.clock < settings.images else POLISH
-            batch = examples.draw(learner.clock // settings.batch_size, settings.batch_size, mix)
-            for group in learner.optimiser.param_groups:
-                group["lr"] = settings.learning_rate * rate_at(learner.clock, settings)
-            for name, value in update(learner, batch, settings, precision).items():
-                meters.add(name, value)
-            learner.clock += settings.batch_size
-            if learner.clock // settings.batch_size % 10 == 0:
-                rate = (learner.clock - first) / (time.monotonic() - began)
-                on_step(Step(learner.clock, settings.total, meters.take(), rate))
-            if time.monotonic() - saved > save_every:
-                keep(learner, folder, settings)
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        keep(learner, folder, settings)
-        raise
-    keep(learner, folder, settings)
-    return learner.average.eval()
+    state = start(architecture or Architecture(), settings, folder)
+    resumed = resume(state, folder)
+    log = logging.getLogger("kaogan.tagger")
+    resumed.accept(log, state.images_seen)
+    schedule = Schedule(report=10 * settings.batch_size, checkpoint=checkpoint_every)
+    loop = TaggerLoop(state, settings.total, settings.batch_size, schedule, folder, folder, log, LOSS_LIMIT)
+    loop.examples, loop.settings = examples, settings
+
+    def tell(progress: TrainProgress) -> None:
+        losses = dict(progress.stats)
+        speed = losses.pop("images_per_second")
+        on_step(Step(progress.images_seen, progress.total, losses, speed))
+
+    if not loop.run(bool(resumed), tell).finished:
+        raise KeyboardInterrupt
+    assert isinstance(state.ema.module, TaggerNetwork)
+    return state.ema.module.eval()
 
 
-def start(architecture: Architecture, settings: Settings) -> Learner:
+class TaggerLoop(TrainingLoop):
+    """The steps of the tagger: a mix of examples, a rate that follows the clock, an EMA that warms up."""
+
+    state: NetworkState
+    examples: Examples
+    settings: Settings
+
+    def step(self) -> None:
+        clock, settings = self.state.images_seen, self.settings
+        mix = MAIN if clock < settings.images else POLISH
+        batch = self.examples.draw(clock // settings.batch_size, settings.batch_size, mix)
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * rate_at(clock, settings)
+        for name, value in update(self.state, batch, settings).items():
+            self.meters.add(name, value)
+
+    def after_step(self) -> None:
+        step = self.state.images_seen // self.settings.batch_size - 1
+        self.state.ema.lerp(min(self.settings.average, (1 + step) / (10 + step)))
+
+
+def start(architecture: Architecture, settings: Settings, folder: Path) -> NetworkState:
+    """Fresh weights, drawn from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(settings.seed, "tagger weights") % 2**63)
         network = TaggerNetwork(architecture)
@@ -123,7 +126,8 @@ def start(architecture: Architecture, settings: Settings) -> Learner:
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
-    return Learner(network, copy.deepcopy(network).eval().requires_grad_(False), optimiser)
+    described = json.loads(json.dumps({**asdict(settings), "architecture": architecture.to_json()}))
+    return NetworkState(network, EMA(network, buffers=True), optimiser, described, folder)
 
 
 def rate_at(clock: int, settings: Settings) -> float:
@@ -135,21 +139,18 @@ def rate_at(clock: int, settings: Settings) -> float:
     return min(1.0, rise, fall)
 
 
-def update(learner: Learner, batch: Batch, settings: Settings, precision: str) -> dict[str, Tensor]:
-    """One step of optimiser and average; the losses by name."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        _, logits = learner.network(batch.images)
+def update(state: NetworkState, batch: Batch, settings: Settings) -> dict[str, Tensor]:
+    """One step of the optimiser; the losses by name, and "loss", their sum."""
+    half = choose_precision("auto", choose_device("cpu")) == "bf16"
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        _, logits = state.network(batch.images)
     losses = losses_of({name: value.float() for name, value in logits.items()}, batch, settings)
-    learner.optimiser.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     total = torch.stack(list(losses.values())).sum()
-    if not torch.isfinite(total):
-        raise KaoganError(f"the training diverged at {learner.clock:,} images; a lower learning rate may help")
     total.backward()
-    torch.nn.utils.clip_grad_norm_(learner.network.parameters(), 5.0)
-    learner.optimiser.step()
-    step = learner.clock // settings.batch_size
-    average(learner, min(settings.average, (1 + step) / (10 + step)))
-    return {name: value.detach() for name, value in losses.items()}
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
+    state.optimizer.step()
+    return {**losses, "loss": total}
 
 
 def losses_of(logits: dict[str, Tensor], batch: Batch, settings: Settings) -> dict[str, Tensor]:
@@ -167,50 +168,3 @@ def losses_of(logits: dict[str, Tensor], batch: Batch, settings: Settings) -> di
         each = F.binary_cross_entropy_with_logits(logits[name], target.clamp_min(0), reduction="none")
         losses[name] = (each * known).sum() / known.sum().clamp_min(1)
     return losses
-
-
-@torch.no_grad()
-def average(learner: Learner, keep_share: float) -> None:
-    """Weights and the norms' statistics alike: both belong to the averaged network."""
-    source, target = learner.network.state_dict(), learner.average.state_dict()
-    floats = [name for name, value in target.items() if value.is_floating_point()]
-    torch._foreach_lerp_([target[n] for n in floats], [source[n] for n in floats], 1 - keep_share)
-
-
-def keep(learner: Learner, folder: Path, settings: Settings) -> None:
-    """Write a checkpoint; the one before is kept as well."""
-    tensors = {f"network/{k}": v for k, v in learner.network.state_dict().items()}
-    tensors |= {f"average/{k}": v for k, v in learner.average.state_dict().items()}
-    for name, parameter in learner.network.named_parameters():
-        tensors |= {f"optim/{name}/{k}": v for k, v in learner.optimiser.state.get(parameter, {}).items()}
-    state = {"clock": learner.clock, "settings": _described(learner, settings)}
-    checkpoint.save(folder, {k: v.contiguous() for k, v in tensors.items()}, state)
-    checkpoint.rotate(folder, keep_last=2, keep_every=0)
-
-
-@torch.no_grad()
-def resume(learner: Learner, folder: Path, settings: Settings) -> None:
-    """Go on from the newest good checkpoint, if any."""
-    for path in reversed(checkpoint.find(folder)):
-        try:
-            tensors, state = checkpoint.load(path)
-        except KaoganError:
-            continue
-        if state.get("settings") != _described(learner, settings):
-            raise UsageError(f"{folder} holds a training of the tagger with other settings; choose another folder")
-        for prefix, network in (("network/", learner.network), ("average/", learner.average)):
-            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        for name, parameter in learner.network.named_parameters():
-            prefix = f"optim/{name}/"
-            slots = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            for slot, value in slots.items():
-                if value.shape == parameter.shape:  # in the layout of its weight, as the optimiser made it
-                    value = torch.empty_like(parameter).copy_(value)
-                learner.optimiser.state[parameter][slot] = value
-        learner.clock = int(state["clock"])
-        return
-
-
-def _described(learner: Learner, settings: Settings) -> dict[str, Any]:
-    """What must be the same to go on, as it comes back from JSON."""
-    return json.loads(json.dumps({**asdict(settings), "architecture": learner.network.architecture.to_json()}))
