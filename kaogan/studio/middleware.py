@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +16,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 TOKEN = "x-kaogan"  # a header that no other site's page can send without asking first, which is never granted
 MOST_ADDRESS = 16 * 2**10  # bytes
 
@@ -42,9 +45,8 @@ class Guard:
 
     def refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if self.hosts and name not in self.hosts:
+        host = HOST.fullmatch(headers.get("host", "").lower())
+        if self.hosts and (host is None or host[1] not in self.hosts or len(headers.getlist("host")) != 1):
             return "the studio does not answer to this name; call it as it is printed in the terminal"
         if len(scope.get("query_string", b"")) > MOST_ADDRESS:
             return "this address is too long"

@@ -60,7 +60,7 @@ class Served:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 status, content, given = answer.status, answer.read(), answer.headers
         except urllib.error.HTTPError as error:
-            status, content, given = error.condition, error.read(), error.headers
+            status, content, given = error.code, error.read(), error.headers
         return status, json.loads(content) if "json" in given["Content-Type"] else content, given
 
     def finished(self, job: dict) -> dict:

@@ -97,7 +97,9 @@ class Upscaler:
         # What is transparent has no colour of its own: whatever lies there must not bleed into the edge.
         colours = self._colours(_filled(pictures), scale, tile)
         alpha = self._colours(pictures[..., 3:].repeat(3, 3), scale, tile).mean(3, keepdims=True)
-        return np.concatenate([colours, np.rint(alpha).astype(np.uint8)], 3)
+        alpha = np.rint(alpha).astype(np.uint8)
+        alpha[_far_from_visible(pictures[..., 3]).repeat(scale, 1).repeat(scale, 2)] = 0  # a network leaves 1 of 255
+        return np.concatenate([colours, alpha], 3)
 
     def _colours(self, pictures: Pictures, scale: int, tile: int) -> Pictures:
         """(N, H, W, 3) -> (N, scale·H, scale·W, 3)."""
@@ -137,6 +139,13 @@ def keep_colours_(made: Tensor, images: Tensor, scale: int) -> Tensor:
     """
     drift = images - F.avg_pool2d(made, scale)
     return add_bicubic_(made, blurred(drift, SMOOTH), scale)
+
+
+def _far_from_visible(alpha: np.ndarray) -> np.ndarray:
+    """Where alpha (N, H, W) is 0 with all its neighbours, bool (N, H, W)."""
+    from scipy.ndimage import maximum_filter
+
+    return np.asarray(maximum_filter(alpha, (1, 3, 3)) == 0)
 
 
 def _filled(pictures: Pictures) -> Pictures:

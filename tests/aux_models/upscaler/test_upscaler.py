@@ -168,3 +168,12 @@ def test_mean_colour_stays(tmp_path: Path) -> None:
     means = [x.reshape(4, -1, 3).mean(1) for x in (low, large)]
     assert np.abs(means[0] - means[1]).max() < 1
     Image.fromarray(large[0]).save(tmp_path / "x.png")
+
+
+def test_what_is_transparent_stays_so(upscaler: Upscaler) -> None:
+    pictures = np.zeros((2, 12, 12, 4), np.uint8)
+    pictures[..., :3] = np.random.default_rng(0).integers(0, 255, (2, 12, 12, 3))
+    pictures[1, :4, :4, 3] = 255
+    result = upscaler.upscale(pictures, 2)
+    assert (result[0, ..., 3] == 0).all() and (result[1, 12:, 12:, 3] == 0).all()
+    assert (result[1, :6, :6, 3] > 0).all()
