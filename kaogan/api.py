@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from kaogan.aux_models.upscaler.model import FILE, load_upscaler, names
+from kaogan.aux_models.upscaler.load import load_upscaler, names
+from kaogan.aux_models.upscaler.model import FILE
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device

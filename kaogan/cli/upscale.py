@@ -49,7 +49,7 @@ def upscale(
 
     Transparency is kept. Results never overwrite what they are made from.
     """
-    from kaogan.aux_models.upscaler.model import load_upscaler
+    from kaogan.aux_models.upscaler.load import load_upscaler
     from kaogan.aux_models.upscaler.upscale_files import check_inputs, upscale_files
     from kaogan.generate.picture_files import check_format
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kaogan.aux_models.upscaler.model import Upscaler, load_upscaler, names, save_upscaler
+    from kaogan.aux_models.upscaler.load import load_upscaler, names
+    from kaogan.aux_models.upscaler.model import Upscaler, save_upscaler
 
 __all__ = ["Upscaler", "load_upscaler", "names", "save_upscaler"]
 
@@ -16,6 +17,6 @@ __all__ = ["Upscaler", "load_upscaler", "names", "save_upscaler"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kaogan.aux_models.upscaler import model
+    from kaogan.aux_models.upscaler import load, model
 
-    return getattr(model, name)
+    return getattr(load if name in ("load_upscaler", "names") else model, name)

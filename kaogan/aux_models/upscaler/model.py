@@ -5,28 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from kaogan.aux_models.upscaler.networks import (
     KaoSRSettings,
     SRGANSettings,
     add_bicubic_,
-    build,
 )
-from kaogan.config.registries import UpscalerSettings
-from kaogan.core.device import choose_device, choose_precision
-from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.device import choose_precision
+from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
 from kaogan.core.progress import Progress
-from kaogan.core.weights_file import check_digest, read_weights, write_weights
+from kaogan.core.weights_file import write_weights
 from kaogan.training.upscaler.degradation import blurred
 
 FORMAT = 1
@@ -160,42 +155,6 @@ def _filled(pictures: Pictures) -> Pictures:
     return colours
 
 
-def names() -> list[str]:
-    """The upscalers that come with kaogan."""
-    folder = resources.files("kaogan.aux_models.upscaler") / "weights"
-    return sorted(e.name.removesuffix(".safetensors") for e in folder.iterdir() if e.name.endswith(".safetensors"))
-
-
-def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto", precision: str = "auto") -> Upscaler:
-    """An upscaler by name, or from a file that a training wrote, or a run's folder, or SRGAN's ``netG_*.pth``.
-
-    Raises UsageError for an unknown name or path, KaoganError for a file that is damaged or no upscaler.
-    """
-    path = _find(os.fspath(model))
-    if path.suffix.lower() in (".pth", ".pt", ".tar"):
-        from kaogan.share.import_weights.srgan import read_upscaler
-
-        return read_upscaler(path, choose_device(device), precision)
-    tensors, header = read_weights(path, "upscaler", MAX_BYTES)
-    if "kaogan-upscaler" not in header:
-        raise KaoganError(f"{path} is not an upscaler; give a file that a training of kao-sr or srgan wrote")
-    try:
-        if int(header["kaogan-upscaler"]) > FORMAT:
-            raise KaoganError(f"{path} is an upscaler of a newer kaogan; upgrade kaogan to use it")
-        settings: Any = TypeAdapter(UpscalerSettings).validate_json(header["settings"])
-        facts = {str(k): str(v) for k, v in json.loads(header["facts"]).items()}
-        network = build(settings)
-        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-    except (KeyError, ValueError, ValidationError, AttributeError) as error:
-        raise KaoganError(f"{path} is not a whole upscaler ({type(error).__name__})") from None
-    except RuntimeError:
-        raise KaoganError(f"{path} holds weights of another network than it says") from None
-    if not all(torch.isfinite(value).all() for value in tensors.values()):
-        raise KaoganError(f"{path} holds numbers that are not finite; use an earlier one of the run")
-    check_digest(path, tensors, header)
-    return Upscaler(network, settings, facts, choose_device(device), precision)
-
-
 def save_upscaler(
     path: str | os.PathLike[str],
     network: nn.Module,
@@ -218,13 +177,3 @@ def _stored(value: Tensor, half: bool) -> Tensor:
     small = value.half()
     fits = half and value.is_floating_point() and bool(torch.isfinite(small).all())
     return (small if fits else value).contiguous()
-
-
-def _find(model: str) -> Path:
-    if model in names():
-        return Path(str(resources.files("kaogan.aux_models.upscaler") / "weights" / f"{model}.safetensors"))
-    path = Path(model).expanduser()
-    for candidate in (path, path / FILE, path / "model" / FILE):
-        if candidate.is_file():
-            return candidate
-    raise UsageError(f"no upscaler '{model}': neither a file nor one of kaogan's{nearest(model, names())}")

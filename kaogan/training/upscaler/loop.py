@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kaogan.aux_models.upscaler.model import FILE, Upscaler, load_upscaler, save_upscaler
+from kaogan.aux_models.upscaler.load import load_upscaler
+from kaogan.aux_models.upscaler.model import FILE, Upscaler, save_upscaler
 from kaogan.aux_models.upscaler.networks import build
 from kaogan.config import upscale_recipe
 from kaogan.config.upscale_recipe import RESUMABLE_KEYS, UpscaleRecipe
