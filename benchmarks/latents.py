@@ -17,13 +17,13 @@ import torch
 
 from kaogan.aux_models.tagger import Tagger, load_tagger
 from kaogan.core.images import grid, to_float
+from kaogan.core.picture_files import write_picture
 from kaogan.data import load_pictures
 from kaogan.generate.explore import LatentPoint, edit, points, render, with_attributes
 from kaogan.generate.explore.optim_variables import LatentVariables
 from kaogan.generate.explore.projection import LEARNING_RATE, PIXEL_WEIGHT, PRIOR_WEIGHT
 from kaogan.generate.explore.tagger_features import TaggerFeatures, extract
 from kaogan.generate.model import Model, load
-from kaogan.generate.picture_files import write_picture
 
 
 def nearest_candidates(model: Model, tagger: Tagger, targets: np.ndarray, count: int) -> list[LatentPoint]:

@@ -22,15 +22,15 @@ from PIL import Image
 
 from benchmarks.peers import peers
 from kaogan.aux_models.upscaler import load_upscaler
-from kaogan.aux_models.upscaler.compare import restored, side_by_side
-from kaogan.aux_models.upscaler.evaluate import Enlarge, Result, evaluate
 from kaogan.config.upscale_recipe import load as load_recipe
 from kaogan.core.atomic_io import atomic, write_text
 from kaogan.core.device import describe
 from kaogan.core.images import Pictures, grid
 from kaogan.data import load_pictures
 from kaogan.data.avatars import draw_many
+from kaogan.evaluation.upscaling import Enlarge, Result, evaluate
 from kaogan.generate.model import load as load_model
+from kaogan.generate.upscale_sheets import restored, side_by_side
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training.upscaler.crops import split
 

@@ -50,8 +50,8 @@ def upscale(
     Transparency is kept. Results never overwrite what they are made from.
     """
     from kaogan.aux_models.upscaler.load import load_upscaler
-    from kaogan.aux_models.upscaler.upscale_files import check_inputs, upscale_files
-    from kaogan.generate.picture_files import check_format
+    from kaogan.core.picture_files import check_format
+    from kaogan.generate.upscale_files import check_inputs, upscale_files
 
     if format is not None:
         format = check_format(format)
@@ -94,10 +94,10 @@ def _is_model(place: Path) -> bool:
 
 
 def _from_stdin(upscaler: Any, scale: int, out: Path | None, format: str) -> None:
-    from kaogan.aux_models.upscaler.upscale_files import unwritable, upscale_bytes
     from kaogan.core.atomic_io import explain
+    from kaogan.core.picture_files import FORMATS, check_format, to_image, write_picture
     from kaogan.data.decoding import MAX_BYTES
-    from kaogan.generate.picture_files import FORMATS, check_format, to_image, write_picture
+    from kaogan.generate.upscale_files import unwritable, upscale_bytes
 
     if out is not None:
         check_format(out.suffix or str(out))
@@ -134,10 +134,10 @@ def _from_model(
     compare: bool,
     device: str,
 ) -> None:
-    from kaogan.aux_models.upscaler.compare import side_by_side
+    from kaogan.core.picture_files import write_picture
     from kaogan.generate.grids import picture_path, write_samples
     from kaogan.generate.model import load
-    from kaogan.generate.picture_files import write_picture
+    from kaogan.generate.upscale_sheets import side_by_side
 
     loaded = load(place, device)
     if compare:

@@ -16,10 +16,7 @@ from torch import Tensor
 
 from kaogan.core.errors import UsageError, nearest
 from kaogan.core.images import grid
-from kaogan.core.progress import Progress
-from kaogan.core.schema import Attribute, Schema
-from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, merge_requests
-from kaogan.generate.picture_files import (
+from kaogan.core.picture_files import (
     GAP,
     Writer,
     check_format,
@@ -28,6 +25,9 @@ from kaogan.generate.picture_files import (
     labelled_grid,
     write_picture,
 )
+from kaogan.core.progress import Progress
+from kaogan.core.schema import Attribute, Schema
+from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, merge_requests
 
 if TYPE_CHECKING:
     from kaogan.aux_models.upscaler.model import Upscaler

@@ -13,7 +13,7 @@ from PIL import Image
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import grid
-from kaogan.generate.picture_files import FORMATS, GAP, Writer, to_image, write_picture
+from kaogan.core.picture_files import FORMATS, GAP, Writer, to_image, write_picture
 
 FASTEST = {"mp4": 240, "webp": 240, "gif": 50}  # frames a second; viewers slow down a GIF that is faster
 WEBP_SIDE = 16_383  # px

@@ -21,6 +21,7 @@ import torch
 
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import Pictures, grid
+from kaogan.core.picture_files import GAP, enlarge, to_image
 from kaogan.core.rng import draw_latents, torch_generator
 from kaogan.generate.explore import (
     LatentPoint,
@@ -36,7 +37,6 @@ from kaogan.generate.explore import (
 from kaogan.generate.explore.paths import default_interpolation
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import CONFIG, WEIGHTS
-from kaogan.generate.picture_files import GAP, enlarge, to_image
 from kaogan.generate.video import write_video
 from kaogan.studio.params import Face, Look
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from kaogan.core.atomic_io import atomic, explain
 from kaogan.core.images import Pictures, grid
-from kaogan.generate.picture_files import write_picture
+from kaogan.core.picture_files import write_picture
 from kaogan.generate.video import write_video
 
 if TYPE_CHECKING:

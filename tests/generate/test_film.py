@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.generate.picture_files import enlarge
+from kaogan.core.picture_files import enlarge
 from kaogan.generate.video import write_video
 
 

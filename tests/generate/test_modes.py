@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.picture_files import Writer, labelled_grid
 from kaogan.core.schema import Attribute, Schema
 from kaogan.generate.grids import (
     attribute_map,
@@ -17,7 +18,6 @@ from kaogan.generate.grids import (
     write_mode,
     write_samples,
 )
-from kaogan.generate.picture_files import Writer, labelled_grid
 from tests.generate.conftest import SCHEMA, SIZE, tiny_model
 
 STEP = SIZE + 2
@@ -125,7 +125,7 @@ def test_few_pictures_wait_for_the_disk(tmp_path, monkeypatch):
         gate.wait(10)
         return path
 
-    monkeypatch.setattr("kaogan.generate.picture_files.write_picture", slow)
+    monkeypatch.setattr("kaogan.core.picture_files.write_picture", slow)
     with Writer(threads=1, pending=3) as writer:
         for number in range(3):
             writer.put(np.zeros((2, 2, 3), np.uint8), tmp_path / f"{number}.png")

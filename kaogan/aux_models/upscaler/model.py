@@ -17,12 +17,12 @@ from kaogan.aux_models.upscaler.networks import (
     SRGANSettings,
     add_bicubic_,
 )
+from kaogan.aux_models.upscaler.resampling import blurred
 from kaogan.core.device import choose_precision
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
 from kaogan.core.progress import Progress
 from kaogan.core.weights_file import write_weights
-from kaogan.training.upscaler.degradation import blurred
 
 FORMAT = 1
 FILE = "upscaler.safetensors"  # in a folder

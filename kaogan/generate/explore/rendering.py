@@ -11,12 +11,12 @@ import numpy as np
 
 from kaogan.core.errors import UsageError
 from kaogan.core.images import grid
+from kaogan.core.picture_files import GAP, LARGEST, check_size, enlarge, labelled_grid, write_picture
 from kaogan.core.progress import Progress, no_progress
 from kaogan.generate.explore.latent_point import MAX_POINTS, LatentPoint, check_count, iter_render, render
 from kaogan.generate.explore.paths import between
 from kaogan.generate.explore.projection import Projection
 from kaogan.generate.model import Model
-from kaogan.generate.picture_files import GAP, LARGEST, check_size, enlarge, labelled_grid, write_picture
 from kaogan.generate.video import FASTEST, ROW, check_fps, kind_of, write_video
 
 FILM_SIDE = 256  # px: default minimum side of a face in a film

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config.upscale_recipe import UpscaleRecipe
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float
@@ -17,7 +18,7 @@ from kaogan.data import PictureSet, load_pictures
 from kaogan.prepare.duplicates import find_copies
 from kaogan.prepare.fingerprints import thumbnail
 from kaogan.prepare.split import assign, share_of
-from kaogan.training.upscaler.degradation import shrink, spoil
+from kaogan.training.upscaler.degradation import spoil
 
 
 @dataclass(frozen=True)

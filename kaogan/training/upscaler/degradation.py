@@ -1,4 +1,4 @@
-"""How pictures become small: antialiased bicubic, and the ways in which real small pictures are worse than that."""
+"""Degradations of small pictures in training: blur, other filters, noise, the patterns of GANs, JPEG."""
 
 from __future__ import annotations
 
@@ -10,25 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from kaogan.aux_models.upscaler.resampling import blurred, rounded, shrink
 from kaogan.config.upscale_recipe import Degradation
 from kaogan.core.images import to_float, to_uint8
-
-
-def shrink(images: Tensor, scale: int, mode: str = "bicubic") -> Tensor:
-    """float (N, C, H, W) in [-1, 1] -> (N, C, H / scale, W / scale), antialiased, rounded to the 256 steps of a file.
-
-    ``bicubic`` is Pillow's (a = -0.5); ``bilinear`` antialiased as well, ``area`` the mean of each square.
-    """
-    if mode == "area":
-        small = F.avg_pool2d(images, scale)
-    else:
-        size = (images.shape[2] // scale, images.shape[3] // scale)
-        small = F.interpolate(images, size, mode=mode, antialias=True, align_corners=False)
-    return rounded(small)
-
-
-def rounded(images: Tensor) -> Tensor:
-    return images.clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
 
 
 def spoil(images: Tensor, scale: int, how: Degradation, random: np.random.Generator) -> Tensor:
@@ -60,15 +44,6 @@ def blotches(shape: torch.Size | tuple[int, ...], random: np.random.Generator) -
     pattern = tile.repeat(1, 1, -(-high // period), -(-wide // period))[..., :high, :wide]
     strength = F.interpolate(_normal(random, (count, 1, 3, 3)), (high, wide), mode="bicubic", align_corners=False)
     return pattern * strength.abs()
-
-
-def blurred(images: Tensor, sigma: float) -> Tensor:
-    radius = max(1, round(2.5 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
-    taps = (taps / taps.sum()).repeat(images.shape[1], 1, 1, 1)
-    padded = F.pad(images, (radius,) * 4, mode="replicate")
-    rows = F.conv2d(padded, taps, groups=images.shape[1])
-    return F.conv2d(rows, taps.transpose(2, 3), groups=images.shape[1])
 
 
 def compressed(images: Tensor, quality: int) -> Tensor:

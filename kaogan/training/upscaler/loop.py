@@ -13,6 +13,7 @@ from PIL import Image
 from kaogan.aux_models.upscaler.load import load_upscaler
 from kaogan.aux_models.upscaler.model import FILE, Upscaler, save_upscaler
 from kaogan.aux_models.upscaler.networks import build
+from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe
 from kaogan.config.upscale_recipe import RESUMABLE_KEYS, UpscaleRecipe
 from kaogan.core.atomic_io import atomic, explain
@@ -37,7 +38,6 @@ from kaogan.networks import count_parameters
 from kaogan.training.loop import REMEDY
 from kaogan.training.run_dir import RunDir
 from kaogan.training.upscaler.crops import Crops
-from kaogan.training.upscaler.degradation import shrink
 from kaogan.training.upscaler.step import UpscalerState, UpscalerTrainer, build_discriminator, enlarge
 from kaogan.version import __version__
 

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kaogan.aux_models.upscaler.networks import PatchDiscriminator, SRGANDiscriminator
-from kaogan.aux_models.upscaler.perceptual_loss import PerceptualDistance
 from kaogan.config.upscale_recipe import UpscaleRecipe
 from kaogan.core.checkpoint import load_module, load_optimizer, optimizer_tensors, part
 from kaogan.core.ema import EMA
@@ -18,6 +17,7 @@ from kaogan.core.meters import Meters
 from kaogan.core.rng import torch_generator
 from kaogan.losses import OBJECTIVES, discriminator_loss, generator_loss
 from kaogan.training.upscaler.crops import Pair
+from kaogan.training.upscaler.perceptual_loss import PerceptualDistance
 
 
 @dataclass

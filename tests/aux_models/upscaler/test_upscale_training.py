@@ -11,15 +11,16 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 
-from kaogan.aux_models.upscaler.perceptual_loss import PerceptualDistance
+from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe as recipes
 from kaogan.config.upscale_recipe import UpscaleRecipe
 from kaogan.core.errors import UsageError
 from kaogan.core.images import to_float
 from kaogan.data import PictureSet, load_pictures
 from kaogan.training.upscaler.crops import Crops, split
-from kaogan.training.upscaler.degradation import compressed, shrink, spoil
+from kaogan.training.upscaler.degradation import compressed, spoil
 from kaogan.training.upscaler.loop import start, train
+from kaogan.training.upscaler.perceptual_loss import PerceptualDistance
 from kaogan.training.upscaler.step import UpscalerTrainer, pixel_loss
 
 SMALL = {

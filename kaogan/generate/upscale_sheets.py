@@ -1,27 +1,14 @@
-"""Side by side: low | bicubic | ours | original."""
+"""Comparison sheets of an upscaler: low | bicubic | ours | original, side by side."""
 
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from kaogan.aux_models.upscaler.model import Upscaler
+from kaogan.aux_models.upscaler.resampling import resized, shrink
 from kaogan.core.images import Pictures, to_float, to_uint8
-from kaogan.generate.picture_files import labelled_grid
+from kaogan.core.picture_files import labelled_grid
 from kaogan.metrics.psnr_ssim import psnr
-from kaogan.training.upscaler.degradation import shrink
-
-FILTERS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "nearest": Image.Resampling.NEAREST,
-}
-
-
-def resized(pictures: Pictures, scale: int, how: str) -> Pictures:
-    """uint8 (N, H, W, 3) -> (N, scale·H, scale·W, 3) by one of ``FILTERS``, as Pillow does it."""
-    size = (pictures.shape[2] * scale, pictures.shape[1] * scale)
-    return np.stack([np.asarray(Image.fromarray(p).resize(size, FILTERS[how])) for p in pictures])
 
 
 def restored(upscaler: Upscaler, picture: np.ndarray, scale: int) -> tuple[np.ndarray, float, float]:

@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from kaogan.aux_models.upscaler.compare import restored
 from kaogan.aux_models.upscaler.model import TILE, Upscaler
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
+from kaogan.core.picture_files import FORMATS, LONGEST, Writer, format_of
 from kaogan.core.progress import Progress
 from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, read_picture
 from kaogan.data.sources import SUFFIXES, open_source, shown
-from kaogan.generate.picture_files import FORMATS, LONGEST, Writer, format_of
+from kaogan.generate.upscale_sheets import restored
 
 TOGETHER = 16  # pictures of one size that are enlarged at once
 LONGEST_NAME = 230  # bytes; file systems hold 255, and a name in the making is longer

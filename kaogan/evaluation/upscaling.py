@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kaogan.aux_models.upscaler.compare import resized
-from kaogan.aux_models.upscaler.lpips import Distance, find_lpips
-from kaogan.aux_models.upscaler.perceptual_loss import PerceptualDistance
+from kaogan.aux_models.upscaler.resampling import resized, shrink
 from kaogan.core.images import Pictures, to_float, to_uint8
+from kaogan.metrics.lpips import Distance, find_lpips
 from kaogan.metrics.psnr_ssim import psnr, ssim
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import mean_of
-from kaogan.training.upscaler.degradation import shrink
+from kaogan.training.upscaler.perceptual_loss import PerceptualDistance
 
 Enlarge = Callable[[Pictures], Pictures]  # uint8 (N, h, w, 3) -> uint8 (N, scale·h, scale·w, 3)
 DISTANCES = ("distance", "lpips")  # less is better
@@ -52,7 +51,7 @@ def evaluate(originals: Pictures, scale: int, ways: Mapping[str, Enlarge], basel
     """Shrink ``originals`` uint8 (N, H, W, 3) by ``scale`` (antialiased bicubic, rounded) and enlarge them again.
 
     With ``baselines`` Pillow's bicubic and Lanczos are added. LPIPS is measured where it is installed with weights
-    (kaogan/aux_models/upscaler/lpips.py). Sides must be multiples of ``8`` and of ``scale``.
+    (kaogan/metrics/lpips.py). Sides must be multiples of ``8`` and of ``scale``.
     """
     low = np.concatenate(
         [to_uint8(shrink(to_float(part), scale)) for part in np.array_split(originals, len(originals))]
