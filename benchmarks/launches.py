@@ -47,6 +47,8 @@ class Trace:
     blocking: collections.Counter[str] = field(default_factory=collections.Counter)
     waits: collections.Counter[str] = field(default_factory=collections.Counter)
     bytes_copied: int = 0
+    discriminator: int = 0
+    """Launches before the generator's step began."""
 
     @property
     def launches(self) -> int:
@@ -115,6 +117,7 @@ def trace(recipe: Recipe, pictures: PictureSet, steps: int = 1, p: float | None 
             trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, "fp32")
             for optimizer in (state.discriminator_optim, state.generator_optim):
                 _count_as_one(optimizer, count, seen)
+            _note_discriminator(trainer, seen)
             for _ in range(recipe.training.n_critic):
                 trainer.step()
                 state.images_seen += recipe.training.batch_size
@@ -132,6 +135,16 @@ def noise_pictures(recipe: Recipe, count: int | None = None) -> PictureSet:
         values = [[f"hair {k}" for k in range(12)], [f"eyes {k}" for k in range(10)]]
         schema = Schema.from_labels(["hair", "eyes"], values, labels)
     return PictureSet(images, labels, schema, tuple(map(str, range(count))), (), (), "noise", "0" * 32)
+
+
+def _note_discriminator(trainer: GANTrainer, seen: Trace) -> None:
+    original = trainer.generator_step
+
+    def noting(*arguments: Any) -> None:
+        seen.discriminator = seen.launches
+        original(*arguments)
+
+    trainer.generator_step = noting  # type: ignore[method-assign, assignment]
 
 
 def _count_as_one(optimizer: torch.optim.Optimizer, count: _Count, seen: Trace) -> None:
@@ -156,13 +169,14 @@ def _place() -> str:
 
 
 def main(names: list[str]) -> None:
-    print(f"{'recipe':22} {'launches':>8} {'copies':>7} {'blocking':>8} {'waits':>6} {'MB':>6}")
+    print(f"{'recipe':22} {'launches':>8} {'of D':>6} {'copies':>7} {'blocking':>8} {'waits':>6} {'MB':>6}")
     for name, size, batch in PUBLISHED:
         if names and name not in names:
             continue
         recipe = recipes.load(name, {"image_size": size, "training.batch_size": batch})
         seen = trace(recipe, noise_pictures(recipe), steps=2)
-        counts = f"{seen.launches:8} {seen.copies.total():7} {seen.blocking.total():8} {seen.waits.total():6}"
+        numbers = (seen.launches, seen.discriminator, seen.copies.total(), seen.blocking.total(), seen.waits.total())
+        counts = "{:8} {:6} {:7} {:8} {:6}".format(*numbers)
         print(f"{f'{name}-{size} b{batch}':22} {counts} {seen.bytes_copied / 1e6:6.1f}")
         for place, number in seen.blocking.most_common(12):
             print(f"    {number:3} blocking at {place}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def test_ci_pins_the_lower_bound_of_every_dependency() -> None:
     for name, pin in pins.items():
         (exact,) = pin.specifier
         assert exact.operator == "==" and Version(exact.version) == lower_bound(wanted[name]), name
+
+
+def test_what_ci_runs_with_them_is_there() -> None:
+    paths = re.findall(r"\btests/[\w/.]+", (ROOT / ".ci/oldest").read_text(encoding="utf-8"))
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_the_installed_pytorch_is_one_that_is_allowed() -> None:

@@ -32,7 +32,10 @@ def train(
     batch_size: Annotated[int | None, typer.Option(metavar="B", help="Pictures in a batch.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="K", help="Every random draw follows from it.")] = None,
     device: Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(metavar="P", help="auto, fp32, bf16 or fp16.")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="P", help="auto, fp32, tf32, bf16 or fp16.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits each time on CUDA as well, more slowly.")
+    ] = False,
     eval_every: Annotated[
         int | None, typer.Option(metavar="N", help="Measure it every N images, and keep the best model.")
     ] = None,
@@ -57,6 +60,8 @@ def train(
                        "device": device, "precision": precision, "eval_every": eval_every}.items():  # fmt: skip
         if value is not None:
             overrides[key] = value
+    if deterministic:
+        overrides["run.deterministic"] = True
     from kaogan.config import upscale_recipe as upscaling
 
     if recipe in upscaling.names():

@@ -201,7 +201,12 @@ class Data(Section):
 class Run(Section):
     seed: int = Field(0, ge=0, lt=2**63, description="every random draw follows from it")
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: what the hardware is fast at")
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
+        "auto", description="auto: what the hardware is fast at; tf32: float32 with products of 19 bits, on CUDA"
+    )
+    deterministic: bool = Field(
+        False, description="on CUDA the same bits each time, more slowly; a CPU gives them without being asked"
+    )
     channels_last: bool = Field(True, description="memory layout (N, H, W, C), which convolutions are fast with")
     stats_every: Images = Field(1_000, description="images between two lines of stats.jsonl")
     grid_every: Images = Field(5_000, description="images between two grids of the fixed latents")

@@ -9,9 +9,10 @@ import psutil
 import torch
 
 from kaogan.config.recipe import Recipe
-from kaogan.core.device import choose_device, choose_precision, describe
+from kaogan.core.device import choose_device, describe
 from kaogan.data import PictureSet
 from kaogan.networks import count_parameters
+from kaogan.training.numerics import numerics, training_precision
 from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
@@ -34,22 +35,23 @@ class Cost:
 def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
     """Take ``1 + rounds`` generator steps with the discriminator steps that belong to them; the first is not timed."""
     device = choose_device(recipe.run.device)
-    precision = choose_precision(recipe.run.precision, device)
+    precision = training_precision(recipe, device)
     state = build_train_state(recipe, pictures.schema, device, precision)
     sampler = InfiniteSampler(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )
     trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
     began = 0.0
-    for number in range(1 + rounds):
-        if number == 1:
-            began = _now(device)
-        for _ in range(recipe.training.n_critic):
-            trainer.step()
-            state.images_seen += recipe.training.batch_size
-    seconds = _now(device) - began
+    with numerics(recipe, device, precision):
+        for number in range(1 + rounds):
+            if number == 1:
+                began = _now(device)
+            for _ in range(recipe.training.n_critic):
+                trainer.step()
+                state.images_seen += recipe.training.batch_size
+        seconds = _now(device) - began
     shown = rounds * recipe.training.n_critic * recipe.training.batch_size
-    memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
     return Cost(
         count_parameters(state.generator),
         count_parameters(state.discriminator),
@@ -64,5 +66,5 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
 
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return time.perf_counter()

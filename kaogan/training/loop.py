@@ -11,7 +11,7 @@ from pathlib import Path
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.atomic_io import explain
-from kaogan.core.device import choose_device, choose_precision, describe, import_compiler_aside
+from kaogan.core.device import choose_device, describe, import_compiler_aside
 from kaogan.core.loaded_plugins import plugin_records
 from kaogan.core.trainer_base import (
     OnProgress,
@@ -26,6 +26,7 @@ from kaogan.core.trainer_base import (
 )
 from kaogan.data import PictureSet
 from kaogan.training.evaluator import Evaluator
+from kaogan.training.numerics import numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.sampler import InfiniteSampler
@@ -54,7 +55,7 @@ def train(
     """
     import_compiler_aside()
     device = choose_device(recipe.run.device)
-    precision = choose_precision(recipe.run.precision, device)
+    precision = training_precision(recipe, device)
     state = build_train_state(recipe, pictures.schema, device, precision)
     sampler = InfiniteSampler(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
@@ -75,7 +76,8 @@ def train(
 
         logger = RunLogger(folder, recipe, pictures, state, device)
         logger.open(precision, describe(device))
-        result = GANLoop(recipe, state, trainer, folder, logger).run(bool(resumed), on_progress, on_stop)
+        with numerics(recipe, device, precision):
+            result = GANLoop(recipe, state, trainer, folder, logger).run(bool(resumed), on_progress, on_stop)
         logger.close(result.finished, result.seconds)
         return result
     except OSError as error:

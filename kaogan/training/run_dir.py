@@ -27,9 +27,11 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.loaded_plugins import changed_plugins, recorded
 
 # Changing these between two sessions changes neither the weights nor the clock of what is already trained.
-RESUMABLE_KEYS = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.grid_every",
-        "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit",
-        "eval")  # fmt: skip
+RESUMABLE_KEYS = (
+    "name", "summary", "source", "training.images", "run.device", "run.deterministic", "run.stats_every",
+    "run.grid_every", "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit",
+    "eval",
+)  # fmt: skip
 
 
 class RunDir:

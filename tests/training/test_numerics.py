@@ -1,0 +1,71 @@
+"""Precision and determinism as the recipe asks for them; PyTorch's switches can be read without a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.training import numerics as module
+from kaogan.training.numerics import numerics, training_precision
+from tests.small import small, train
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def switches() -> tuple[bool, bool, bool, bool]:
+    cudnn = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
+    return cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "deterministic", "expected"),
+    [
+        ("dcgan", "fp32", False, (False, False, True, False)),
+        ("dcgan", "tf32", False, (True, True, True, False)),
+        ("dcgan", "bf16", True, (False, False, False, True)),
+        ("stylegan2", "fp32", False, (False, False, False, False)),  # shapes change under ADA
+    ],
+)
+def test_switches_are_set_and_put_back(
+    name: str, precision: str, deterministic: bool, expected: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    before = switches()
+    recipe = small(name, **{"run.deterministic": deterministic})
+    with numerics(recipe, CUDA, precision):
+        assert switches() == expected
+    assert switches() == before
+    with numerics(recipe, CPU, precision):
+        assert switches() == before
+
+
+def test_what_has_no_deterministic_form_is_one_line() -> None:
+    recipe = small("dcgan", **{"run.deterministic": True})
+    with pytest.raises(KaoganError, match="--deterministic cannot be kept"), numerics(recipe, CUDA, "fp32"):
+        raise RuntimeError("x_backward_cuda does not have a deterministic implementation")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_what_cannot_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"tf32 .* device is cpu; use fp32"):
+        train(small("dcgan", **{"run.precision": "tf32"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    ada = small("stylegan2-64", **{"run.deterministic": True, "run.precision": "fp32"})
+    with pytest.raises(UsageError, match="ADA on CUDA"):
+        training_precision(ada, CUDA)
+    assert training_precision(ada, CPU) == "fp32"
+    with pytest.raises(UsageError, match=r"--generator.conv_clamp 256 --discriminator.conv_clamp 256"):
+        training_precision(small("stylegan2-64", **{"run.precision": "fp16"}), CUDA)
+
+
+def test_an_old_card_takes_fp16_only_where_maps_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "choose_precision", lambda *_: "fp16")
+    auto = {"run.precision": "auto"}
+    assert training_precision(small("dcgan", **auto), CUDA) == "fp16"
+    assert training_precision(small("stylegan2-64", **auto), CUDA) == "fp32"
+    limits = {"generator.conv_clamp": 256.0, "discriminator.conv_clamp": 256.0}
+    assert training_precision(small("stylegan2-64", **auto, **limits), CUDA) == "fp16"
