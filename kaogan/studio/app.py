@@ -88,7 +88,8 @@ async def overview(studio: Studio, request: Request) -> Response:
     """All that can be chosen."""
     found = await asyncio.to_thread(studio.catalogue.found, True)
     return JSONResponse({
-        "version": __version__, "models": list(found.models), "runs": list(found.runs), "sets": list(found.sets),
+        "version": __version__, "models": list(found.all_models),
+        "shipped": [name for name in found.shipped if name not in found.models], "runs": list(found.runs), "sets": list(found.sets),
         "recipes": await asyncio.to_thread(trainings.offered), "training": studio.trainings.allowed,
         **await asyncio.to_thread(rendering.abilities),
         "limits": {"count": params.MOST_FACES, "frames": params.MOST_FRAMES, "evaluated": params.MOST_EVALUATED},

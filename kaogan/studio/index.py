@@ -1,6 +1,7 @@
 """What the studio may open: models, runs and sets of pictures, found under its folders and known by short words.
 
-A request names a word of this list and never a path, so nothing outside of the folders can be asked for.
+A request names an entry of this list and never a path, so nothing outside of the folders (and of the models that
+come with kaogan) can be read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from kaogan.core.errors import UsageError, nearest
 from kaogan.generate.explore.directions_io import is_direction_file
-from kaogan.generate.model_io import CONFIG, WEIGHTS
+from kaogan.generate.model_io import CONFIG, MODELS, WEIGHTS, model_names
 
 DEPTH = 4  # folders below a root
 MOST_FOLDERS = 5_000  # looked into in one search
@@ -35,6 +36,12 @@ class Found:
     runs: dict[str, Path] = field(default_factory=dict)
     sets: dict[str, Path] = field(default_factory=dict)
     directions: dict[str, Path] = field(default_factory=dict)  # files of them
+    shipped: dict[str, Path] = field(default_factory=dict)  # named models of kaogan itself; a folder's own ones win
+
+    @property
+    def all_models(self) -> dict[str, Path]:
+        """The folders' own models, then the shipped ones: the studio opens on the first."""
+        return self.models | {name: path for name, path in self.shipped.items() if name not in self.models}
 
 
 class Catalogue:
@@ -56,7 +63,7 @@ class Catalogue:
 
     def model(self, word: str) -> Path:
         """Raises UsageError."""
-        return _pick("model", word, self.found().models)
+        return _pick("model", word, self.found().all_models)
 
     def run(self, word: str) -> Path:
         """Raises UsageError."""
@@ -71,7 +78,7 @@ class Catalogue:
         return _pick("file of directions", word, self.found().directions)
 
     def _search(self) -> Found:
-        found = Found()
+        found = Found(shipped={name: MODELS / name for name in model_names()})
         for number, root in enumerate(self.roots):
             for folder, files in _folders(root):
                 inside = folder.relative_to(root).as_posix()

@@ -14,6 +14,7 @@ from PIL import Image
 from kaogan.generate.explore import load_directions, point, render
 from kaogan.generate.model import load
 from kaogan.studio import rendering
+from tests.studio.conftest import Served
 
 pytestmark = pytest.mark.timeout(180)
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -251,3 +252,16 @@ def test_a_face_is_upscaled(visit):
     page.select_option("#scale", "4")
     page.wait_for_function("() => document.querySelector('#face').naturalWidth === 64")
     assert visitor.words()["scale"] == "4" and "scale=4" in page.get_attribute("#save-face", "href")
+
+
+def test_an_empty_folder_opens_on_the_shipped_model(browser, tmp_path):
+    served = Served(tmp_path)
+    visitor = Visitor(browser, served.address, WIDE)
+    try:
+        page = visitor.open(count=2)
+        visitor.wait_shown("#grid img", load("kao").sample(2))
+        assert page.input_value("#model") == "kao" and page.is_enabled("#model")
+        assert page.get_attribute("#model optgroup", "label") == "comes with kaogan"
+    finally:
+        visitor.close()
+        served.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kaogan.core.errors import UsageError
+from kaogan.generate.model_io import MODELS
 from kaogan.studio.index import DEPTH, Catalogue
 
 
@@ -50,6 +51,15 @@ def test_words_of_further_folders_begin_with_their_name(folder, tmp_path):
     model(tmp_path / "more/one")
     catalogue = Catalogue([folder, tmp_path / "more"])
     assert catalogue.model("more/one") == tmp_path / "more/one" and catalogue.model("one") == folder / "one"
+
+
+def test_the_shipped_model_comes_after_those_of_the_folder(folder, tmp_path):
+    assert list(Catalogue([folder]).found().all_models) == ["one", "runs/a", "kao"]
+    assert Catalogue([folder]).model("kao") == MODELS / "kao"
+    model(folder / "kao")
+    assert Catalogue([folder]).model("kao") == folder / "kao", "a model of one's own wins"
+    (tmp_path / "empty").mkdir()
+    assert list(Catalogue([tmp_path / "empty"]).found().all_models) == ["kao"]
 
 
 def test_a_folder_that_is_a_model_itself(folder):

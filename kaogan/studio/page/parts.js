@@ -17,8 +17,15 @@ export function options(select, values, chosen, empty) {
   const made = values.map((value) => (typeof value === "string" ? element("option", { value }, value) : value));
   if (!made.length && empty) made.push(element("option", { value: "" }, empty));
   select.replaceChildren(...made);
-  select.disabled = !made.some((option) => option.value);
+  select.disabled = ![...select.options].some((option) => option.value);
   if ([...select.options].some((option) => option.value === chosen)) select.value = chosen;
+}
+
+/** Fill a list of models: those of the studio's folders, then those that come with kaogan. */
+export function modelOptions(select, { models, shipped }, chosen) {
+  const own = models.filter((name) => !shipped.includes(name));
+  const group = element("optgroup", { label: "comes with kaogan" }, ...shipped.map((value) => element("option", { value }, value)));
+  options(select, shipped.length ? [...own, group] : own, chosen, "none in this folder");
 }
 
 let teller = null; // whose message is shown

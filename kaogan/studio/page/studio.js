@@ -1,6 +1,6 @@
 // The frame: which page is shown, and what there is to choose from.
 
-import { $, get, options, element, say } from "./parts.js";
+import { $, element, get, modelOptions, options, say } from "./parts.js";
 import { change, onReturn, word } from "./state.js";
 import * as evaluate from "./evaluate.js";
 import * as make from "./make.js";
@@ -25,8 +25,7 @@ async function begin() {
     const overview = await get("/api/overview");
     $("version").textContent = overview.version;
     if (!overview.models.includes(word("model"))) change({ model: overview.models[0] ?? null });
-    options($("model"), overview.models, word("model"), "none in this folder");
-    options($("evaluate-model"), overview.models, word("model"), "none in this folder");
+    for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, word("model"));
     for (const select of [$("evaluate-data"), $("train-data")]) {
       options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...overview.sets], word("data"));
     }

@@ -1,6 +1,6 @@
 // Trainings: watched while they run, started, stopped and gone on with.
 
-import { $, address, element, get, options, post, say } from "./parts.js";
+import { $, address, element, get, modelOptions, options, post, say } from "./parts.js";
 import { change, word } from "./state.js";
 import { curves } from "./curves.js";
 
@@ -95,7 +95,7 @@ async function refresh() {
   refreshed.add(word("run"));
   const overview = await get("/api/overview");
   runs = overview.runs;
-  for (const id of ["model", "evaluate-model"]) options($(id), overview.models, $(id).value || word("model"), "none in this folder");
+  for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, $(id).value || word("model"));
   if (!word("model") && overview.models.length) change({ model: overview.models[0] });
   listRuns();
 }
