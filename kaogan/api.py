@@ -13,15 +13,14 @@ from kaogan.aux_models.upscaler.load import load_upscaler, names
 from kaogan.aux_models.upscaler.model import FILE
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
-from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError
 from kaogan.core.trainer_base import OnProgress, TrainResult, ignore_stop, no_train_progress
-from kaogan.data import PictureSet, load_pictures
+from kaogan.data import PictureSet
 from kaogan.generate.model import Model
 from kaogan.generate.model import load as load_model
 from kaogan.plugins import load_installed_plugins, load_plugins_of_run
+from kaogan.training.data import load_data
 from kaogan.training.loop import train as run_loop
-from kaogan.training.state import check_networks
 
 
 def train(
@@ -73,31 +72,6 @@ def run(
         recipe, pictures, Path(out or Path("runs") / recipe.name), allow_changes=allow_changes,
         on_progress=on_progress, on_stop=on_stop,
     )  # fmt: skip
-
-
-def load_data(
-    recipe: Recipe,
-    data: str | os.PathLike[str] | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
-) -> PictureSet:
-    """The pictures and labels that ``recipe`` trains on, decoded once into the cache.
-
-    Raises UsageError when it cannot be trained here at all, before anything is read.
-    """
-    choose_device(recipe.run.device)
-    check_networks(recipe)
-    settings = recipe.attributes
-    return load_pictures(
-        None if data is None else os.fspath(data),
-        image_size=recipe.image_size,
-        channels=recipe.channels,
-        attributes=settings.names or None,
-        merge=settings.merge or None,
-        classes=recipe.data.classes if recipe.data.classes == "ask" else "yes" if recipe.data.classes else "no",
-        avatar_count=recipe.data.avatars,
-        avatar_seed=recipe.run.seed,
-        progress=progress,
-    )
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Any:

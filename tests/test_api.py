@@ -11,7 +11,7 @@ import pytest
 import kaogan
 from kaogan import api
 from kaogan.config import recipes
-from kaogan.training import loop
+from kaogan.training import data, loop
 from tests.small import small
 
 SETTINGS: dict[str, Any] = {
@@ -27,7 +27,7 @@ def test_train_returns_the_model(tmp_path: Path) -> None:
     pictures = model.sample(5, hair="pink", seed=0)
     assert pictures.shape == (5, 16, 16, 3) and pictures.dtype == np.uint8
     assert np.array_equal(kaogan.load(tmp_path / "run").sample(5, hair="pink", seed=0), pictures)
-    assert [step.clock for step in told] == [16]
+    assert [step.images_seen for step in told] == [16]
     resolved = recipes.load(tmp_path / "run/recipe.yaml")
     assert resolved.latent.size == 8 and resolved.training.batch_size == 8
     assert resolved.generator.width == resolved.discriminator.width == 4  # type: ignore[union-attr]
@@ -80,7 +80,7 @@ def test_merged_values(tmp_path: Path) -> None:
 def test_mistakes_are_told_before_any_data_is_read(
     settings: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(api, "load_pictures", lambda *_, **__: pytest.fail("data was read"))
+    monkeypatch.setattr(data, "load_pictures", lambda *_, **__: pytest.fail("data was read"))
     with pytest.raises(kaogan.UsageError, match=words):
         kaogan.train("dcgan", out=tmp_path / "run", **SETTINGS | settings)
     assert not (tmp_path / "run").exists()

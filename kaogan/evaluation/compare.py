@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError, UsageError
@@ -25,16 +24,17 @@ from kaogan.core.trainer_base import TrainProgress
 from kaogan.data import load_pictures
 from kaogan.evaluation.image_sources import open_image_source, read_lines
 from kaogan.evaluation.page import append_lines, metrics_lines
-from kaogan.evaluation.results import current_stats_line
 from kaogan.evaluation.runner import evaluate_one, open_extractors
 from kaogan.metrics import fid
 from kaogan.metrics.curve_plots import Point
 from kaogan.metrics.features import BATCH, Extractor, load_extractor
 from kaogan.metrics.reference import Reference
-from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS
+from kaogan.metrics.registry import DEFAULT_COUNT, DEFAULT_FEATURES, METRICS, current_stats_line
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import mean_of
 from kaogan.training.cost import estimate
+from kaogan.training.data import load_data
+from kaogan.training.loop import train
 
 POINTS = 10  # evaluations along each training
 PICTURES_ON_THE_WAY, FEWEST = 2000, 256
@@ -72,7 +72,7 @@ def compare(
     budget: Budget | None = None,
     seeds: int = 1,
     features: Sequence[str] = (DEFAULT_FEATURES,),
-    count: int = 10_000,
+    count: int = DEFAULT_COUNT,
     overrides: dict[str, Any] | None = None,
     report: Progress = no_progress,
 ) -> list[Entry]:
@@ -139,7 +139,7 @@ def _train_all(
         if begun_here and (budget.images or begun_here[0].training.images):
             lengths[entry.name] = budget.images or begun_here[0].training.images, 0.0
             continue
-        pictures = api.load_data(recipe, data, report)
+        pictures = load_data(recipe, data, report)
         report(0, 0, f"timing {recipe.name}")
         speed = estimate(recipe, pictures).images_per_second
         images = budget.images or _in_minutes(recipe, speed, float(budget.minutes or 0))
@@ -163,12 +163,12 @@ def _train(
     recipe = recipes.load(
         word, {**settings, "eval.every": every, "eval.pictures": plan.pictures, "eval.features": features}
     )
-    pictures = api.load_data(recipe, data, report)
+    pictures = load_data(recipe, data, report)
 
     def on_progress(step: TrainProgress) -> None:
         report(min(step.images_seen, step.total), step.total, f"training {recipe.name}, seed {recipe.run.seed}")
 
-    outcome = api.run(recipe, pictures, run, on_progress=on_progress)
+    outcome = train(recipe, pictures, run, on_progress=on_progress)
     if not outcome.finished:
         raise KaoganError(
             f"interrupted while training {run} at {outcome.images_seen:,} images; the same command goes on"

@@ -14,13 +14,13 @@ from kaogan.core.html import data_uri, environment, picture_uri
 from kaogan.core.images import Pictures, grid
 from kaogan.evaluation import tables
 from kaogan.evaluation.image_sources import GeneratedImages, read_lines
-from kaogan.evaluation.results import TRAINED_FOOTNOTE, TRAINED_MARK, EvaluationResult, current_line
+from kaogan.evaluation.results import TRAINED_FOOTNOTE, TRAINED_MARK, EvaluationResult
 from kaogan.evaluation.runner import Evaluation
 from kaogan.generate.model_card import card
 from kaogan.generate.model_io import CARD, find_model
 from kaogan.metrics import curve_plots
 from kaogan.metrics.comparison import Illustration, PicturePairs
-from kaogan.metrics.registry import metric_of
+from kaogan.metrics.registry import current_line, metric_of
 
 LINES = "metrics.jsonl"
 GRID, COLUMNS = 64, 16

@@ -10,7 +10,7 @@ from typing import Any
 from kaogan.evaluation.image_sources import ImageSource
 from kaogan.metrics.comparison import Illustration
 from kaogan.metrics.reference import Reference
-from kaogan.metrics.registry import Better, current_key
+from kaogan.metrics.registry import Better
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.version import __version__
 
@@ -79,26 +79,3 @@ class Failure:
 
     name: str
     reason: str
-
-
-def current_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of metrics.jsonl under today's keys."""
-    metrics = line.get("metrics")
-    if not isinstance(metrics, Mapping):
-        return dict(line)
-    return {**line, "metrics": {current_key(str(key)): value for key, value in metrics.items()}}
-
-
-def current_stats_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of stats.jsonl under today's keys: ``eval/fd_low`` is ``eval/fid_low``."""
-    return {_current_stat(key): value for key, value in line.items()}
-
-
-def _current_stat(key: str) -> str:
-    if not key.startswith("eval/"):
-        return key
-    name = key.removeprefix("eval/")
-    for end in ("_low", "_high", ""):
-        if name.endswith(end):
-            return f"eval/{current_key(name.removesuffix(end))}{end}"
-    return key

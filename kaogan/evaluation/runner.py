@@ -18,10 +18,9 @@ from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
 from kaogan.metrics.fid import LEAST_EXTRAPOLATED
 from kaogan.metrics.reference import Reference
-from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS, Metric, metric_names
+from kaogan.metrics.registry import DEFAULT_COUNT, DEFAULT_FEATURES, METRICS, Metric, metric_names
 from kaogan.metrics.stats.estimate import TooFewSamplesError
 
-COUNT = 10_000
 FEW = 2_000  # pictures below which a Fréchet distance is mostly its own bias
 
 
@@ -78,7 +77,7 @@ def evaluate(
         began = time.monotonic()
         try:
             source = open_image_source(
-                path, count or COUNT, every_picture=count is None, seed=seed, device=device, progress=report
+                path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, device=device, progress=report
             )
             real = reference_of((source.image_size, source.channels))
             result = evaluate_one(source, real, extractors, chosen, seed=seed, report=report)

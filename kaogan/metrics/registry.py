@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DEFAULT_FEATURES = "efficientnet"
 """The extractor of distances where none is named: one that nothing in kaogan is trained against."""
 
+DEFAULT_COUNT = 10_000
+"""Pictures of a generator that are measured where no count is named."""
+
 Better = Literal["lower", "higher", "one"]
 """Which values are better: small ones, large ones, or those near 1."""
 
@@ -100,6 +103,29 @@ def current_key(key: str) -> str:
     """A key of a file of an older version (``fd/tagger``) as it is called today (``fid/tagger``)."""
     name, slash, extractor = key.partition("/")
     return OLD_KEYS.get(name, name) + slash + extractor
+
+
+def current_line(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of metrics.jsonl under today's keys."""
+    metrics = line.get("metrics")
+    if not isinstance(metrics, Mapping):
+        return dict(line)
+    return {**line, "metrics": {current_key(str(key)): value for key, value in metrics.items()}}
+
+
+def current_stats_line(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of stats.jsonl under today's keys: ``eval/fd_low`` is ``eval/fid_low``."""
+    return {_current_stat(key): value for key, value in line.items()}
+
+
+def _current_stat(key: str) -> str:
+    if not key.startswith("eval/"):
+        return key
+    name = key.removeprefix("eval/")
+    for end in ("_low", "_high", ""):
+        if name.endswith(end):
+            return f"eval/{current_key(name.removesuffix(end))}{end}"
+    return key
 
 
 def metric_of(key: str) -> Metric | None:

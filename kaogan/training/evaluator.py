@@ -19,15 +19,13 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import to_uint8
 from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
-from kaogan.evaluation.results import current_stats_line
-from kaogan.evaluation.runner import COUNT
 from kaogan.metrics import curve_plots
 from kaogan.metrics.collect import Arrays, Collector, FeatureCollector, Measured, collect
 from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
 from kaogan.metrics.fid import frechet_distance
 from kaogan.metrics.reference import Reference
-from kaogan.metrics.registry import Metric, cost, training_metrics
+from kaogan.metrics.registry import DEFAULT_COUNT, Metric, cost, current_stats_line, training_metrics
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training import plots
 from kaogan.training.run_logger import RunLogger
@@ -245,7 +243,7 @@ class Evaluator:
         return value * (1 / count + 1 / len(real)) / (1 / half + 1 / (len(real) - half))
 
 
-def affordable(budget: float, each: float, fixed: float, most: int = COUNT) -> int:
+def affordable(budget: float, each: float, fixed: float, most: int = DEFAULT_COUNT) -> int:
     """How many pictures fit into ``budget`` seconds, in two digits, between MIN_PICTURES and ``most``."""
     count = (budget - fixed) / each if each > 0 else float(most)
     if not count > MIN_PICTURES:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kaogan import api
 from kaogan.cli import app
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
@@ -89,7 +88,7 @@ def test_two_recipes_two_seeds_and_the_page_alone(run: Run, tmp_path: Path, monk
     page = write_leaderboard(entries, out / "leaderboard.html").read_text()
     assert page.count("data:image/webp;base64,") == 2 and page.count("data:image/png;base64,") == 2
 
-    monkeypatch.setattr(api, "run", None)  # neither trained nor measured again
+    monkeypatch.setattr(comparison, "train", None)  # neither trained nor measured again
     monkeypatch.setattr(comparison, "evaluate_one", None)
     moved = tmp_path / "moved"
     shutil.move(out, moved)

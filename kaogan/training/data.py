@@ -1,0 +1,36 @@
+"""Pictures and labels of a training, read as its recipe asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from kaogan.config.recipe import Recipe
+from kaogan.core.device import choose_device
+from kaogan.data import PictureSet, load_pictures
+from kaogan.training.state import check_networks
+
+
+def load_data(
+    recipe: Recipe,
+    data: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> PictureSet:
+    """The pictures and labels that ``recipe`` trains on, decoded once into the cache.
+
+    Raises UsageError when it cannot be trained here at all, before anything is read.
+    """
+    choose_device(recipe.run.device)
+    check_networks(recipe)
+    settings = recipe.attributes
+    return load_pictures(
+        None if data is None else os.fspath(data),
+        image_size=recipe.image_size,
+        channels=recipe.channels,
+        attributes=settings.names or None,
+        merge=settings.merge or None,
+        classes=recipe.data.classes if recipe.data.classes == "ask" else "yes" if recipe.data.classes else "no",
+        avatar_count=recipe.data.avatars,
+        avatar_seed=recipe.run.seed,
+        progress=progress,
+    )
