@@ -58,8 +58,7 @@ def evaluate(
     print_results(evaluation)
     evaluation_page.append_lines(evaluation)
     evaluation_page.write_cards(evaluation)
-    only = evaluation[0].source.run if len(evaluation) == 1 else None
-    page = evaluation_page.write_page(evaluation, out or (only or Path()) / "evaluation.html")
+    page = evaluation_page.write_page(evaluation, out) if out else evaluation_page.write_default_page(evaluation)
     console.print(escape(f"The page: {page}"), soft_wrap=True)
     if markdown:
         write_text(markdown, evaluation_page.markdown(evaluation))

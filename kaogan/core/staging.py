@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,7 +21,7 @@ _LOCK = ".lock"
 def staged(out: Path) -> Iterator[Path]:
     """Yield a path to write a file or a folder to; on success it is moved to ``out``, else it is removed.
 
-    What a killed run left is swept by the next one; of two at once, the second is refused. Raises UsageError when
+    What killed runs left beside ``out`` is swept; of two at once, the second is refused. Raises UsageError when
     ``out`` exists (an empty folder does not count), KaoganError for errors of the operating system.
     """
     stage = out.parent / f".{out.name}{TEMPORARY_SUFFIX}"
@@ -36,6 +36,7 @@ def staged(out: Path) -> Iterator[Path]:
             raise KaoganError(f"another run is writing {out}; wait for it or name another place") from None
         try:
             _sweep(stage)
+            _sweep_abandoned(out.parent, stage)
             yield stage / out.name
             result = stage / out.name
             if out.is_dir():
@@ -65,3 +66,12 @@ def _sweep(stage: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def _sweep_abandoned(folder: Path, ours: Path) -> None:
+    """Remove the stages of other outputs that nobody is writing: their locks are free."""
+    for stage in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        if stage == ours or not (stage / _LOCK).is_file():
+            continue
+        with suppress(OSError, Timeout), FileLock(stage / _LOCK, timeout=0):
+            shutil.rmtree(stage, ignore_errors=True)

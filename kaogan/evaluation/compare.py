@@ -228,7 +228,8 @@ def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], c
             references[size] = Reference(pictures)
         result = evaluate_one(source, references[size], extractors, list(METRICS), report=report)
         result.notes += failures
-        append_lines([result])
+        if not append_lines([result]):
+            raise KaoganError(f"{run} is read-only: compare copies of the runs, or make the folder writable")
 
 
 def _measured(run: Path, features: Sequence[str], count: int) -> bool:

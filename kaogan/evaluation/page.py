@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from kaogan.core.atomic_io import explain, write_text
+from kaogan.core.atomic_io import explain, is_denied, write_text
+from kaogan.core.errors import KaoganError
 from kaogan.core.html import data_uri, environment, picture_uri
 from kaogan.core.images import Pictures, grid
+from kaogan.core.notes import note
 from kaogan.evaluation import tables
 from kaogan.evaluation.image_sources import GeneratedImages, read_lines
 from kaogan.evaluation.results import TRAINED_FOOTNOTE, TRAINED_MARK, EvaluationResult
@@ -22,13 +24,16 @@ from kaogan.metrics import curve_plots
 from kaogan.metrics.comparison import Illustration, PicturePairs
 from kaogan.metrics.registry import current_line, metric_of
 
-LINES = "metrics.jsonl"
+LINES, PAGE = "metrics.jsonl", "evaluation.html"
 GRID, COLUMNS = 64, 16
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def append_lines(results: Sequence[EvaluationResult]) -> list[Path]:
-    """Add each result to the metrics.jsonl of its run; pictures and models outside of a run have none."""
+    """Add each result to the metrics.jsonl of its run; pictures and models outside of a run have none.
+
+    A read-only run is left as it is, with a note. Raises KaoganError.
+    """
     written = []
     for result in results:
         if result.source.run is None:
@@ -38,6 +43,9 @@ def append_lines(results: Sequence[EvaluationResult]) -> list[Path]:
             with path.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
         except OSError as error:
+            if is_denied(error):
+                note(f"{result.source.run} is read-only: the numbers are not in its {LINES}, only in the page")
+                continue
             raise explain(error, path) from error
         written.append(path)
     return written
@@ -49,13 +57,19 @@ def metrics_lines(run: Path) -> list[dict[str, Any]]:
 
 
 def write_cards(results: Sequence[EvaluationResult]) -> list[Path]:
-    """What was measured of a run goes on the card of its model. Raises KaoganError."""
+    """What was measured of a run goes on the card of its model, unless that is read-only. Raises KaoganError."""
     written = []
     for result in results:
         source = result.source
         if isinstance(source, GeneratedImages) and source.run is not None:
             path = find_model(source.run) / CARD
-            write_text(path, card(source.model.config, measured=measured_section(result.to_json())))
+            text = card(source.model.config, measured=measured_section(result.to_json()))
+            try:
+                write_text(path, text)
+            except KaoganError as error:
+                if not is_denied(error):
+                    raise
+                continue
             written.append(path)
     return written
 
@@ -108,6 +122,22 @@ def write_page(results: Sequence[EvaluationResult], path: Path) -> Path:
     )  # fmt: skip
     write_text(path, text)
     return path
+
+
+def write_default_page(results: Sequence[EvaluationResult]) -> Path:
+    """The page in its run where one run was measured, else, or where that is read-only, in the working folder.
+
+    Raises KaoganError.
+    """
+    run = results[0].source.run if len(results) == 1 else None
+    if run is None:
+        return write_page(results, Path(PAGE))
+    try:
+        return write_page(results, run / PAGE)
+    except KaoganError as error:
+        if not is_denied(error):
+            raise
+        return write_page(results, Path(f"{run.resolve().name}-{PAGE}"))
 
 
 def _reading(results: Sequence[EvaluationResult]) -> list[str]:

@@ -11,10 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from kaogan.core import atomic_io
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX, atomic, explain, sweep, write_text
 from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.staging import staged
 
 
 def names(folder: Path) -> list[str]:
@@ -147,7 +149,9 @@ def test_sweep_removes_leftovers_only(tmp_path: Path) -> None:
     assert all(path.exists() for path in keep) and not any(path.exists() for path in leftovers)
 
 
-def test_a_killed_writer_leaves_what_sweep_knows(tmp_path: Path) -> None:
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """A folder with file.txt and what a killed writer of it left."""
     code = (
         "import os, sys\nfrom kaogan.core.atomic_io import atomic\n"
         "with atomic(sys.argv[1]) as t:\n    t.write_text('half'); os.kill(os.getpid(), 9)"
@@ -156,8 +160,51 @@ def test_a_killed_writer_leaves_what_sweep_knows(tmp_path: Path) -> None:
     path.write_text("old")
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=Path(atomic_io.__file__).parents[2], check=False)
     assert done.returncode == -9 and len(names(tmp_path)) == 2
-    sweep(tmp_path)
-    assert names(tmp_path) == ["file.txt"] and path.read_text() == "old"
+    return tmp_path
+
+
+def test_a_killed_writer_leaves_what_sweep_knows(killed: Path) -> None:
+    sweep(killed)
+    assert names(killed) == ["file.txt"] and (killed / "file.txt").read_text() == "old"
+
+
+def test_the_next_file_in_the_folder_sweeps_what_a_killed_writer_left(killed: Path) -> None:
+    write_text(killed / "other.txt", "x")
+    assert names(killed) == ["file.txt", "other.txt"]
+
+
+@pytest.mark.skipif(atomic_io.fcntl is None, reason="a system without file locks")
+def test_what_a_living_writer_writes_is_not_swept(tmp_path: Path) -> None:
+    with atomic(tmp_path / "file.txt") as temporary:
+        temporary.write_text("new")
+        subprocess.run(
+            [sys.executable, "-c", "import sys; from kaogan.core.atomic_io import write_text; "
+             "write_text(sys.argv[1], 'x')", str(tmp_path / "other.txt")],
+            check=True, cwd=Path(atomic_io.__file__).parents[2],
+        )  # fmt: skip
+        sweep(tmp_path)
+    assert names(tmp_path) == ["file.txt", "other.txt"] and (tmp_path / "file.txt").read_text() == "new"
+
+
+def test_without_locks_only_old_files_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic_io, "fcntl", None)
+    old, new = (tmp_path / f".{name}{TEMPORARY_SUFFIX}x.txt" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_text("x")
+    os.utime(old, (1, 1))
+    write_text(tmp_path / "file.txt", "x")
+    assert names(tmp_path) == [new.name, "file.txt"]
+
+
+def test_a_stage_is_swept_by_the_next_output_beside_it_unless_it_is_in_use(tmp_path: Path) -> None:
+    dead, living = (tmp_path / f".{name}{TEMPORARY_SUFFIX}" for name in ("dead", "living"))
+    for stage in (dead, living):
+        stage.mkdir()
+        (stage / ".lock").touch()
+        (stage / "half").write_text("x")
+    with FileLock(living / ".lock"), staged(tmp_path / "out") as place:
+        place.write_text("whole")
+    assert names(tmp_path) == [living.name, "out"]
 
 
 def test_explain_names_the_path() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -244,6 +246,28 @@ def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: P
     rows = markdown(results).splitlines()
     assert rows[0].startswith("| | pictures | FD-tagger ↓ | FD∞-tagger ↓ |") and rows[2].startswith("| run | 60 |")
     assert rows[-1].startswith("| real against real |") and len(rows) == 5
+
+
+def test_a_read_only_run_is_measured_and_its_page_written_elsewhere(
+    run: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    make, opened = tempfile.mkstemp, Path.open
+
+    def deny(place: Path) -> None:
+        if place.is_relative_to(run):
+            raise PermissionError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "mkstemp", lambda *a, dir, **b: (deny(Path(dir)), make(*a, dir=dir, **b))[1])
+    monkeypatch.setattr(Path, "open", lambda self, mode="r", *a, **b: (
+        deny(self) if set(mode) & set("wax+") else None, opened(self, mode, *a, **b))[1])  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    words = [str(run), "--data", str(faces), "--metrics", "fid", "--features", "tagger", "--count", "60"]
+    result = CliRunner().invoke(app, ["evaluate", *words])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run-evaluation.html").is_file() and "run-evaluation.html" in result.output
+    assert f"{run} is read-only" in caplog.text and "metrics.jsonl" in caplog.text
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_what_cannot_be_measured_does_not_stop_the_others(faces: Path, tmp_path: Path) -> None:
