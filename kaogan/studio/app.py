@@ -35,6 +35,7 @@ T = TypeVar("T")
 Handler = Callable[["Studio", Request], Awaitable[Response]]
 WAITING, LONG_WAITING = 12, 3  # calls that may wait for the one that is being worked on
 PAGE = Path(str(resources.files("kaogan.studio").joinpath("page")))
+KIT = Path(str(resources.files("kaogan.share.export").joinpath("page"))) / "kit"  # shared with the exported page
 MOST_BODY = 16 * 2**10  # bytes
 
 
@@ -75,6 +76,7 @@ def build_app(
         return answer
 
     routes: list[BaseRoute] = [Route(path, bound(handler), methods=[method]) for method, path, handler in ROUTES]
+    routes.append(Mount("/page/kit", StaticFiles(directory=KIT)))
     routes.append(Mount("/page", StaticFiles(directory=PAGE)))
     return Starlette(
         routes=routes,
@@ -89,7 +91,8 @@ async def overview(studio: Studio, request: Request) -> Response:
     found = await asyncio.to_thread(studio.catalogue.found, True)
     return JSONResponse({
         "version": __version__, "models": list(found.all_models),
-        "shipped": [name for name in found.shipped if name not in found.models], "runs": list(found.runs), "sets": list(found.sets),
+        "shipped": [name for name in found.shipped if name not in found.models],
+        "runs": list(found.runs), "sets": list(found.sets),
         "recipes": await asyncio.to_thread(trainings.offered), "training": studio.trainings.allowed,
         **await asyncio.to_thread(rendering.abilities),
         "limits": {"count": params.MOST_FACES, "frames": params.MOST_FRAMES, "evaluated": params.MOST_EVALUATED},

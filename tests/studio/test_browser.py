@@ -219,7 +219,7 @@ def test_measuring_shows_a_table(visit):
     page.select_option("#evaluate-data", "avatars")
     page.fill("#evaluate-count", "50")
     page.click("text=Measure")
-    page.wait_for_selector("#evaluate-shown table")
+    page.wait_for_selector("#evaluate-shown table", timeout=120_000)  # it calculates for seconds
     assert "hair as asked" in page.inner_text("#evaluate-shown tbody")
     assert page.locator("text=Save the whole page").get_attribute("href").endswith("evaluation.html")
 

@@ -70,7 +70,8 @@ def export_web(
 
     with staged(Path(folder)) as stage:  # a place that cannot be written is told of before the long part
         files[MODEL], _ = onnx_bytes(model, half)
-        files |= {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
+        page = [path for path in sorted(PAGE.rglob("*")) if path.is_file()]
+        files |= {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in page}
         files |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.iterdir()) if path.is_file()}
         about, files[FIRST] = _about(model, seed)
         about["title"] = title or f"Faces of {_name(model)}"

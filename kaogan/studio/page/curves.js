@@ -1,6 +1,6 @@
 // Curves of a run, as small drawings.
 
-import { element } from "./parts.js";
+import { element } from "./kit/dom.js";
 
 const SHAPE = { width: 340, height: 150, left: 44, right: 6, top: 8, bottom: 20 };
 const TOGETHER = [

@@ -1,6 +1,7 @@
 // Measuring a model against real pictures.
 
-import { $, element, longWork } from "./parts.js";
+import { $, element } from "./kit/dom.js";
+import { longWork } from "./parts.js";
 import { change, word } from "./state.js";
 
 const USUAL = "500";

@@ -1,8 +1,9 @@
 // One face: large, its neighbours, and sliders along directions.
 
-import { $, address, element, get, later, newest } from "./parts.js";
-import { beginning, change, none, word } from "./state.js";
-import { given, showFaces } from "./make.js";
+import { $, element, scrollBehavior } from "./kit/dom.js";
+import { showFaces } from "./gallery.js";
+import { address, get, later, newest } from "./parts.js";
+import { beginning, change, given, none, word } from "./state.js";
 import * as morph from "./morph.js";
 
 let choose = () => {};
@@ -104,7 +105,7 @@ export function show(model, focus) {
   if (focus) {
     $("face-title").focus({ preventScroll: true });
     if (matchMedia("(max-width: 1120px)").matches) {
-      $("face-panel").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+      $("face-panel").scrollIntoView({ behavior: scrollBehavior() });
     }
   }
 }

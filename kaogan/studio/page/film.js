@@ -1,8 +1,8 @@
 // Films: a walk past the faces of the seed, or the morph.
 
-import { $, element, longWork } from "./parts.js";
-import { beginning, change, word } from "./state.js";
-import { given } from "./make.js";
+import { $, element, reducedMotion } from "./kit/dom.js";
+import { longWork } from "./parts.js";
+import { beginning, change, given, word } from "./state.js";
 
 const USUAL = { faces: "6", steps: "24", fps: "24", kind: "mp4", source: "walk" };
 const FIELDS = Object.keys(USUAL);
@@ -38,7 +38,7 @@ async function make(event) {
   if (!job) return;
   const path = `${job.path}/${job.files[0]}`;
   const shown = words.kind === "mp4"
-    ? element("video", { src: path, controls: true, loop: true, muted: true, autoplay: !matchMedia("(prefers-reduced-motion: reduce)").matches, playsInline: true })
+    ? element("video", { src: path, controls: true, loop: true, muted: true, autoplay: !reducedMotion(), playsInline: true })
     : element("img", { src: path, alt: "The film" });
   shown.setAttribute("aria-label", "The film");
   $("film-shown").replaceChildren(shown, element("a", { href: `${path}?save=1`, download: "" }, "Save the film"));

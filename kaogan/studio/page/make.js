@@ -1,20 +1,18 @@
 // Making faces: the controls and the grid.
 
-import { $, address, element, get, later, newest, say } from "./parts.js";
-import { beginning, change, none, word } from "./state.js";
+import { attributePicker } from "./kit/attributes.js";
+import { $, element, randomSeed } from "./kit/dom.js";
+import { moveByArrows, saveLinks, showFaces } from "./gallery.js";
+import { get, later, newest } from "./parts.js";
+import { beginning, change, given, none, word } from "./state.js";
 import * as face from "./face.js";
 import * as film from "./film.js";
 import * as morph from "./morph.js";
 
-const SWATCHES = 24; // more values than that are a list
-const COLOURS = {
-  orange: "#f0913a", white: "#f4f3f1", aqua: "#5cc9c6", gray: "#9a9a9e", green: "#4f9d5d", red: "#cf3f3c",
-  purple: "#8d5bb0", pink: "#f08fb0", blue: "#4a78cf", black: "#2c282b", brown: "#7d5138", blonde: "#ecd27c",
-  yellow: "#e9c83f", silver: "#c3c6cc", grey: "#9a9a9e",
-};
 let model = null; // what the server tells of the model in the address
+const pickers = new Map(); // by the names of attributes
 
-export const asked = () => ({
+const asked = () => ({
   model: word("model"), truncation: word("truncation"), seed: word("seed"), count: word("count", "24"), ...beginning("a."),
 });
 
@@ -23,7 +21,7 @@ const draw = newest(
   ({ faces }) => {
     showFaces($("grid"), faces, word("face"), (name) => choose(name, true));
     $("grid-title").textContent = `${faces.length} ${faces.length === 1 ? "face" : "faces"} of seed ${word("seed", "0")}`;
-    saves($("grid-saves"), "/api/faces", given(asked()));
+    saveLinks($("grid-saves"), "/api/faces", given(asked()));
   },
   $("grid"),
 );
@@ -38,45 +36,14 @@ const open = newest(
     $("facts").textContent = [
       model.recipe, `${model.image_size} px`, model.clock ? `${Number(model.clock).toLocaleString("en")} images` : "",
     ].filter(Boolean).join(" · ");
+    showPickers();
     showControls();
     all();
   },
 );
 
-export const given = (words) => Object.fromEntries(Object.entries(words).filter(([, value]) => value !== "" && value != null));
-
-/** Fill a grid with buttons; arrow keys go from one to the next. */
-export function showFaces(grid, faces, chosen, choose) {
-  const buttons = faces.map(({ face: name, picture }, number) => {
-    const image = element("img", { src: picture, alt: "" });
-    const button = element(
-      "button",
-      { type: "button", "aria-label": `face ${number + 1}`, "aria-pressed": String(name === chosen) }, image,
-    );
-    button.dataset.face = name;
-    button.addEventListener("click", () => choose(name));
-    return button;
-  });
-  grid.replaceChildren(...buttons);
-}
-
-function arrows(event) {
-  const buttons = [...event.currentTarget.querySelectorAll("button")];
-  const at = buttons.indexOf(document.activeElement);
-  const across = getComputedStyle(event.currentTarget).gridTemplateColumns.split(" ").length;
-  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[event.key];
-  if (at < 0 || !step) return;
-  event.preventDefault();
-  buttons[Math.min(buttons.length - 1, Math.max(0, at + step))].focus();
-}
-
-export function saves(place, path, words) {
-  const link = (text, kind) => element("a", { href: address(path, { ...words, save: kind }), download: "" }, text);
-  place.replaceChildren(link("Save sheet", "png"), link("Save all (zip)", "zip"));
-}
-
 /** Open the panel of a face. */
-export function choose(name, byHand) {
+function choose(name, byHand) {
   change({ face: name, ...(byHand ? { ...none("m."), scale: null } : {}) }, byHand);
   mark();
   face.show(model, byHand);
@@ -98,63 +65,25 @@ function all() {
   film.show();
 }
 
+function showPickers() {
+  pickers.clear();
+  for (const attribute of model.attributes) {
+    const pick = (chosen) => {
+      change({ [`a.${attribute.name}`]: chosen.join(",") });
+      all();
+    };
+    pickers.set(attribute.name, attributePicker(attribute, pick, { mix: true }));
+  }
+  $("attributes").replaceChildren(...[...pickers.values()].map((picker) => picker.node));
+}
+
 function showControls() {
   $("seed").value = word("seed", "0");
   $("truncation").value = word("truncation", "1");
   $("truncation-shown").value = Number($("truncation").value).toFixed(2);
   $("count").value = word("count", "24");
-  if (model) $("swatches").replaceChildren(...model.attributes.map(group));
+  for (const [name, picker] of pickers) picker.set(word(`a.${name}`).split(",").filter(Boolean));
 }
-
-function group(attribute) {
-  const key = `a.${attribute.name}`;
-  const chosen = word(key).split(",").filter(Boolean);
-  const set = (values) => {
-    change({ [key]: values.join(",") });
-    showControls();
-    $("swatches").querySelector(`[data-value="${CSS.escape(`${key}=${values.at(-1) ?? ""}`)}"]`)?.focus();
-    all();
-  };
-  const name = element("span", { id: `name-${attribute.name}` }, attribute.name);
-  if (attribute.values.length > SWATCHES) {
-    const list = element("select", { id: `list-${attribute.name}` }, element("option", { value: "" }, "as it comes"));
-    list.append(...attribute.values.map((value) => element("option", { value }, value)));
-    list.value = chosen[0] ?? "";
-    list.addEventListener("change", () => set(list.value ? [list.value] : []));
-    return element("div", {}, element("label", { htmlFor: list.id }, attribute.name), list);
-  }
-  const mixing = chosen.length > 1 || mixed.has(key);
-  const mix = element("button", { type: "button", "aria-pressed": String(mixing), title: "Choose several, for a mixture" }, "mix");
-  mix.setAttribute("aria-label", `mix several values of ${attribute.name}`);
-  mix.addEventListener("click", () => {
-    mixing ? mixed.delete(key) : mixed.add(key);
-    if (mixing && chosen.length > 1) set(chosen.slice(-1));
-    else showControls();
-  });
-  const buttons = ["", ...attribute.values].map((value) => {
-    const pressed = value ? chosen.includes(value) : !chosen.length;
-    const colour = COLOURS[value];
-    const button = element(
-      "button",
-      { type: "button", className: colour ? "swatch" : "chip", title: value || "as it comes", "aria-pressed": String(pressed) },
-      colour ? "" : value || "any",
-    );
-    button.setAttribute("aria-label", value ? `${attribute.name} ${value}` : `any ${attribute.name}`);
-    button.dataset.value = `${key}=${value}`;
-    if (colour) button.style.background = colour;
-    button.addEventListener("click", () => {
-      if (!value) set([]);
-      else if (mixing) set(pressed ? chosen.filter((each) => each !== value) : [...chosen, value]);
-      else set(pressed ? [] : [value]);
-    });
-    return button;
-  });
-  return element(
-    "div", { role: "group", "aria-labelledby": name.id },
-    element("div", { className: "legend" }, name, mix), element("div", { className: "group" }, ...buttons),
-  );
-}
-const mixed = new Set(); // attributes of which several values may be chosen
 
 export function begin(overview) {
   $("model").addEventListener("change", () => {
@@ -172,7 +101,7 @@ export function begin(overview) {
     });
   }
   $("dice").addEventListener("click", () => {
-    $("seed").value = crypto.getRandomValues(new Uint32Array(1))[0];
+    $("seed").value = randomSeed();
     change({ seed: $("seed").value }, true);
     draw();
     film.show();
@@ -183,7 +112,7 @@ export function begin(overview) {
     change({ truncation: $("truncation").value === "1" ? null : $("truncation").value });
     everything();
   });
-  for (const grid of [$("grid"), $("around")]) grid.addEventListener("keydown", arrows);
+  for (const grid of [$("grid"), $("around")]) grid.addEventListener("keydown", moveByArrows);
   face.begin(overview, choose);
   morph.begin();
   film.begin();

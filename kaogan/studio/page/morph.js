@@ -1,8 +1,9 @@
 // From one face to another.
 
-import { $, get, newest } from "./parts.js";
-import { change, word } from "./state.js";
-import { given, saves } from "./make.js";
+import { $ } from "./kit/dom.js";
+import { saveLinks } from "./gallery.js";
+import { get, newest } from "./parts.js";
+import { change, given, word } from "./state.js";
 
 const STEPS = 17;
 let frames = [];
@@ -15,7 +16,7 @@ const draw = newest(
     frames = faces.map(({ picture }) => picture);
     $("morph-from").src = frames[0];
     $("morph-to").src = frames.at(-1);
-    saves($("morph-saves"), "/api/morph", asked());
+    saveLinks($("morph-saves"), "/api/morph", asked());
     showWay();
   },
   $("morph-stage"),

@@ -1,17 +1,6 @@
-// What all pages share: elements, calls to the server, messages, and long work.
+// Calls to the server, messages, lists and long work: what all pages of the studio share.
 
-export const $ = (id) => document.getElementById(id);
-
-/** An element with properties, attributes (with a dash or unknown as a property) and children. */
-export function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made && !name.includes("-")) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
+import { $, element } from "./kit/dom.js";
 
 export function options(select, values, chosen, empty) {
   const made = values.map((value) => (typeof value === "string" ? element("option", { value }, value) : value));

@@ -24,6 +24,9 @@ export const beginning = (...starts) =>
 
 export const none = (...starts) => Object.fromEntries(Object.keys(beginning(...starts)).map((name) => [name, null]));
 
+/** Only those words that say something. */
+export const given = (words) => Object.fromEntries(Object.entries(words).filter(([, value]) => value !== "" && value != null));
+
 export const onReturn = (listener) => listeners.push(listener);
 
 addEventListener("popstate", () => listeners.forEach((listener) => listener()));

@@ -1,6 +1,7 @@
 // The frame: which page is shown, and what there is to choose from.
 
-import { $, element, get, modelOptions, options, say } from "./parts.js";
+import { $, element } from "./kit/dom.js";
+import { get, modelOptions, options, say } from "./parts.js";
 import { change, onReturn, word } from "./state.js";
 import * as evaluate from "./evaluate.js";
 import * as make from "./make.js";

@@ -1,6 +1,7 @@
 // Trainings: watched while they run, started, stopped and gone on with.
 
-import { $, address, element, get, modelOptions, options, post, say } from "./parts.js";
+import { $, element } from "./kit/dom.js";
+import { address, get, modelOptions, options, post, say } from "./parts.js";
 import { change, word } from "./state.js";
 import { curves } from "./curves.js";
 

@@ -1,5 +1,7 @@
 import { Engine, blend, resolve, toVector } from "./engine.js";
-import { attributeControl, capital, colour, element, make, paint, save, tile, toCanvas } from "./view.js";
+import { attributePicker, colour } from "./kit/attributes.js";
+import { $, capital, element, randomSeed, scrollBehavior } from "./kit/dom.js";
+import { paint, save, tile, toCanvas } from "./kit/pictures.js";
 
 const GRID = 24;
 const REMEMBERED = 40;
@@ -21,7 +23,7 @@ let speed = 0;
 
 function randomFace(base = model.start) {
   const values = Object.fromEntries(model.attributes.map(({ name }) => [name, null]));
-  return { ...base, values, seed: crypto.getRandomValues(new Uint32Array(1))[0], number: 0 };
+  return { ...base, values, seed: randomSeed(), number: 0 };
 }
 
 function describe(one) {
@@ -89,11 +91,11 @@ const drawStage = latest(async (vector, label, after) => {
   const scale = playing ? 1 : chosenScale();
   const drawn = await enlarged(vector, scale);
   picture = drawn.picture;
-  paint(element("face"), picture);
-  element("face").setAttribute("aria-label", `A drawn face. ${label}`);
-  element("face").hidden = false;
-  element("first").hidden = element("loading").hidden = true;
-  element("caption").textContent = label;
+  paint($("face"), picture);
+  $("face").setAttribute("aria-label", `A drawn face. ${label}`);
+  $("face").hidden = false;
+  $("first").hidden = $("loading").hidden = true;
+  $("caption").textContent = label;
   if (scale === 1) speed = speed ? 0.8 * speed + 0.2 * drawn.milliseconds : drawn.milliseconds;
   await after?.();
 });
@@ -115,50 +117,54 @@ async function enlarged(vector, scale) {
   try {
     return await engine.draw(vector, scale, tell);
   } finally {
-    element("loading").hidden = true;
+    $("loading").hidden = true;
   }
 }
 
 /** Without a share the bar only says that something is at work. */
 function waitFor(text, share) {
-  element("loading").hidden = element("progress").hidden = false;
-  if (share === undefined) element("progress").removeAttribute("value");
-  else element("progress").value = share;
-  element("loading-text").textContent = text;
+  $("loading").hidden = $("progress").hidden = false;
+  if (share === undefined) $("progress").removeAttribute("value");
+  else $("progress").value = share;
+  $("loading-text").textContent = text;
 }
 
 function enlargeControl() {
   const sizes = [{ scale: 1 }, ...model.upscalers].map(({ scale }) => {
-    const input = make("input", { type: "radio", name: "scale", value: scale, checked: scale === 1 });
+    const input = element("input", { type: "radio", name: "scale", value: scale, checked: scale === 1 });
     input.onchange = () => {
-      element("size").value = scale === 1 ? "original" : scale;
+      $("size").value = scale === 1 ? "original" : scale;
       show(face, { remember: false });
     };
     const text = scale === 1 ? `${model.image_size} px` : `×${scale}: ${model.image_size * scale} px`;
-    return make("label", {}, [input, make("span", { className: "chip", textContent: text })]);
+    return element("label", {}, input, element("span", { className: "chip" }, text));
   });
-  element("scales").append(...sizes);
-  element("upscaling").hidden = false;
+  $("scales").append(...sizes);
+  $("upscaling").hidden = false;
 }
 
 function show(one, { remember = true } = {}) {
   face = one;
   stop();
-  element("morph").value = 0;
+  $("morph").value = 0;
   const { values } = resolve(model, face);
-  for (const [name, control] of controls) control.set(face.values[name], values[name]);
-  element("seed").value = face.seed;
-  element("truncation").value = face.truncation;
-  element("truncation-value").textContent = face.truncation.toFixed(2);
+  showValues(values);
+  $("seed").value = face.seed;
+  $("truncation").value = face.truncation;
+  $("truncation-value").textContent = face.truncation.toFixed(2);
   const tint = model.attributes.map(({ name }) => colour(values[name])).find(Boolean);
   if (tint) document.documentElement.style.setProperty("--tint", tint);
-  element("python").textContent = python(face, values);
+  $("python").textContent = python(face, values);
   history.replaceState(null, "", toAddress(face));
   const shown = face;
   return drawStage(toVector(model, face), describe(face), async () => {
-    paint(element("morph-a").querySelector("canvas"), picture);
+    paint($("morph-a").querySelector("canvas"), picture);
     if (remember) rememberFace(shown, picture);
   });
+}
+
+function showValues(drawn) {
+  for (const [name, control] of controls) control.set(face.values[name] === null ? [] : [face.values[name]], drawn[name]);
 }
 
 function python(one, values) {
@@ -173,20 +179,20 @@ function python(one, values) {
 // ---- morphing
 
 function morph() {
-  const t = Number(element("morph").value);
+  const t = Number($("morph").value);
   return drawStage(onStage(), t > 0 ? `${Math.round(t * 100)} % of the way from seed ${face.seed} to ${end.seed}` : describe(face));
 }
 
 async function setEnd(one) {
   end = one;
   const drawn = await engine.draw(toVector(model, end));
-  paint(element("morph-b").querySelector("canvas"), drawn.picture);
+  paint($("morph-b").querySelector("canvas"), drawn.picture);
 }
 
 function stop() {
   playing = false;
-  element("play").setAttribute("aria-pressed", "false");
-  element("play").querySelector("span").textContent = "Play";
+  $("play").setAttribute("aria-pressed", "false");
+  $("play").querySelector("span").textContent = "Play";
 }
 
 async function play() {
@@ -195,13 +201,13 @@ async function play() {
     return morph(); // in the size that was chosen
   }
   playing = true;
-  element("play").setAttribute("aria-pressed", "true");
-  element("play").querySelector("span").textContent = "Stop";
-  const began = performance.now() - element("morph").value * MORPH_SECONDS * 1000;
+  $("play").setAttribute("aria-pressed", "true");
+  $("play").querySelector("span").textContent = "Stop";
+  const began = performance.now() - $("morph").value * MORPH_SECONDS * 1000;
   while (playing) {
     const phase = ((performance.now() - began) / 1000 / MORPH_SECONDS) % 2;
     const t = phase < 1 ? phase : 2 - phase;
-    element("morph").value = t;
+    $("morph").value = t;
     await morph();
     await new Promise(requestAnimationFrame);
   }
@@ -218,20 +224,20 @@ function gridFaces(kind) {
 
 async function drawGrid() {
   const run = ++gridRun;
-  const faces = gridFaces(element("kind").value);
-  const bar = Object.assign(element("grid-progress"), { hidden: false, value: 0 });
-  element("grid").replaceChildren();
-  const sheet = make("canvas");
+  const faces = gridFaces($("kind").value);
+  const bar = Object.assign($("grid-progress"), { hidden: false, value: 0 });
+  $("grid").replaceChildren();
+  const sheet = element("canvas");
   for (const [index, one] of faces.entries()) {
     const drawn = await engine.draw(toVector(model, one));
     if (run !== gridRun) return;
-    element("grid").append(tile(drawn.picture, describe(one), () => { show(one); scrollTo({ top: 0, behavior: "smooth" }); }));
+    $("grid").append(tile(drawn.picture, describe(one), () => { show(one); scrollTo({ top: 0, behavior: scrollBehavior() }); }));
     toSheet(sheet, drawn.picture, index, faces.length);
     bar.value = (index + 1) / faces.length;
   }
   bar.hidden = true;
-  element("save-grid").disabled = false;
-  element("save-grid").onclick = () => save(sheet, `${model.name}-${face.seed}-sheet.png`);
+  $("save-grid").disabled = false;
+  $("save-grid").onclick = () => save(sheet, `${model.name}-${face.seed}-sheet.png`);
 }
 
 function toSheet(sheet, one, index, count) {
@@ -274,11 +280,11 @@ function keep() {
 
 function rememberFace(one, drawn) {
   const same = (other) => toAddress(other) === toAddress(one);
-  const list = element("history");
+  const list = $("history");
   const before = past.findIndex(same);
   if (before >= 0) list.children[before]?.remove();
   past = [one, ...past.filter((other) => !same(other))].slice(0, REMEMBERED);
-  list.prepend(make("li", {}, [tile(drawn, describe(one), () => show(one))]));
+  list.prepend(element("li", {}, tile(drawn, describe(one), () => show(one))));
   while (list.children.length > REMEMBERED) list.lastChild.remove();
   keep();
 }
@@ -287,24 +293,24 @@ async function drawHistory() {
   const rows = [];
   for (const one of past) {
     const { picture: drawn } = await engine.draw(toVector(model, one));
-    rows.push(make("li", {}, [tile(drawn, describe(one), () => show(one))]));
+    rows.push(element("li", {}, tile(drawn, describe(one), () => show(one))));
   }
-  element("history").replaceChildren(...rows);
+  $("history").replaceChildren(...rows);
 }
 
 // ---- downloads
 
 /** What is drawn on the stage: the face, or a point of the morph. */
 function onStage() {
-  const t = Number(element("morph").value);
+  const t = Number($("morph").value);
   return t ? blend(model, toVector(model, face), toVector(model, end), t) : toVector(model, face);
 }
 
 async function download() {
-  const size = element("size").value;
+  const size = $("size").value;
   let canvas = toCanvas(picture);
   if (size === "enlarged") {
-    canvas = make("canvas", { width: 512, height: 512 });
+    canvas = element("canvas", { width: 512, height: 512 });
     paint(canvas, picture);
   } else {
     const scale = size === "original" ? 1 : Number(size);
@@ -315,7 +321,7 @@ async function download() {
 }
 
 async function copyLink() {
-  const label = element("link").querySelector("span");
+  const label = $("link").querySelector("span");
   try {
     await navigator.clipboard.writeText(location.href);
     label.textContent = "Copied";
@@ -335,53 +341,53 @@ function showProgress(done, total) {
 }
 
 function fail(error) {
-  element("loading").hidden = false;
-  element("progress").hidden = true;
-  element("loading-text").textContent = element("status").textContent = `It does not work here: ${error.message}`;
-  element("status").classList.add("bad");
+  $("loading").hidden = false;
+  $("progress").hidden = true;
+  $("loading-text").textContent = $("status").textContent = `It does not work here: ${error.message}`;
+  $("status").classList.add("bad");
 }
 
 function build() {
   const size = model.image_size;
   const count = model.parameters >= 1e6 ? `${(model.parameters / 1e6).toFixed(1)} million` : model.parameters.toLocaleString("en");
-  element("about").textContent = `${size} × ${size} pixels, from a neural network of ${count} weights that runs in your own browser.`;
+  $("about").textContent = `${size} × ${size} pixels, from a neural network of ${count} weights that runs in your own browser.`;
   for (const attribute of model.attributes) {
     const { name } = attribute;
-    const control = attributeControl(attribute, (value) => show({ ...face, values: { ...face.values, [name]: value } }));
+    const control = attributePicker(attribute, ([value = null]) => show({ ...face, values: { ...face.values, [name]: value } }));
     controls.set(name, control);
-    element("attributes").append(control.node);
+    $("attributes").append(control.node);
   }
   const kinds = [["faces", `${GRID} faces of the seed`], ...model.attributes.map(({ name }) => [name, `Every ${name}`])];
-  element("kind").append(...kinds.map(([value, textContent]) => make("option", { value, textContent: capital(textContent) })));
+  $("kind").append(...kinds.map(([value, text]) => element("option", { value }, capital(text))));
   const sizes = [["original", `${size} px`], ["enlarged", "512 px, enlarged"]];
   for (const { scale } of model.upscalers) sizes.push([scale, `${size * scale} px, ×${scale}`]);
-  element("size").append(...sizes.map(([value, textContent]) => make("option", { value, textContent })));
+  $("size").append(...sizes.map(([value, text]) => element("option", { value }, text)));
   if (model.upscalers.length) enlargeControl();
   const { values } = resolve(model, face);
-  for (const [name, control] of controls) control.set(face.values[name], values[name]);
+  showValues(values);
 }
 
 function wire() {
-  element("attributes").onsubmit = (event) => event.preventDefault();
-  element("new").onclick = () => show({ ...face, seed: randomFace().seed, number: 0 });
-  element("dice").onclick = element("new").onclick;
-  element("seed").onchange = ({ target }) => {
+  $("attributes").onsubmit = (event) => event.preventDefault();
+  $("new").onclick = () => show({ ...face, seed: randomFace().seed, number: 0 });
+  $("dice").onclick = $("new").onclick;
+  $("seed").onchange = ({ target }) => {
     const seed = Math.trunc(Number(target.value));
     if (target.value !== "" && Number.isSafeInteger(seed) && seed >= 0) show({ ...face, seed, number: 0 });
     else target.value = face.seed;
   };
-  element("truncation").oninput = ({ target }) => show({ ...face, truncation: Number(target.value) }, { remember: false });
-  element("truncation").onchange = ({ target }) => show({ ...face, truncation: Number(target.value) });
-  element("morph").oninput = () => { stop(); morph(); };
-  element("morph-a").onclick = () => show(face, { remember: false });
-  element("morph-b").onclick = () => setEnd(face);
-  element("swap").onclick = async () => { await setEnd(randomFace()); morph(); };
-  element("play").onclick = play;
-  element("draw-grid").onclick = () => drawGrid().catch(fail);
-  element("download").onclick = () => download().catch(fail);
-  element("link").onclick = copyLink;
-  element("forget").onclick = () => { past = []; keep(); element("history").replaceChildren(); };
-  element("theme").onclick = () => {
+  $("truncation").oninput = ({ target }) => show({ ...face, truncation: Number(target.value) }, { remember: false });
+  $("truncation").onchange = ({ target }) => show({ ...face, truncation: Number(target.value) });
+  $("morph").oninput = () => { stop(); morph(); };
+  $("morph-a").onclick = () => show(face, { remember: false });
+  $("morph-b").onclick = () => setEnd(face);
+  $("swap").onclick = async () => { await setEnd(randomFace()); morph(); };
+  $("play").onclick = play;
+  $("draw-grid").onclick = () => drawGrid().catch(fail);
+  $("download").onclick = () => download().catch(fail);
+  $("link").onclick = copyLink;
+  $("forget").onclick = () => { past = []; keep(); $("history").replaceChildren(); };
+  $("theme").onclick = () => {
     const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
     theme(dark ? "light" : "dark");
   };
@@ -415,13 +421,13 @@ navigator.serviceWorker?.register("sw.js").catch(() => null); // absent on plain
 try {
   const ready = await starting;
   if (ready.backend === "wasm" && !asked) store("backend", noCard);
-  for (const id of ["new", "download", "morph", "play", "swap", "draw-grid"]) element(id).disabled = false;
+  for (const id of ["new", "download", "morph", "play", "swap", "draw-grid"]) $(id).disabled = false;
   const shown = past.slice();
   await show(face, { remember: false });
   const names = { wasm: "WebAssembly", webgpu: "WebGPU" };
   performance.mark("first face");
   const first = (performance.now() / 1000).toFixed(1); // from the address to the face
-  element("status").textContent =
+  $("status").textContent =
     `${names[ready.backend]}: first face after ${first} s, ${Math.max(1, Math.round(speed))} ms a face. ${ready.note}`;
   document.documentElement.dataset.backend = ready.backend;
   await setEnd(end);
