@@ -29,5 +29,12 @@ def one_line(text: object, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def shown(name: str) -> str:
+    """A name that can be printed on one line: no control characters, no bytes that are not text."""
+    if name.isprintable():
+        return name
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in name)
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

@@ -14,13 +14,14 @@ from PIL import Image
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress
 from kaogan.core.schema import Schema
+from kaogan.core.text import shown
 from kaogan.data.cache import cache_folder, cached_pictures, fingerprint_of, in_order
 from kaogan.data.checksums import content_checksums
 from kaogan.data.decoding import BrokenPicture, decode
 from kaogan.data.folder_classes import Choice
 from kaogan.data.formats import layout_of, pictures_of
 from kaogan.data.labels import LabelTable, choose_attributes, cleaned
-from kaogan.data.sources import Source, open_source, shown
+from kaogan.data.sources import Source, open_source
 
 Merge = Mapping[str, Mapping[str, Sequence[str]]]
 AVATARS = "avatars"

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from kaogan.core.errors import UsageError
+from kaogan.core.text import shown
 from kaogan.data.labels import CLASS, LabelTable
-from kaogan.data.sources.base import natural, shown
+from kaogan.data.sources.base import natural
 
 Choice = Literal["ask", "auto", "yes", "no"]
 """Whether sub-folders are classes: ask when in doubt, only those beyond doubt, all, none."""

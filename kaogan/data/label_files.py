@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.text import shown
 from kaogan.data.labels import LabelTable, count_of
-from kaogan.data.sources.base import shown
 
 FILE = "file"
 # Headers of the column that names the picture, in the order in which they are taken.

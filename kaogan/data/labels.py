@@ -12,7 +12,7 @@ import numpy as np
 
 from kaogan.core.errors import UsageError, nearest
 from kaogan.core.schema import EYES, HAIR, UNKNOWN, Schema
-from kaogan.data.sources.base import shown
+from kaogan.core.text import shown
 
 AUTO = "auto"
 CLASS = "class"

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.text import shown
 from kaogan.data.labels import LabelTable
-from kaogan.data.sources.base import SIDE_FILES, Listing, Source, shown
+from kaogan.data.sources.base import SIDE_FILES, Listing, Source
 
 
 @dataclass

@@ -16,8 +16,9 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
 from kaogan.core.picture_files import FORMATS, LONGEST, Writer, format_of
 from kaogan.core.progress import Progress
+from kaogan.core.text import shown
 from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, read_picture
-from kaogan.data.sources import SUFFIXES, open_source, shown
+from kaogan.data.sources import SUFFIXES, open_source
 from kaogan.generate.upscale_sheets import restored
 
 TOGETHER = 16  # pictures of one size that are enlarged at once

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaogan.core.progress import Progress
-from kaogan.data.sources import shown
+from kaogan.core.text import shown
 from kaogan.prepare.crops import Crop, read_crops
 from kaogan.prepare.image_store import ImageStore
 from kaogan.prepare.inputs import InputFiles

@@ -15,9 +15,9 @@ from PIL import Image
 
 from kaogan.core.atomic_io import write_text
 from kaogan.core.html import data_uri, environment
+from kaogan.core.text import shown
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
-from kaogan.data.sources import shown
 from kaogan.prepare import tables
 from kaogan.prepare.context import RunContext
 from kaogan.prepare.crops import Crop

@@ -11,7 +11,7 @@ import numpy as np
 
 from kaogan.core.atomic_io import explain, write_text
 from kaogan.core.errors import KaoganError
-from kaogan.data.sources import shown
+from kaogan.core.text import shown
 from kaogan.prepare import duplicates, tables
 from kaogan.prepare.blurred_set import write_blurred
 from kaogan.prepare.context import RunContext

@@ -110,7 +110,7 @@ def shifted(face: Face, other: Face, random: Random) -> np.ndarray:
         scale = random.choice([random.uniform(0.4, 0.6), random.uniform(1.5, 1.8)])
     else:
         angle = random.choice([-1, 1]) * random.uniform(35, 90)
-    matrix = cv2.getRotationMatrix2D((x + w / 2, y + h / 2), float(angle), float(scale))
+    matrix: np.ndarray = cv2.getRotationMatrix2D((x + w / 2, y + h / 2), float(angle), float(scale))
     matrix[:, 2] += dx, dy
     moved = cv2.warpAffine(face.pixels, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
     mask = mask_of(face.eyes[number], 1.15)
@@ -207,7 +207,7 @@ def smudged(face: Face, other: Face, random: Random) -> np.ndarray:
         )
         blob = np.full(pixels.shape, dark, np.float32) + random.normal(0, 14, pixels.shape)
         pixels = blend(cleared, blob, mask_of(box, 1.0, random.uniform(1.2, 2.6)) * random.uniform(0.6, 1.0))
-    soft = cv2.GaussianBlur(pixels, (0, 0), random.uniform(0.5, 1.6)).astype(np.float32)
+    soft: np.ndarray = cv2.GaussianBlur(pixels, (0, 0), random.uniform(0.5, 1.6)).astype(np.float32)
     coarse = cv2.GaussianBlur(random.normal(0, 1, soft.shape).astype(np.float32), (0, 0), random.uniform(0.4, 0.9))
     return np.clip(soft + coarse / coarse.std() * random.uniform(2, 14), 0, 255).astype(np.uint8)
 
@@ -251,10 +251,10 @@ def spread(pixels: np.ndarray, random: Random) -> np.ndarray:
     """Changes of the whole picture that leave eyes as right or wrong as they were: place, size, light, grain, blur."""
     if random.random() < 0.5:
         pixels = pixels[:, ::-1]
-    matrix = cv2.getRotationMatrix2D((32, 32), random.uniform(-8, 8), random.uniform(0.9, 1.12))
+    matrix: np.ndarray = cv2.getRotationMatrix2D((32, 32), random.uniform(-8, 8), random.uniform(0.9, 1.12))
     matrix[:, 2] += random.uniform(-3, 3, 2)
     pixels = cv2.warpAffine(np.ascontiguousarray(pixels), matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
-    values = pixels.astype(np.float32)
+    values: np.ndarray = pixels.astype(np.float32)
     values = (values - 128) * random.uniform(0.8, 1.2) + 128 + random.uniform(-15, 15)
     values *= random.uniform(0.93, 1.07, 3)
     if random.random() < 0.4:
@@ -267,7 +267,8 @@ def spread(pixels: np.ndarray, random: Random) -> np.ndarray:
     values = np.clip(values, 0, 255).astype(np.uint8)
     if random.random() < 0.25:
         quality = int(random.integers(40, 95))
-        values = cv2.imdecode(cv2.imencode(".jpg", values, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        jpeg = cv2.imencode(".jpg", values, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        values = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
     return values
 
 

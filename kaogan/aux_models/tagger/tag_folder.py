@@ -15,9 +15,10 @@ from kaogan.aux_models.tagger.predict import BATCH, Tagger
 from kaogan.aux_models.tagger.preprocessing import shrink
 from kaogan.core.atomic_io import write_text
 from kaogan.core.errors import UsageError
+from kaogan.core.text import shown
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, read_picture
-from kaogan.data.sources import SUFFIXES, open_source, shown
+from kaogan.data.sources import SUFFIXES, open_source
 
 _AT_LEAST = 128  # px: a large JPEG is read at a fraction of its size, never below three times this
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kaogan.aux_models.upscaler.model import FILE, FORMAT, MAX_BYTES, Upscaler
 from kaogan.aux_models.upscaler.networks import build
+from kaogan.aux_models.upscaler.srgan import read_upscaler
 from kaogan.config.registries import UpscalerSettings
 from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError, UsageError, nearest
@@ -32,8 +33,6 @@ def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto"
     """
     path = _find(os.fspath(model))
     if path.suffix.lower() in (".pth", ".pt", ".tar"):
-        from kaogan.share.import_weights.srgan import read_upscaler
-
         return read_upscaler(path, choose_device(device), precision)
     tensors, header = read_weights(path, "upscaler", MAX_BYTES)
     if "kaogan-upscaler" not in header:

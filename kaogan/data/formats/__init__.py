@@ -9,12 +9,13 @@ from kaogan.core.atomic_io import explain
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.staging import staged
+from kaogan.core.text import shown
 from kaogan.data.folder_classes import Choice, DoubtfulClassesError
 from kaogan.data.formats.base import FORMATS, Format, Job, Options
 from kaogan.data.formats.class_folders import folder_layout
 from kaogan.data.labels import LabelTable
 from kaogan.data.layout import Layout, check_side_files, entry_names, whole
-from kaogan.data.sources import Source, open_source, shown
+from kaogan.data.sources import Source, open_source
 
 __all__ = ["FORMATS", "ConversionResult", "Format", "Options", "convert", "detect", "layout_of", "pictures_of"]
 _FOLDERS = ("classes", "flat", "nested")  # formats of folders without any file of labels

@@ -54,7 +54,7 @@ class Acgan(Format):
 
 
 def _tags(data: bytes, where: str) -> Mapping[int, Any]:
-    from kaogan.data.formats.pickles import read_pickle  # imports PyTorch
+    from kaogan.core.safe_pickle import read_pickle  # imports PyTorch
 
     tags = read_pickle(data, where)
     if not isinstance(tags, dict) or not all(isinstance(key, int | np.integer) for key in tags):

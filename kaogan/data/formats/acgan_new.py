@@ -56,7 +56,7 @@ class AcganNew(Format):
 
 
 def _labels(data: bytes, where: str) -> Mapping[str, tuple[Any, ...]]:
-    from kaogan.data.formats.pickles import read_pickle  # imports PyTorch
+    from kaogan.core.safe_pickle import read_pickle  # imports PyTorch
 
     labels = read_pickle(data, where)
     sound = isinstance(labels, dict) and all(

@@ -18,12 +18,13 @@ from PIL import Image
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.registry import Registry
+from kaogan.core.text import shown
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import FORMATS as PICTURE_FORMATS
 from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, is_srgb, read_picture
 from kaogan.data.labels import AUTO, LabelTable, choose_attributes, cleaned
 from kaogan.data.layout import Layout
-from kaogan.data.sources import Source, open_source, shown
+from kaogan.data.sources import Source, open_source
 
 Labels = Mapping[str, str]  # attribute -> value; absent or "" where unknown
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from kaogan.core.atomic_io import write_text
 from kaogan.core.errors import KaoganError
+from kaogan.core.text import shown
 from kaogan.data.formats.base import FORMATS, Format, Job, csv_text, safe_name, write_file
 from kaogan.data.label_files import PictureNames, read_csv, read_json_lines
 from kaogan.data.labels import LabelTable
 from kaogan.data.layout import Layout, entry_names, folder_of, relative_to, whole
-from kaogan.data.sources import Source, shown
+from kaogan.data.sources import Source
 
 METADATA, LINES, FILE_NAME = "metadata.csv", "metadata.jsonl", "file_name"
 KINDS = ("PNG", "JPEG", "WEBP")

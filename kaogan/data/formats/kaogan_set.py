@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from kaogan.core.atomic_io import write_text
+from kaogan.core.text import shown
 from kaogan.data.decoding import FORMATS as PICTURE_FORMATS
 from kaogan.data.formats.base import FORMATS, Format, Job, csv_text, safe_name, write_file
 from kaogan.data.label_files import FILE, PictureNames, read_csv
 from kaogan.data.labels import LabelTable
 from kaogan.data.layout import Layout, entry_names, folder_of, relative_to, top_side, whole
-from kaogan.data.sources import LABELS, Source, shown
+from kaogan.data.sources import LABELS, Source
 
 SIDE = ("dataset.json", "metadata.csv", "report.html", "README.md")  # what a prepared set has beside its pictures
 

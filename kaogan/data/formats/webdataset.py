@@ -18,11 +18,12 @@ from typing import Any
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.text import shown
 from kaogan.data.decoding import MAX_BYTES, BrokenPicture
 from kaogan.data.formats.base import FORMATS, Collection, Encoded, Format, Item, Job
 from kaogan.data.labels import CLASS, LabelTable
 from kaogan.data.layout import Layout, entry_names, whole
-from kaogan.data.sources.base import MAX_FILES, SIDE_FILES, SUFFIXES, Source, natural, shown
+from kaogan.data.sources.base import MAX_FILES, SIDE_FILES, SUFFIXES, Source, natural
 
 KINDS = ("PNG", "JPEG", "WEBP")
 SHARD = "shard-{:06d}.tar"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import UsageError
-from kaogan.data.sources.base import LABELS, SUFFIXES, Entry, Listing, Source, natural, shown
+from kaogan.core.text import shown
+from kaogan.data.sources.base import LABELS, SUFFIXES, Entry, Listing, Source, natural
 from kaogan.data.sources.folder import Folder
 from kaogan.data.sources.tar import Tar, is_tar
 from kaogan.data.sources.zip import Zip, is_zip
 
-__all__ = ["LABELS", "SUFFIXES", "Entry", "Listing", "Source", "natural", "open_source", "shown"]
+__all__ = ["LABELS", "SUFFIXES", "Entry", "Listing", "Source", "natural", "open_source"]
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,13 +96,6 @@ def natural(name: str) -> tuple[tuple[object, ...], str]:
 
 
 _DIGITS = re.compile(r"([0-9]+)")
-
-
-def shown(name: str) -> str:
-    """A name that can be printed on one line: no control characters, no bytes that are not text."""
-    if name.isprintable():
-        return name
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in name)
 
 
 def not_a_picture_reason(name: str) -> str | None:

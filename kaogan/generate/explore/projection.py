@@ -16,8 +16,9 @@ from kaogan.aux_models.tagger import Tagger, load_tagger
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, to_float
 from kaogan.core.progress import Progress, no_progress
+from kaogan.core.text import shown
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
-from kaogan.data.sources import open_source, shown
+from kaogan.data.sources import open_source
 from kaogan.generate.explore.latent_point import LatentPoint, check_count, points, render, with_styles
 from kaogan.generate.explore.optim_variables import LatentVariables
 from kaogan.generate.explore.tagger_features import TaggerFeatures, extract

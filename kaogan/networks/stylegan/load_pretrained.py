@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.foreign_weights import without_wrappers
 from kaogan.networks.stylegan.discriminator import StyleGAN2Discriminator, StyleGAN2DiscriminatorSettings
 from kaogan.networks.stylegan.stylegan2 import StyleGAN2Generator, StyleGAN2GeneratorSettings
 from kaogan.networks.stylegan.stylegan3 import StyleGAN3Generator, StyleGAN3GeneratorSettings, schedule
@@ -99,17 +100,6 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise KaoganError(f"{path} holds no dictionary of tensors")
     return dict(content)
-
-
-WRAPPERS = ("module.", "_orig_mod.")  # of nn.DataParallel and of torch.compile
-
-
-def without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``tensors`` without the prefixes that wrapped modules put before all names."""
-    found = dict(tensors)
-    while found and (prefix := next((p for p in WRAPPERS if all(name.startswith(p) for name in found)), None)):
-        found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    return found
 
 
 def _choose(content: dict[str, Any], player: str | None, path: Path) -> dict[str, Tensor]:

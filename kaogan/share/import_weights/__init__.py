@@ -14,10 +14,11 @@ from kaogan.config.recipe import Latent, recipe_type
 from kaogan.config.registries import GeneratorSettings
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.foreign_weights import WeightFile
 from kaogan.generate.model import Model, load, make_config
 from kaogan.networks import build_generator
 from kaogan.share.import_weights import acgan, bamsgan, ganime, keras, starsface, stylegan
-from kaogan.share.import_weights.layout import Content, Hints, Plan, names_of, take
+from kaogan.share.import_weights.layout import Hints, Plan, names_of, take
 from kaogan.share.import_weights.weight_files import read_weights
 
 __all__ = ["Hints", "export_weights", "import_weights", "read_generator", "systems"]
@@ -101,14 +102,14 @@ def export_weights(model: str | Path | Model, system: str, out: Path, *, wrapped
     return Export(out, module.notes(settings, loaded))
 
 
-def _recognised(content: Content) -> Any:
+def _recognised(content: WeightFile) -> Any:
     for module in _MODULES:
         if module.recognises(content):
             return module
     raise _foreign(content, "a known generator")
 
 
-def _foreign(content: Content, wanted: str) -> KaoganError:
+def _foreign(content: WeightFile, wanted: str) -> KaoganError:
     names = list(content.tensors)
     where = content.path
     if any(name.startswith(prefix) for name in names for prefix in DISCRIMINATORS):
@@ -131,7 +132,7 @@ def _known() -> str:
 DISCRIMINATORS = ("block_1.", "conv_layers.", "D.", "discriminator_layer.", "output.0.", "last_layer.")
 
 
-def _filled(plan: Plan, content: Content) -> nn.Module:
+def _filled(plan: Plan, content: WeightFile) -> nn.Module:
     """The network of the plan with the weights of the file. Shapes are compared before anything is allocated."""
     try:
         settings: Any = TypeAdapter(GeneratorSettings).validate_python(plan.generator)
@@ -157,7 +158,7 @@ def _filled(plan: Plan, content: Content) -> nn.Module:
     return network
 
 
-def _config(plan: Plan, content: Content) -> dict[str, Any]:
+def _config(plan: Plan, content: WeightFile) -> dict[str, Any]:
     recipe = recipe_type().model_validate(
         {
             "name": plan.name,

@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.foreign_weights import WeightFile
 from kaogan.core.schema import EYES, HAIR, Schema
-from kaogan.share.import_weights.layout import Content, Hints, Modules, Plan, require, require_size, uniform
+from kaogan.share.import_weights.layout import Hints, Modules, Plan, require, require_size, uniform
 
 NAMES = ("acgan", "acgan-new")
 WRAPPER = "model"
@@ -21,11 +22,11 @@ COLOURS = len(HAIR) + len(EYES)
 PLAIN = 12  # modules of the body up to the last transposed convolution
 
 
-def recognises(content: Content) -> bool:
+def recognises(content: WeightFile) -> bool:
     return "gen.0.weight" in content.tensors
 
 
-def plan(content: Content, hints: Hints, name: str | None) -> Plan:
+def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     size = content.shape("gen.0.weight", 4)[0]
     width = content.shape("gen.9.weight", 4)[1]
     blocks = content.count("gen.15.net.res_block_{}.net.0.weight", 1)

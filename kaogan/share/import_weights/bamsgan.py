@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from kaogan.share.import_weights.layout import Content, Hints, Modules, Plan, require, require_size
+from kaogan.core.foreign_weights import WeightFile
+from kaogan.share.import_weights.layout import Hints, Modules, Plan, require, require_size
 
 NAMES = ("bamsgan",)
 WRAPPER = ""
@@ -17,11 +18,11 @@ MODULES: Modules = [
 ]  # fmt: skip
 
 
-def recognises(content: Content) -> bool:
+def recognises(content: WeightFile) -> bool:
     return any(name.startswith("l1.0.") for name in content.tensors) and "attn1.gamma" in content.tensors
 
 
-def plan(content: Content, hints: Hints, name: str | None) -> Plan:
+def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     width, channels = content.shape("last.0.weight", 4)[:2]
     return Plan(
         name="bamsgan",

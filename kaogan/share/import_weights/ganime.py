@@ -13,8 +13,9 @@ from typing import Any
 from torch import nn
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.foreign_weights import WeightFile
 from kaogan.networks.layers import ResidualBlock
-from kaogan.share.import_weights.layout import Content, Hints, Modules, Plan, require, require_size
+from kaogan.share.import_weights.layout import Hints, Modules, Plan, require, require_size
 
 NAMES = ("ganime",)
 WRAPPER = "netG_state_dict"
@@ -23,12 +24,12 @@ SOURCE = "LucaCorvitto/VISIOPE_GANime_corvitto_faiella"
 BLOCK = (("conv1.0", "body.0"), ("conv1.1", "body.1"), ("conv2.0", "body.3"), ("conv2.1", "body.4"), ("proj", "skip"))
 
 
-def recognises(content: Content) -> bool:
+def recognises(content: WeightFile) -> bool:
     names = content.tensors
     return "main.12.weight" in names or "G.0.conv1.0.weight" in names or "resBlocks.0.conv1.0.weight" in names
 
 
-def plan(content: Content, hints: Hints, name: str | None) -> Plan:
+def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     if "main.12.weight" in content.tensors:
         return _dcgan(content)
     features, latent_size = content.shape("fc.weight", 2)
@@ -79,7 +80,7 @@ def notes(settings: Any, model: Any) -> list[str]:
     return []
 
 
-def _dcgan(content: Content) -> Plan:
+def _dcgan(content: WeightFile) -> Plan:
     return Plan(
         name="dcgan",
         summary="GANime's DCGAN generator (generator_1).",
@@ -91,7 +92,7 @@ def _dcgan(content: Content) -> Plan:
     )
 
 
-def _second(content: Content) -> tuple[dict[str, Any], int, str]:
+def _second(content: WeightFile) -> tuple[dict[str, Any], int, str]:
     """generator_2 (bilinear) and 2_1 (transposed): one block, then a doubling and a block four times."""
     transposed = "G.1.weight" in content.tensors
     step = 4 if transposed else 2
@@ -110,7 +111,7 @@ def _second(content: Content) -> tuple[dict[str, Any], int, str]:
     return settings, stages, f"G.{step * stages + 1}.weight"
 
 
-def _third(content: Content) -> tuple[dict[str, Any], int, str]:
+def _third(content: WeightFile) -> tuple[dict[str, Any], int, str]:
     """generator_3 and all that is derived from it: a trunk with a long skip, then doublings with blocks or without."""
     blocks = content.count("resBlocks.{}.conv1.0.weight")
     kinds: list[str] = []  # of the parts of the ending: "up", "block" or "narrowing"

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.foreign_weights import WeightFile
 from kaogan.data.formats.hdf5 import H5_ERRORS, damaged, dataset, open_h5
-from kaogan.share.import_weights.layout import Content, Hints, Modules, Plan
+from kaogan.share.import_weights.layout import Hints, Modules, Plan
 
 NAMES = ("keraswgan",)
 EPSILON = 1e-3
@@ -27,11 +28,11 @@ CONVOLUTION = ("kernel", "bias")
 LIMIT = 2**31  # bytes of all arrays, unpacked
 
 
-def recognises(content: Content) -> bool:
+def recognises(content: WeightFile) -> bool:
     return bool(content.arrays)
 
 
-def plan(content: Content, hints: Hints, name: str | None) -> Plan:
+def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     arrays = [_numbers(content.path, array) for array in content.arrays]
     if len(arrays) < 14 or len(arrays) % 6 != 2 or arrays[0].ndim != 2:
         raise KaoganError(
@@ -102,7 +103,7 @@ def _numbers(path: Path, array: Any) -> np.ndarray:
 # HDF5
 
 
-def read_h5(path: Path) -> Content:
+def read_h5(path: Path) -> WeightFile:
     """A Keras model or its weights. Raises KaoganError when it is damaged or another kind of file."""
     with open_h5(path) as file:
         try:
@@ -115,7 +116,7 @@ def read_h5(path: Path) -> Content:
             raise damaged(path, error) from error
     if not arrays:
         raise KaoganError(f"{path} holds no weights of Keras; save the generator with generator.save('generator.h5')")
-    return Content(path, arrays=arrays, config=config)
+    return WeightFile(path, arrays=arrays, config=config)
 
 
 def _layer(path: Path, group: Any, budget: int) -> list[np.ndarray]:
@@ -166,7 +167,7 @@ def _json(path: Path, text: Any) -> Mapping[str, Any] | None:
     return config if isinstance(config, dict) else None
 
 
-def _epsilon(content: Content, stages: int) -> float:
+def _epsilon(content: WeightFile, stages: int) -> float:
     """The epsilon of the batch norms; where the file has the model, it is checked to be the network it should be."""
     layers = _layers(content)
     if not layers:
@@ -183,7 +184,7 @@ def _epsilon(content: Content, stages: int) -> float:
     return float(epsilons.pop())
 
 
-def _layers(content: Content) -> list[tuple[str, Mapping[str, Any]]]:
+def _layers(content: WeightFile) -> list[tuple[str, Mapping[str, Any]]]:
     try:
         layers = (content.config or {}).get("config", {}).get("layers", [])
         return [(str(layer["class_name"]), dict(layer["config"])) for layer in layers]

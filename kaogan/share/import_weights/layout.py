@@ -12,41 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.foreign_weights import OUR_SPECTRAL, WeightFile
 from kaogan.core.schema import Attribute, Schema
 
 Modules = list[tuple[str, str]]  # (their module, our module)
-OUR_SPECTRAL = {  # the two spellings of spectral norm in PyTorch
-    "parametrizations.weight.original": "weight_orig",
-    "parametrizations.weight.0._u": "weight_u",
-    "parametrizations.weight.0._v": "weight_v",
-}
 COUNTER = "num_batches_tracked"  # absent in files from before PyTorch 0.4.1
-
-
-@dataclass
-class Content:
-    """What a file holds: the generator's tensors by their names, and what else tells of its program."""
-
-    path: Path
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    keys: tuple[str, ...] = ()  # of the dict around them
-    arrays: list[Any] = field(default_factory=list)  # a Keras generator's, in the order of its layers
-    config: Mapping[str, Any] | None = None  # a Keras model's
-
-    def shape(self, name: str, dimensions: int) -> tuple[int, ...]:
-        """Raises KaoganError when the tensor is missing or has another number of dimensions."""
-        tensor = self.tensors.get(name)
-        if tensor is None or tensor.ndim != dimensions:
-            what = "is missing" if tensor is None else f"has the shape {tuple(tensor.shape)}"
-            raise KaoganError(f"{self.path}: '{name}' {what}; the file is not whole, or of another program")
-        return tuple(tensor.shape)
-
-    def count(self, pattern: str, start: int = 0) -> int:
-        """How many of ``pattern.format(start)``, ``pattern.format(start + 1)``, ... there are without a gap."""
-        number = start
-        while pattern.format(number) in self.tensors:
-            number += 1
-        return number - start
 
 
 @dataclass(frozen=True)
@@ -92,7 +62,7 @@ def names_of(network: nn.Module, modules: Modules) -> dict[str, str]:
     return found
 
 
-def take(content: Content, network: nn.Module, modules: Modules) -> dict[str, Tensor]:
+def take(content: WeightFile, network: nn.Module, modules: Modules) -> dict[str, Tensor]:
     """The state dict of ``network`` (which may be on the meta device) out of the file's tensors, float32.
 
     Raises KaoganError when a tensor is missing, too many, of another shape or kind, or not finite.
@@ -142,14 +112,6 @@ def require_size(network: nn.Module, program: str, parts: int, side: int = 64) -
 def _near(name: str, known: Mapping[str, str]) -> str:
     hint = nearest(name, known)
     return hint if "did you mean" in hint else ""
-
-
-def old_spelling(name: str) -> str:
-    """The name of a tensor of spectral norm as PyTorch spelt it before 2.0."""
-    for new, old in OUR_SPECTRAL.items():
-        if name.endswith("." + new):
-            return name.removesuffix(new) + old
-    return name
 
 
 def _sound(path: Path, name: str, tensor: Tensor, expected: Tensor) -> Tensor:

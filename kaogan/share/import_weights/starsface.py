@@ -9,20 +9,21 @@ from typing import Any
 
 from torch import nn
 
+from kaogan.core.foreign_weights import WeightFile
 from kaogan.networks.starsface_wgan import ShuffleBlock
-from kaogan.share.import_weights.layout import Content, Hints, Modules, Plan, require, require_size
+from kaogan.share.import_weights.layout import Hints, Modules, Plan, require, require_size
 
 NAMES = ("starsface",)
 WRAPPER = ""
 BLOCK = (("conv1", "body.1"), ("bn1", "body.2"), ("conv2", "body.4"), ("bn2", "body.5"))
 
 
-def recognises(content: Content) -> bool:
+def recognises(content: WeightFile) -> bool:
     names = content.tensors
     return "main_module.0.weight" in names and not any(name.startswith("output.") for name in names)
 
 
-def plan(content: Content, hints: Hints, name: str | None) -> Plan:
+def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     latent_size, first = content.shape("main_module.0.weight", 4)[:2]
     common: dict[str, Any] = {"source": "crush598/StarsFace-WGAN-GP, luzhixing12345/Anime-WGAN", "layout": layout}
     if "main_module.3.conv1.weight" in content.tensors:

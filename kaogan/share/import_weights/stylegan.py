@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from kaogan.core.foreign_weights import WeightFile
 from kaogan.core.schema import Schema
 from kaogan.networks.stylegan.load_pretrained import build_published
-from kaogan.share.import_weights.layout import Content, Hints, Plan, uniform
+from kaogan.share.import_weights.layout import Hints, Plan, uniform
 
 NAMES = ("stylegan",)
 
 
-def recognises(content: Content) -> bool:
+def recognises(content: WeightFile) -> bool:
     names = content.tensors
     return any(name.startswith("mapping.fc0.") for name in names) and any(n.startswith("synthesis.") for n in names)
 
 
-def plan(content: Content, hints: Hints, name: str | None) -> Plan:
+def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     published = build_published(content.tensors, content.path)
     classes = published.attribute_size
     return Plan(

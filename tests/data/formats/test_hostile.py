@@ -24,6 +24,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.staging import staged
 from kaogan.data.formats import FORMATS, convert
 from kaogan.data.formats.base import Job, safe_name
+from tests.core.test_safe_pickle import evil
 from tests.data.formats.conftest import ROWS, Run, contents, encoded, pixels
 
 
@@ -343,3 +344,19 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 
     FORMATS["stylegan"].write(Job(Collection(500, items), Options(), progress), tmp_path / "x.zip")
     assert asked == 500 and furthest < 200
+
+
+@pytest.mark.parametrize("file", ["tags.pickle", "labels.pkl"])
+def test_a_hostile_set_does_not_run(tmp_path: Path, run: Run, file: str) -> None:
+    folder = tmp_path / "set"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images/0.jpg").write_bytes(encoded(pixels(0), "JPEG"))
+    (folder / file).write_bytes(pickle.dumps({0: evil(tmp_path / "mark")["system"]}))
+    np.save(folder / "hair_prob.npy", np.array([evil(tmp_path / "mark")["system"]], dtype=object), allow_pickle=True)
+    with pytest.raises(KaoganError, match=r"it would call (posix|nt)\.system"):
+        run(folder, "kaogan")
+    if file == "tags.pickle":  # sound tags beside a hostile array: the array is left alone
+        (folder / file).write_bytes(pickle.dumps({0: torch.zeros(22)}))
+        _, result = run(folder, "kaogan")
+        assert any("hair_prob.npy is not an array" in note for note in result.notes)
+    assert not (tmp_path / "mark").exists()

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from kaogan.core.errors import KaoganError
-from kaogan.data.formats.pickles import read_pickle
-from tests.data.formats.conftest import Run, encoded, pixels
+from kaogan.core.safe_pickle import read_pickle
 
 SHARED = torch.eye(3)[1].clone()
 OBJECTS = {
@@ -94,22 +93,6 @@ def test_the_hostile_pickle_is_real(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     pickle.loads(pickle.dumps(evil(mark)["system"]))
     assert mark.exists()
-
-
-@pytest.mark.parametrize("file", ["tags.pickle", "labels.pkl"])
-def test_a_hostile_set_does_not_run(tmp_path: Path, run: Run, file: str) -> None:
-    folder = tmp_path / "set"
-    (folder / "images").mkdir(parents=True)
-    (folder / "images/0.jpg").write_bytes(encoded(pixels(0), "JPEG"))
-    (folder / file).write_bytes(pickle.dumps({0: evil(tmp_path / "mark")["system"]}))
-    np.save(folder / "hair_prob.npy", np.array([evil(tmp_path / "mark")["system"]], dtype=object), allow_pickle=True)
-    with pytest.raises(KaoganError, match=r"it would call (posix|nt)\.system"):
-        run(folder, "kaogan")
-    if file == "tags.pickle":  # sound tags beside a hostile array: the array is left alone
-        (folder / file).write_bytes(pickle.dumps({0: torch.zeros(22)}))
-        _, result = run(folder, "kaogan")
-        assert any("hair_prob.npy is not an array" in note for note in result.notes)
-    assert not (tmp_path / "mark").exists()
 
 
 def test_damage_is_told_in_words() -> None:

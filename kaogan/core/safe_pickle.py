@@ -134,7 +134,8 @@ class _Array(np.ndarray):
         _, shape, dtype, by_columns, content = state
         if type(dtype) is not _NumericDtype or not isinstance(content, bytes):
             raise ValueError("an array of something else than plain numbers")
-        super().__setstate__((1, shape, dtype.plain, bool(by_columns), content))
+        plain: Any = (1, shape, dtype.plain, bool(by_columns), content)
+        super().__setstate__(plain)
 
 
 def _plain(value: Any, seen: set[int]) -> Any:
