@@ -77,6 +77,10 @@ def upscale(
         errors.print(escape(f"skipped {name}: {reason}"), soft_wrap=True)
     if len(report.skipped) > SHOWN:
         errors.print(f"and {len(report.skipped) - SHOWN} more skipped")
+    if report.animated:
+        more = f" and {len(report.animated) - SHOWN} more" if len(report.animated) > SHOWN else ""
+        names = ", ".join(report.animated[:SHOWN]) + more
+        errors.print(escape(f"animations, of which only the first picture is enlarged: {names}"), soft_wrap=True)
     if report.gains:
         ours, bicubic = (sum(values) / len(report.gains) for values in zip(*report.gains, strict=True))
         console.print(f"PSNR {ours:.2f} dB, bicubic {bicubic:.2f} dB, mean of {len(report.gains)}", soft_wrap=True)

@@ -19,6 +19,8 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "AVIF", "TIFF", "PPM")
 Image.init()
 FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
+# Not MPO, in which telephones keep a preview.
+_ANIMATED = tuple(name for name in ("PNG", "WEBP", "GIF", "AVIF", "TIFF") if name in FORMATS)
 
 MAX_PIXELS = 100_000_000  # width x height; checked in the header, before anything is decoded
 MAX_BYTES = 256 * 2**20  # of one picture file, unpacked
@@ -126,6 +128,16 @@ def read_with_header(
             return _read(file, channels, at_least)
     except OSError as error:
         raise BrokenPicture(f"cannot be opened: {error.strerror or error}") from error
+
+
+def is_animated(source: bytes | str | Path) -> bool:
+    """Whether more pictures follow the one that is read: an animation, or the pages of a TIFF."""
+    with (
+        suppress(Exception),
+        Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_ANIMATED) as opened,
+    ):
+        return bool(getattr(opened, "is_animated", False))
+    return False
 
 
 def fit(picture: Image.Image, image_size: int) -> Image.Image:

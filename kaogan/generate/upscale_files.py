@@ -14,10 +14,11 @@ import numpy as np
 from kaogan.aux_models.upscaler.model import TILE, Upscaler
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
+from kaogan.core.notes import note
 from kaogan.core.picture_files import FORMATS, LONGEST, Writer, format_of
 from kaogan.core.progress import Progress
 from kaogan.core.text import shown
-from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, read_picture
+from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, is_animated, read_picture
 from kaogan.data.sources import SUFFIXES, open_source
 from kaogan.generate.upscale_sheets import restored
 
@@ -31,6 +32,8 @@ class Report:
 
     written: list[Path] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    animated: list[str] = field(default_factory=list)
+    """Of these only the first of several pictures was taken."""
     gains: list[tuple[float, float]] = field(default_factory=list)
     """With ``compare``: PSNR of ours and of bicubic, dB, a picture."""
 
@@ -58,7 +61,8 @@ def upscale_files(
 
     Names and formats stay, but where a format cannot be written or hold the alpha it becomes png; ``format`` asks for
     another. With ``compare`` every picture is shrunk by ``scale`` first, and a sheet is written: low | bicubic | ours |
-    original. Of an animation the first picture is taken. What cannot be read or would become too large is listed in
+    original. Of an animation the first picture is taken, which the
+    report says. What cannot be read or would become too large is listed in
     the report, and the rest is done; results of before, in ``out``, are not taken for pictures to enlarge.
     Raises UsageError when nothing is there to be done, KaoganError for errors of the disk.
     """
@@ -169,13 +173,16 @@ def _groups(
     group: list[tuple[_Job, np.ndarray]] = []
     for job in jobs:
         try:
-            picture = read_whole(job.read())
+            data = job.read()
+            picture = read_whole(data)
         except BrokenPicture as broken:
             report.skipped.append((job.name, broken.reason))
             continue
         if problem := _unfit(picture, scale, compare):
             report.skipped.append((job.name, problem))
             continue
+        if is_animated(data):
+            report.animated.append(job.name)
         if group and (picture.shape != group[0][1].shape or len(group) >= _most(picture)):
             yield group
             group = []
@@ -238,6 +245,8 @@ def upscale_bytes(upscaler: Upscaler, data: bytes, scale: int) -> np.ndarray:
         picture = read_whole(data)
     except BrokenPicture as broken:
         raise KaoganError(f"the picture cannot be used: {broken.reason}") from None
+    if is_animated(data):
+        note("an animation: only its first picture is enlarged")
     if problem := _unfit(picture, scale, False):
         raise KaoganError(problem)
     return upscaler.upscale(picture[None], scale)[0]

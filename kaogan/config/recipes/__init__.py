@@ -61,7 +61,7 @@ def text(name: str, folder: Traversable = FOLDER) -> str:
 def parse_yaml(content: str, where: str) -> Any:
     try:
         return yaml.load(content, _PlainLoader)  # derived from SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # numbers, dates and tags that cannot be built raise anything: ValueError, KeyError ...
         problem = " ".join(str(error).split())
         raise UsageError(f"{where} is not valid YAML: {problem}") from None
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-import warnings
 from pathlib import Path
 
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.torch_file import UnreadableFile, read_torch_file
 
 MAX_BYTES = 8 * 2**30
 
@@ -34,13 +33,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if path.stat().st_size > MAX_BYTES:
         raise KaoganError(f"{path} is larger than {MAX_BYTES // 2**30} GB: not the weights of an extractor")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about old protocols; what cannot be read is an error below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
+        state = load_file(path) if path.suffix == ".safetensors" else read_torch_file(path)
+    except (UnreadableFile, SafetensorError, OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, UnreadableFile) else " ".join(str(error).split())[:160]
         raise KaoganError(f"{path} holds no weights that can be read safely ({reason}; {told(path)})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

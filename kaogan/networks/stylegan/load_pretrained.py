@@ -7,7 +7,6 @@ safetensors or as a plain dictionary of tensors. See docs/how-to/style.md.
 from __future__ import annotations
 
 import math
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.foreign_weights import without_wrappers
+from kaogan.core.torch_file import UnreadableFile, read_torch_file
 from kaogan.networks.stylegan.discriminator import StyleGAN2Discriminator, StyleGAN2DiscriminatorSettings
 from kaogan.networks.stylegan.stylegan2 import StyleGAN2Generator, StyleGAN2GeneratorSettings
 from kaogan.networks.stylegan.stylegan3 import StyleGAN3Generator, StyleGAN3GeneratorSettings, schedule
@@ -87,15 +87,15 @@ def read_tensors(path: Path) -> dict[str, Any]:
             raise KaoganError(f"{path} is larger than {LIMIT // 2**30} GB: no StyleGAN's weights")
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_torch_file(path)
     except OSError as error:
         raise explain(error, path) from None
     except SafetensorError as error:
         raise KaoganError(f"{path} is damaged or no safetensors file ({error})") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError):
+    except UnreadableFile as error:
         raise KaoganError(
-            f"{path} is not a plain file of tensors: kaogan never runs what a pickle contains. Save the state_dict() "
-            "of G_ema where the original program is installed: tools/convert_nvidia_pkl.py does it"
+            f"{path} is not a plain file of tensors ({error.reason}): kaogan never runs what a pickle contains. Save "
+            "the state_dict() of G_ema where the original program is installed: tools/convert_nvidia_pkl.py does it"
         ) from None
     if not isinstance(content, Mapping):
         raise KaoganError(f"{path} holds no dictionary of tensors")

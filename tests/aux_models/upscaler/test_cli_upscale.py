@@ -73,6 +73,26 @@ def test_a_folder_with_foreign_and_broken_files(tmp_path: Path) -> None:
         assert words in result.output
 
 
+def test_of_an_animation_the_first_picture_is_taken_and_told(tmp_path: Path) -> None:
+    first, second = face(), Image.new("RGB", face().size, "red")
+    for name in ("a.gif", "a.webp", "a.png"):
+        first.save(tmp_path / name, save_all=True, append_images=[second])
+    first.save(tmp_path / "still.gif")
+    result = run(tmp_path, "--scale", 2, "--out", tmp_path / "out")
+    (line,) = [line for line in result.output.splitlines() if "animations" in line]
+    assert "only the first picture is enlarged" in line and all(name in line for name in ("a.gif", "a.webp", "a.png"))
+    assert "still" not in line and len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_what_is_transparent_everywhere_stays_so(tmp_path: Path) -> None:
+    picture = face().convert("RGBA")
+    picture.putalpha(0)
+    picture.save(tmp_path / "a.png")
+    run(tmp_path / "a.png", "--scale", 2, "--out", tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as made:
+        assert made.getchannel("A").getextrema() == (0, 0)
+
+
 def test_a_zip_and_two_names_that_become_one(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for name in ("x/a.gif", "x/a.bmp"):
