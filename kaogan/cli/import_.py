@@ -39,7 +39,7 @@ def import_(
             soft_wrap=True,
         )
         return
-    folder, model = import_weights(file, out, system=as_, hints=Hints(classes))
+    folder, model = import_weights(file, out, program=as_, hints=Hints(classes))
     attributes = "".join(f", {a.name} ({len(a.values)})" for a in model.attributes.attributes)
     console.print(
         escape(

@@ -21,7 +21,7 @@ LIMIT = 4 * 2**30  # bytes
 # Where the programs' checkpoints keep their generator, and where others do.
 GENERATORS = ("netG_state_dict", "model", "G_ema", "G", "generator", "netG", "state_dict", "g_ema")
 WRAPPERS = ("module.", "_orig_mod.")  # of nn.DataParallel and of torch.compile
-OUR_SPECTRAL = {  # the two spellings of spectral norm in PyTorch
+SPECTRAL_NORM_SPELLINGS = {  # the two spellings of spectral norm in PyTorch
     "parametrizations.weight.original": "weight_orig",
     "parametrizations.weight.0._u": "weight_u",
     "parametrizations.weight.0._v": "weight_v",
@@ -157,7 +157,7 @@ def without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def old_spelling(name: str) -> str:
     """The name of a tensor of spectral norm as PyTorch spelt it before 2.0."""
-    for new, old in OUR_SPECTRAL.items():
+    for new, old in SPECTRAL_NORM_SPELLINGS.items():
         if name.endswith("." + new):
             return name.removesuffix(new) + old
     return name

@@ -13,25 +13,29 @@ from torch import Tensor, nn
 from kaogan.config.recipe import Latent, recipe_type
 from kaogan.config.registries import GeneratorSettings
 from kaogan.core.atomic_io import atomic
+from kaogan.core.deprecation import renamed_keyword
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.foreign_weights import WeightFile
 from kaogan.generate.model import Model, load, make_config
 from kaogan.networks import build_generator
 from kaogan.share.import_weights import acgan, bamsgan, ganime, keras, starsface, stylegan
-from kaogan.share.import_weights.layout import Hints, Plan, names_of, take
+from kaogan.share.import_weights.name_map import GeneratorSpec, Hints, matched_state_dict, tensor_map
 from kaogan.share.import_weights.weight_files import read_weights
 
-__all__ = ["Hints", "export_weights", "import_weights", "read_generator", "systems"]
+__all__ = ["Hints", "export_weights", "import_weights", "programs", "read_generator", "systems"]
 
 # In the order in which a file is tried.
 _MODULES = (bamsgan, acgan, ganime, starsface, keras, stylegan)
 MAX_LATENT = 65536
-_LATER = {"conv_first.": "an ESRGAN", "model.0.": "a network of another program"}
+_NOT_IMPORTED = {"conv_first.": "an ESRGAN", "model.0.": "a network of another program"}
 
 
-def systems() -> dict[str, Any]:
+def programs() -> dict[str, Any]:
     """The programs whose weights can be imported, by the name of ``--as``."""
-    return {name: module for module in _MODULES for name in module.NAMES}
+    return {name: module for module in _MODULES for name in module.PROGRAM_NAMES}
+
+
+systems = programs  # the former name
 
 
 @dataclass(frozen=True)
@@ -40,56 +44,59 @@ class Export:
     notes: list[str]
 
 
+@renamed_keyword("system", "program")
 def import_weights(
-    file: Path, out: Path | None = None, *, system: str | None = None, hints: Hints | None = None
+    file: Path, out: Path | None = None, *, program: str | None = None, hints: Hints | None = None
 ) -> tuple[Path, Model]:
     """Turn the generator in ``file`` into the model folder ``out`` (by default the file's stem) and load it.
 
-    ``system`` is the program it is from, by default told by the names of its tensors. Nothing in the file is executed.
-    Raises UsageError for a wrong name or place, KaoganError for a file that cannot be used.
+    ``program`` is the one it is from, by default recognised by the names of its tensors. Nothing in the file is
+    executed. Raises UsageError for a wrong name or place, KaoganError for a file that cannot be used.
     """
     file = Path(file).expanduser()
     out = Path(file.stem if out is None else out).expanduser()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"{out} exists; remove it or name another place with --out")
-    model = read_generator(file, system=system, hints=hints)
+    model = read_generator(file, program=program, hints=hints)
     model.save(out)
     return out, model
 
 
-def read_generator(file: Path, *, system: str | None = None, hints: Hints | None = None) -> Model:
+@renamed_keyword("system", "program")
+def read_generator(file: Path, *, program: str | None = None, hints: Hints | None = None) -> Model:
     """The generator in ``file`` as a model that is not on the disk yet; see ``import_weights``."""
-    if system is not None and system not in systems():
-        raise UsageError(f"unknown program '{system}'{nearest(system, systems())}")
+    if program is not None and program not in programs():
+        raise UsageError(f"unknown program '{program}'{nearest(program, programs())}")
     content = read_weights(Path(file))
-    module = systems()[system] if system else _recognised(content)
+    module = programs()[program] if program else _recognised(content)
     if not module.recognises(content):
-        raise _foreign(content, f"the generator of '{system}'")
-    plan: Plan = module.plan(content, hints or Hints(), system)
-    if plan.channels not in (1, 3) or not 1 <= plan.latent_size <= MAX_LATENT:
+        raise _foreign(content, f"the generator of '{program}'")
+    spec: GeneratorSpec = module.generator_spec(content, hints or Hints(), program)
+    if spec.channels not in (1, 3) or not 1 <= spec.latent_size <= MAX_LATENT:
         raise KaoganError(
-            f"{content.path}: pictures of {plan.channels} channels from {plan.latent_size} latents are not what kaogan "
+            f"{content.path}: pictures of {spec.channels} channels from {spec.latent_size} latents are not what kaogan "
             "makes; the file is not whole, or of another program"
         )
-    generator = plan.network or _filled(plan, content)
-    return Model(generator, plan.attributes, _config(plan, content))
+    generator = spec.network or _filled(spec, content)
+    return Model(generator, spec.attributes, _config(spec, content))
 
 
-def export_weights(model: str | Path | Model, system: str, out: Path, *, wrapped: bool = False) -> Export:
-    """Write a model's generator as a plain state dict with the names and the order of ``system``'s program.
+@renamed_keyword("system", "program")
+def export_weights(model: str | Path | Model, program: str, out: Path, *, wrapped: bool = False) -> Export:
+    """Write a model's generator as a plain state dict with the names and the order of that ``program``.
 
     ``wrapped`` puts it where that program's own checkpoints have it. Raises UsageError when the program has no such
     network, KaoganError when the file cannot be written.
     """
-    able = {name: module for name, module in systems().items() if hasattr(module, "layout")}
-    if system not in able:
-        raise UsageError(f"no state dicts for '{system}'{nearest(system, able)}")
+    able = {name: module for name, module in programs().items() if hasattr(module, "module_map")}
+    if program not in able:
+        raise UsageError(f"no state dicts for '{program}'{nearest(program, able)}")
     loaded = model if isinstance(model, Model) else load(model, "cpu")
-    module = able[system]
+    module = able[program]
     settings: Any = TypeAdapter(GeneratorSettings).validate_python(loaded.config["generator"])
-    modules = module.layout(settings, loaded.generator)
+    modules = module.module_map(settings, loaded.generator)
     state = loaded.generator.state_dict()
-    found = names_of(loaded.generator, modules)
+    found = tensor_map(loaded.generator, modules)
     content: Any = {theirs: state[ours].detach().cpu().clone() for theirs, ours in found.items()}
     if wrapped and module.WRAPPER:
         content = {module.WRAPPER: content}
@@ -118,7 +125,7 @@ def _foreign(content: WeightFile, wanted: str) -> KaoganError:
         )
     if any(name.startswith("residual1.") for name in names):
         return KaoganError(f"{where} holds GANime's SRGAN, which enlarges: use it with kaogan upscale --model {where}")
-    for prefix, what in _LATER.items():
+    for prefix, what in _NOT_IMPORTED.items():
         if any(name.startswith(prefix) for name in names):
             return KaoganError(f"{where} holds {what}, which kaogan does not import")
     shown = ", ".join(names[:3]) if names else "no tensors"
@@ -126,25 +133,25 @@ def _foreign(content: WeightFile, wanted: str) -> KaoganError:
 
 
 def _known() -> str:
-    return ", ".join(systems())
+    return ", ".join(programs())
 
 
 DISCRIMINATORS = ("block_1.", "conv_layers.", "D.", "discriminator_layer.", "output.0.", "last_layer.")
 
 
-def _filled(plan: Plan, content: WeightFile) -> nn.Module:
-    """The network of the plan with the weights of the file. Shapes are compared before anything is allocated."""
+def _filled(spec: GeneratorSpec, content: WeightFile) -> nn.Module:
+    """The network of the spec with the weights of the file. Shapes are compared before anything is allocated."""
     try:
-        settings: Any = TypeAdapter(GeneratorSettings).validate_python(plan.generator)
+        settings: Any = TypeAdapter(GeneratorSettings).validate_python(spec.generator)
         shape = {
-            "latent_size": plan.latent_size,
-            "attribute_size": plan.attributes.size,
-            "image_size": plan.image_size,
-            "channels": plan.channels,
+            "latent_size": spec.latent_size,
+            "attribute_size": spec.attributes.size,
+            "image_size": spec.image_size,
+            "channels": spec.channels,
         }
         with torch.device("meta"):
             expected = build_generator(settings, **shape)
-        tensors: dict[str, Tensor] = take(content, expected, plan.layout(settings, expected))
+        tensors: dict[str, Tensor] = matched_state_dict(content, expected, spec.module_map(settings, expected))
         with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away; the caller's randomness is not
             network = build_generator(settings, **shape)
     except ValidationError as error:
@@ -158,19 +165,19 @@ def _filled(plan: Plan, content: WeightFile) -> nn.Module:
     return network
 
 
-def _config(plan: Plan, content: WeightFile) -> dict[str, Any]:
+def _config(spec: GeneratorSpec, content: WeightFile) -> dict[str, Any]:
     recipe = recipe_type().model_validate(
         {
-            "name": plan.name,
-            "summary": plan.summary,
-            "source": plan.source,
-            "image_size": plan.image_size,
-            "channels": plan.channels,
-            "latent": Latent(size=plan.latent_size, distribution=plan.law).model_dump(),
-            "generator": plan.generator,
+            "name": spec.name,
+            "summary": spec.summary,
+            "source": spec.source,
+            "image_size": spec.image_size,
+            "channels": spec.channels,
+            "latent": Latent(size=spec.latent_size, distribution=spec.distribution).model_dump(),
+            "generator": spec.generator,
             "discriminator": {"family": "dcgan"},
         }
     )
-    config = make_config(recipe, plan.attributes, clock=0)
-    config["imported"] = {"file": content.path.name, "program": plan.name}
+    config = make_config(recipe, spec.attributes, clock=0)
+    config["imported"] = {"file": content.path.name, "program": spec.name}
     return config

@@ -13,20 +13,20 @@ from torch import nn
 from kaogan.core.errors import KaoganError
 from kaogan.core.foreign_weights import WeightFile
 from kaogan.core.schema import EYES, HAIR, Schema
-from kaogan.share.import_weights.layout import Hints, Modules, Plan, require, require_size, uniform
+from kaogan.share.import_weights.name_map import GeneratorSpec, Hints, ModuleMap, require, require_size, uniform_schema
 
-NAMES = ("acgan", "acgan-new")
+PROGRAM_NAMES = ("acgan", "acgan-new")
 WRAPPER = "model"
 LATENT = 100
 COLOURS = len(HAIR) + len(EYES)
-PLAIN = 12  # modules of the body up to the last transposed convolution
+BODY_MODULES = 12  # modules of the body up to the last transposed convolution
 
 
 def recognises(content: WeightFile) -> bool:
     return "gen.0.weight" in content.tensors
 
 
-def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
+def generator_spec(content: WeightFile, hints: Hints, name: str | None) -> GeneratorSpec:
     size = content.shape("gen.0.weight", 4)[0]
     width = content.shape("gen.9.weight", 4)[1]
     blocks = content.count("gen.15.net.res_block_{}.net.0.weight", 1)
@@ -35,7 +35,7 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     if not 0 <= classes < size:
         raise KaoganError(f"{content.path}: an input of {size} numbers cannot hold {classes} classes")
     later = name == "acgan-new" or (name is None and "optim" in content.keys and "step" not in content.keys)
-    return Plan(
+    return GeneratorSpec(
         name="acgan-resnet" if blocks else "acgan",
         summary="The generator of ACGAN for anime faces" + (" with residual blocks at full size." if blocks else "."),
         source="bchao1/Anime-Generation",
@@ -45,16 +45,16 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
         latent_size=size - classes,
         channels=channels,
         attributes=_schema(classes, later),
-        layout=layout,
+        module_map=module_map,
     )  # fmt: skip
 
 
-def layout(settings: Any, network: nn.Module) -> Modules:
+def module_map(settings: Any, network: nn.Module) -> ModuleMap:
     require(settings, "the ACGAN", family="dcgan", norm="batch", norm_eps=1e-5, attention=(), spectral=False,
             bias=False, final_bias=True, kernel=4, upsample="transpose", activation="relu")  # fmt: skip
     blocks = settings.tail_blocks
-    require_size(network, "the ACGAN", PLAIN + (3 + blocks if blocks else 0))
-    modules: Modules = [(f"gen.{i}", f"body.{i}") for i in range(PLAIN) if i % 3 < 2]
+    require_size(network, "the ACGAN", BODY_MODULES + (3 + blocks if blocks else 0))
+    modules: ModuleMap = [(f"gen.{i}", f"body.{i}") for i in range(BODY_MODULES) if i % 3 < 2]
     if not blocks:
         return [*modules, ("gen.12", "last.0")]
     modules += [("gen.12", "body.12"), ("gen.13", "body.13")]
@@ -65,16 +65,16 @@ def layout(settings: Any, network: nn.Module) -> Modules:
 
 
 def notes(settings: Any, model: Any) -> list[str]:
-    told = []
+    notes = []
     if model.attributes.size:
         code = ", ".join(f"{a.name} ({len(a.values)})" for a in model.attributes.attributes)
-        told.append(f"its input is {model.latent_size} latents, then the code: {code}")
+        notes.append(f"its input is {model.latent_size} latents, then the code: {code}")
     if settings.width != 128:
-        told.append(f"the ACGAN's program has a width of 128 where this model has {settings.width}")
-    return told
+        notes.append(f"the ACGAN's program has a width of 128 where this model has {settings.width}")
+    return notes
 
 
 def _schema(classes: int, later: bool) -> Schema:
     if classes == COLOURS:
-        return uniform(eyes=sorted(EYES), hair=sorted(HAIR)) if later else uniform(hair=HAIR, eyes=EYES)
-    return uniform(year=[str(number) for number in range(classes)]) if classes else Schema()
+        return uniform_schema(eyes=sorted(EYES), hair=sorted(HAIR)) if later else uniform_schema(hair=HAIR, eyes=EYES)
+    return uniform_schema(year=[str(number) for number in range(classes)]) if classes else Schema()

@@ -7,11 +7,11 @@ from typing import Any
 from torch import nn
 
 from kaogan.core.foreign_weights import WeightFile
-from kaogan.share.import_weights.layout import Hints, Modules, Plan, require, require_size
+from kaogan.share.import_weights.name_map import GeneratorSpec, Hints, ModuleMap, require, require_size
 
-NAMES = ("bamsgan",)
+PROGRAM_NAMES = ("bamsgan",)
 WRAPPER = ""
-MODULES: Modules = [
+MODULES: ModuleMap = [
     ("l1.0", "body.0"), ("l1.1", "body.1"), ("l2.0", "body.3"), ("l2.1", "body.4"), ("l3.0", "body.6"),
     ("l3.1", "body.7"), ("l4.0", "body.10"), ("l4.1", "body.11"), ("last.0", "last.0"), ("attn1", "body.9"),
     ("attn2", "body.13"),
@@ -22,9 +22,9 @@ def recognises(content: WeightFile) -> bool:
     return any(name.startswith("l1.0.") for name in content.tensors) and "attn1.gamma" in content.tensors
 
 
-def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
+def generator_spec(content: WeightFile, hints: Hints, name: str | None) -> GeneratorSpec:
     width, channels = content.shape("last.0.weight", 4)[:2]
-    return Plan(
+    return GeneratorSpec(
         name="bamsgan",
         summary="BaMSGAN's generator: spectral norm, layer norm, self-attention at 16 and 32 px.",
         source="li147852xu/BaMSGAN; Li et al., Mathematics 2023, 11(20), 4401",
@@ -34,11 +34,11 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
         },
         latent_size=content.shape("l1.0.weight_orig", 4)[0],
         channels=channels,
-        layout=layout,
+        module_map=module_map,
     )  # fmt: skip
 
 
-def layout(settings: Any, network: nn.Module) -> Modules:
+def module_map(settings: Any, network: nn.Module) -> ModuleMap:
     require(settings, "BaMSGAN", family="dcgan", norm="layer", norm_eps=1e-5, attention=(16, 32), spectral=True,
             bias=True, final_bias=True, kernel=4, upsample="transpose", activation="relu", tail_blocks=0)  # fmt: skip
     require_size(network, "BaMSGAN", 14)

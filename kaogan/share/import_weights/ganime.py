@@ -15,9 +15,9 @@ from torch import nn
 from kaogan.core.errors import KaoganError
 from kaogan.core.foreign_weights import WeightFile
 from kaogan.networks.layers import ResidualBlock
-from kaogan.share.import_weights.layout import Hints, Modules, Plan, require, require_size
+from kaogan.share.import_weights.name_map import GeneratorSpec, Hints, ModuleMap, require, require_size
 
-NAMES = ("ganime",)
+PROGRAM_NAMES = ("ganime",)
 WRAPPER = "netG_state_dict"
 BLOCK_EPS = 0.8
 SOURCE = "LucaCorvitto/VISIOPE_GANime_corvitto_faiella"
@@ -29,7 +29,7 @@ def recognises(content: WeightFile) -> bool:
     return "main.12.weight" in names or "G.0.conv1.0.weight" in names or "resBlocks.0.conv1.0.weight" in names
 
 
-def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
+def generator_spec(content: WeightFile, hints: Hints, name: str | None) -> GeneratorSpec:
     if "main.12.weight" in content.tensors:
         return _dcgan(content)
     features, latent_size = content.shape("fc.weight", 2)
@@ -42,7 +42,7 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
         raise KaoganError(
             f"{content.path}: 'fc' makes {features} numbers, no square map of {settings['width']} channels"
         )
-    return Plan(
+    return GeneratorSpec(
         name="ganime",
         summary="A residual generator of GANime.",
         source=SOURCE,
@@ -50,18 +50,18 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
         latent_size=latent_size,
         image_size=start << stages,
         channels=content.shape(last, 4)[0],
-        layout=layout,
+        module_map=module_map,
     )
 
 
-def layout(settings: Any, network: nn.Module) -> Modules:
+def module_map(settings: Any, network: nn.Module) -> ModuleMap:
     if settings.family == "dcgan":
         require(settings, "GANime", norm="batch", norm_eps=1e-5, attention=(), spectral=False, bias=False,
                 final_bias=False, kernel=4, upsample="transpose", activation="relu", tail_blocks=0)  # fmt: skip
         require_size(network, "GANime", 12)
         return [*[(f"main.{i}", f"body.{i}") for i in range(12) if i % 3 < 2], ("main.12", "last.0")]
     require(settings, "GANime", family="residual", norm="batch", norm_eps=1e-5, block_eps=BLOCK_EPS, slope=0.2)
-    modules: Modules = [("fc", "linear")]
+    modules: ModuleMap = [("fc", "linear")]
     if settings.long_skip:
         modules.append(("b1.0", "stem.0"))
         trunk = network.get_submodule("trunk")
@@ -80,15 +80,15 @@ def notes(settings: Any, model: Any) -> list[str]:
     return []
 
 
-def _dcgan(content: WeightFile) -> Plan:
-    return Plan(
+def _dcgan(content: WeightFile) -> GeneratorSpec:
+    return GeneratorSpec(
         name="dcgan",
         summary="GANime's DCGAN generator (generator_1).",
         source=SOURCE,
         generator={"family": "dcgan", "width": content.shape("main.9.weight", 4)[1]},
         latent_size=content.shape("main.0.weight", 4)[0],
         channels=content.shape("main.12.weight", 4)[1],
-        layout=layout,
+        module_map=module_map,
     )
 
 
@@ -138,7 +138,7 @@ def _third(content: WeightFile) -> tuple[dict[str, Any], int, str]:
     return settings, stages, f"ending.{len(kinds)}.weight"
 
 
-def _part(theirs: str, ours: str, module: nn.Module) -> Modules:
+def _part(theirs: str, ours: str, module: nn.Module) -> ModuleMap:
     if isinstance(module, ResidualBlock):
         return [(f"{theirs}.{inner}", f"{ours}.{our_inner}") for inner, our_inner in BLOCK]
     return [(theirs, ours)]

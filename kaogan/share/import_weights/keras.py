@@ -19,9 +19,9 @@ from torch import nn
 from kaogan.core.errors import KaoganError
 from kaogan.core.foreign_weights import WeightFile
 from kaogan.data.formats.hdf5 import H5_ERRORS, damaged, dataset, open_h5
-from kaogan.share.import_weights.layout import Hints, Modules, Plan
+from kaogan.share.import_weights.name_map import GeneratorSpec, Hints, ModuleMap
 
-NAMES = ("keraswgan",)
+PROGRAM_NAMES = ("keraswgan",)
 EPSILON = 1e-3
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 CONVOLUTION = ("kernel", "bias")
@@ -32,7 +32,7 @@ def recognises(content: WeightFile) -> bool:
     return bool(content.arrays)
 
 
-def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
+def generator_spec(content: WeightFile, hints: Hints, name: str | None) -> GeneratorSpec:
     arrays = [_numbers(content.path, array) for array in content.arrays]
     if len(arrays) < 14 or len(arrays) % 6 != 2 or arrays[0].ndim != 2:
         raise KaoganError(
@@ -49,7 +49,7 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     if start * start * first != features:
         raise KaoganError(f"{content.path}: its pictures are not square, which kaogan's must be")
     content.tensors = dict(_tensors(content.path, arrays, start))
-    return Plan(
+    return GeneratorSpec(
         name="keraswgan",
         summary="The generator of the Keras WGAN with clipped weights.",
         source="TheMagicShop/Wasserstein-GAN-for-Anime-Face-Generation",
@@ -58,14 +58,14 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
             "norm_eps": _epsilon(content, stages),
         },
         latent_size=latent_size,
-        law="uniform",
+        distribution="uniform",
         image_size=start << stages,
         channels=kernels[-1].shape[2],
-        layout=_same_names,
+        module_map=_same_names,
     )  # fmt: skip
 
 
-def _same_names(settings: Any, network: nn.Module) -> Modules:
+def _same_names(settings: Any, network: nn.Module) -> ModuleMap:
     return [(name, name) for name, part in network.named_modules() if name and not list(part.children())]
 
 

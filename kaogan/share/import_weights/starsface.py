@@ -11,9 +11,9 @@ from torch import nn
 
 from kaogan.core.foreign_weights import WeightFile
 from kaogan.networks.starsface_wgan import ShuffleBlock
-from kaogan.share.import_weights.layout import Hints, Modules, Plan, require, require_size
+from kaogan.share.import_weights.name_map import GeneratorSpec, Hints, ModuleMap, require, require_size
 
-NAMES = ("starsface",)
+PROGRAM_NAMES = ("starsface",)
 WRAPPER = ""
 BLOCK = (("conv1", "body.1"), ("bn1", "body.2"), ("conv2", "body.4"), ("bn2", "body.5"))
 
@@ -23,11 +23,14 @@ def recognises(content: WeightFile) -> bool:
     return "main_module.0.weight" in names and not any(name.startswith("output.") for name in names)
 
 
-def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
+def generator_spec(content: WeightFile, hints: Hints, name: str | None) -> GeneratorSpec:
     latent_size, first = content.shape("main_module.0.weight", 4)[:2]
-    common: dict[str, Any] = {"source": "crush598/StarsFace-WGAN-GP, luzhixing12345/Anime-WGAN", "layout": layout}
+    common: dict[str, Any] = {
+        "source": "crush598/StarsFace-WGAN-GP, luzhixing12345/Anime-WGAN",
+        "module_map": module_map,
+    }
     if "main_module.3.conv1.weight" in content.tensors:
-        return Plan(
+        return GeneratorSpec(
             name="starsface-wgan256",
             summary="StarsFace's unfinished generator of 256 px.",
             generator={"family": "starsface_wgan", "width": first},
@@ -39,7 +42,7 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     nearest = "main_module.16.weight" in content.tensors
     channels = content.shape("main_module.16.weight", 4)[0] if nearest else content.shape("main_module.12.weight", 4)[1]
     generator = {"family": "dcgan", "width": first // 8, "bias": True, "final_bias": True, "init": "pytorch"}
-    return Plan(
+    return GeneratorSpec(
         name="starsface-wganp" if nearest else "starsface",
         summary="StarsFace's generator " + ("with nearest upsampling (WGANP)." if nearest else "(DCGAN, WGAN)."),
         generator=generator | {"upsample": "nearest" if nearest else "transpose"},
@@ -49,12 +52,12 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
     )
 
 
-def layout(settings: Any, network: nn.Module) -> Modules:
+def module_map(settings: Any, network: nn.Module) -> ModuleMap:
     body = network.get_submodule("body")
     if settings.family == "starsface_wgan":
         require(settings, "StarsFace", norm="batch", norm_eps=1e-5)
         require_size(network, "StarsFace's WGAN256", 10, 256)
-        modules: Modules = []
+        modules: ModuleMap = []
         for index, part in enumerate(body.children()):
             theirs, ours = f"main_module.{index}", f"body.{index}"
             if isinstance(part, ShuffleBlock):

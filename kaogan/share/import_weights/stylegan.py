@@ -7,9 +7,9 @@ from typing import Any
 from kaogan.core.foreign_weights import WeightFile
 from kaogan.core.schema import Schema
 from kaogan.networks.stylegan.load_pretrained import build_published
-from kaogan.share.import_weights.layout import Hints, Plan, uniform
+from kaogan.share.import_weights.name_map import GeneratorSpec, Hints, uniform_schema
 
-NAMES = ("stylegan",)
+PROGRAM_NAMES = ("stylegan",)
 
 
 def recognises(content: WeightFile) -> bool:
@@ -17,10 +17,10 @@ def recognises(content: WeightFile) -> bool:
     return any(name.startswith("mapping.fc0.") for name in names) and any(n.startswith("synthesis.") for n in names)
 
 
-def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
+def generator_spec(content: WeightFile, hints: Hints, name: str | None) -> GeneratorSpec:
     published = build_published(content.tensors, content.path)
     classes = published.attribute_size
-    return Plan(
+    return GeneratorSpec(
         name=published.settings.family,
         summary=f"A published generator of the family {published.settings.family}.",
         source="NVIDIA, StyleGAN2-ADA or StyleGAN3",
@@ -28,8 +28,8 @@ def plan(content: WeightFile, hints: Hints, name: str | None) -> Plan:
         latent_size=published.latent_size,
         image_size=published.image_size,
         channels=published.channels,
-        attributes=uniform(**{"class": [str(n) for n in range(classes)]}) if classes else Schema(),
-        layout=_none,
+        attributes=uniform_schema(**{"class": [str(n) for n in range(classes)]}) if classes else Schema(),
+        module_map=_none,
         network=published.network,
     )
 

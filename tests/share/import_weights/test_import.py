@@ -52,7 +52,7 @@ def test_the_program_is_told_by_the_tensors(source: Source, tmp_path: Path) -> N
     _, network, content, program = source
     torch.save(content, tmp_path / "weights.pth")
     guessed = read_generator(tmp_path / "weights.pth")
-    named = read_generator(tmp_path / "weights.pth", system=program)
+    named = read_generator(tmp_path / "weights.pth", program=program)
     assert guessed.config == named.config
     bare = dict(network.state_dict())
     torch.save({f"module.{name}": tensor for name, tensor in bare.items()}, tmp_path / "weights.pth")
@@ -99,13 +99,13 @@ def test_old_files_lack_counters(tmp_path: Path) -> None:
 
 
 def test_both_spellings_of_spectral_norm(tmp_path: Path) -> None:
-    from kaogan.share.import_weights.layout import OUR_SPECTRAL
+    from kaogan.core.foreign_weights import SPECTRAL_NORM_SPELLINGS
 
     network = reference.randomise(reference.BaMSGAN(8))
     old = dict(network.state_dict())
     new = {}
     for name, tensor in old.items():
-        for ours, theirs in OUR_SPECTRAL.items():
+        for ours, theirs in SPECTRAL_NORM_SPELLINGS.items():
             name = name.removesuffix(theirs) + ours if name.endswith(theirs) else name
         new[name] = tensor
     assert "l1.0.parametrizations.weight.0._u" in new
@@ -125,7 +125,9 @@ def test_codes_of_the_two_acgans(tmp_path: Path) -> None:
     )
     assert [(a.name, a.values) for a in first.attributes] == [("hair", HAIR), ("eyes", EYES)] and bare == first
     assert [(a.name, list(a.values)) for a in later.attributes] == [("eyes", sorted(EYES)), ("hair", sorted(HAIR))]
-    assert read_generator(tmp_path / "bare.pth", system="acgan-new").attributes == later
+    assert read_generator(tmp_path / "bare.pth", program="acgan-new").attributes == later
+    with pytest.warns(FutureWarning, match="'system' is now called 'program'"):
+        assert read_generator(tmp_path / "bare.pth", system="acgan-new").attributes == later  # type: ignore[call-arg]
     model = read_generator(tmp_path / "first.ckpt")
     assert model.conditions(1, hair="white", eyes="blue")[0].nonzero().flatten().tolist() == [1, 21]
     plain = read_generator(tmp_path / "bare.pth", hints=Hints(classes=0))
@@ -237,7 +239,7 @@ def test_prefixes_of_wrapped_modules(prefix: str, family: str, tmp_path: Path) -
     state = network.state_dict()
     torch.save(state, tmp_path / "plain.pth")
     torch.save({prefix + name: value for name, value in state.items()}, tmp_path / "wrapped.pth", pickle_protocol=4)
-    wanted, found = (read_generator(tmp_path / name, system=family) for name in ("plain.pth", "wrapped.pth"))
+    wanted, found = (read_generator(tmp_path / name, program=family) for name in ("plain.pth", "wrapped.pth"))
     assert np.array_equal(wanted.sample(2), found.sample(2))
 
 
@@ -261,7 +263,7 @@ def test_nvidias_pickles_are_converted_by_the_script(tmp_path: Path, monkeypatch
     with pytest.raises(KaoganError, match=r"a pickle of NVIDIA's programs.*tools/convert_nvidia_pkl\.py"):
         read_generator(tmp_path / "network.pkl")
     assert convert(tmp_path / "network.pkl", tmp_path / "network.pth") == len(network.state_dict())
-    model = read_generator(tmp_path / "network.pth", system="stylegan")
+    model = read_generator(tmp_path / "network.pth", program="stylegan")
     with torch.no_grad():
         latents = torch.randn(1, 6)
         torch.testing.assert_close(model.generator(latents), network.eval()(latents))

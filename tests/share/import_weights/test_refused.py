@@ -116,9 +116,9 @@ def test_places_and_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         import_weights(tmp_path)
     with pytest.raises(UsageError, match="did you mean 'starsface'"):
-        import_weights(tmp_path / "x.pth", system="starface")
+        import_weights(tmp_path / "x.pth", program="starface")
     with pytest.raises(KaoganError, match="the generator of 'bamsgan'"):
-        import_weights(tmp_path / "x.pth", system="bamsgan")
+        import_weights(tmp_path / "x.pth", program="bamsgan")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
     with pytest.raises(UsageError, match="exists"):
@@ -200,7 +200,7 @@ def _nothing(recipe: object) -> tuple[object, dict]:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "settings", "system", "message"),
+    ("recipe", "settings", "program", "message"),
     [
         ("bamsgan", {}, "keraswgan", "no state dicts for 'keraswgan'"),
         ("bamsgan", {}, "bamsgna", "did you mean 'bamsgan'"),
@@ -212,27 +212,27 @@ def _nothing(recipe: object) -> tuple[object, dict]:
     ],
 )  # fmt: skip
 def test_networks_that_a_program_does_not_have(
-    tmp_path: Path, recipe: str, settings: dict, system: str, message: str
+    tmp_path: Path, recipe: str, settings: dict, program: str, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        export_weights(model_of(recipe, **settings), system, tmp_path / "x.pth")
+        export_weights(model_of(recipe, **settings), program, tmp_path / "x.pth")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_trained_model_loads_in_its_program(tmp_path: Path) -> None:
     """Export of kaogan's own models: the other program's network takes them and draws the same."""
-    for recipe, build, system in (
+    for recipe, build, program in (
         ("bamsgan", lambda: reference.BaMSGAN(8), "bamsgan"),
         ("dcgan", lambda: reference.GDCGAN(8, 100), "ganime"),
     ):
         model = model_of(recipe)
-        result = export_weights(model, system, tmp_path / "x.pth")
+        result = export_weights(model, program, tmp_path / "x.pth")
         network = build()
         network.load_state_dict(torch.load(result.path, weights_only=True))
         z = torch.randn(2, 100)
         with torch.no_grad():
             assert (network.eval()(z) - model.generator(z)).abs().max() < 1e-4
-        assert (system == "bamsgan") == any("width of 64" in note for note in result.notes)
+        assert (program == "bamsgan") == any("width of 64" in note for note in result.notes)
 
 
 # command line

@@ -1,5 +1,7 @@
-"""How the tensors of another program and those of a kaogan network correspond: module by module, in that program's
-order, the names inside of a module being the same."""
+"""Correspondence of tensor names between another program and a kaogan network.
+
+It is given module by module, in that program's order; the names inside of a module are the same.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from kaogan.core.errors import KaoganError, UsageError, nearest
-from kaogan.core.foreign_weights import OUR_SPECTRAL, WeightFile
+from kaogan.core.foreign_weights import SPECTRAL_NORM_SPELLINGS, WeightFile
 from kaogan.core.schema import Attribute, Schema
 
-Modules = list[tuple[str, str]]  # (their module, our module)
+ModuleMap = list[tuple[str, str]]  # (their module, our module)
 COUNTER = "num_batches_tracked"  # absent in files from before PyTorch 0.4.1
 
 
@@ -27,7 +29,7 @@ class Hints:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GeneratorSpec:
     """Which network a file's tensors belong to."""
 
     name: str
@@ -35,20 +37,20 @@ class Plan:
     source: str
     generator: dict[str, Any]
     latent_size: int
-    layout: Callable[[Any, nn.Module], Modules]
-    law: Literal["normal", "uniform"] = "normal"
+    module_map: Callable[[Any, nn.Module], ModuleMap]
+    distribution: Literal["normal", "uniform"] = "normal"
     image_size: int = 64
     channels: int = 3
     attributes: Schema = field(default_factory=Schema)
     network: nn.Module | None = None  # already filled
 
 
-def uniform(**values: Sequence[str]) -> Schema:
+def uniform_schema(**values: Sequence[str]) -> Schema:
     """A schema in which every value is as likely as any other."""
     return Schema(tuple(Attribute(name, tuple(v), (1 / len(v),) * len(v)) for name, v in values.items()))
 
 
-def names_of(network: nn.Module, modules: Modules) -> dict[str, str]:
+def tensor_map(network: nn.Module, modules: ModuleMap) -> dict[str, str]:
     """Their name -> our name of every tensor, in their order. ``modules`` cover the whole network."""
     ours = list(network.state_dict())
     found = {}
@@ -56,19 +58,19 @@ def names_of(network: nn.Module, modules: Modules) -> dict[str, str]:
         for name in ours:
             if name.startswith(module + "."):
                 inner = name.removeprefix(module + ".")
-                found[f"{theirs}.{OUR_SPECTRAL.get(inner, inner)}"] = name
+                found[f"{theirs}.{SPECTRAL_NORM_SPELLINGS.get(inner, inner)}"] = name
     missed = set(ours) - set(found.values())
     assert not missed, f"no module of the other program for {sorted(missed)[:3]}"
     return found
 
 
-def take(content: WeightFile, network: nn.Module, modules: Modules) -> dict[str, Tensor]:
+def matched_state_dict(content: WeightFile, network: nn.Module, modules: ModuleMap) -> dict[str, Tensor]:
     """The state dict of ``network`` (which may be on the meta device) out of the file's tensors, float32.
 
     Raises KaoganError when a tensor is missing, too many, of another shape or kind, or not finite.
     """
     expected = network.state_dict()
-    names = names_of(network, modules)
+    names = tensor_map(network, modules)
     theirs = content.tensors
     problems = []
     for name, our_name in names.items():
@@ -85,7 +87,7 @@ def take(content: WeightFile, network: nn.Module, modules: Modules) -> dict[str,
             f"{content.path}: {'; '.join(problems[:3])}{more}; the file is not whole, or of another program"
         )
     return {
-        our_name: _sound(content.path, name, theirs[name], expected[our_name])
+        our_name: _checked(content.path, name, theirs[name], expected[our_name])
         if name in theirs
         else torch.zeros((), dtype=torch.int64)
         for name, our_name in names.items()
@@ -114,7 +116,7 @@ def _near(name: str, known: Mapping[str, str]) -> str:
     return hint if "did you mean" in hint else ""
 
 
-def _sound(path: Path, name: str, tensor: Tensor, expected: Tensor) -> Tensor:
+def _checked(path: Path, name: str, tensor: Tensor, expected: Tensor) -> Tensor:
     if tensor.dtype.is_floating_point != expected.dtype.is_floating_point or tensor.layout != torch.strided:
         raise KaoganError(f"{path}: '{name}' is a tensor of {tensor.dtype}, which no weight is")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
