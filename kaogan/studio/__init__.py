@@ -1,1 +1,1 @@
-"""``kaogan studio``: making, measuring and training with a mouse, in a page served on this machine."""
+"""The studio: a page on this machine to make faces, evaluate and train (``kaogan studio``)."""

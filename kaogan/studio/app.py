@@ -1,4 +1,4 @@
-"""The web application: which request does what.
+"""The studio's web application: routes and request handlers.
 
 A picture is a function of its address alone: visitors share nothing but the queue.
 """
@@ -24,33 +24,33 @@ from starlette.staticfiles import StaticFiles
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.studio import params, rendering, tasks, trainings
-from kaogan.studio.index import Catalogue
-from kaogan.studio.jobs import BusyError, Jobs, Lane
-from kaogan.studio.middleware import Guard
-from kaogan.studio.rendering import Models
-from kaogan.studio.trainings import Trainings
+from kaogan.studio.index import ModelIndex
+from kaogan.studio.jobs import BusyError, JobQueue, Jobs
+from kaogan.studio.middleware import SecurityMiddleware
+from kaogan.studio.rendering import ModelCache
+from kaogan.studio.trainings import TrainingManager
 from kaogan.version import __version__
 
 T = TypeVar("T")
 Handler = Callable[["Studio", Request], Awaitable[Response]]
-WAITING, LONG_WAITING = 12, 3  # calls that may wait for the one that is being worked on
+MAX_WAITING, MAX_WAITING_JOBS = 12, 3  # calls that may wait for the one that is being worked on
 PAGE = Path(str(resources.files("kaogan.studio").joinpath("page")))
 KIT = Path(str(resources.files("kaogan.share.export").joinpath("page"))) / "kit"  # shared with the exported page
-MOST_BODY = 16 * 2**10  # bytes
+MAX_BODY_BYTES = 16 * 2**10
 
 
 @dataclass
 class Studio:
     """What all requests share: the folders, the models in memory, the queues."""
 
-    catalogue: Catalogue
-    trainings: Trainings
-    models: Models = field(init=False)
-    pictures: Lane = field(default_factory=lambda: Lane("pictures", WAITING))
-    jobs: Jobs = field(default_factory=lambda: Jobs(Lane("long work", LONG_WAITING)))
+    model_index: ModelIndex
+    trainings: TrainingManager
+    models: ModelCache = field(init=False)
+    pictures: JobQueue = field(default_factory=lambda: JobQueue("pictures", MAX_WAITING))
+    jobs: Jobs = field(default_factory=lambda: Jobs(JobQueue("long work", MAX_WAITING_JOBS)))
 
     def __post_init__(self) -> None:
-        self.models = Models(self.catalogue.directions)
+        self.models = ModelCache(self.model_index.directions)
 
     def close(self) -> None:
         self.trainings.close()
@@ -59,10 +59,10 @@ class Studio:
 
 
 def build_app(
-    catalogue: Catalogue, hosts: tuple[str, ...] = ("127.0.0.1", "localhost"), local: bool = True
+    model_index: ModelIndex, hosts: tuple[str, ...] = ("127.0.0.1", "localhost"), local: bool = True
 ) -> Starlette:
     """``hosts``: by which names the studio may be called, none for any; ``local``: whether it may train."""
-    studio = Studio(catalogue, Trainings(catalogue, allowed=local))
+    studio = Studio(model_index, TrainingManager(model_index, allowed=local))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -81,115 +81,114 @@ def build_app(
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, hosts=hosts)],
-        exception_handlers={KaoganError: _explain, MemoryError: _out_of_memory, 404: _nothing, 500: _bug},
+        middleware=[Middleware(SecurityMiddleware, hosts=hosts)],
+        exception_handlers={KaoganError: _user_error, MemoryError: _out_of_memory, 404: _not_found, 500: _server_error},
     )
 
 
 async def overview(studio: Studio, request: Request) -> Response:
     """All that can be chosen."""
-    found = await asyncio.to_thread(studio.catalogue.found, True)
+    found = await asyncio.to_thread(studio.model_index.found, True)
     return JSONResponse({
         "version": __version__, "models": list(found.all_models),
         "shipped": [name for name in found.shipped if name not in found.models],
         "runs": list(found.runs), "sets": list(found.sets),
-        "recipes": await asyncio.to_thread(trainings.offered), "training": studio.trainings.allowed,
-        **await asyncio.to_thread(rendering.abilities),
-        "limits": {"count": params.MOST_FACES, "frames": params.MOST_FRAMES, "evaluated": params.MOST_EVALUATED},
+        "recipes": await asyncio.to_thread(trainings.recipe_list), "training": studio.trainings.allowed,
+        **await asyncio.to_thread(rendering.capabilities),
+        "limits": {"count": params.MAX_FACES, "frames": params.MAX_FRAMES, "evaluated": params.MAX_EVALUATED},
     })  # fmt: skip
 
 
 async def model(studio: Studio, request: Request) -> Response:
-    words = request.query_params
-    files = (await asyncio.to_thread(studio.catalogue.found)).directions
+    query = request.query_params
+    files = (await asyncio.to_thread(studio.model_index.found)).directions
 
-    def look_at() -> tuple[rendering.Loaded, list[str]]:
-        loaded = _loaded(studio, words)
+    def open_model() -> tuple[rendering.LoadedModel, list[str]]:
+        loaded = _loaded(studio, query)
         return loaded, rendering.fitting(loaded, files)
 
-    loaded, fitting = await _worked(studio, request, look_at)
+    loaded, fitting = await _run_in_queue(studio, request, open_model)
     model, config = loaded.model, loaded.model.config
     return JSONResponse({
         "image_size": model.image_size, "channels": model.channels, "recipe": config.get("recipe", ""),
         "clock": config.get("clock", 0), "latent": model.latent_size, "styled": model.has_style_space,
         "directions": fitting,
         "attributes": [{"name": a.name, "values": a.values[:512]} for a in model.attributes.attributes],
-        "most": max(1, min(params.MOST_FACES, params.MOST_PIXELS // model.image_size**2)),
     })  # fmt: skip
 
 
 async def faces(studio: Studio, request: Request) -> Response:
-    words = request.query_params
+    query = request.query_params
 
     def draw() -> Response:
-        loaded = _loaded(studio, words)
-        seed, count = params.seed(words), params.count(words, loaded.model.image_size)
-        made = rendering.faces(loaded, seed, count, params.truncation(words), params.attributes(words))
+        loaded = _loaded(studio, query)
+        seed, count = params.seed(query), params.count(query, loaded.model.image_size)
+        made = rendering.faces(loaded, seed, count, params.truncation(query), params.attributes(query))
         named = [f"{seed}.{number}" for number in range(count)]
-        return _pictures(words, named, made, f"faces-{seed}")
+        return _pictures(query, named, made, f"faces-{seed}")
 
-    return await _worked(studio, request, draw)
+    return await _run_in_queue(studio, request, draw)
 
 
 async def around(studio: Studio, request: Request) -> Response:
-    words = request.query_params
+    query = request.query_params
 
     def draw() -> Response:
-        loaded = _loaded(studio, words)
-        percent, count = params.whole(words, "radius", 50, 1, 100), params.count(words, loaded.model.image_size, 8)
-        named, made = rendering.around(loaded, params.look(words), count, percent, params.truncation(words))
-        return _pictures(words, [str(face) for face in named], made, "around")
+        loaded = _loaded(studio, query)
+        percent, count = params.whole(query, "radius", 50, 1, 100), params.count(query, loaded.model.image_size, 8)
+        named, made = rendering.around(loaded, params.render_params(query), count, percent, params.truncation(query))
+        return _pictures(query, [str(face) for face in named], made, "around")
 
-    return await _worked(studio, request, draw)
+    return await _run_in_queue(studio, request, draw)
 
 
 async def face(studio: Studio, request: Request) -> Response:
-    words = request.query_params
+    query = request.query_params
 
     def draw() -> Response:
-        loaded, look = _loaded(studio, words), params.look(words)
-        made = rendering.one(loaded, look, params.truncation(words), params.whole(words, "scale", 1, 1, 64))
-        return _pictures(words, [str(look.face)], made, f"face-{look.face}")
+        loaded, render_params = _loaded(studio, query), params.render_params(query)
+        made = rendering.one(loaded, render_params, params.truncation(query), params.whole(query, "scale", 1, 1, 64))
+        return _pictures(query, [str(render_params.face)], made, f"face-{render_params.face}")
 
-    return await _worked(studio, request, draw)
+    return await _run_in_queue(studio, request, draw)
 
 
 async def morph(studio: Studio, request: Request) -> Response:
-    words = request.query_params
+    query = request.query_params
 
     def draw() -> Response:
-        loaded = _loaded(studio, words)
-        steps = params.whole(words, "steps", 17, 2, params.MOST_STEPS)
+        loaded = _loaded(studio, query)
+        steps = params.whole(query, "steps", 17, 2, params.MAX_STEPS)
         params.check_pixels(steps, loaded.model.image_size)
-        ends = params.packed_look(words, "from"), params.packed_look(words, "to")
-        made = rendering.morph(loaded, *ends, steps, params.truncation(words))
-        return _pictures(words, [f"{number:02}" for number in range(steps)], made, "morph")
+        ends = params.packed_render_params(query, "from"), params.packed_render_params(query, "to")
+        made = rendering.morph(loaded, *ends, steps, params.truncation(query))
+        return _pictures(query, [f"{number:02}" for number in range(steps)], made, "morph")
 
-    return await _worked(studio, request, draw)
+    return await _run_in_queue(studio, request, draw)
 
 
 async def directions(studio: Studio, request: Request) -> Response:
-    words = request.query_params
+    query = request.query_params
 
     def find() -> Response:
-        method = words.get("method", "")
-        if not method.startswith(rendering.FILE):
-            method = params.choice(words, "method", tuple(rendering.METHODS))
-        found = rendering.directions_of(_loaded(studio, words), method)
-        return JSONResponse({"method": method, "names": list(found.names), "strongest": params.STRONGEST})
+        method = query.get("method", "")
+        if not method.startswith(rendering.FILE_PREFIX):
+            method = params.choice(query, "method", tuple(rendering.METHODS))
+        found = rendering.directions_of(_loaded(studio, query), method)
+        return JSONResponse({"method": method, "names": list(found.names), "strongest": params.MAX_STRENGTH})
 
-    return await _worked(studio, request, find)
+    return await _run_in_queue(studio, request, find)
 
 
 async def start_job(studio: Studio, request: Request) -> Response:
-    words = await _body(request)
-    if words.get("job") == "film":
-        ready = await _worked(studio, request, lambda: tasks.film(_loaded(studio, words), words))
-    elif words.get("job") == "evaluation":
-        word, data = words.get("model", ""), words.get("data", "")
-        path = studio.catalogue.model(word)
+    query = await _body(request)
+    if query.get("job") == "film":
+        ready = await _run_in_queue(studio, request, lambda: tasks.film(_loaded(studio, query), query))
+    elif query.get("job") == "evaluation":
+        name, data = query.get("model", ""), query.get("data", "")
+        path = studio.model_index.model(name)
         ready = tasks.evaluation(
-            path, studio.catalogue.set(data) if data not in ("", trainings.AVATARS) else None, word, words
+            path, studio.model_index.set(data) if data not in ("", trainings.AVATARS) else None, name, query
         )
     else:
         raise UsageError("a job is a film or an evaluation")
@@ -215,29 +214,29 @@ async def job_file(studio: Studio, request: Request) -> Response:
 
 
 async def run(studio: Studio, request: Request) -> Response:
-    word = request.query_params.get("run", "")
-    return JSONResponse(_finite(await asyncio.to_thread(studio.trainings.state, word)))
+    name = request.query_params.get("run", "")
+    return JSONResponse(_nan_to_none(await asyncio.to_thread(studio.trainings.state, name)))
 
 
 async def run_grid(studio: Studio, request: Request) -> Response:
-    words = request.query_params
-    clock = params.whole(words, "clock", 0, 0, 10**12)
-    path = studio.catalogue.run(words.get("run", ""))
+    query = request.query_params
+    clock = params.whole(query, "clock", 0, 0, 10**12)
+    path = studio.model_index.run(query.get("run", ""))
     return FileResponse(await asyncio.to_thread(trainings.grid_file, path, clock), media_type="image/png")
 
 
 async def change_run(studio: Studio, request: Request) -> Response:
-    words = await _body(request)
-    what, word = request.path_params["what"], words.get("run", "")
+    query = await _body(request)
+    what, name = request.path_params["what"], query.get("run", "")
     if what == "start":
-        word = await asyncio.to_thread(studio.trainings.start, words)
+        name = await asyncio.to_thread(studio.trainings.start, query)
     elif what == "resume":
-        await asyncio.to_thread(studio.trainings.resume, word, words)
+        await asyncio.to_thread(studio.trainings.resume, name, query)
     elif what == "stop":
-        studio.trainings.stop(word)
+        studio.trainings.stop(name)
     else:
         raise UsageError("a run is started, resumed or stopped")
-    return JSONResponse({"run": word})
+    return JSONResponse({"run": name})
 
 
 async def index(studio: Studio, request: Request) -> Response:
@@ -268,30 +267,30 @@ ROUTES: list[tuple[str, str, Handler]] = [
 ]
 
 
-def _loaded(studio: Studio, words: Mapping[str, str]) -> rendering.Loaded:
-    return studio.models.get(studio.catalogue.model(words.get("model", "")))
+def _loaded(studio: Studio, query: Mapping[str, str]) -> rendering.LoadedModel:
+    return studio.models.get(studio.model_index.model(query.get("model", "")))
 
 
-def _pictures(words: Mapping[str, str], named: list[str], made: Any, title: str) -> Response:
+def _pictures(query: Mapping[str, str], named: list[str], made: Any, title: str) -> Response:
     """As JSON for the page or, with ``save``, as a file: one PNG, a sheet, or a zip of everything."""
-    kind = params.choice(words, "save", ("no", "png", "zip"))
+    kind = params.choice(query, "save", ("no", "png", "zip"))
     if kind == "no":
         shown = [{"face": name, "picture": rendering.data_url(each)} for name, each in zip(named, made, strict=True)]
         return JSONResponse({"faces": shown})
     if kind == "png":
         content = rendering.png(made[0]) if len(made) == 1 else rendering.sheet(made)
     else:
-        content = rendering.archive(made, named, {"kaogan": __version__, **words})
+        content = rendering.archive(made, named, {"kaogan": __version__, **query})
     name = f"{title}.{kind}"
     return Response(content, media_type=f"image/{kind}" if kind == "png" else "application/zip",
                     headers={"Content-Disposition": f'attachment; filename="{name}"'})  # fmt: skip
 
 
-async def _worked(studio: Studio, request: Request, call: Callable[[], T]) -> T:
+async def _run_in_queue(studio: Studio, request: Request, call: Callable[[], T]) -> T:
     """``call`` in the queue of the pictures; taken out of it when the visitor has gone, as a moved slider does."""
     future: Future[T] = studio.pictures.submit(call)
     waiting: asyncio.Future[T] = asyncio.wrap_future(future)
-    gone = asyncio.create_task(_gone(request))
+    gone = asyncio.create_task(_disconnected(request))
     try:
         either: list[asyncio.Future[Any]] = [waiting, gone]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -307,35 +306,35 @@ async def _worked(studio: Studio, request: Request, call: Callable[[], T]) -> T:
             await gone
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def _body(request: Request) -> dict[str, str]:
-    """The words of a JSON object. Raises UsageError."""
+    """The parameters in a JSON object. Raises UsageError."""
     content = b""
     async for part in request.stream():
         content += part
-        if len(content) > MOST_BODY:
+        if len(content) > MAX_BODY_BYTES:
             raise UsageError("this is too long")
     try:
         found = json.loads(content)
         return {str(key): str(value) for key, value in found.items()}
     except (ValueError, AttributeError, RecursionError):
-        raise UsageError("a JSON object of words is needed") from None
+        raise UsageError("a JSON object of texts is needed") from None
 
 
-def _finite(value: Any) -> Any:
+def _nan_to_none(value: Any) -> Any:
     """JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _nan_to_none(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_finite(each) for each in value]
+        return [_nan_to_none(each) for each in value]
     return None if isinstance(value, float) and value - value != 0 else value
 
 
-async def _explain(request: Request, error: Exception) -> Response:
+async def _user_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 503 if isinstance(error, BusyError) else 400)
 
 
@@ -343,9 +342,9 @@ async def _out_of_memory(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "out of memory; ask for less"}, 503)
 
 
-async def _nothing(request: Request, error: Exception) -> Response:
+async def _not_found(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "there is nothing at this address"}, 404)
 
 
-async def _bug(request: Request, error: Exception) -> Response:
+async def _server_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "this went wrong inside of kaogan; the terminal says more"}, 500)

@@ -1,4 +1,4 @@
-"""What the studio may open: models, runs and sets of pictures, found under its folders and known by short words.
+"""Index of the models, runs, picture sets and direction files in the studio's folders.
 
 A request names an entry of this list and never a path, so nothing outside of the folders (and of the models that
 come with kaogan) can be read.
@@ -20,17 +20,17 @@ from kaogan.generate.explore.directions_io import is_direction_file
 from kaogan.generate.model_io import CONFIG, MODELS, WEIGHTS, model_names
 
 DEPTH = 4  # folders below a root
-MOST_FOLDERS = 5_000  # looked into in one search
-LEAST_PICTURES = 8  # that make a folder a set
-FRESH = 2.0  # seconds that a search is good for
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif"}
-LABELLED = {"dataset.json", "labels.csv"}  # beside the folder of the pictures
-OTHERS = {"node_modules", "__pycache__", "checkpoints", "grids", "tensorboard"}
+MAX_FOLDERS = 5_000  # looked into in one search
+MIN_PICTURES = 8  # that make a folder a set
+CACHE_SECONDS = 2.0  # for which a search is good
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif"}
+LABEL_FILES = {"dataset.json", "labels.csv"}  # beside the folder of the pictures
+SKIPPED_FOLDERS = {"node_modules", "__pycache__", "checkpoints", "grids", "tensorboard"}
 
 
 @dataclass
-class Found:
-    """Word -> path."""
+class IndexEntries:
+    """Paths by the names that requests give."""
 
     models: dict[str, Path] = field(default_factory=dict)
     runs: dict[str, Path] = field(default_factory=dict)
@@ -44,78 +44,78 @@ class Found:
         return self.models | {name: path for name, path in self.shipped.items() if name not in self.models}
 
 
-class Catalogue:
+class ModelIndex:
     def __init__(self, roots: Sequence[Path]) -> None:
-        """``roots``: the folders to search; words of the first have no prefix. Raises UsageError for an absent one."""
+        """``roots``: the folders to search; names in the first have no prefix. Raises UsageError for an absent one."""
         for root in roots:
             if not root.is_dir():
                 raise UsageError(f"no such folder {root}; name one with models, runs or pictures")
         self.roots = list(dict.fromkeys(root.resolve() for root in roots))
         self._lock = threading.Lock()
-        self._found, self._when = Found(), -FRESH
+        self._found, self._when = IndexEntries(), -CACHE_SECONDS
 
-    def found(self, fresh: bool = False) -> Found:
+    def found(self, fresh: bool = False) -> IndexEntries:
         with self._lock:
-            if fresh or time.monotonic() - self._when >= FRESH:
+            if fresh or time.monotonic() - self._when >= CACHE_SECONDS:
                 self._found = self._search()
                 self._when = time.monotonic()
             return self._found
 
-    def model(self, word: str) -> Path:
+    def model(self, entry: str) -> Path:
         """Raises UsageError."""
-        return _pick("model", word, self.found().all_models)
+        return _pick("model", entry, self.found().all_models)
 
-    def run(self, word: str) -> Path:
+    def run(self, entry: str) -> Path:
         """Raises UsageError."""
-        return _pick("run", word, self.found().runs)
+        return _pick("run", entry, self.found().runs)
 
-    def set(self, word: str) -> Path:
+    def set(self, entry: str) -> Path:
         """Raises UsageError."""
-        return _pick("set of pictures", word, self.found().sets)
+        return _pick("set of pictures", entry, self.found().sets)
 
-    def directions(self, word: str) -> Path:
+    def directions(self, entry: str) -> Path:
         """Raises UsageError."""
-        return _pick("file of directions", word, self.found().directions)
+        return _pick("file of directions", entry, self.found().directions)
 
-    def _search(self) -> Found:
-        found = Found(shipped={name: MODELS / name for name in model_names()})
+    def _search(self) -> IndexEntries:
+        found = IndexEntries(shipped={name: MODELS / name for name in model_names()})
         for number, root in enumerate(self.roots):
             for folder, files in _folders(root):
                 inside = folder.relative_to(root).as_posix()
-                word = root.name if inside == "." else inside if number == 0 else f"{root.name}/{inside}"
+                entry = root.name if inside == "." else inside if number == 0 else f"{root.name}/{inside}"
                 for name in sorted(files):
-                    if name.endswith(".safetensors") and name != WEIGHTS and _tells_directions(folder / name):
-                        found.directions[name if folder == root and number == 0 else f"{word}/{name}"] = folder / name
+                    if name.endswith(".safetensors") and name != WEIGHTS and _is_direction_file(folder / name):
+                        found.directions[name if folder == root and number == 0 else f"{entry}/{name}"] = folder / name
                 if {CONFIG, WEIGHTS} <= files:
-                    found.models[word.removesuffix("/model") if _is_run(folder.parent) else word] = folder
+                    found.models[entry.removesuffix("/model") if _is_run(folder.parent) else entry] = folder
                 elif _is_run(folder):
-                    found.runs[word] = folder
-                elif LABELLED & files or sum(_is_picture(name) for name in files) >= LEAST_PICTURES:
-                    found.sets[word] = folder
+                    found.runs[entry] = folder
+                elif LABEL_FILES & files or sum(_is_picture(name) for name in files) >= MIN_PICTURES:
+                    found.sets[entry] = folder
         return found
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
     """Each folder and the names of the files in it; symbolic links lead out of the root and are not followed."""
-    for name, folders, files in itertools.islice(os.walk(root, followlinks=False), MOST_FOLDERS):
+    for name, folders, files in itertools.islice(os.walk(root, followlinks=False), MAX_FOLDERS):
         path = Path(name)
         kept = {file for file in files if not (path / file).is_symlink()}
         depth = len(path.relative_to(root).parts)
-        whole = depth >= DEPTH or (depth > 0 and {CONFIG, *LABELLED} & kept)
-        folders[:] = [] if whole else sorted(f for f in folders if not f.startswith(".") and f not in OTHERS)
+        whole = depth >= DEPTH or (depth > 0 and {CONFIG, *LABEL_FILES} & kept)
+        folders[:] = [] if whole else sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
         yield path, kept
 
 
-def _tells_directions(path: Path) -> bool:
+def _is_direction_file(path: Path) -> bool:
     try:
         stamp = path.stat()
     except OSError:
         return False
-    return _holds(path, stamp.st_mtime_ns, stamp.st_size)
+    return _is_direction_file_cached(path, stamp.st_mtime_ns, stamp.st_size)
 
 
 @lru_cache(maxsize=1024)
-def _holds(path: Path, changed: int, size: int) -> bool:
+def _is_direction_file_cached(path: Path, changed: int, size: int) -> bool:
     return is_direction_file(path)
 
 
@@ -124,11 +124,11 @@ def _is_run(folder: Path) -> bool:
 
 
 def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in PICTURES  # noqa: PTH122 - names by the ten thousand
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - names by the ten thousand
 
 
-def _pick(what: str, word: str, known: dict[str, Path]) -> Path:
-    if word not in known:
-        hint = nearest(word, known) if len(known) <= 20 else ""
-        raise UsageError(f"no {what} '{word[:100]}' in the studio's folders{hint}")
-    return known[word]
+def _pick(what: str, entry: str, known: dict[str, Path]) -> Path:
+    if entry not in known:
+        hint = nearest(entry, known) if len(known) <= 20 else ""
+        raise UsageError(f"no {what} '{entry[:100]}' in the studio's folders{hint}")
+    return known[entry]

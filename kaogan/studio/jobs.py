@@ -1,4 +1,4 @@
-"""Who computes when: two threads, one for pictures and one for what takes long, each with a short queue."""
+"""Job queues with one thread each, and long jobs with their progress and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from kaogan.core.errors import KaoganError
 
 T = TypeVar("T")
-KEPT = 12  # finished jobs whose files are kept
+MAX_FINISHED = 12  # finished jobs whose files are kept
 
 
 class BusyError(KaoganError):
@@ -26,7 +26,7 @@ class StoppedError(KaoganError):
     """Nobody waits for it any more."""
 
 
-class Lane:
+class JobQueue:
     """One worker; at most ``waiting`` more calls wait for it, so that memory and waiting are bounded."""
 
     def __init__(self, name: str, waiting: int) -> None:
@@ -82,8 +82,8 @@ class Job:
 class Jobs:
     """Long work and what came of it, each under an id that cannot be guessed."""
 
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
         self._folder = Path(tempfile.mkdtemp(prefix="kaogan-studio-"))
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -112,7 +112,7 @@ class Jobs:
                 job.state, job.error = "failed", "this went wrong inside of kaogan; the terminal says more"
                 raise
 
-        future = self._lane.submit(run)
+        future = self._queue.submit(run)
         future.add_done_callback(_show)
         with self._lock:
             self._jobs[name] = job
@@ -136,18 +136,18 @@ class Jobs:
     def close(self) -> None:
         for job in self._jobs.values():
             job.cancelled = True
-        self._lane.close()
+        self._queue.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _forget(self) -> None:
-        over = [job for job in self._jobs.values() if job.state not in ("waiting", "running")][: -KEPT or None]
+        over = [job for job in self._jobs.values() if job.state not in ("waiting", "running")][: -MAX_FINISHED or None]
         for job in over:
             del self._jobs[job.id]
             shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def _show(future: Future[None]) -> None:
-    """A bug is told in the terminal, with its traceback."""
+    """Print the traceback of a bug to the terminal."""
     if not future.cancelled() and (error := future.exception()) is not None:
         import traceback
 

@@ -1,4 +1,4 @@
-"""What stands before every request: who may call, and what a page of the studio may do."""
+"""Security middleware: checks of host and origin, and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ HEADERS = {
 }
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 TOKEN = "x-kaogan"  # a header that no other site's page can send without asking first, which is never granted
-MOST_ADDRESS = 16 * 2**10  # bytes
+MAX_QUERY_BYTES = 16 * 2**10
 
 
-class Guard:
+class SecurityMiddleware:
     """Refuses foreign names of this machine (DNS rebinding), calls from other sites' pages, and overlong addresses."""
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = ()) -> None:
@@ -48,7 +48,7 @@ class Guard:
         host = HOST.fullmatch(headers.get("host", "").lower())
         if self.hosts and (host is None or host[1] not in self.hosts or len(headers.getlist("host")) != 1):
             return "the studio does not answer to this name; call it as it is printed in the terminal"
-        if len(scope.get("query_string", b"")) > MOST_ADDRESS:
+        if len(scope.get("query_string", b"")) > MAX_QUERY_BYTES:
             return "this address is too long"
         api = scope["path"].startswith("/api/")
         # Browsers say where a call comes from; "none" is a person who typed the address.

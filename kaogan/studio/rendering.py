@@ -1,4 +1,4 @@
-"""Pictures for the page, each a function of the model and of what was asked: nothing is remembered of a visitor."""
+"""Images for the page, each a function of model and request, and the cache of loaded models."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from kaogan.generate.explore.paths import default_interpolation
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.generate.video import write_video
-from kaogan.studio.params import Face, Look
+from kaogan.studio.params import FaceId, RenderParams
 
-MOST_MODELS = 4
-MOST_BYTES = 2**30  # of the weights of all models in memory
-MOST_SIDE = 1024  # px of an upscaled face
+MAX_MODELS = 4
+MAX_BYTES = 2**30  # of the weights of all models in memory
+MAX_SIDE = 1024  # px of an upscaled face
 METHODS = {"sefa": 8, "pca": 8, "tagger": 0}  # how many directions; the tagger's are those that it knows
-FILE = "file:"  # what stands before the word of a file in the place of a method
-FILM_SIDE = 256  # px
+FILE_PREFIX = "file:"  # before the name of a file, where a method may stand
+MAX_FILM_SIDE = 256  # px
 
 
 @dataclass
-class Loaded:
+class LoadedModel:
     model: Model
     stamp: tuple[float, ...]
-    find_file: Callable[[str], Path]  # of directions, by its word
+    find_file: Callable[[str], Path]  # of directions, by its name
     directions: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,15 +60,15 @@ class Loaded:
         return sum(value.numel() * value.element_size() for value in self.model.generator.state_dict().values())
 
 
-class Models:
+class ModelCache:
     """The models used last, loaded again when their files have changed."""
 
     def __init__(self, find_file: Callable[[str], Path]) -> None:
         self._find_file = find_file
-        self._loaded: OrderedDict[Path, Loaded] = OrderedDict()
+        self._loaded: OrderedDict[Path, LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, path: Path) -> Loaded:
+    def get(self, path: Path) -> LoadedModel:
         """Raises KaoganError for a damaged or vanished model."""
         with self._lock:
             try:
@@ -77,34 +77,34 @@ class Models:
                 raise KaoganError(f"the model {path.name} is gone; choose another one") from None
             known = self._loaded.get(path)
             if known is None or known.stamp != stamp:
-                known = self._loaded[path] = Loaded(load(path), stamp, self._find_file)
+                known = self._loaded[path] = LoadedModel(load(path), stamp, self._find_file)
             self._loaded.move_to_end(path)
             while len(self._loaded) > 1 and (
-                len(self._loaded) > MOST_MODELS or sum(each.bytes for each in self._loaded.values()) > MOST_BYTES
+                len(self._loaded) > MAX_MODELS or sum(each.bytes for each in self._loaded.values()) > MAX_BYTES
             ):
                 self._loaded.popitem(last=False)
             return known
 
 
-def abilities() -> dict[str, Any]:
+def capabilities() -> dict[str, Any]:
     """Which parts of kaogan are here."""
     return {"directions": _part("find_directions") is not None, "scales": list(upscaler_scales())}
 
 
-def point_of(loaded: Loaded, look: Look) -> LatentPoint:
-    """The point of a look. Raises UsageError."""
-    model, face = loaded.model, look.face
+def point_of(loaded: LoadedModel, render_params: RenderParams) -> LatentPoint:
+    """The latent point of a face with its attributes and moves. Raises UsageError."""
+    model, face = loaded.model, render_params.face
     point = points(model, face.seed, 1, face.number)[0]
     for step in range(len(face.steps)):
         point = _step(model, point, replace(face, steps=face.steps[: step + 1]))
-    point = with_attributes(model, point, look.attributes)
-    for name, strength in look.moves.items():
-        directions = directions_of(loaded, look.source or _method_of(name))
+    point = with_attributes(model, point, render_params.attributes)
+    for name, strength in render_params.moves.items():
+        directions = directions_of(loaded, render_params.source or _method_of(name))
         point = directions.move(point, name, strength)
     return point
 
 
-def _step(model: Model, point: LatentPoint, face: Face) -> LatentPoint:
+def _step(model: Model, point: LatentPoint, face: FaceId) -> LatentPoint:
     """The last step of ``face`` taken from ``point``: part of the way to a latent of its own.
 
     Normal latents are turned towards it by up to a right angle, which keeps their law however many steps are taken (a
@@ -120,50 +120,52 @@ def _step(model: Model, point: LatentPoint, face: Face) -> LatentPoint:
     return replace(point, z=torch.erf(z / math.sqrt(2)) if uniform else z)
 
 
-def faces(loaded: Loaded, seed: int, count: int, truncation: float, attributes: Mapping[str, Any]) -> Pictures:
+def faces(loaded: LoadedModel, seed: int, count: int, truncation: float, attributes: Mapping[str, Any]) -> Pictures:
     """The pictures of ``model.sample``. Raises UsageError."""
     return loaded.model.sample(count, seed=seed, truncation=truncation, attributes=attributes)
 
 
-def around(loaded: Loaded, look: Look, count: int, percent: int, truncation: float) -> tuple[list[Face], Pictures]:
+def around(
+    loaded: LoadedModel, render_params: RenderParams, count: int, percent: int, truncation: float
+) -> tuple[list[FaceId], Pictures]:
     """``count`` neighbours of a face, moved and coloured as it is. Raises UsageError."""
-    named = [look.face.neighbour(percent, number) for number in range(count)]
-    found = [point_of(loaded, replace(look, face=face)) for face in named]
+    named = [render_params.face.neighbour(percent, number) for number in range(count)]
+    found = [point_of(loaded, replace(render_params, face=face)) for face in named]
     return named, render(loaded.model, found, truncation)
 
 
-def one(loaded: Loaded, look: Look, truncation: float, scale: int = 1) -> Pictures:
+def one(loaded: LoadedModel, render_params: RenderParams, truncation: float, scale: int = 1) -> Pictures:
     """One picture (1, H, W, C), upscaled by ``scale``. Raises UsageError."""
-    pictures = render(loaded.model, [point_of(loaded, look)], truncation)
+    pictures = render(loaded.model, [point_of(loaded, render_params)], truncation)
     return upscaled(pictures, scale) if scale > 1 else pictures
 
 
-def morph(loaded: Loaded, first: Look, last: Look, steps: int, truncation: float) -> Pictures:
+def morph(loaded: LoadedModel, first: RenderParams, last: RenderParams, steps: int, truncation: float) -> Pictures:
     """The way from one face to another. Raises UsageError."""
-    return render(loaded.model, _way(loaded, first, last, steps), truncation)
+    return render(loaded.model, _points_between(loaded, first, last, steps), truncation)
 
 
-def _way(loaded: Loaded, first: Look, last: Look, steps: int) -> list[LatentPoint]:
-    start, end = _alike(loaded.model, [point_of(loaded, first), point_of(loaded, last)])
+def _points_between(loaded: LoadedModel, first: RenderParams, last: RenderParams, steps: int) -> list[LatentPoint]:
+    start, end = _in_one_space(loaded.model, [point_of(loaded, first), point_of(loaded, last)])
     return interpolate(start, end, steps, default_interpolation(loaded.model))
 
 
-def _alike(model: Model, points: list[LatentPoint]) -> list[LatentPoint]:
+def _in_one_space(model: Model, points: list[LatentPoint]) -> list[LatentPoint]:
     """All with their styles as soon as one has them, as a moved face of a style network does."""
     return with_styles(model, points) if any(each.w is not None for each in points) else points
 
 
 def walk_film(
-    loaded: Loaded, stops: Sequence[Look], steps: int, loop: bool, truncation: float, path: Path, fps: float,
-    progress: Callable[[int, int], None],
+    loaded: LoadedModel, stops: Sequence[RenderParams], steps: int, loop: bool, truncation: float,
+    path: Path, fps: float, progress: Callable[[int, int], None],
 ) -> Path:  # fmt: skip
     """A film from face to face, ``steps`` frames each, written as the ending of ``path`` says. Raises KaoganError."""
     model = loaded.model
-    on_the_way = _alike(model, [point_of(loaded, look) for look in stops])
+    on_the_way = _in_one_space(model, [point_of(loaded, stop) for stop in stops])
     if loop:
         on_the_way = [*on_the_way, on_the_way[0]]
     track = through(on_the_way, steps, default_interpolation(model), closed=loop)
-    side = model.image_size * max(1, round(FILM_SIDE / model.image_size))
+    side = model.image_size * max(1, round(MAX_FILM_SIDE / model.image_size))
 
     def frames() -> Iterable[np.ndarray]:
         done = 0
@@ -176,13 +178,13 @@ def walk_film(
     return write_video(frames(), path, fps)
 
 
-def directions_of(loaded: Loaded, method: str) -> Any:
+def directions_of(loaded: LoadedModel, method: str) -> Any:
     """The directions of a model, found once. Raises UsageError."""
     find = _part("find_directions")
     if find is None:
         raise UsageError("this kaogan has no directions")
-    if method.startswith(FILE):
-        return _of_file(loaded, loaded.find_file(method.removeprefix(FILE)))
+    if method.startswith(FILE_PREFIX):
+        return _of_file(loaded, loaded.find_file(method.removeprefix(FILE_PREFIX)))
     if method not in METHODS:
         raise UsageError(f"unknown method '{method[:40]}'{nearest(method, METHODS)}")
     if method not in loaded.directions:
@@ -191,7 +193,7 @@ def directions_of(loaded: Loaded, method: str) -> Any:
     return loaded.directions[method]
 
 
-def _of_file(loaded: Loaded, path: Path) -> Any:
+def _of_file(loaded: LoadedModel, path: Path) -> Any:
     """Raises KaoganError for a damaged file, UsageError for directions of another model."""
     try:
         key = f"{path} {path.stat().st_mtime_ns}"
@@ -202,14 +204,14 @@ def _of_file(loaded: Loaded, path: Path) -> Any:
     return loaded.directions[key]
 
 
-def fitting(loaded: Loaded, files: Mapping[str, Path]) -> list[str]:
-    """The words of those files whose directions are of this kind of model."""
-    words = []
-    for word, path in files.items():
+def fitting(loaded: LoadedModel, files: Mapping[str, Path]) -> list[str]:
+    """The names of those files whose directions are of this kind of model."""
+    names = []
+    for name, path in files.items():
         with suppress(KaoganError):
             _of_file(loaded, path)
-            words.append(word)
-    return words
+            names.append(name)
+    return names
 
 
 def _method_of(name: str) -> str:
@@ -232,7 +234,7 @@ def upscaled(pictures: Pictures, scale: int) -> Pictures:
         raise UsageError("this kaogan has no upscaler")
     if scale not in upscaler.scales:
         raise UsageError(f"the scale must be one of {', '.join(map(str, upscaler.scales))}, not {scale}")
-    if max(pictures.shape[1:3]) * scale > MOST_SIDE:
+    if max(pictures.shape[1:3]) * scale > MAX_SIDE:
         raise UsageError(f"pictures of {pictures.shape[1]} px become too large for the studio at ×{scale}")
     enlarged: Pictures = upscaler.upscale(pictures, scale=scale)
     return enlarged

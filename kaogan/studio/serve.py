@@ -1,4 +1,4 @@
-"""Serving the studio: one process, one address, nothing that calls out."""
+"""Server of the studio: socket, address and uvicorn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import uvicorn
 
 from kaogan.core.errors import KaoganError, UsageError
 
-CONNECTIONS = 64
+MAX_CONNECTIONS = 64
 
 
 def serve(folder: Path, models: Path | None, host: str, port: int, ready: Callable[[str, bool], None]) -> None:
@@ -26,14 +26,14 @@ def serve(folder: Path, models: Path | None, host: str, port: int, ready: Callab
     with listen(host, port) as listening:
         # Only now: PyTorch takes seconds, and a port that is taken should be told of at once.
         from kaogan.studio.app import build_app
-        from kaogan.studio.index import Catalogue
+        from kaogan.studio.index import ModelIndex
 
-        catalogue = Catalogue([folder, *([models] if models else [])])
+        model_index = ModelIndex([folder, *([models] if models else [])])
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}/"
-        app = build_app(catalogue, names, local)
+        app = build_app(model_index, names, local)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=2,
+            app, log_level="warning", access_log=False, limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=2,
             server_header=False, ws="none",
         )  # fmt: skip
         ready(address, local)

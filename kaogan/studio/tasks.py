@@ -1,4 +1,4 @@
-"""What takes long, as jobs: films and evaluations."""
+"""Long jobs: films and evaluations."""
 
 from __future__ import annotations
 
@@ -9,50 +9,49 @@ from typing import Any
 from kaogan.core.errors import UsageError
 from kaogan.studio import params, rendering
 from kaogan.studio.jobs import Job
-from kaogan.studio.params import Face, Look, Words
-from kaogan.studio.rendering import Loaded
+from kaogan.studio.params import FaceId, Query, RenderParams
+from kaogan.studio.rendering import LoadedModel
 
-Work = Callable[[Job], None]
+JobFunction = Callable[[Job], None]
 KINDS = ("mp4", "webp", "gif")
 
 
-def film(loaded: Loaded, words: Words) -> Work:
+def film(loaded: LoadedModel, query: Query) -> JobFunction:
     """A walk past ``faces`` of the seed or, with ``from`` and ``to``, a morph there and back. Raises UsageError."""
-    kind = params.choice(words, "kind", KINDS)
-    fps = params.number(words, "fps", 24, 1, 50)
-    steps = params.whole(words, "steps", 24, 2, 240)
-    truncation = params.truncation(words)
-    looks: list[Look]
-    if words.get("from") and words.get("to"):
-        looks, loop = [params.packed_look(words, "from"), params.packed_look(words, "to")], True
+    kind = params.choice(query, "kind", KINDS)
+    fps = params.number(query, "fps", 24, 1, 50)
+    steps = params.whole(query, "steps", 24, 2, 240)
+    truncation = params.truncation(query)
+    stops: list[RenderParams]
+    if query.get("from") and query.get("to"):
+        stops, loop = [params.packed_render_params(query, "from"), params.packed_render_params(query, "to")], True
     else:
-        faces = params.whole(words, "faces", 6, 2, 48)
-        seed, loop = params.seed(words), params.choice(words, "loop", ("yes", "no")) == "yes"
-        looks = [Look(Face(seed, number), params.attributes(words), {}) for number in range(faces)]
-    if len(looks) * steps > params.MOST_FRAMES:
+        faces = params.whole(query, "faces", 6, 2, 48)
+        seed, loop = params.seed(query), params.choice(query, "loop", ("yes", "no")) == "yes"
+        stops = [RenderParams(FaceId(seed, number), params.attributes(query), {}) for number in range(faces)]
+    if len(stops) * steps > params.MAX_FRAMES:
         raise UsageError(
-            f"a film has at most {params.MOST_FRAMES} frames, not {len(looks) * steps:,}: fewer faces or fewer frames"
+            f"a film has at most {params.MAX_FRAMES} frames, not {len(stops) * steps:,}: fewer faces or fewer frames"
         )
     model = loaded.model
-    if loaded.model.image_size > rendering.FILM_SIDE and kind != "mp4":
+    if loaded.model.image_size > rendering.MAX_FILM_SIDE and kind != "mp4":
         raise UsageError(f"faces of {model.image_size} px make a large .{kind}; choose mp4")
-    for look in looks[:1]:
-        rendering.point_of(loaded, look)  # tells of an unknown attribute or direction at once
+    rendering.point_of(loaded, stops[0])  # refuses an unknown attribute or direction before the job is queued
 
     def run(job: Job) -> None:
         path = job.folder / f"film.{kind}"
         rendering.walk_film(
-            loaded, looks, steps, loop, truncation, path, fps, lambda done, total: job.report(done, total, "drawing")
+            loaded, stops, steps, loop, truncation, path, fps, lambda done, total: job.report(done, total, "drawing")
         )
         job.files[path.name] = path
 
     return run
 
 
-def evaluation(path: Path, data: Path | None, name: str, words: Words) -> Work:
+def evaluation(path: Path, data: Path | None, name: str, query: Query) -> JobFunction:
     """``kaogan evaluate`` of one model with few pictures. Raises UsageError."""
-    count = params.whole(words, "count", 500, 50, params.MOST_EVALUATED)
-    seed = params.seed(words)
+    count = params.whole(query, "count", 500, 50, params.MAX_EVALUATED)
+    seed = params.seed(query)
 
     def run(job: Job) -> None:
         from kaogan.core.atomic_io import write_text

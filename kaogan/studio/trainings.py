@@ -1,4 +1,4 @@
-"""Trainings seen from the page: started and stopped as ``kaogan train``, watched through what a run writes."""
+"""Trainings started, stopped and watched from the page."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ import kaogan
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.studio.index import Catalogue
-from kaogan.studio.params import MOST_SEED, Words, whole
+from kaogan.studio.index import ModelIndex
+from kaogan.studio.params import MAX_SEED, Query, whole
 from kaogan.training import plots
 
-AVATARS = "(avatars)"  # the word for the built-in ones, which no folder is likely to have
-MOST_STATS = 32 * 2**20  # bytes of a stats.jsonl
-MOST_POINTS = 240  # of a curve
-MOST_GRIDS = 60
-TAIL = 6_000  # bytes of log.txt
-PATIENCE = 60  # seconds that a stopping training has for its checkpoint when the studio ends
-LIVE = 20.0  # seconds since the last number, within which a run counts as running elsewhere
+AVATARS = "(avatars)"  # the name of the built-in ones, which no folder is likely to have
+MAX_STATS = 32 * 2**20  # bytes of a stats.jsonl
+MAX_POINTS = 240  # of a curve
+MAX_GRIDS = 60
+LOG_TAIL_BYTES = 6_000  # of log.txt
+STOP_SECONDS = 60  # that a stopping training has for its checkpoint when the studio ends
+LIVE_SECONDS = 20.0  # since the last number, within which a run counts as running elsewhere
 
 
-class Training:
+class TrainingProcess:
     """One ``kaogan train`` and the last lines that it has printed."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, arguments: list[str]) -> None:
         # -P and an absolute path: what lies in the folder of the runs is never imported.
         home = str(Path(kaogan.__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
         self.stopping = False
         self.lines: deque[str] = deque(maxlen=40)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", "kaogan", "train", *words],
+            [sys.executable, "-P", "-u", "-m", "kaogan", "train", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "400"},
             start_new_session=True,  # a Ctrl-C for the studio is not one for the training: it hears of it in order
@@ -69,64 +69,64 @@ class Training:
             self.lines.append(line.rstrip()[:500])
 
 
-class Trainings:
+class TrainingManager:
     """Those that the studio has started, one at a time. ``allowed`` is whether it may start and stop them."""
 
-    def __init__(self, catalogue: Catalogue, allowed: bool = True) -> None:
-        root = catalogue.roots[0]
+    def __init__(self, model_index: ModelIndex, allowed: bool = True) -> None:
+        root = model_index.roots[0]
         self.home = root if root.name == "runs" else root / "runs"
-        self.catalogue, self.allowed = catalogue, allowed
-        self._trainings: dict[Path, Training] = {}
+        self.model_index, self.allowed = model_index, allowed
+        self._trainings: dict[Path, TrainingProcess] = {}
         self._lock = threading.Lock()
 
-    def start(self, words: Words) -> str:
-        """A new run; returns its word. Raises UsageError before anything is started that cannot be trained."""
-        name = words.get("name", "").strip()
+    def start(self, query: Query) -> str:
+        """Start a new run; returns its name in the index. Raises UsageError for what cannot be trained."""
+        name = query.get("name", "").strip()
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}", name):
             raise UsageError("the name of a run is made of letters, digits, - and _")
         out = self.home / name
         if out.exists():
             raise UsageError(f"there is a run '{name}' already; go on with it or choose another name")
         overrides = {
-            key: whole(words, key, 0, least, most)
-            for key, least, most in (
-                ("images", 1, 10**9), ("image_size", 8, 1024), ("batch_size", 2, 4096), ("seed", 0, MOST_SEED),
+            key: whole(query, key, 0, minimum, maximum)
+            for key, minimum, maximum in (
+                ("images", 1, 10**9), ("image_size", 8, 1024), ("batch_size", 2, 4096), ("seed", 0, MAX_SEED),
             )
-            if words.get(key, "").strip()
+            if query.get(key, "").strip()
         }  # fmt: skip
-        recipe = words.get("recipe", "")
+        recipe = query.get("recipe", "")
         if recipe not in recipes.names():
             recipes.text(recipe)  # names the nearest one
         _check(recipes.load(recipe, overrides))
-        call = [recipe, "--out", str(out), *self._data(words.get("data") or AVATARS)]
+        call = [recipe, "--out", str(out), *self._data(query.get("data") or AVATARS)]
         for key, value in overrides.items():
             call += [f"--{key.replace('_', '-')}", str(value)]
         self._launch(out, call)
-        return out.relative_to(self.catalogue.roots[0]).as_posix()
+        return out.relative_to(self.model_index.roots[0]).as_posix()
 
-    def resume(self, word: str, words: Words) -> None:
+    def resume(self, name: str, query: Query) -> None:
         """Go on with a run, with its own recipe and pictures, to ``images`` in all. Raises UsageError."""
-        run = self.catalogue.run(word)
+        run = self.model_index.run(name)
         call = ["--recipe", str(run / "recipe.yaml"), "--out", str(run), *self._data(self._source(run))]
-        if images := whole(words, "images", 0, 1, 10**9):
+        if images := whole(query, "images", 0, 1, 10**9):
             call += ["--images", str(images)]
         self._launch(run, call)
 
-    def stop(self, word: str) -> None:
+    def stop(self, name: str) -> None:
         """Raises UsageError for a run that the studio has not started."""
         self._check_allowed()
-        training = self._trainings.get(self._path(word))
+        training = self._trainings.get(self._path(name))
         if training is None or not training.running:
-            raise UsageError(f"'{word}' was not started here; stop it where it was started, with Ctrl-C")
+            raise UsageError(f"'{name}' was not started here; stop it where it was started, with Ctrl-C")
         training.stop()
 
-    def state(self, word: str) -> dict[str, Any]:
+    def state(self, name: str) -> dict[str, Any]:
         """Everything that the page shows of a run. Raises UsageError."""
-        path = self._path(word)
+        path = self._path(name)
         training = self._trainings.get(path)
-        shown = {"run": word, "allowed": self.allowed, "running": bool(training and training.running),
+        shown = {"run": name, "allowed": self.allowed, "running": bool(training and training.running),
                  "stopping": bool(training and training.running and training.stopping),
-                 "said": list(training.lines)[-8:] if training else [],
+                 "messages": list(training.lines)[-8:] if training else [],
                  "code": training.process.poll() if training else None}  # fmt: skip
         return {**shown, **watch(path)}
 
@@ -137,15 +137,15 @@ class Trainings:
             training.stop()
         for training in running:
             try:
-                training.process.wait(PATIENCE)
+                training.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 training.process.terminate()
 
-    def _path(self, word: str) -> Path:
-        for path in self._trainings:  # a training that has not written anything yet is in no catalogue
-            if path.relative_to(self.catalogue.roots[0]).as_posix() == word:
+    def _path(self, name: str) -> Path:
+        for path in self._trainings:  # a training that has not written anything yet is not in the index
+            if path.relative_to(self.model_index.roots[0]).as_posix() == name:
                 return path
-        return self.catalogue.run(word)
+        return self.model_index.run(name)
 
     def _launch(self, out: Path, call: list[str]) -> None:
         self._check_allowed()
@@ -153,7 +153,7 @@ class Trainings:
             for path, training in self._trainings.items():
                 if training.running:
                     raise UsageError(f"'{path.name}' is being trained; the studio trains one at a time: stop it first")
-            self._trainings[out] = Training(call)
+            self._trainings[out] = TrainingProcess(call)
 
     def _check_allowed(self) -> None:
         if not self.allowed:
@@ -161,20 +161,20 @@ class Trainings:
                 "trainings can be started and stopped only from the studio's own machine (--host 127.0.0.1)"
             )
 
-    def _data(self, word: str) -> list[str]:
-        return [] if word == AVATARS else ["--data", str(self.catalogue.set(word))]
+    def _data(self, name: str) -> list[str]:
+        return [] if name == AVATARS else ["--data", str(self.model_index.set(name))]
 
     def _source(self, run: Path) -> str:
-        """The word of the set that a run was begun with. Raises UsageError when it is none of the studio's."""
+        """The name of the set that a run was begun with. Raises UsageError when it is none of the studio's."""
         try:
             source = str(json.loads((run / "data.json").read_text(encoding="utf-8"))["source"])
         except (OSError, ValueError, KeyError, TypeError):
             raise UsageError(f"cannot read {run.name}/data.json; go on in a terminal with kaogan train") from None
         if source == "avatars":
             return AVATARS
-        for word, path in self.catalogue.found().sets.items():
+        for name, path in self.model_index.found().sets.items():
             if path == Path(source).resolve():
-                return word
+                return name
         raise UsageError(f"the pictures of '{run.name}' are not in the studio's folders; go on in a terminal")
 
 
@@ -182,49 +182,49 @@ def watch(path: Path) -> dict[str, Any]:
     """The clock, curves, grids and log of the run in ``path``, of which nothing needs to be there yet."""
     total = 0
     with suppress(KaoganError):
-        total = recipes.load(_own(path, "recipe.yaml")).training.images
-    file, age = _own(path, "stats.jsonl"), None
+        total = recipes.load(_file_inside(path, "recipe.yaml")).training.images
+    file, age = _file_inside(path, "stats.jsonl"), None
     stats: list[dict[str, Any]] = []
     with suppress(OSError, KaoganError):
         found = file.stat()
         age = max(0.0, time.time() - found.st_mtime)
-        stats = plots.read_stats(file) if found.st_size <= MOST_STATS else []
+        stats = plots.read_stats(file) if found.st_size <= MAX_STATS else []
     clock = int(stats[-1]["clock"]) if stats else 0
     grids = grid_clocks(path)
-    chosen = np.unique(np.linspace(0, len(grids) - 1, min(len(grids), MOST_GRIDS)).astype(int))
+    chosen = np.unique(np.linspace(0, len(grids) - 1, min(len(grids), MAX_GRIDS)).astype(int))
     finished = bool(total) and clock >= total
     return {
         "clock": clock,
         "total": total,
         "finished": finished,
-        "live": age is not None and age < LIVE and not finished,
+        "live": age is not None and age < LIVE_SECONDS and not finished,
         "curves": curves(stats),
         "grids": [grids[number] for number in chosen],
-        "log": _tail(_own(path, "log.txt")),
+        "log": _tail(_file_inside(path, "log.txt")),
     }
 
 
-def _own(path: Path, name: str) -> Path:
+def _file_inside(path: Path, name: str) -> Path:
     """A file of a run, but for a link that leads out of it: what is nowhere is read instead."""
     file = path / name
     return file if file.resolve().is_relative_to(path.resolve()) else path / ".outside"
 
 
 def curves(stats: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
-    """Key -> [[clock, mean], ...], of at most ``MOST_POINTS`` equal parts each."""
+    """Key -> [[clock, mean], ...], of at most ``MAX_POINTS`` equal parts each."""
     keys = dict.fromkeys(key for line in stats[-50:] for key in line if key not in ("clock", "seconds"))
     found: dict[str, list[list[float]]] = {}
     for key in list(keys)[:24]:
         clocks, values = plots.series(stats, key)
         if not len(clocks):
             continue
-        parts = np.array_split(np.arange(len(clocks)), min(len(clocks), MOST_POINTS))
+        parts = np.array_split(np.arange(len(clocks)), min(len(clocks), MAX_POINTS))
         found[key] = [[float(clocks[part[-1]]), float(np.mean(values[part]))] for part in parts]
     return found
 
 
 def grid_clocks(path: Path) -> list[int]:
-    names = (file.stem for file in _own(path, "grids").glob("*.png") if not file.is_symlink())
+    names = (file.stem for file in _file_inside(path, "grids").glob("*.png") if not file.is_symlink())
     return sorted(int(name) for name in names if re.fullmatch(r"\d{1,12}", name))
 
 
@@ -236,7 +236,7 @@ def grid_file(path: Path, clock: int) -> Path:
 
 
 @cache
-def offered() -> list[dict[str, Any]]:
+def recipe_list() -> list[dict[str, Any]]:
     """The published recipes, for the list of the page."""
     found = []
     for name in recipes.names():
@@ -257,7 +257,7 @@ def _check(recipe: Recipe) -> None:
 def _tail(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL))
-            return file.read(TAIL).decode("utf-8", "replace").splitlines()[-12:]
+            file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+            return file.read(LOG_TAIL_BYTES).decode("utf-8", "replace").splitlines()[-12:]
     except OSError:
         return []

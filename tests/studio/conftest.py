@@ -18,7 +18,7 @@ import uvicorn
 from kaogan.data.avatars import write_set
 from kaogan.generate.explore import Directions
 from kaogan.studio.app import build_app
-from kaogan.studio.index import Catalogue
+from kaogan.studio.index import ModelIndex
 from kaogan.studio.serve import listen
 from tests.generate.conftest import tiny_model
 from tests.generate.explore.conftest import styled_model
@@ -44,18 +44,20 @@ class Served:
     def __init__(self, home: Path, local: bool = True) -> None:
         self.socket = listen("127.0.0.1", 0)
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        app = build_app(Catalogue([home]), ("127.0.0.1", "localhost"), local)
+        app = build_app(ModelIndex([home]), ("127.0.0.1", "localhost"), local)
         self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],))
         self.thread.start()
 
-    def call(self, path: str, body: Any = None, method: str = "", headers: dict | None = None, **words: Any) -> tuple:
+    def call(
+        self, path: str, body: Any = None, method: str = "", headers: dict | None = None, **parameters: Any
+    ) -> tuple:
         """(status, JSON or bytes, headers)."""
-        query = f"?{urllib.parse.urlencode(words)}" if words else ""
+        query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        usual = {"X-Kaogan": "test"} if headers is None else headers
+        default = {"X-Kaogan": "test"} if headers is None else headers
         method = method or ("GET" if data is None else "POST")
-        request = urllib.request.Request(self.address + path + query, data, usual, method=method)
+        request = urllib.request.Request(self.address + path + query, data, default, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 status, content, given = answer.status, answer.read(), answer.headers

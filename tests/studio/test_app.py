@@ -32,22 +32,22 @@ def test_what_there_is(studio):
 
 
 def test_faces_are_those_of_sample(studio, home):
-    words = {"model": "tiny", "seed": 4, "count": 3, "truncation": 0.5, "a.hair": "white"}
-    _, found, _ = studio.call("/api/faces", **words)
+    query = {"model": "tiny", "seed": 4, "count": 3, "truncation": 0.5, "a.hair": "white"}
+    _, found, _ = studio.call("/api/faces", **query)
     expected = load(home / "tiny").sample(3, seed=4, truncation=0.5, hair="white")
     assert pixels(found) == [rendering.png(picture) for picture in expected]
     assert [face["face"] for face in found["faces"]] == ["4.0", "4.1", "4.2"]
-    _, packed, headers = studio.call("/api/faces", **words, save="zip")
+    _, packed, headers = studio.call("/api/faces", **query, save="zip")
     with zipfile.ZipFile(io.BytesIO(packed)) as file:
         assert file.read("4.2.png") == pixels(found)[2]
         assert json.loads(file.read("settings.json"))["a.hair"] == "white"
     assert headers["Content-Disposition"] == 'attachment; filename="faces-4.zip"'
-    _, sheet, _ = studio.call("/api/faces", **words, save="png")
+    _, sheet, _ = studio.call("/api/faces", **query, save="png")
     assert Image.open(io.BytesIO(sheet)).size == (38, 38)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("query", "message"),
     [
         ({"count": 10**9}, "the count must be from 1 to 100, not 1,000,000,000"),
         ({"seed": "sakura"}, "the seed must be a whole number"),
@@ -58,14 +58,14 @@ def test_faces_are_those_of_sample(studio, home):
         ({"model": "tiny/../tiny"}, "no model"),
     ],
 )
-def test_mistakes_are_told_and_the_server_stays_up(studio, words, told):
-    status, found, _ = studio.call("/api/faces", **{"model": "tiny", "count": 1, **words})
-    assert status == 400 and told in found["error"] and "\n" not in found["error"]
+def test_mistakes_are_told_and_the_server_stays_up(studio, query, message):
+    status, found, _ = studio.call("/api/faces", **{"model": "tiny", "count": 1, **query})
+    assert status == 400 and message in found["error"] and "\n" not in found["error"]
     assert studio.call("/api/faces", model="tiny", count=1)[0] == 200
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("path", "query"),
     [
         ("/api/run/grid", {"run": "../../etc", "clock": 1}),
         ("/api/run", {"run": "/etc"}),
@@ -76,8 +76,8 @@ def test_mistakes_are_told_and_the_server_stays_up(studio, words, told):
         ("/nothing", {}),
     ],
 )
-def test_nothing_outside_can_be_read(studio, path, words):
-    status, found, _ = studio.call(path, **words)
+def test_nothing_outside_can_be_read(studio, path, query):
+    status, found, _ = studio.call(path, **query)
     assert status in (400, 404) and b"import" not in (found if isinstance(found, bytes) else b"")
 
 
@@ -129,31 +129,31 @@ def test_two_visitors_get_what_each_asked_for(studio):
 
 
 def test_a_film_is_made_and_bounded(studio):
-    words = {"job": "film", "model": "tiny", "kind": "gif", "faces": 3, "steps": 2, "fps": 10}
-    status, job, _ = studio.call("/api/jobs", words)
+    query = {"job": "film", "model": "tiny", "kind": "gif", "faces": 3, "steps": 2, "fps": 10}
+    status, job, _ = studio.call("/api/jobs", query)
     job = studio.finished(job)
     assert status == 202 and job["state"] == "done" and job["files"] == ["film.gif"], job
     _, film, headers = studio.call(f"/api/jobs/{job['id']}/film.gif", save=1)
     assert Image.open(io.BytesIO(film)).n_frames == 6 and "attachment" in headers["Content-Disposition"]
     assert studio.call(f"/api/jobs/{job['id']}/..%2F..%2Fpasswd")[0] in (400, 404)
-    for wrong, told in (
+    for wrong, message in (
         ({"steps": 240, "faces": 48}, "at most 600 frames, not 11,520"),
         ({"kind": "exe"}, "mp4, webp, gif"),
     ):
-        status, found, _ = studio.call("/api/jobs", words | wrong)
-        assert status == 400 and told in found["error"]
+        status, found, _ = studio.call("/api/jobs", query | wrong)
+        assert status == 400 and message in found["error"]
 
 
 def test_an_evaluation_gives_a_table(studio):
-    words = {"job": "evaluation", "model": "tiny", "data": "avatars", "count": 50}
-    job = studio.finished(studio.call("/api/jobs", words)[1])
+    query = {"job": "evaluation", "model": "tiny", "data": "avatars", "count": 50}
+    job = studio.finished(studio.call("/api/jobs", query)[1])
     assert job["state"] == "done", job
     table = job["result"]
     assert table["count"] == 50 and table["against"].startswith("60 real pictures of avatars")
     assert {"hair as asked", "eyes as asked"} <= {row["name"] for row in table["rows"]}
     _, page, headers = studio.call(f"/api/jobs/{job['id']}/evaluation.html")
     assert b"<table" in page and "attachment" in headers["Content-Disposition"]
-    assert studio.call("/api/jobs", words | {"count": 10**9})[1]["error"].startswith(
+    assert studio.call("/api/jobs", query | {"count": 10**9})[1]["error"].startswith(
         "the count must be from 50 to 2,000"
     )
 

@@ -34,11 +34,11 @@ class Visitor:
         if not url.startswith((self.address, "data:", "blob:")):
             self.wrong.append(url)
 
-    def open(self, **words: Any) -> Any:
-        self.page.goto(f"{self.address}/?{urllib.parse.urlencode(words)}")
+    def open(self, **query: Any) -> Any:
+        self.page.goto(f"{self.address}/?{urllib.parse.urlencode(query)}")
         return self.page
 
-    def words(self) -> dict[str, str]:
+    def query(self) -> dict[str, str]:
         return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.page.url).query))
 
     def shown(self, selector: str) -> list[str]:
@@ -85,8 +85,8 @@ def test_the_grid_shows_what_the_controls_say(visit, home):
     for _ in range(10):
         page.keyboard.press("ArrowLeft")
     visitor.wait_shown("#grid img", model.sample(4, seed=7, truncation=0.5))
-    words = visitor.words()
-    assert (words["seed"], words["truncation"]) == ("7", "0.5")
+    query = visitor.query()
+    assert (query["seed"], query["truncation"]) == ("7", "0.5")
     with page.expect_download() as saved:
         page.click("text=Save all")
     with zipfile.ZipFile(saved.value.path()) as packed:
@@ -109,7 +109,7 @@ def test_directions_of_a_file_are_sliders(visit, home):
     page.keyboard.press("End")
     moved = load_directions(home / "mine.safetensors").bind(model).move(point(model, 3, 1), "smile", 5)
     visitor.wait_shown("#face", render(model, [moved]))
-    assert visitor.words()["method"] == "file:mine.safetensors" and visitor.words()["m.smile"] == "5"
+    assert visitor.query()["method"] == "file:mine.safetensors" and visitor.query()["m.smile"] == "5"
     page.click("#set-from")
     page.click("#reset-moves")
     visitor.wait_shown("#face", render(model, [point(model, 3, 1)]))
@@ -151,12 +151,12 @@ def test_a_face_is_explored_moved_and_morphed_with_the_keyboard(visit, home):
     page.focus("#sliders input[data-move='sefa-1']")
     page.keyboard.press("End")
     page.wait_for_function("before => document.querySelector('#face').src !== before", arg=plain)
-    assert visitor.words()["m.sefa-1"] == "5"
+    assert visitor.query()["m.sefa-1"] == "5"
     page.click("#reset-moves")
     page.wait_for_function("before => document.querySelector('#face').src === before", arg=plain)
     page.click("#around button >> nth=3")
     page.wait_for_function("before => document.querySelector('#face').src !== before", arg=plain)
-    assert visitor.words()["face"] == "0.1~50.3"
+    assert visitor.query()["face"] == "0.1~50.3"
     page.wait_for_function("() => document.querySelector('#face').getAttribute('aria-busy') === 'false'")
     there = page.get_attribute("#face", "src")
     page.click("#set-to")
@@ -176,7 +176,7 @@ def test_a_face_is_explored_moved_and_morphed_with_the_keyboard(visit, home):
     page.wait_for_function("there => document.querySelector('#morph-from').src === there", arg=there)
     page.click("#clear-morph")
     page.click("#close-face")
-    assert page.is_hidden("#face-panel") and "face" not in visitor.words()
+    assert page.is_hidden("#face-panel") and "face" not in visitor.query()
     assert other.shown("#morph-from, #morph-to") == [plain, there], "one visitor does not disturb the other"
 
 
@@ -237,7 +237,7 @@ def test_a_training_is_started_watched_and_stopped(visit, home):
     page.click("#stop")
     page.wait_for_selector("#resume:enabled", timeout=60_000)
     page.wait_for_selector("#curves svg")
-    assert "stopped" in page.inner_text("#run-state") and visitor.words()["run"] == "runs/first"
+    assert "stopped" in page.inner_text("#run-state") and visitor.query()["run"] == "runs/first"
     assert list((home / "runs/first/checkpoints").glob("*.safetensors"))
     page.click("#to-make")
     page.wait_for_selector("#grid button")
@@ -251,7 +251,7 @@ def test_a_face_is_upscaled(visit):
     page.wait_for_function("() => document.querySelector('#face').naturalWidth === 16")
     page.select_option("#scale", "4")
     page.wait_for_function("() => document.querySelector('#face').naturalWidth === 64")
-    assert visitor.words()["scale"] == "4" and "scale=4" in page.get_attribute("#save-face", "href")
+    assert visitor.query()["scale"] == "4" and "scale=4" in page.get_attribute("#save-face", "href")
 
 
 def test_an_empty_folder_opens_on_the_shipped_model(browser, tmp_path):

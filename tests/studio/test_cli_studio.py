@@ -13,8 +13,8 @@ from kaogan.studio.serve import listen
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    def call(*words: object):
-        monkeypatch.setattr(sys, "argv", ["kaogan", "studio", *map(str, words)])
+    def call(*query: object):
+        monkeypatch.setattr(sys, "argv", ["kaogan", "studio", *map(str, query)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capsys.readouterr()
@@ -26,7 +26,7 @@ def run(capsys, monkeypatch):
 
 def test_help_names_the_options(run):
     code, out, _ = run("--help")
-    assert code == 0 and all(word in out for word in ("--host", "--port", "--models", "127.0.0.1", "FOLDER"))
+    assert code == 0 and all(name in out for name in ("--host", "--port", "--models", "127.0.0.1", "FOLDER"))
 
 
 def test_a_taken_port_and_a_missing_folder(run, tmp_path):
@@ -38,10 +38,10 @@ def test_a_taken_port_and_a_missing_folder(run, tmp_path):
 
 
 def test_who_can_see_it_is_said(run, tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(serve.uvicorn.Server, "run", lambda self, sockets: asked.append(self.config))
+    requested = []
+    monkeypatch.setattr(serve.uvicorn.Server, "run", lambda self, sockets: requested.append(self.config))
     code, out, _ = run(tmp_path, "--port", 0)
     assert code == 0 and "http://127.0.0.1:" in out and "Everyone" not in out
     code, out, _ = run(tmp_path, "--port", 0, "--host", "0.0.0.0")
     assert "Everyone who can reach this address" in out and "neither started nor stopped" in out
-    assert all(config.limit_concurrency and not config.access_log for config in asked)
+    assert all(config.limit_concurrency and not config.access_log for config in requested)

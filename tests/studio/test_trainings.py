@@ -12,15 +12,15 @@ from PIL import Image
 
 from kaogan.core.errors import UsageError
 from kaogan.studio import trainings
-from kaogan.studio.index import Catalogue
-from kaogan.studio.trainings import Trainings
+from kaogan.studio.index import ModelIndex
+from kaogan.studio.trainings import TrainingManager
 
 WORDS = {"recipe": "demo", "name": "mine", "data": "(avatars)", "image_size": "16", "batch_size": "8"}
 
 
 @pytest.fixture
-def found(home: Path) -> Catalogue:
-    return Catalogue([home])
+def found(home: Path) -> ModelIndex:
+    return ModelIndex([home])
 
 
 def wait(ready, seconds=60):
@@ -32,33 +32,33 @@ def wait(ready, seconds=60):
 
 def test_a_training_is_started_stopped_and_gone_on_with(home, tmp_path):
     (tmp_path / "avatars").symlink_to(home / "avatars")  # not followed: the pictures are in the second folder
-    catalogue = Catalogue([tmp_path, home])
-    mine = Trainings(catalogue)
-    word = mine.start(WORDS | {"data": "home/avatars", "images": "1000000"})
-    assert word == "runs/mine"
+    model_index = ModelIndex([tmp_path, home])
+    mine = TrainingManager(model_index)
+    run_name = mine.start(WORDS | {"data": "home/avatars", "images": "1000000"})
+    assert run_name == "runs/mine"
     run = tmp_path / "runs/mine"
     with pytest.raises(UsageError, match="one at a time"):
         mine.start(WORDS | {"name": "other"})
-    wait(lambda: any(run.glob("grids/*.png")) or not mine.state(word)["running"])
-    assert mine.state(word)["running"], mine.state(word)["said"]
-    mine.stop(word)
-    mine.stop(word)  # a second click is not a second Ctrl-C
-    wait(lambda: not mine.state(word)["running"])
-    state = mine.state(word)
+    wait(lambda: any(run.glob("grids/*.png")) or not mine.state(run_name)["running"])
+    assert mine.state(run_name)["running"], mine.state(run_name)["messages"]
+    mine.stop(run_name)
+    mine.stop(run_name)  # a second click is not a second Ctrl-C
+    wait(lambda: not mine.state(run_name)["running"])
+    state = mine.state(run_name)
     stopped = state["clock"]
-    assert state["code"] == 130 and "the same command goes on" in " ".join(state["said"]), state
+    assert state["code"] == 130 and "the same command goes on" in " ".join(state["messages"]), state
     assert list((run / "checkpoints").glob("*.safetensors")) and not state["finished"]
-    assert "runs/mine" in catalogue.found(fresh=True).models
+    assert "runs/mine" in model_index.found(fresh=True).models
 
-    mine.resume(word, {"images": str(stopped + 16)})
-    wait(lambda: not mine.state(word)["running"])
-    state = mine.state(word)
+    mine.resume(run_name, {"images": str(stopped + 16)})
+    wait(lambda: not mine.state(run_name)["running"])
+    state = mine.state(run_name)
     assert (state["code"], state["clock"], state["finished"]) == (0, stopped + 16, True), state
     mine.close()
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"recipe": "dcgna"}, "unknown recipe 'dcgna' .did you mean 'dcgan'"),
         ({"name": "../out"}, "the name of a run"),
@@ -70,16 +70,16 @@ def test_a_training_is_started_stopped_and_gone_on_with(home, tmp_path):
         ({"batch_size": "1"}, "the batch size must be from 2"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_anything_starts(found, wrong, told):
-    mine = Trainings(found)
+def test_what_cannot_be_trained_is_refused_before_anything_starts(found, wrong, message):
+    mine = TrainingManager(found)
     before = sorted(mine.home.glob("*"))
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         mine.start(WORDS | wrong)
     assert not mine._trainings and sorted(mine.home.glob("*")) == before
 
 
 def test_only_the_studios_own_machine_may_train(found):
-    mine = Trainings(found, allowed=False)
+    mine = TrainingManager(found, allowed=False)
     for order in (lambda: mine.start(WORDS), lambda: mine.stop("any")):
         with pytest.raises(UsageError, match="only from the studio's own machine"):
             order()
@@ -100,11 +100,11 @@ def make_run(folder: Path, lines: int, source: str = "avatars") -> Path:
 
 
 def test_curves_have_few_points_that_are_means(tmp_path):
-    run = make_run(tmp_path / "run", 4 * trainings.MOST_POINTS)
+    run = make_run(tmp_path / "run", 4 * trainings.MAX_POINTS)
     state = trainings.watch(run)
-    assert state["clock"] == 32 * trainings.MOST_POINTS and state["grids"] == [8, 16] and state["live"]
+    assert state["clock"] == 32 * trainings.MAX_POINTS and state["grids"] == [8, 16] and state["live"]
     points = state["curves"]["loss_d"]
-    assert len(points) == trainings.MOST_POINTS and points[0] == [32.0, 2.5] and "seconds" not in state["curves"]
+    assert len(points) == trainings.MAX_POINTS and points[0] == [32.0, 2.5] and "seconds" not in state["curves"]
     assert all(value == 1.0 for _, value in state["curves"]["loss_g"])
 
 
@@ -127,7 +127,7 @@ def test_links_out_of_a_run_show_nothing(tmp_path):
 
 def test_a_run_on_pictures_from_elsewhere_is_not_gone_on_with(tmp_path):
     make_run(tmp_path / "home/run", 3, str(tmp_path / "private"))
-    mine = Trainings(Catalogue([tmp_path / "home"]))
+    mine = TrainingManager(ModelIndex([tmp_path / "home"]))
     with pytest.raises(UsageError, match="not in the studio's folders"):
         mine.resume("run", {})
     with pytest.raises(UsageError, match="was not started here"):

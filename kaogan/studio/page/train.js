@@ -41,7 +41,7 @@ function showNothing() {
 }
 
 function show(state) {
-  const said = state.said.filter(Boolean).at(-1) ?? "";
+  const said = state.messages.filter(Boolean).at(-1) ?? "";
   const failed = !state.running && state.code !== null && ![0, 130, -15].includes(state.code);
   const what = state.stopping ? "stopping, saving" : state.running ? (state.clock ? "training" : "getting ready")
     : state.finished ? "finished" : failed ? "failed" : state.live ? "training, started elsewhere" : "stopped";
@@ -55,7 +55,7 @@ function show(state) {
   $("resume").disabled = state.running || state.live || (state.finished && !$("resume-images").value) || !state.allowed;
   $("to-make").hidden = !$("model").querySelector(`option[value="${CSS.escape(word("run"))}"]`);
   $("to-make").href = address("/", { page: "make", model: word("run") });
-  $("log").textContent = [...state.log, ...state.said].join("\n");
+  $("log").textContent = [...state.log, ...state.messages].join("\n");
   const drawn = JSON.stringify([word("run"), state.clock, Object.keys(state.curves).length]);
   if (drawn !== drawnOf) {
     drawnOf = drawn;

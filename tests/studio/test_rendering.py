@@ -18,23 +18,23 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.generate import explore
 from kaogan.generate.model import load
 from kaogan.studio import rendering
-from kaogan.studio.params import Face, Look
-from kaogan.studio.rendering import Loaded
+from kaogan.studio.params import FaceId, RenderParams
+from kaogan.studio.rendering import LoadedModel
 from tests.generate.conftest import tiny_model
 from tests.generate.explore.conftest import styled_model
 
 
-def plain(word: str, moves: dict | None = None, **attributes) -> Look:
-    return Look(Face.parse(word), attributes, moves or {})
+def plain(name: str, moves: dict | None = None, **attributes) -> RenderParams:
+    return RenderParams(FaceId.parse(name), attributes, moves or {})
 
 
-def no_file(word: str) -> Path:
-    raise UsageError(f"no file '{word}'")
+def no_file(name: str) -> Path:
+    raise UsageError(f"no file '{name}'")
 
 
 @pytest.fixture(scope="module", params=[tiny_model, styled_model])
 def loaded(request):
-    return Loaded(request.param(), (), no_file)
+    return LoadedModel(request.param(), (), no_file)
 
 
 def test_a_face_of_the_grid_is_the_same_one_alone(loaded):
@@ -43,20 +43,20 @@ def test_a_face_of_the_grid_is_the_same_one_alone(loaded):
 
 
 def test_neighbours_differ_more_the_farther_they_are(loaded):
-    look = plain("5.3", hair="orange")
-    middle = rendering.one(loaded, look, 1.0).astype(float)
+    render_params = plain("5.3", hair="orange")
+    middle = rendering.one(loaded, render_params, 1.0).astype(float)
     means = []
     for percent in (1, 30, 100):
-        named, made = rendering.around(loaded, look, 6, percent, 1.0)
+        named, made = rendering.around(loaded, render_params, 6, percent, 1.0)
         assert [str(face) for face in named][:2] == [f"5.3~{percent}.0", f"5.3~{percent}.1"]
-        assert (rendering.one(loaded, Look(named[2], look.attributes, {}), 1.0)[0] == made[2]).all()
+        assert (rendering.one(loaded, RenderParams(named[2], render_params.attributes, {}), 1.0)[0] == made[2]).all()
         means.append(np.abs(made - middle).mean())
     assert means[0] < means[1] < means[2]
 
 
 @pytest.mark.parametrize("law", ["normal", "uniform"])
 def test_a_step_keeps_to_the_law_of_the_latents(law):
-    loaded = Loaded(tiny_model(law=law), (), no_file)
+    loaded = LoadedModel(tiny_model(law=law), (), no_file)
     far = [rendering.point_of(loaded, plain(f"0.0~50.{number}~50.1~50.2")).z for number in range(300)]
     if law == "uniform":
         assert torch.stack(far).abs().max() <= 1
@@ -82,23 +82,23 @@ def test_moves_by_a_file_of_directions(loaded, tmp_path):
     other.save(tmp_path / "other.safetensors")
     (tmp_path / "broken.safetensors").write_text("x")
     files = {path.name: path for path in sorted(tmp_path.iterdir())}
-    there = Loaded(loaded.model, (), lambda word: files[word])
+    there = LoadedModel(loaded.model, (), lambda name: files[name])
     assert rendering.fitting(there, files) == ["mine.safetensors"]
     for name in ("smile", "sefa-1"):
-        look = replace(plain("5.3", {name: 1.5}), source="file:mine.safetensors")
+        render_params = replace(plain("5.3", {name: 1.5}), source="file:mine.safetensors")
         start = explore.point(loaded.model, 5, 3)
         expected = explore.render(loaded.model, [mine.bind(loaded.model).move(start, name, 1.5)])
-        assert (rendering.one(there, look, 1.0) == expected).all()
+        assert (rendering.one(there, render_params, 1.0) == expected).all()
     with pytest.raises(UsageError, match="belong to another model"):
-        rendering.one(there, replace(look, source="file:other.safetensors"), 1.0)
+        rendering.one(there, replace(render_params, source="file:other.safetensors"), 1.0)
     with pytest.raises(UsageError, match="no file 'x'"):
-        rendering.one(loaded, replace(look, source="file:x"), 1.0)
+        rendering.one(loaded, replace(render_params, source="file:x"), 1.0)
 
 
 def test_a_morph_goes_from_one_look_to_the_other(loaded):
     first, last = plain("5.3", hair="orange"), plain("9.0", {"sefa-1": 1.0}, hair="white")
     frames = rendering.morph(loaded, first, last, 5, 0.8)
-    ends = np.concatenate([rendering.one(loaded, look, 0.8) for look in (first, last)])
+    ends = np.concatenate([rendering.one(loaded, render_params, 0.8) for render_params in (first, last)])
     assert np.abs(frames[[0, -1]].astype(int) - ends.astype(int)).max() <= 1
     assert (frames[2] != frames[0]).any() and (frames[2] != frames[-1]).any()
 
@@ -123,8 +123,8 @@ def test_a_zip_has_all_pictures_and_what_they_are(loaded):
 def test_models_are_loaded_once_anew_when_changed_and_not_too_many(home, tmp_path, monkeypatch):
     model = load(home / "tiny")
     monkeypatch.setattr(rendering, "load", lambda path: model)
-    models = rendering.Models(lambda word: tmp_path / word)
-    folders = [shutil.copytree(home / "tiny", tmp_path / str(number)) for number in range(rendering.MOST_MODELS + 1)]
+    models = rendering.ModelCache(lambda name: tmp_path / name)
+    folders = [shutil.copytree(home / "tiny", tmp_path / str(number)) for number in range(rendering.MAX_MODELS + 1)]
     first = models.get(folders[0])
     assert models.get(folders[0]) is first
     (folders[0] / "config.json").touch()
@@ -140,7 +140,7 @@ def test_models_are_loaded_once_anew_when_changed_and_not_too_many(home, tmp_pat
 
 def test_upscaling_is_offered_only_where_it_is(loaded, monkeypatch):
     monkeypatch.setattr(rendering, "_UPSCALERS", [None])
-    assert rendering.abilities()["scales"] == []
+    assert rendering.capabilities()["scales"] == []
     with pytest.raises(UsageError, match="no upscaler"):
         rendering.one(loaded, plain("0.0"), 1.0, 4)
 

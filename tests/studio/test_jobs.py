@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from kaogan.core.errors import KaoganError
-from kaogan.studio.jobs import KEPT, BusyError, Jobs, Lane
+from kaogan.studio.jobs import MAX_FINISHED, BusyError, JobQueue, Jobs
 
 
 def wait_for(job):
@@ -19,20 +19,20 @@ def wait_for(job):
 
 
 def test_a_full_queue_says_so_and_empties_again():
-    lane, gate, seen = Lane("pictures", waiting=2), threading.Event(), []
-    futures = [lane.submit(lambda number=number: (gate.wait(10), seen.append(number))) for number in range(3)]
+    queue, gate, seen = JobQueue("pictures", waiting=2), threading.Event(), []
+    futures = [queue.submit(lambda number=number: (gate.wait(10), seen.append(number))) for number in range(3)]
     with pytest.raises(BusyError, match="busy"):
-        lane.submit(lambda: None)
+        queue.submit(lambda: None)
     assert futures[2].cancel()
     gate.set()
     futures[1].result(10)
     assert seen == [0, 1], "what was taken out of the queue was not worked on"
-    assert lane.submit(lambda: 7).result(10) == 7
-    lane.close()
+    assert queue.submit(lambda: 7).result(10) == 7
+    queue.close()
 
 
 def test_jobs_report_finish_fail_and_stop(capsys):
-    jobs, going = Jobs(Lane("long work", 3)), threading.Event()
+    jobs, going = Jobs(JobQueue("long work", 3)), threading.Event()
 
     def endless(job):
         for step in range(10**9):
@@ -57,14 +57,14 @@ def test_jobs_report_finish_fail_and_stop(capsys):
 
 
 def test_files_of_old_jobs_are_forgotten():
-    jobs = Jobs(Lane("long work", 1))
+    jobs = Jobs(JobQueue("long work", 1))
 
     def write(job):
         job.files["a"] = job.folder / "a"
         job.files["a"].write_text("a")
 
     made = []
-    for _ in range(KEPT + 3):
+    for _ in range(MAX_FINISHED + 3):
         made.append(jobs.start(write))
         wait_for(made[-1])
     with pytest.raises(KaoganError, match="no longer kept"):

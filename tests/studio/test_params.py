@@ -1,4 +1,4 @@
-"""Words of a request: what is understood, what is refused, and in which words."""
+"""Parameters of requests: what is understood, what is refused, and with which message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kaogan.core.errors import UsageError
 from kaogan.studio import params
-from kaogan.studio.params import Face
+from kaogan.studio.params import FaceId
 
 
 @given(
@@ -17,25 +17,25 @@ from kaogan.studio.params import Face
     st.lists(st.tuples(st.integers(1, 100), st.integers(0, 99)), max_size=24),
 )
 def test_a_face_is_read_as_it_was_written(seed, number, steps):
-    face = Face(seed, number, tuple(steps))
-    assert Face.parse(str(face)) == face
+    face = FaceId(seed, number, tuple(steps))
+    assert FaceId.parse(str(face)) == face
 
 
 def test_the_spelling_of_a_neighbour():
-    assert str(Face(7, 3).neighbour(35, 2)) == "7.3~35.2"
+    assert str(FaceId(7, 3).neighbour(35, 2)) == "7.3~35.2"
 
 
 @pytest.mark.parametrize(
-    "word",
+    "name",
     ["", "7", "7.3.1", "a.b", "7.3~", "7.3~0.1", "7.3~101.1", "-1.0", f"{2**63}.0", "1.0" + "~5.1" * 25, "../7.3"],
 )
-def test_what_is_no_face_is_refused(word):
+def test_what_is_no_face_is_refused(name):
     with pytest.raises(UsageError):
-        Face.parse(word)
+        FaceId.parse(name)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("query", "message"),
     [
         ({"seed": "pink"}, "the seed must be a whole number from 0 to .*, not 'pink'"),
         ({"seed": "-1"}, "the seed must be from 0"),
@@ -44,9 +44,9 @@ def test_what_is_no_face_is_refused(word):
         ({"seed": "9" * 5000}, "the seed must be a whole number"),
     ],
 )
-def test_seeds_that_are_none(words, told):
-    with pytest.raises(UsageError, match=told) as error:
-        params.seed(words)
+def test_seeds_that_are_none(query, message):
+    with pytest.raises(UsageError, match=message) as error:
+        params.seed(query)
     assert len(str(error.value)) < 200
 
 
@@ -65,14 +65,18 @@ def test_truncations_that_are_none(text):
 
 
 def test_several_values_are_a_mixture():
-    words = {"a.hair": "pink", "a.eyes": "blue,red", "hair": "green", "a.year": ""}
-    assert params.attributes(words) == {"hair": "pink", "eyes": {"blue": 0.5, "red": 0.5}}
+    query = {"a.hair": "pink", "a.eyes": "blue,red", "hair": "green", "a.year": ""}
+    assert params.attributes(query) == {"hair": "pink", "eyes": {"blue": 0.5, "red": 0.5}}
 
 
 def test_a_look_packed_into_one_word():
-    look = params.packed_look({"from": "face=7.3~35.2&a.hair=pink&m.sefa-1=-1.5&m.sefa-2=0"}, "from")
-    assert (str(look.face), look.attributes, look.moves) == ("7.3~35.2", {"hair": "pink"}, {"sefa-1": -1.5})
+    render_params = params.packed_render_params({"from": "face=7.3~35.2&a.hair=pink&m.sefa-1=-1.5&m.sefa-2=0"}, "from")
+    assert (str(render_params.face), render_params.attributes, render_params.moves) == (
+        "7.3~35.2",
+        {"hair": "pink"},
+        {"sefa-1": -1.5},
+    )
     with pytest.raises(UsageError):
-        params.packed_look({"from": "&".join(f"m.{number}=1" for number in range(90))}, "from")
+        params.packed_render_params({"from": "&".join(f"m.{number}=1" for number in range(90))}, "from")
     with pytest.raises(UsageError, match="is missing: click a face first"):
-        params.look({})
+        params.render_params({})

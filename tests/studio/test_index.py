@@ -8,7 +8,7 @@ import pytest
 
 from kaogan.core.errors import UsageError
 from kaogan.generate.model_io import MODELS
-from kaogan.studio.index import DEPTH, Catalogue
+from kaogan.studio.index import DEPTH, ModelIndex
 
 
 def model(folder: Path) -> None:
@@ -32,38 +32,38 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_models_runs_and_sets(folder, home):
-    found = Catalogue([folder]).found()
+    found = ModelIndex([folder]).found()
     assert list(found.models) == ["one", "runs/a"] and found.models["runs/a"] == folder / "runs/a/model"
     assert found.runs == {"runs/a": folder / "runs/a"} and list(found.sets) == ["pictures"]
-    assert list(Catalogue([home]).found().sets) == ["avatars"], "the set, not its folder of pictures"
+    assert list(ModelIndex([home]).found().sets) == ["avatars"], "the set, not its folder of pictures"
 
 
 def test_files_of_directions_tell_what_they_are(folder, home):
     (folder / "other.safetensors").write_bytes(b"none")
     (folder / "pictures/mine.safetensors").write_bytes((home / "mine.safetensors").read_bytes())
     (folder / "link.safetensors").symlink_to(home / "mine.safetensors")
-    found = Catalogue([folder]).found().directions
+    found = ModelIndex([folder]).found().directions
     assert found == {"pictures/mine.safetensors": folder / "pictures/mine.safetensors"}
-    assert list(Catalogue([home]).found().directions) == ["mine.safetensors", "odd.safetensors"]
+    assert list(ModelIndex([home]).found().directions) == ["mine.safetensors", "odd.safetensors"]
 
 
 def test_words_of_further_folders_begin_with_their_name(folder, tmp_path):
     model(tmp_path / "more/one")
-    catalogue = Catalogue([folder, tmp_path / "more"])
-    assert catalogue.model("more/one") == tmp_path / "more/one" and catalogue.model("one") == folder / "one"
+    model_index = ModelIndex([folder, tmp_path / "more"])
+    assert model_index.model("more/one") == tmp_path / "more/one" and model_index.model("one") == folder / "one"
 
 
 def test_the_shipped_model_comes_after_those_of_the_folder(folder, tmp_path):
-    assert list(Catalogue([folder]).found().all_models) == ["one", "runs/a", "kao"]
-    assert Catalogue([folder]).model("kao") == MODELS / "kao"
+    assert list(ModelIndex([folder]).found().all_models) == ["one", "runs/a", "kao"]
+    assert ModelIndex([folder]).model("kao") == MODELS / "kao"
     model(folder / "kao")
-    assert Catalogue([folder]).model("kao") == folder / "kao", "a model of one's own wins"
+    assert ModelIndex([folder]).model("kao") == folder / "kao", "a model of one's own wins"
     (tmp_path / "empty").mkdir()
-    assert list(Catalogue([tmp_path / "empty"]).found().all_models) == ["kao"]
+    assert list(ModelIndex([tmp_path / "empty"]).found().all_models) == ["kao"]
 
 
 def test_a_folder_that_is_a_model_itself(folder):
-    assert list(Catalogue([folder / "one"]).found().models) == ["one"]
+    assert list(ModelIndex([folder / "one"]).found().models) == ["one"]
 
 
 def test_links_and_hidden_and_deep_folders_are_left_alone(folder, tmp_path):
@@ -74,16 +74,16 @@ def test_links_and_hidden_and_deep_folders_are_left_alone(folder, tmp_path):
         (folder / "half" / name).symlink_to(tmp_path / "outside" / name)
     model(folder / ".hidden")
     model(folder.joinpath(*"abcdefgh"[: DEPTH + 1]))
-    assert list(Catalogue([folder]).found().models) == ["one", "runs/a"]
+    assert list(ModelIndex([folder]).found().models) == ["one", "runs/a"]
 
 
-@pytest.mark.parametrize("word", ["../outside", "/etc", "one/../one", "", "on"])
-def test_only_words_of_the_list_can_be_asked_for(folder, tmp_path, word):
+@pytest.mark.parametrize("name", ["../outside", "/etc", "one/../one", "", "on"])
+def test_only_words_of_the_list_can_be_asked_for(folder, tmp_path, name):
     model(tmp_path / "outside")
     with pytest.raises(UsageError, match="no model"):
-        Catalogue([folder]).model(word)
+        ModelIndex([folder]).model(name)
 
 
 def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
-        Catalogue([tmp_path / "nothing"])
+        ModelIndex([tmp_path / "nothing"])
