@@ -1,0 +1,258 @@
+"""Every file that kaogan reads, damaged in many ways: one line that says so, and of weights never other numbers.
+
+``KAOGAN_FAULTS`` is the number of damaged copies of each file; where it is set, others are made each time.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from kaogan.config import recipes
+from kaogan.core import checkpoint
+from kaogan.core.errors import KaoganError
+from kaogan.core.foreign_weights import read_weight_file
+from kaogan.core.safe_pickle import read_pickle
+from kaogan.core.torch_file import read_torch_file
+from kaogan.core.weights_file import check_digest, read_weights, write_weights
+from kaogan.data.decoding import BrokenPicture, decode
+from kaogan.data.formats import layout_of
+from kaogan.data.label_files import PictureNames, read_csv, read_json_lines
+from kaogan.data.sources import open_source
+from kaogan.evaluation.page import metrics_lines
+from kaogan.generate.model import load
+from kaogan.training.plots import loss_figure, read_stats
+from kaogan.training.run_dir import RunDir
+from tests.faults.mutate import damaged, flipped
+from tests.generate.conftest import tiny_model
+
+EXAMPLES = int(os.environ.get("KAOGAN_FAULTS", "25"))
+bounded = settings(
+    max_examples=EXAMPLES, derandomize="KAOGAN_FAULTS" not in os.environ, deadline=None, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+NAMES = [f"{number:02d}.png" for number in range(6)]
+CSV = "file,hair,eyes,year\n" + "".join(f"{name},pink,aqua,20{name[:2]}\n" for name in NAMES)
+LINES = "".join(json.dumps({"file_name": name, "hair": "pink", "age": 3}) + "\n" for name in NAMES)
+STATS = "".join(json.dumps({"clock": 8 * n, "d_loss": 1.5, "g_loss": 0.5}) + "\n" for n in range(1, 6))
+METRICS = json.dumps({"clock": 9, "count": 60, "metrics": {"fd/tagger": {"value": 9, "low": 8, "high": 10}}}) + "\n"
+STATE = {"layer.weight": torch.arange(24.0).reshape(4, 6), "layer.bias": torch.ones(4)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, and how it is read: what a reader gives back has to be the same for what it takes as whole."""
+
+    file: Path
+    read: Callable[[], Any]
+
+
+def _picture(number: int, form: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8)).save(out, form)
+    return out.getvalue()
+
+
+def _written(path: Path, content: bytes | str) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def _model(folder: Path, name: str) -> Case:
+    plain = {"family": "dcgan", "width": 4}  # without spectral norm, which takes long to build
+    tiny_model(settings=plain).save(folder / "model", "", np.zeros((16, 16, 3), np.uint8))
+
+    def read() -> Any:
+        found = load(folder / "model", "cpu")
+        return found.config, found.attributes, found.generator.state_dict()
+
+    return Case(folder / "model" / name, read)
+
+
+def _weights(folder: Path) -> Case:
+    path = folder / "weights.safetensors"
+    write_weights(path, STATE, {"kind": "test", "facts": "some"})
+
+    def read() -> Any:
+        tensors, metadata = read_weights(path)
+        if check_digest(path, tensors, metadata) is None:
+            raise KaoganError("a file without a digest, which is told")
+        return tensors, metadata
+
+    return Case(path, read)
+
+
+def _checkpoint(folder: Path) -> Case:
+    path = checkpoint.save(folder, STATE, {"clock": 8, "recipe": "tiny", "seed": 0})
+    return Case(path, lambda: checkpoint.load(path))
+
+
+WEIGHTS: dict[str, Callable[[Path], Case]] = {
+    "model.safetensors": lambda folder: _model(folder, "model.safetensors"),
+    "config.json": lambda folder: _model(folder, "config.json"),
+    "weights": _weights,
+    "checkpoint": _checkpoint,
+}
+
+
+def _torch(folder: Path, zipped: bool, read: Callable[[Path], Any]) -> Case:
+    path = folder / "state.pth"
+    torch.save(STATE, path, _use_new_zipfile_serialization=zipped)
+    return Case(path, lambda: read(path))
+
+
+def _pickle(folder: Path, protocol: int) -> Case:
+    path = folder / "state.pkl"
+    path.write_bytes(pickle.dumps({"a": np.arange(6.0), "b": ["text", 3, None]}, protocol))
+    return Case(path, lambda: read_pickle(path.read_bytes(), str(path)))
+
+
+def _archive(folder: Path, kind: str) -> Case:
+    path = folder / f"set.{kind}"
+    files = {name: _picture(number) for number, name in enumerate(NAMES)} | {"labels.csv": CSV.encode()}
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    else:
+        with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as tar:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+    def read() -> None:
+        with open_source(path) as source:
+            layout_of(source)
+            for index in range(len(source.listing.entries)):
+                try:
+                    decode(source.read(index), 8)
+                except BrokenPicture:
+                    continue
+
+    return Case(path, read)
+
+
+def _text(folder: Path, name: str, content: str, read: Callable[[Path], Any]) -> Case:
+    path = _written(folder / name, content)
+    return Case(path, lambda: read(path))
+
+
+def _run_settings(folder: Path, name: str) -> Case:
+    run = RunDir(folder / "run")
+    recipe = recipes.load("dcgan")
+    run.write_settings(recipe, {"fingerprint": "abc", "attributes": ["hair"], "source": "faces"})
+    checkpoint.save(run.checkpoints, STATE, {"clock": 8})
+    run.close()
+    return Case(
+        folder / "run" / name,
+        lambda: run.changed_settings(recipe, {"fingerprint": "abc", "attributes": ["hair"]}, recipes.load, ()),
+    )
+
+
+OTHERS: dict[str, Callable[[Path], Case]] = {
+    "torch zip": lambda folder: _torch(folder, True, read_torch_file),
+    "torch old": lambda folder: _torch(folder, False, read_torch_file),
+    "import zip": lambda folder: _torch(folder, True, read_weight_file),
+    "import old": lambda folder: _torch(folder, False, read_weight_file),
+    "pickle 2": lambda folder: _pickle(folder, 2),
+    "pickle 4": lambda folder: _pickle(folder, 4),
+    "zip": lambda folder: _archive(folder, "zip"),
+    "tar": lambda folder: _archive(folder, "tar"),
+    "tar.gz": lambda folder: _archive(folder, "tar.gz"),
+    "labels.csv": lambda folder: _text(
+        folder, "labels.csv", CSV, lambda path: read_csv(path.read_bytes(), "labels.csv", PictureNames(NAMES), 6)
+    ),
+    "metadata.jsonl": lambda folder: _text(
+        folder, "metadata.jsonl", LINES, lambda path: read_json_lines(path.read_bytes(), "it", PictureNames(NAMES), 6)
+    ),
+    "recipe": lambda folder: _text(folder, "my.yaml", recipes.dump(recipes.load("dcgan")), recipes.load),
+    "stats.jsonl": lambda folder: _text(
+        folder, "stats.jsonl", STATS, lambda path: loss_figure(read_stats(path), "losses")
+    ),
+    "metrics.jsonl": lambda folder: _text(folder, "metrics.jsonl", METRICS, lambda path: metrics_lines(path.parent)),
+    "a run's recipe.yaml": lambda folder: _run_settings(folder, "recipe.yaml"),
+    "a run's data.json": lambda folder: _run_settings(folder, "data.json"),
+}
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _refusal(case: Case) -> tuple[str | None, Any]:
+    """(the error's words, None) or (None, what was read)."""
+    try:
+        return None, case.read()
+    except KaoganError as error:
+        return str(error), None
+
+
+def _check_words(words: str) -> None:
+    assert words.strip() and "Traceback" not in words and len(words) < 1500
+
+
+@pytest.mark.parametrize("how", ["damaged", "flipped"])
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_damaged_weights_are_refused_or_the_same(name: str, how: str, tmp_path: Path) -> None:
+    case = WEIGHTS[name](tmp_path)
+    whole, before = case.file.read_bytes(), case.read()
+
+    @bounded
+    @given((damaged if how == "damaged" else flipped)(whole))
+    def check(data: bytes) -> None:
+        case.file.write_bytes(data)
+        words, found = _refusal(case)
+        if words is None:
+            assert _same(before, found), "other numbers without a word"
+        else:
+            _check_words(words)
+
+    check()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_damaged_files_are_one_line(name: str, tmp_path: Path) -> None:
+    case = OTHERS[name](tmp_path)
+    whole = case.file.read_bytes()
+    assert _refusal(case)[0] is None
+
+    @bounded
+    @given(damaged(whole))
+    def check(data: bytes) -> None:
+        case.file.write_bytes(data)
+        words, _ = _refusal(case)
+        if words is not None:
+            _check_words(words)
+
+    check()
+
+
+@bounded
+@given(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]).flatmap(lambda form: damaged(_picture(1, form))))
+def test_damaged_pictures_are_broken_or_decoded(data: bytes) -> None:
+    try:
+        assert decode(data, 8).shape == (8, 8, 3)
+    except BrokenPicture as broken:
+        assert broken.reason and "\n" not in broken.reason
