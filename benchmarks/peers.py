@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kaogan.core.images import Pictures
-from kaogan.evaluation.upscaling import Enlarge
+from kaogan.evaluation.upscaling import UpscaleMethod
 
 Network = Callable[[np.ndarray], np.ndarray]  # float32 (3, h, w) in [0, 1] -> (3, scale·h, scale·w)
 
@@ -73,10 +73,10 @@ ANIME4K = ("acnet-hdn0", "arnet-hdn")
 UPSCALERJS = ("esrgan-slim", "esrgan-medium")
 
 
-def peers(folder: Path, npm: Path | None, scale: int) -> dict[str, Enlarge]:
+def peers(folder: Path, npm: Path | None, scale: int) -> dict[str, UpscaleMethod]:
     """Those of the packages that are in ``folder`` (``pip install --target``) and ``npm`` (its ``node_modules``)."""
     sys.path.insert(0, str(folder))
-    found: dict[str, Enlarge] = {}
+    found: dict[str, UpscaleMethod] = {}
     for name, chain in CHAINS[scale].items():
         if all((folder / one.package).is_dir() for one in chain):
             found[name] = partial(_one_by_one, [_ncnn(folder, one) for one in chain])

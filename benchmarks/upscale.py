@@ -28,9 +28,9 @@ from kaogan.core.device import describe
 from kaogan.core.images import Pictures, grid
 from kaogan.data import load_pictures
 from kaogan.data.avatars import draw_many
-from kaogan.evaluation.upscaling import Enlarge, Result, evaluate
+from kaogan.evaluation.upscaling import UpscaleMethod, UpscalingResult, evaluate
 from kaogan.generate.model import load as load_model
-from kaogan.generate.upscale_sheets import restored, side_by_side
+from kaogan.generate.upscale_sheets import comparison_sheet, side_by_side
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training.upscaler.crops import split
 
@@ -59,7 +59,7 @@ def quality(
     pictures = originals(count)
     kept: dict[str, Any] = {}
     for factor in scale:
-        ways: dict[str, Enlarge] = {}
+        ways: dict[str, UpscaleMethod] = {}
         for name in model:
             upscaler = load_upscaler(name)
             if factor in upscaler.scales:
@@ -73,7 +73,7 @@ def quality(
         write_text(out, json.dumps(kept))
 
 
-def table(results: dict[str, Result]) -> str:
+def table(results: dict[str, UpscalingResult]) -> str:
     bicubic = results["bicubic"]
     heads = {"psnr": "PSNR, dB | over bicubic", "ssim": "SSIM", "distance": "distance", "lpips": "LPIPS"}
     titles = [heads[measure] for measure in bicubic.measures]
@@ -91,7 +91,7 @@ def cell(mean: Estimate, digits: int, sign: str = "") -> str:
     return f"{mean.value:{sign}.{digits}f} ± {(mean.high - mean.low) / 2:.{digits}f}"
 
 
-def in_plain_float32(scale: int) -> Enlarge:
+def in_plain_float32(scale: int) -> UpscaleMethod:
     """The same network as one would write and run it: its way round interpolated by PyTorch, no colours kept."""
     from kaogan.aux_models.upscaler import networks
 
@@ -125,7 +125,7 @@ def speed(
     if threads:
         torch.set_num_threads(threads)
     pictures = np.random.default_rng(0).integers(0, 256, (16, side, side, 3), np.uint8)
-    ways: dict[str, Enlarge] = {
+    ways: dict[str, UpscaleMethod] = {
         "kaogan": partial(load_upscaler("kao-sr").upscale, scale=scale),
         "plain float32": in_plain_float32(scale),
     }
@@ -181,7 +181,7 @@ def figures(
     save(grid(large, 4, 4), folder / "upscale-acgan.webp", 76)
     save(side_by_side(upscaler, low[:3], 8), folder / "upscale-compare.webp", 80)
     faces = draw_many(2, 512, seed=0)
-    rows = [restored(upscaler, face, 8)[0] for face in faces]
+    rows = [comparison_sheet(upscaler, face, 8)[0] for face in faces]
     save(np.concatenate(rows), folder / "upscale-drawn.webp", 80)
 
 

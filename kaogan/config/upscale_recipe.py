@@ -1,4 +1,4 @@
-"""The recipe of a training that enlarges, one typed tree like that of the generators (kaogan/config/recipe.py).
+"""The recipe of an upscaler's training, a typed tree like that of the generators (kaogan/config/recipe.py).
 
 Lengths and starts are in *pictures shown*: crops of large pictures that the network was to restore.
 """
@@ -33,7 +33,7 @@ class Crops(Section):
 class Degradation(Section):
     """What besides antialiased bicubic shrinking happens to ``share`` of the crops; each with the given chance."""
 
-    share: Fraction = Field(0.0, description="share of the crops that are spoilt; the rest is only shrunk")
+    share: Fraction = Field(0.0, description="share of the crops that are degraded; the rest is only shrunk")
     blur: Range = Field((0.2, 1.2), description="sigma of a Gaussian before shrinking, px of the small picture")
     plain: Fraction = Field(0.3, description="shrink by bilinear or area instead of bicubic")
     noise: Range = Field((1.0, 8.0), description="standard deviation, of 255")
@@ -46,13 +46,13 @@ class Losses(Section):
     pixel_weight: Weight = Field(1.0, description="weight of the distance of the pixels")
     epsilon: float = Field(5e-3, gt=0, description="of charbonnier, in a range of 1")
     perceptual: Weight = Field(0.0, description="weight of the distance in the stages of kaogan's tagger")
-    adversarial: Weight = Field(0.0, description="weight of the judge's verdict; 0: there is no judge")
+    adversarial: Weight = Field(0.0, description="weight of the adversarial loss; 0: there is no discriminator")
     objective: Literal["bce", "relativistic"] = Field("bce", description="the adversarial loss")
     discriminator: Literal["srgan", "patch"] = Field("patch", description="SRGAN's network, or scores of patches")
-    start: int = Field(0, ge=0, description="pictures shown before the judge joins in")
+    start: int = Field(0, ge=0, description="pictures shown before the discriminator joins in")
     real_label: Range = Field((1.0, 1.0), description="label of real crops, drawn from this range per crop")
     fake_label: Range = Field((0.0, 0.0), description="label of enlarged crops in the discriminator's step")
-    flip: Fraction = Field(0.0, description="share of crops whose labels are swapped for the judge")
+    flip: Fraction = Field(0.0, description="share of crops whose labels are swapped for the discriminator")
 
 
 class Optim(Section):
@@ -60,7 +60,7 @@ class Optim(Section):
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.99), description="adam's")
     clip: Weight = Field(0.0, description="longest gradient of the generator; 0: any")
     schedule: Schedule = Schedule()
-    discriminator: PlayerOptim = Field(PlayerOptim(), description="what the judge does otherwise")
+    discriminator: PlayerOptim = Field(PlayerOptim(), description="overrides for the discriminator's optimizer")
 
 
 class Training(Section):

@@ -1,4 +1,4 @@
-"""Picture files in, large picture files out: what ``kaogan upscale`` does."""
+"""Upscaling of picture files, folders and archives: the work of ``kaogan upscale``."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from kaogan.core.progress import Progress
 from kaogan.core.text import shown
 from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, is_animated, read_picture
 from kaogan.data.sources import SUFFIXES, open_source
-from kaogan.generate.upscale_sheets import restored
+from kaogan.generate.upscale_sheets import comparison_sheet
 
 TOGETHER = 16  # pictures of one size that are enlarged at once
 LONGEST_NAME = 230  # bytes; file systems hold 255, and a name in the making is longer
 
 
 @dataclass
-class Report:
+class UpscaleReport:
     """What was written, and what could not be and why, by name."""
 
     written: list[Path] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Job:
-    name: str  # to tell of it
+    name: str  # for messages
     read: Callable[[], bytes | Path]
     target: PurePosixPath  # below the folder of results
     source: Path | None = None  # the file itself, if it is one
@@ -56,7 +56,7 @@ def upscale_files(
     compare: bool = False,
     tile: int = TILE,
     progress: Progress | None = None,
-) -> Report:
+) -> UpscaleReport:
     """Enlarge pictures, and those in folders, zips and tars, into ``out``: a folder, or one file for one picture.
 
     Names and formats stay, but where a format cannot be written or hold the alpha it becomes png; ``format`` asks for
@@ -67,8 +67,8 @@ def upscale_files(
     Raises UsageError when nothing is there to be done, KaoganError for errors of the disk.
     """
     upscaler.check_scale(scale)
-    report = Report()
-    with _jobs(inputs, out, report) as jobs:
+    report = UpscaleReport()
+    with _OpenInputs(inputs, out, report) as jobs:
         single = not out.is_dir() and format_of(out) is not None
         if single and len(jobs) > 1:
             raise UsageError(f"{out} is one file, but there are {len(jobs)} pictures; name a folder with --out")
@@ -114,21 +114,21 @@ def read_whole(source: bytes | Path) -> np.ndarray:
 
 
 def _results(
-    upscaler: Upscaler, pictures: Pictures, scale: int, compare: bool, tile: int, report: Report
+    upscaler: Upscaler, pictures: Pictures, scale: int, compare: bool, tile: int, report: UpscaleReport
 ) -> Iterator[np.ndarray]:
     if not compare:
         yield from upscaler.upscale(pictures, scale, tile=tile)
         return
     for picture in pictures:
-        sheet, ours, bicubic = restored(upscaler, picture, scale)
+        sheet, ours, bicubic = comparison_sheet(upscaler, picture, scale)
         report.gains.append((ours, bicubic))
         yield sheet
 
 
-class _jobs:  # noqa: N801 - a context manager
+class _OpenInputs:
     """Every picture of the inputs. Archives stay open as long as they are read from."""
 
-    def __init__(self, inputs: Sequence[Path], out: Path, report: Report) -> None:
+    def __init__(self, inputs: Sequence[Path], out: Path, report: UpscaleReport) -> None:
         self._stack, self._inputs, self._out, self._report = ExitStack(), inputs, out, report
 
     def __enter__(self) -> list[_Job]:
@@ -167,7 +167,7 @@ class _jobs:  # noqa: N801 - a context manager
 
 
 def _groups(
-    jobs: Sequence[_Job], scale: int, upscaler: Upscaler, compare: bool, report: Report
+    jobs: Sequence[_Job], scale: int, upscaler: Upscaler, compare: bool, report: UpscaleReport
 ) -> Iterator[list[tuple[_Job, np.ndarray]]]:
     """Pictures that can be used, those of one shape that follow each other together."""
     group: list[tuple[_Job, np.ndarray]] = []

@@ -11,7 +11,7 @@ from kaogan.core.picture_files import labelled_grid
 from kaogan.metrics.psnr_ssim import psnr
 
 
-def restored(upscaler: Upscaler, picture: np.ndarray, scale: int) -> tuple[np.ndarray, float, float]:
+def comparison_sheet(upscaler: Upscaler, picture: np.ndarray, scale: int) -> tuple[np.ndarray, float, float]:
     """(sheet, PSNR of ours, PSNR of bicubic) of one picture (H, W, C) that is shrunk and enlarged again."""
     original = _three_channels(picture)
     high, wide = (side // scale * scale for side in original.shape[:2])

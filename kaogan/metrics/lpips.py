@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-Distance = Callable[[Tensor, Tensor], Tensor]  # (N, 3, H, W) twice, in [-1, 1] -> (N,)
+LPIPSDistance = Callable[[Tensor, Tensor], Tensor]  # (N, 3, H, W) twice, in [-1, 1] -> (N,)
 
 
-def find_lpips() -> Distance | None:
+def find_lpips() -> LPIPSDistance | None:
     """LPIPS with AlexNet, or None where ``lpips`` or the weights are absent. Nothing is ever downloaded."""
     if find_spec("lpips") is None or find_spec("torchvision") is None:
         return None

@@ -1,4 +1,4 @@
-"""Enlarging faces: ``load_upscaler("kao-sr").upscale(pictures, scale=4)``.
+"""Upscalers of faces: ``load_upscaler("kao-sr").upscale(pictures, scale=4)``.
 
 The names are looked up on first use, so that ``import kaogan.aux_models.upscaler`` does not pull in torch.
 """

@@ -1,12 +1,10 @@
-"""Networks that enlarge: ours, which works at the size of what it is given, and SRGAN's, and their judges.
+"""Networks of upscalers: kao-sr, which works at the size of its input, and SRGAN's generator.
 
-Generators map images (N, 3, H, W) in [-1, 1] and a scale to (N, 3, scale·H, scale·W); judges map images of any size to
-unbounded scores, high for real.
+They map images (N, 3, H, W) in [-1, 1] and a scale to (N, 3, scale·H, scale·W).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -15,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.core.registry import Registry
@@ -43,7 +40,7 @@ class SRGANSettings(NetworkSettings):
     scales: tuple[Scale, ...] = Field((8,), min_length=1, max_length=1, description="the one that it is made for")
 
 
-class Block(nn.Module):
+class EDSRBlock(nn.Module):
     """y = x + conv(ReLU(conv(x))), without norms (Lim et al. 2017, EDSR). (N, C, H, W) -> the same."""
 
     def __init__(self, width: int):
@@ -87,8 +84,8 @@ def _taps(side: int, scale: int) -> Tensor:
         ]
 
 
-def blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(Block(width) for _ in range(count)))
+def edsr_blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(EDSRBlock(width) for _ in range(count)))
 
 
 class Tail(nn.Module):
@@ -97,7 +94,7 @@ class Tail(nn.Module):
     def __init__(self, width: int, fine: int, scale: int):
         super().__init__()
         self.spread = nn.Conv2d(width, 4 * fine, 3, padding=1)
-        self.refine = Block(fine)
+        self.refine = EDSRBlock(fine)
         self.paint = nn.Conv2d(fine, 3 * (scale // 2) ** 2, 3, padding=1)
         self.scale = scale
 
@@ -122,17 +119,17 @@ class KaoSR(nn.Module):
         full, half, quarter = settings.widths
         self.settings = settings
         self.read = nn.Conv2d(3, full, 3, padding=1)
-        self.full_before = blocks(full, settings.before[0])
+        self.full_before = edsr_blocks(full, settings.before[0])
         self.to_half = nn.Conv2d(full, half, 2, stride=2)
-        self.half_before = blocks(half, settings.before[1])
+        self.half_before = edsr_blocks(half, settings.before[1])
         self.to_quarter = nn.Conv2d(half, quarter, 2, stride=2)
-        self.middle = blocks(quarter, settings.middle)
+        self.middle = edsr_blocks(quarter, settings.middle)
         self.from_quarter = nn.Conv2d(quarter, 4 * half, 1)
-        self.half_after = blocks(half, settings.after[1])
+        self.half_after = edsr_blocks(half, settings.after[1])
         self.from_half = nn.Conv2d(half, 4 * full, 1)
-        self.full_after = blocks(full, settings.after[0])
+        self.full_after = edsr_blocks(full, settings.after[0])
         self.tails = nn.ModuleDict({str(scale): Tail(full, settings.fine, scale) for scale in settings.scales})
-        self.initialise()
+        self.init_weights()
 
     @property
     def reach(self) -> int:
@@ -144,7 +141,7 @@ class KaoSR(nn.Module):
         far = full + 2 * (2 * sum((given.before[1], given.after[1])) + 1) + 4 * (2 * given.middle + 1)
         return math.ceil(far / self.multiple) * self.multiple
 
-    def initialise(self) -> None:
+    def init_weights(self) -> None:
         """He et al. 2015, the last layer of every residual path small (Zhang et al. 2019, Fixup): it starts as
         bicubic interpolation."""
         for module in self.modules():
@@ -154,7 +151,7 @@ class KaoSR(nn.Module):
                     nn.init.zeros_(module.bias)
         with torch.no_grad():
             for module in self.modules():
-                if isinstance(module, Block):
+                if isinstance(module, EDSRBlock):
                     module.second.weight.mul_(0.1)
                 elif isinstance(module, Tail):
                     module.paint.weight.mul_(0.01)
@@ -173,7 +170,7 @@ class KaoSR(nn.Module):
         return add_bicubic_(detail, x, scale)[..., : high * scale, : wide * scale]
 
 
-class PReLUBlock(nn.Module):
+class SRGANBlock(nn.Module):
     """SRGAN's residual block. (N, C, H, W) -> the same."""
 
     def __init__(self, width: int):
@@ -190,7 +187,7 @@ class PReLUBlock(nn.Module):
         return x + self.net(x)
 
 
-class Doubling(nn.Module):
+class PixelShuffleBlock(nn.Module):
     """(N, C, H, W) -> (N, C, 2H, 2W)."""
 
     def __init__(self, width: int):
@@ -217,9 +214,9 @@ class SRGANGenerator(nn.Module):
         self.blocks = settings.blocks
         self.conv1 = nn.Sequential(nn.Conv2d(3, width, 9, padding=4), nn.PReLU())
         for number in range(1, settings.blocks + 1):
-            self.add_module(f"residual{number}", PReLUBlock(width))
+            self.add_module(f"residual{number}", SRGANBlock(width))
         self.conv2 = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.PReLU())
-        doublings = [Doubling(width) for _ in range(int(math.log2(settings.scales[0])))]
+        doublings = [PixelShuffleBlock(width) for _ in range(int(math.log2(settings.scales[0])))]
         self.upsample = nn.Sequential(*doublings, nn.Conv2d(width, 3, 9, padding=4))
 
     @property
@@ -231,39 +228,6 @@ class SRGANGenerator(nn.Module):
         for number in range(1, self.blocks + 1):
             x = self.get_submodule(f"residual{number}")(x)
         return to_image(self.upsample(first + self.conv2(x)))  # (tanh + 1) / 2 in [0, 1] is tanh in [-1, 1]
-
-
-class SRGANDiscriminator(nn.Module):
-    """GANime's judge of 5,215,425 parameters; its sigmoid is part of the loss."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, padding=1), nn.LeakyReLU(0.2)]
-        before = 64
-        for width, stride in ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 2)):
-            layers += [nn.Conv2d(before, width, 3, stride, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
-            before = width
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Conv2d(512, 1024, 1), nn.LeakyReLU(0.2), nn.Conv2d(1024, 1, 1)]
-        self.net = nn.Sequential(*layers)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.net((images + 1) / 2).flatten()
-
-
-class PatchDiscriminator(nn.Module):
-    """A score for every place (Isola et al. 2017), with spectral norms. (N, 3, H, W) -> (N, 1, H/8, W/8)."""
-
-    def __init__(self, width: int = 32):
-        super().__init__()
-        widths = (3, width, 2 * width, 4 * width)
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise(widths):
-            layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.2)]
-        layers += [spectral_norm(nn.Conv2d(4 * width, 4 * width, 3, padding=1)), nn.LeakyReLU(0.2)]
-        self.net = nn.Sequential(*layers, nn.Conv2d(4 * width, 1, 3, padding=1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.net(images)
 
 
 UPSCALERS: Registry[type[KaoSR | SRGANGenerator]] = Registry("upscaler family")

@@ -27,7 +27,7 @@ def read_upscaler(file: Path, device: str | torch.device = "cpu", precision: str
 
 
 def upscaler_of(content: WeightFile, device: str | torch.device = "cpu", precision: str = "auto") -> Upscaler:
-    """Width, blocks and scale are told by the tensors. Raises KaoganError when they are of no such network."""
+    """Width, blocks and scale follow from the tensors. Raises KaoganError when they are of no such network."""
     tensors = content.tensors
     blocks = sum(name.startswith("residual") and name.endswith(".net.0.weight") for name in tensors)
     doublings = sum(name.startswith("upsample.") and name.endswith(".net.0.weight") for name in tensors)

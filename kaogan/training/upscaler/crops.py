@@ -1,4 +1,4 @@
-"""Large pictures, the part of them that is never trained on, and pairs of crops as a function of seed and clock."""
+"""Training crops: the held-out split of large pictures, and pairs (low, high) as a function of seed and images seen."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from kaogan.data import PictureSet, load_pictures
 from kaogan.prepare.duplicates import find_copies
 from kaogan.prepare.fingerprints import thumbnail
 from kaogan.prepare.split import assign, share_of
-from kaogan.training.upscaler.degradation import spoil
+from kaogan.training.upscaler.degradation import degrade
 
 
 @dataclass(frozen=True)
-class Parts:
+class Split:
     """Positions in a set. ``held_out`` is in the order of a hash of the contents, so its first ones are a fair draw."""
 
     train: np.ndarray
     held_out: np.ndarray
 
 
-def split(images: Pictures, share: float) -> Parts:
+def split(images: Pictures, share: float) -> Split:
     """Divide pictures by their contents; look-alikes (and mirrored ones) stay on one side.
 
     The same picture goes to the same part whatever else is in the set, unless a look-alike joins it.
     """
     keys = [hashlib.sha256(np.ascontiguousarray(image).data).hexdigest() for image in images]
     if not share:
-        return Parts(np.arange(len(images)), np.empty(0, np.int64))
+        return Split(np.arange(len(images)), np.empty(0, np.int64))
     _, contents = np.unique(np.array(keys), return_inverse=True)
     small = np.stack([thumbnail(image) for image in images])
     groups = find_copies(lambda at: small[at], contents, np.arange(len(images))).group
     parts = np.array(assign(keys, groups, {"held_out": share, "train": 1 - share}))
     held_out = sorted(np.flatnonzero(parts == "held_out"), key=lambda at: share_of(keys[at], "upscale"))
-    return Parts(np.flatnonzero(parts == "train"), np.array(held_out, np.int64))
+    return Split(np.flatnonzero(parts == "train"), np.array(held_out, np.int64))
 
 
 @dataclass(frozen=True)
-class Pair:
-    """What is enlarged (N, 3, S, S) and what should come out (N, 3, scale·S, scale·S), float in [-1, 1]."""
+class CropPair:
+    """The input (N, 3, S, S) and the target (N, 3, scale·S, scale·S), float in [-1, 1]."""
 
     low: Tensor
     high: Tensor
     scale: int
 
 
-class Crops:
+class CropSampler:
     """Training pairs without end, each batch of one scale. Raises UsageError when the pictures are too few."""
 
     def __init__(self, pictures: PictureSet, recipe: UpscaleRecipe) -> None:
@@ -72,7 +72,7 @@ class Crops:
     def held_out(self) -> Pictures:
         return self.pictures.images[self.parts.held_out]
 
-    def at(self, clock: int) -> Pair:
+    def at(self, clock: int) -> CropPair:
         """The batch that starts when ``clock`` pictures have been shown."""
         recipe, count = self.recipe, self.recipe.training.batch_size
         random = numpy_generator(recipe.run.seed, "upscale/batch", clock)
@@ -83,9 +83,9 @@ class Crops:
         high = to_float(np.stack([self._crop(side, random) for _ in range(count)]))
         low = shrink(high, scale)
         for number in np.flatnonzero(random.random(count) < recipe.degradation.share):
-            low[number] = spoil(high[number : number + 1], scale, recipe.degradation, random)[0]
+            low[number] = degrade(high[number : number + 1], scale, recipe.degradation, random)[0]
         layout = torch.channels_last
-        return Pair(low.contiguous(memory_format=layout), high.contiguous(memory_format=layout), scale)
+        return CropPair(low.contiguous(memory_format=layout), high.contiguous(memory_format=layout), scale)
 
     def _crop(self, side: int, random: np.random.Generator) -> np.ndarray:
         if self.avatars is not None and random.random() < self.recipe.crops.avatar_share:

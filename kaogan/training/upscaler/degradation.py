@@ -15,10 +15,10 @@ from kaogan.config.upscale_recipe import Degradation
 from kaogan.core.images import to_float, to_uint8
 
 
-def spoil(images: Tensor, scale: int, how: Degradation, random: np.random.Generator) -> Tensor:
-    """The same size as ``shrink`` makes of ``images`` (1, 3, H, W), after a chain of faults drawn from ``random``.
+def degrade(images: Tensor, scale: int, how: Degradation, random: np.random.Generator) -> Tensor:
+    """The same size as ``shrink`` makes of ``images`` (1, 3, H, W), after degradations drawn from ``random``.
 
-    Each fault has a chance of one half: blur, another way to shrink, noise, the blotches and grids of GANs, JPEG.
+    Each one has a chance of one half: blur, another way to shrink, noise, the blotches and grids of GANs, JPEG.
     """
     if random.random() < 0.5:
         images = blurred(images, scale * random.uniform(*how.blur))
@@ -27,12 +27,12 @@ def spoil(images: Tensor, scale: int, how: Degradation, random: np.random.Genera
     if random.random() < 0.5:
         small = small + _normal(random, small.shape) * (random.uniform(*how.noise) / 127.5)
     if random.random() < 0.5:
-        small = small + blotches(small.shape, random) * (random.uniform(*how.blotches) / 127.5)
+        small = small + gan_artifacts(small.shape, random) * (random.uniform(*how.blotches) / 127.5)
     small = rounded(small)
-    return compressed(small, int(random.uniform(*how.jpeg))) if random.random() < 0.5 else small
+    return jpeg_compressed(small, int(random.uniform(*how.jpeg))) if random.random() < 0.5 else small
 
 
-def blotches(shape: torch.Size | tuple[int, ...], random: np.random.Generator) -> Tensor:
+def gan_artifacts(shape: torch.Size | tuple[int, ...], random: np.random.Generator) -> Tensor:
     """What the upsampling of a GAN leaves: noise of a few px a spot, or a grid of period 2 or 4; about N(0, 1)."""
     count, channels, high, wide = shape
     if random.random() < 0.6:
@@ -46,7 +46,7 @@ def blotches(shape: torch.Size | tuple[int, ...], random: np.random.Generator) -
     return pattern * strength.abs()
 
 
-def compressed(images: Tensor, quality: int) -> Tensor:
+def jpeg_compressed(images: Tensor, quality: int) -> Tensor:
     """(N, 3, H, W) as it comes back from JPEG."""
     pictures = []
     for picture in to_uint8(images):

@@ -37,12 +37,12 @@ from kaogan.metrics.psnr_ssim import psnr
 from kaogan.networks import count_parameters
 from kaogan.training.loop import REMEDY
 from kaogan.training.run_dir import RunDir
-from kaogan.training.upscaler.crops import Crops
+from kaogan.training.upscaler.crops import CropSampler
 from kaogan.training.upscaler.step import UpscalerState, UpscalerTrainer, build_discriminator, enlarge
 from kaogan.version import __version__
 
 LOSS_LIMIT = 1e6
-MEASURED = 16  # held-out pictures that are looked at on the way
+MEASURED = 16  # held-out pictures of the measurements during training
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
     """
     device = choose_device(recipe.run.device)
     precision = choose_precision(recipe.run.precision, device)
-    state = start(recipe, device)
+    state = build_state(recipe, device)
     folder = RunDir(out)
     try:
         data = {"source": pictures.source, "count": len(pictures), "fingerprint": pictures.fingerprint}
@@ -74,7 +74,7 @@ def train(
         resumed.accept(folder.log, state.images_seen)
         folder.truncate_stats(state.images_seen)
 
-        crops = Crops(pictures, recipe)
+        crops = CropSampler(pictures, recipe)
         trainer = UpscalerTrainer(recipe, state, device, precision)
         describe_run(folder, state, crops, f"{describe(device)}, {precision}")
         result = UpscalerLoop(recipe, state, trainer, folder, crops).run(bool(resumed), on_progress, on_stop)
@@ -92,7 +92,7 @@ class UpscalerLoop(TrainingLoop):
     state: UpscalerState
 
     def __init__(
-        self, recipe: UpscaleRecipe, state: UpscalerState, trainer: UpscalerTrainer, folder: RunDir, crops: Crops
+        self, recipe: UpscaleRecipe, state: UpscalerState, trainer: UpscalerTrainer, folder: RunDir, crops: CropSampler
     ) -> None:
         run = recipe.run
         super().__init__(
@@ -117,7 +117,7 @@ class UpscalerLoop(TrainingLoop):
 
     def snapshot(self) -> None:
         if self.state.images_seen:
-            measure(self.state, self.run_dir, self.crops)
+            measure_held_out(self.state, self.run_dir, self.crops)
 
     def save_model(self) -> None:
         recipe = self.recipe
@@ -125,12 +125,12 @@ class UpscalerLoop(TrainingLoop):
         save_upscaler(self.run_dir.model / FILE, self.state.ema.module, recipe.generator, facts)
 
 
-def start(recipe: UpscaleRecipe, device: torch.device) -> UpscalerState:
+def build_state(recipe: UpscaleRecipe, device: torch.device) -> UpscalerState:
     """Fresh weights, drawn from the recipe's seed, or those of ``start_from``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(recipe.run.seed, "init/upscaler"))
         generator = build(recipe.generator)
-        torch.manual_seed(seed_for(recipe.run.seed, "init/judge"))
+        torch.manual_seed(seed_for(recipe.run.seed, "init/judge"))  # the name decides the weights
         discriminator = build_discriminator(recipe)
     if recipe.start_from:
         source = load_upscaler(recipe.start_from).network.state_dict()
@@ -162,7 +162,7 @@ def learning_rates(recipe: UpscaleRecipe, state: UpscalerState) -> list[tuple[to
     return found
 
 
-def describe_run(folder: RunDir, state: UpscalerState, crops: Crops, machine: str) -> None:
+def describe_run(folder: RunDir, state: UpscalerState, crops: CropSampler, machine: str) -> None:
     log, parts = folder.log, crops.parts
     log.info("kaogan %s, torch %s, python %s", __version__, torch.__version__, platform.python_version())
     log.info("machine: %s, %d threads", machine, torch.get_num_threads())
@@ -171,7 +171,7 @@ def describe_run(folder: RunDir, state: UpscalerState, crops: Crops, machine: st
     log.info("parameters: %s, discriminator %s", f"{count_parameters(state.generator):,}", f"{discriminator:,}")
 
 
-def measure(state: UpscalerState, folder: RunDir, crops: Crops) -> None:
+def measure_held_out(state: UpscalerState, folder: RunDir, crops: CropSampler) -> None:
     """PSNR on the first held-out pictures, against bicubic, into the log; and a grid low | ours | original."""
     device = next(state.ema.module.parameters()).device
     high = np.ascontiguousarray(crops.held_out[:MEASURED])
@@ -184,10 +184,10 @@ def measure(state: UpscalerState, folder: RunDir, crops: Crops) -> None:
         ours, bicubic = (np.mean([psnr(a, b) for a, b in zip(x, high, strict=True)]) for x in (made, plain))
         line = f"x{scale}: {ours:.3f} dB, bicubic {bicubic:.3f}, gain {ours - bicubic:.3f}"
         folder.log.info("%d pictures, %d held out, %s", state.images_seen, len(high), line)
-        sheet(np.concatenate([np.hstack(triple) for triple in zip(plain[:6], made[:6], high[:6], strict=True)]),
+        write_png(np.concatenate([np.hstack(triple) for triple in zip(plain[:6], made[:6], high[:6], strict=True)]),
               folder.grids / f"{state.images_seen:09d}-x{scale}.png")  # fmt: skip
 
 
-def sheet(picture: Pictures, path: Path) -> None:
+def write_png(picture: Pictures, path: Path) -> None:
     with atomic(path) as temporary:
         Image.fromarray(picture).save(temporary, "PNG")

@@ -1,4 +1,4 @@
-"""How different two pictures look to kaogan's tagger, at the size they have."""
+"""Perceptual distance of two pictures in the features of kaogan's tagger, at the size they have."""
 
 from __future__ import annotations
 

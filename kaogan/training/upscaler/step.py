@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaogan.aux_models.upscaler.networks import PatchDiscriminator, SRGANDiscriminator
 from kaogan.config.upscale_recipe import UpscaleRecipe
 from kaogan.core.checkpoint import load_module, load_optimizer, optimizer_tensors, part
 from kaogan.core.ema import EMA
 from kaogan.core.meters import Meters
 from kaogan.core.rng import torch_generator
 from kaogan.losses import OBJECTIVES, discriminator_loss, generator_loss
-from kaogan.training.upscaler.crops import Pair
+from kaogan.training.upscaler.crops import CropPair
+from kaogan.training.upscaler.discriminators import PatchDiscriminator, SRGANDiscriminator
 from kaogan.training.upscaler.perceptual_loss import PerceptualDistance
 
 
@@ -72,6 +72,8 @@ def build_discriminator(recipe: UpscaleRecipe) -> nn.Module | None:
 
 
 class UpscalerTrainer:
+    """The losses and the updates of both networks on one batch of crops."""
+
     def __init__(self, recipe: UpscaleRecipe, state: UpscalerState, device: torch.device, precision: str) -> None:
         self.recipe, self.state, self.device = recipe, state, device
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
@@ -79,7 +81,7 @@ class UpscalerTrainer:
         self.objective = OBJECTIVES[recipe.losses.objective]
         self.meters = Meters()
 
-    def step(self, pair: Pair) -> None:
+    def step(self, pair: CropPair) -> None:
         recipe, state = self.recipe, self.state
         low, high = pair.low.to(self.device), pair.high.to(self.device)
         with self.autocast:

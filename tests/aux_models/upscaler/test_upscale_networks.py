@@ -10,14 +10,13 @@ from torch import nn
 from kaogan.aux_models.upscaler.networks import (
     KaoSR,
     KaoSRSettings,
-    PatchDiscriminator,
-    SRGANDiscriminator,
     SRGANGenerator,
     SRGANSettings,
     bicubic,
     build,
 )
 from kaogan.networks import count_parameters
+from kaogan.training.upscaler.discriminators import PatchDiscriminator, SRGANDiscriminator
 from tests.small import TINY_UPSCALER as TINY
 
 
@@ -43,8 +42,8 @@ def test_names_of_srgans_tensors() -> None:
         "upsample.3.weight": (3, 64, 9, 9),
     }.items():
         assert tuple(state[name].shape) == shape
-    judge = SRGANDiscriminator().state_dict()
-    numbers = {int(name.split(".")[1]) for name in judge}
+    discriminator = SRGANDiscriminator().state_dict()
+    numbers = {int(name.split(".")[1]) for name in discriminator}
     assert numbers == {0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 24, 26}
 
 

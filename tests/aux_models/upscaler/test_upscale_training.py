@@ -17,9 +17,9 @@ from kaogan.config.upscale_recipe import UpscaleRecipe
 from kaogan.core.errors import UsageError
 from kaogan.core.images import to_float
 from kaogan.data import PictureSet, load_pictures
-from kaogan.training.upscaler.crops import Crops, split
-from kaogan.training.upscaler.degradation import compressed, spoil
-from kaogan.training.upscaler.loop import start, train
+from kaogan.training.upscaler.crops import CropSampler, split
+from kaogan.training.upscaler.degradation import degrade, jpeg_compressed
+from kaogan.training.upscaler.loop import build_state, train
 from kaogan.training.upscaler.perceptual_loss import PerceptualDistance
 from kaogan.training.upscaler.step import UpscalerTrainer, pixel_loss
 
@@ -77,11 +77,11 @@ def test_shrinking_is_pillows_bicubic() -> None:
 def test_spoiling_follows_from_the_seed_and_keeps_the_range() -> None:
     images = torch.rand(1, 3, 64, 64) * 2 - 1
     how = recipes.Degradation(share=1)
-    results = [spoil(images, 4, how, np.random.default_rng(seed)) for seed in (0, 0, 1, 2, 3)]
+    results = [degrade(images, 4, how, np.random.default_rng(seed)) for seed in (0, 0, 1, 2, 3)]
     assert torch.equal(results[0], results[1])
     assert all(result.shape == (1, 3, 16, 16) and result.abs().max() <= 1 for result in results)
     assert sum(not torch.equal(result, shrink(images, 4)) for result in results[1:]) >= 3
-    assert (compressed(images, 90) - images).abs().mean() < (compressed(images, 20) - images).abs().mean()
+    assert (jpeg_compressed(images, 90) - images).abs().mean() < (jpeg_compressed(images, 20) - images).abs().mean()
 
 
 def test_look_alikes_stay_on_one_side_and_parts_follow_from_contents(faces: PictureSet) -> None:
@@ -96,11 +96,11 @@ def test_look_alikes_stay_on_one_side_and_parts_follow_from_contents(faces: Pict
 
 
 def test_batches_follow_from_seed_and_clock_and_never_hold_what_is_held_out(faces: PictureSet) -> None:
-    crops, again = Crops(faces, small()), Crops(faces, small())
+    crops, again = CropSampler(faces, small()), CropSampler(faces, small())
     assert torch.equal(crops.at(16).low, again.at(16).low)
     assert not torch.equal(crops.at(20).high[:, :, :8, :8], crops.at(16).high[:, :, :8, :8])
     assert {crops.at(4 * k).scale for k in range(30)} == {2, 4, 8}
-    whole = Crops(faces, small(**{"crops.scales": {"8": 1.0}, "crops.flip": False}))
+    whole = CropSampler(faces, small(**{"crops.scales": {"8": 1.0}, "crops.flip": False}))
     seen = torch.cat([whole.at(4 * k).high for k in range(20)])
     for image in to_float(whole.held_out):
         assert (seen - image).abs().mean((1, 2, 3)).min() > 0.01
@@ -141,8 +141,8 @@ def test_every_loss_takes_part(faces: PictureSet) -> None:
     changes = {"losses.perceptual": 0.1, "losses.adversarial": 0.1, "losses.objective": "relativistic",
                "losses.start": 4, "crops.low": 8, "crops.scales": {"4": 1.0}}  # fmt: skip
     recipe = small(**changes)
-    state = start(recipe, torch.device("cpu"))
-    steps, crops = UpscalerTrainer(recipe, state, torch.device("cpu"), "fp32"), Crops(faces, recipe)
+    state = build_state(recipe, torch.device("cpu"))
+    steps, crops = UpscalerTrainer(recipe, state, torch.device("cpu"), "fp32"), CropSampler(faces, recipe)
     assert state.discriminator is not None
     before = [p.detach().clone() for p in state.discriminator.parameters()]
     steps.step(crops.at(0))
@@ -156,7 +156,7 @@ def test_every_loss_takes_part(faces: PictureSet) -> None:
 
 def test_srgans_labels_are_drawn_in_their_ranges(faces: PictureSet) -> None:
     recipe = recipes.load("srgan", {"crops.size": 64, "crops.low": 8, "generator.width": 4, "run.device": "cpu"})
-    state = start(recipe, torch.device("cpu"))
+    state = build_state(recipe, torch.device("cpu"))
     steps = UpscalerTrainer(recipe, state, torch.device("cpu"), "fp32")
     labels = {side: steps._draw_labels(side, torch.zeros(4000)) for side in ("real", "fake")}
     for side, (low, high) in {"real": (0.85, 1.0), "fake": (0.0, 0.15)}.items():
