@@ -22,7 +22,7 @@ from kaogan.share.import_weights import acgan, bamsgan, ganime, keras, starsface
 from kaogan.share.import_weights.name_map import GeneratorSpec, Hints, matched_state_dict, tensor_map
 from kaogan.share.import_weights.weight_files import read_weights
 
-__all__ = ["Hints", "export_weights", "import_weights", "programs", "read_generator", "systems"]
+__all__ = ["Hints", "export_weights", "import_weights", "programs", "read_generator"]
 
 # In the order in which a file is tried.
 _MODULES = (bamsgan, acgan, ganime, starsface, keras, stylegan)
