@@ -1,4 +1,4 @@
-// Curves of a run, as small drawings.
+// Curves of a run, as small SVG drawings.
 
 import { element } from "./kit/dom.js";
 
@@ -9,9 +9,9 @@ const TOGETHER = [
   ["Speed, images a second", { images_per_second: "speed" }],
 ];
 
-const drawn = (tag, words, ...children) => {
+const drawn = (tag, attributes, ...children) => {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(words)) made.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   made.append(...children);
   return made;
 };

@@ -1,10 +1,10 @@
-// Measuring a model against real pictures.
+// Evaluation of a model against real pictures.
 
 import { $, element } from "./kit/dom.js";
 import { longWork } from "./parts.js";
-import { change, word } from "./state.js";
+import { change, param } from "./state.js";
 
-const USUAL = "500";
+const DEFAULT_COUNT = "500";
 
 function table(job) {
   const { subject, count, against, rows, notes, seconds } = job.result;
@@ -15,37 +15,37 @@ function table(job) {
       element("td", {}, row.value, element("small", {}, row.interval)), element("td", {}, row.real),
     ),
   );
-  const said = `${count} pictures of ${subject} against ${against}, ${seconds} s. ↓ lower, ↑ higher is better.`;
+  const message = `${count} pictures of ${subject} against ${against}, ${seconds} s. ↓ lower, ↑ higher is better.`;
   const links = job.files.map((name) =>
     element("a", { href: `${job.path}/${name}`, download: "" }, name.endsWith(".md") ? "Save as Markdown" : "Save the whole page"),
   );
   return [
     element("div", { className: "head" }, element("h2", {}, subject), element("span", { className: "saves" }, ...links)),
-    element("p", { className: "soft", id: "evaluate-said" }, said),
-    element("div", { className: "scroll" }, element("table", { "aria-describedby": "evaluate-said" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))),
+    element("p", { className: "soft", id: "evaluate-summary" }, message),
+    element("div", { className: "scroll" }, element("table", { "aria-describedby": "evaluate-summary" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))),
     element("ul", { className: "soft" }, ...notes.map((note) => element("li", {}, note))),
   ];
 }
 
 async function measure(event) {
   event.preventDefault();
-  const words = {
+  const params = {
     job: "evaluation", model: $("evaluate-model").value, data: $("evaluate-data").value, count: $("evaluate-count").value, seed: "0",
   };
-  const job = await longWork(words, $("evaluate-job"), $("evaluate-form").querySelector("button.main"));
+  const job = await longWork(params, $("evaluate-job"), $("evaluate-form").querySelector("button.main"));
   if (job) $("evaluate-shown").replaceChildren(...table(job));
 }
 
 export function begin() {
-  $("evaluate-count").dataset.word = "count";
+  $("evaluate-count").dataset.param = "count";
   $("evaluate-form").addEventListener("submit", measure);
   $("evaluate-model").addEventListener("change", () => change({ model: $("evaluate-model").value, face: null, from: null, to: null }));
   $("evaluate-data").addEventListener("change", () => change({ data: $("evaluate-data").value === "(avatars)" ? null : $("evaluate-data").value }));
-  $("evaluate-count").addEventListener("input", () => change({ pictures: $("evaluate-count").value === USUAL ? null : $("evaluate-count").value }));
+  $("evaluate-count").addEventListener("input", () => change({ pictures: $("evaluate-count").value === DEFAULT_COUNT ? null : $("evaluate-count").value }));
 }
 
 export function enter() {
-  if (word("model")) $("evaluate-model").value = word("model");
-  $("evaluate-data").value = word("data", "(avatars)");
-  $("evaluate-count").value = word("pictures", USUAL);
+  if (param("model")) $("evaluate-model").value = param("model");
+  $("evaluate-data").value = param("data", "(avatars)");
+  $("evaluate-count").value = param("pictures", DEFAULT_COUNT);
 }

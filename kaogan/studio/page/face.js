@@ -1,9 +1,9 @@
-// One face: large, its neighbours, and sliders along directions.
+// The chosen face: large, its neighbours, and sliders along directions.
 
 import { $, element, scrollBehavior } from "./kit/dom.js";
 import { showFaces } from "./gallery.js";
 import { address, get, later, newest } from "./parts.js";
-import { beginning, change, given, none, word } from "./state.js";
+import { beginning, change, given, none, param } from "./state.js";
 import * as morph from "./morph.js";
 
 let choose = () => {};
@@ -11,28 +11,28 @@ let able = { directions: false, scales: [] };
 let found = null; // the directions of which model and method
 let of = null; // the model's facts
 
-/** The face with its attributes and moves, as one word of an address. */
-export const look = () => new URLSearchParams(given({ face: word("face"), d: source(), ...beginning("a.", "m.") })).toString();
+/** The face with its attributes and moves, as one parameter of an address. */
+export const look = () => new URLSearchParams(given({ face: param("face"), d: source(), ...beginning("a.", "m.") })).toString();
 
-/** The file whose directions the sliders are, if it is one: "file:" and its word. */
-const source = () => (word("method").startsWith("file:") ? word("method") : "");
+/** The file whose directions the sliders are, if it is one: "file:" and its name. */
+const source = () => (param("method").startsWith("file:") ? param("method") : "");
 
-const asked = () => given({
-  model: word("model"), truncation: word("truncation"), face: word("face"), d: source(), ...beginning("a.", "m."),
+const requestParams = () => given({
+  model: param("model"), truncation: param("truncation"), face: param("face"), d: source(), ...beginning("a.", "m."),
 });
-const sized = () => (word("scale") ? { ...asked(), scale: word("scale") } : asked());
+const sized = () => (param("scale") ? { ...requestParams(), scale: param("scale") } : requestParams());
 
 const draw = newest(
   (signal) => get("/api/face", sized(), signal),
   ({ faces: [{ picture }] }) => {
     $("face").src = picture;
-    $("face").alt = `Face ${word("face")}${describe()}`;
+    $("face").alt = `Face ${param("face")}${describe()}`;
     $("save-face").href = address("/api/face", { ...sized(), save: "png" });
   },
   $("face"),
 );
 const around = newest(
-  (signal) => get("/api/around", { ...asked(), radius: word("radius", "50"), count: "8" }, signal),
+  (signal) => get("/api/around", { ...requestParams(), radius: param("radius", "50"), count: "8" }, signal),
   ({ faces }) => showFaces($("around"), faces, "", (name) => choose(name, true)),
   $("around"),
 );
@@ -53,7 +53,7 @@ const describe = () =>
 
 function slider(name, strongest) {
   const shown = element("output", {}, "0");
-  const range = element("input", { type: "range", min: -strongest, max: strongest, step: 0.25, value: word(`m.${name}`, "0") });
+  const range = element("input", { type: "range", min: -strongest, max: strongest, step: 0.25, value: param(`m.${name}`, "0") });
   range.setAttribute("aria-label", `direction ${name}`);
   range.dataset.move = name;
   shown.value = Number(range.value);
@@ -72,33 +72,33 @@ function slider(name, strongest) {
 
 function showSliders() {
   for (const range of $("sliders").querySelectorAll("input")) {
-    range.value = word(`m.${range.dataset.move}`, "0");
+    range.value = param(`m.${range.dataset.move}`, "0");
     range.parentElement.querySelector("output").value = Number(range.value);
   }
 }
 
-const SAID = { sefa: "strongest (SeFa)", pca: "of most variety (PCA)", tagger: "hair and eyes (tagger)" };
+const METHOD_LABELS = { sefa: "strongest (SeFa)", pca: "of most variety (PCA)", tagger: "hair and eyes (tagger)" };
 
 function showMethods() {
   const files = of.directions.map((file) => [`file:${file}`, file]);
-  $("method").replaceChildren(...[...Object.entries(SAID), ...files].map(([value, text]) => element("option", { value }, text)));
-  $("method").value = word("method", "sefa");
+  $("method").replaceChildren(...[...Object.entries(METHOD_LABELS), ...files].map(([value, text]) => element("option", { value }, text)));
+  $("method").value = param("method", "sefa");
 }
 
 export function show(model, focus) {
-  const face = word("face");
+  const face = param("face");
   of = model;
   $("face-panel").hidden = !face;
   if (!face) return;
   $("face-title").textContent = `Face ${face.split("~")[0]}`;
   const steps = face.split("~").length - 1;
   if (steps) $("face-title").textContent += ` · ${steps} ${steps === 1 ? "step" : "steps"}`;
-  $("radius").value = word("radius", "50");
+  $("radius").value = param("radius", "50");
   $("radius-shown").value = `${$("radius").value} %`;
   showMethods();
-  $("scale").value = word("scale");
-  const key = `${word("model")} ${$("method").value}`;
-  if (able.directions && found !== key) directions(word("model"), $("method").value);
+  $("scale").value = param("scale");
+  const key = `${param("model")} ${$("method").value}`;
+  if (able.directions && found !== key) directions(param("model"), $("method").value);
   showSliders();
   draw();
   around();
@@ -136,7 +136,7 @@ export function begin(overview, chooser) {
     aroundLater();
   });
   $("close-face").addEventListener("click", () => {
-    const name = word("face").split("~")[0];
+    const name = param("face").split("~")[0];
     choose("", true);
     ($("grid").querySelector(`[data-face="${name}"]`) ?? $("grid-title")).focus();
   });

@@ -2,14 +2,14 @@
 
 import { $, element, reducedMotion } from "./kit/dom.js";
 import { longWork } from "./parts.js";
-import { beginning, change, given, word } from "./state.js";
+import { beginning, change, given, param } from "./state.js";
 
-const USUAL = { faces: "6", steps: "24", fps: "24", kind: "mp4", source: "walk" };
-const FIELDS = Object.keys(USUAL);
+const DEFAULTS = { faces: "6", steps: "24", fps: "24", kind: "mp4", source: "walk" };
+const FIELDS = Object.keys(DEFAULTS);
 
 export function show() {
-  for (const name of FIELDS) $(`film-${name}`).value = word(`film.${name}`, USUAL[name]);
-  $("film-loop").checked = word("film.loop", "yes") === "yes";
+  for (const name of FIELDS) $(`film-${name}`).value = param(`film.${name}`, DEFAULTS[name]);
+  $("film-loop").checked = param("film.loop", "yes") === "yes";
   describe();
 }
 
@@ -19,25 +19,25 @@ function describe() {
   const [faces, steps, fps] = ["faces", "steps", "fps"].map((name) => Number($(`film-${name}`).value));
   const frames = morph ? 2 * steps : $("film-loop").checked ? faces * steps : (faces - 1) * steps + 1;
   const seconds = frames / fps;
-  $("film-what").textContent = morph && !(word("from") && word("to"))
+  $("film-what").textContent = morph && !(param("from") && param("to"))
     ? "Choose the two faces of the morph first."
-    : `${morph ? "The morph, there and back" : `Past the first faces of seed ${word("seed", "0")}`}` +
+    : `${morph ? "The morph, there and back" : `Past the first faces of seed ${param("seed", "0")}`}` +
       (Number.isFinite(seconds) && seconds > 0 ? `: ${frames} frames, ${seconds.toFixed(1)} s.` : ".");
 }
 
 async function make(event) {
   event.preventDefault();
   const morph = $("film-source").value === "morph";
-  const words = given({
-    job: "film", model: word("model"), seed: word("seed"), truncation: word("truncation"), ...beginning("a."),
-    ...(morph ? { from: word("from"), to: word("to") } : { faces: $("film-faces").value }),
+  const params = given({
+    job: "film", model: param("model"), seed: param("seed"), truncation: param("truncation"), ...beginning("a."),
+    ...(morph ? { from: param("from"), to: param("to") } : { faces: $("film-faces").value }),
     steps: $("film-steps").value, fps: $("film-fps").value, kind: $("film-kind").value, loop: $("film-loop").checked ? "yes" : "no",
   });
-  if (morph && !(words.from && words.to)) return;
-  const job = await longWork(words, $("film-job"), event.submitter ?? $("film-panel").querySelector("button.main"));
+  if (morph && !(params.from && params.to)) return;
+  const job = await longWork(params, $("film-job"), event.submitter ?? $("film-panel").querySelector("button.main"));
   if (!job) return;
   const path = `${job.path}/${job.files[0]}`;
-  const shown = words.kind === "mp4"
+  const shown = params.kind === "mp4"
     ? element("video", { src: path, controls: true, loop: true, muted: true, autoplay: !reducedMotion(), playsInline: true })
     : element("img", { src: path, alt: "The film" });
   shown.setAttribute("aria-label", "The film");
@@ -46,10 +46,10 @@ async function make(event) {
 
 export function begin() {
   for (const name of FIELDS) {
-    if (["faces", "steps", "fps"].includes(name)) $(`film-${name}`).dataset.word = name;
+    if (["faces", "steps", "fps"].includes(name)) $(`film-${name}`).dataset.param = name;
     $(`film-${name}`).addEventListener("input", () => {
       const value = $(`film-${name}`).value.trim();
-      change({ [`film.${name}`]: value === USUAL[name] ? null : value });
+      change({ [`film.${name}`]: value === DEFAULTS[name] ? null : value });
       describe();
     });
   }

@@ -26,8 +26,8 @@ export function moveByArrows(event) {
   buttons[Math.min(buttons.length - 1, Math.max(0, at + step))].focus();
 }
 
-/** Show links that save what `path` draws for `words`. */
-export function saveLinks(place, path, words) {
-  const link = (text, kind) => element("a", { href: address(path, { ...words, save: kind }), download: "" }, text);
+/** Show links that save what `path` draws for `params`. */
+export function saveLinks(place, path, params) {
+  const link = (text, kind) => element("a", { href: address(path, { ...params, save: kind }), download: "" }, text);
   place.replaceChildren(link("Save sheet", "png"), link("Save all (zip)", "zip"));
 }

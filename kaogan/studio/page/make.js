@@ -1,10 +1,10 @@
-// Making faces: the controls and the grid.
+// The page Make: its controls and the grid of faces.
 
 import { attributePicker } from "./kit/attributes.js";
 import { $, element, randomSeed } from "./kit/dom.js";
 import { moveByArrows, saveLinks, showFaces } from "./gallery.js";
 import { get, later, newest } from "./parts.js";
-import { beginning, change, given, none, word } from "./state.js";
+import { beginning, change, given, none, param } from "./state.js";
 import * as face from "./face.js";
 import * as film from "./film.js";
 import * as morph from "./morph.js";
@@ -12,16 +12,16 @@ import * as morph from "./morph.js";
 let model = null; // what the server tells of the model in the address
 const pickers = new Map(); // by the names of attributes
 
-const asked = () => ({
-  model: word("model"), truncation: word("truncation"), seed: word("seed"), count: word("count", "24"), ...beginning("a."),
+const requestParams = () => ({
+  model: param("model"), truncation: param("truncation"), seed: param("seed"), count: param("count", "24"), ...beginning("a."),
 });
 
 const draw = newest(
-  (signal) => get("/api/faces", given(asked()), signal),
+  (signal) => get("/api/faces", given(requestParams()), signal),
   ({ faces }) => {
-    showFaces($("grid"), faces, word("face"), (name) => choose(name, true));
-    $("grid-title").textContent = `${faces.length} ${faces.length === 1 ? "face" : "faces"} of seed ${word("seed", "0")}`;
-    saveLinks($("grid-saves"), "/api/faces", given(asked()));
+    showFaces($("grid"), faces, param("face"), (name) => choose(name, true));
+    $("grid-title").textContent = `${faces.length} ${faces.length === 1 ? "face" : "faces"} of seed ${param("seed", "0")}`;
+    saveLinks($("grid-saves"), "/api/faces", given(requestParams()));
   },
   $("grid"),
 );
@@ -51,9 +51,9 @@ function choose(name, byHand) {
 
 function mark() {
   for (const button of $("grid").querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(button.dataset.face === word("face")));
+    button.setAttribute("aria-pressed", String(button.dataset.face === param("face")));
   }
-  $("make").classList.toggle("chosen", Boolean(word("face")));
+  $("make").classList.toggle("chosen", Boolean(param("face")));
 }
 
 /** Everything that depends on the model, truncation and attributes. */
@@ -78,11 +78,11 @@ function showPickers() {
 }
 
 function showControls() {
-  $("seed").value = word("seed", "0");
-  $("truncation").value = word("truncation", "1");
+  $("seed").value = param("seed", "0");
+  $("truncation").value = param("truncation", "1");
   $("truncation-shown").value = Number($("truncation").value).toFixed(2);
-  $("count").value = word("count", "24");
-  for (const [name, picker] of pickers) picker.set(word(`a.${name}`).split(",").filter(Boolean));
+  $("count").value = param("count", "24");
+  for (const [name, picker] of pickers) picker.set(param(`a.${name}`).split(",").filter(Boolean));
 }
 
 export function begin(overview) {
@@ -91,8 +91,8 @@ export function begin(overview) {
     enter();
   });
   $("controls").addEventListener("submit", (event) => event.preventDefault());
-  $("seed").dataset.word = "seed";
-  $("count").dataset.word = "count";
+  $("seed").dataset.param = "seed";
+  $("count").dataset.param = "count";
   for (const name of ["seed", "count"]) {
     $(name).addEventListener("input", () => {
       change({ [name]: $(name).value.trim() });
@@ -119,12 +119,12 @@ export function begin(overview) {
 }
 
 export function enter() {
-  if (!word("model")) {
+  if (!param("model")) {
     $("grid").replaceChildren(element("p", { className: "soft" }, "No model here yet. Train one, or start the studio with a folder of models."));
     return;
   }
-  $("model").value = word("model");
+  $("model").value = param("model");
   showControls();
   film.show();
-  open(word("model"));
+  open(param("model"));
 }

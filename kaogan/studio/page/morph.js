@@ -1,22 +1,22 @@
-// From one face to another.
+// Morph: from one face to another.
 
 import { $ } from "./kit/dom.js";
 import { saveLinks } from "./gallery.js";
 import { get, newest } from "./parts.js";
-import { change, given, word } from "./state.js";
+import { change, given, param } from "./state.js";
 
 const STEPS = 17;
 let frames = [];
 
-const asked = () => given({ model: word("model"), truncation: word("truncation"), from: word("from"), to: word("to"), steps: STEPS });
+const requestParams = () => given({ model: param("model"), truncation: param("truncation"), from: param("from"), to: param("to"), steps: STEPS });
 
 const draw = newest(
-  (signal) => get("/api/morph", asked(), signal),
+  (signal) => get("/api/morph", requestParams(), signal),
   ({ faces }) => {
     frames = faces.map(({ picture }) => picture);
     $("morph-from").src = frames[0];
     $("morph-to").src = frames.at(-1);
-    saveLinks($("morph-saves"), "/api/morph", asked());
+    saveLinks($("morph-saves"), "/api/morph", requestParams());
     showWay();
   },
   $("morph-stage"),
@@ -30,15 +30,15 @@ function showWay() {
 }
 
 export function show() {
-  const [from, to] = [word("from"), word("to")];
-  $("morph-panel").hidden = !(from || to || word("face"));
+  const [from, to] = [param("from"), param("to")];
+  $("morph-panel").hidden = !(from || to || param("face"));
   $("morph-stage").hidden = !(from && to);
   $("morph-saves").hidden = !(from && to);
   $("morph-hint").hidden = Boolean(from && to);
   $("morph-hint").textContent = from ? "Now choose another face and press “Morph to”." : to
     ? "Now choose another face and press “Morph from”."
     : "Choose a face and press “Morph from”, then another one and “Morph to”.";
-  $("way").value = word("way", String((STEPS - 1) / 2));
+  $("way").value = param("way", String((STEPS - 1) / 2));
   if (from && to) draw();
 }
 
@@ -48,7 +48,7 @@ export function begin() {
     showWay();
   });
   $("swap").addEventListener("click", () => {
-    change({ from: word("to"), to: word("from") }, true);
+    change({ from: param("to"), to: param("from") }, true);
     show();
   });
   $("clear-morph").addEventListener("click", () => {

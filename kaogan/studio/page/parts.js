@@ -25,14 +25,14 @@ export function say(text = "", by = null) {
   teller = text ? by : null;
   $("message").textContent = text;
   $("message").hidden = !text;
-  for (const field of document.querySelectorAll("input[data-word]")) {
-    const named = text.includes(`the ${field.dataset.word} `);
+  for (const field of document.querySelectorAll("input[data-param]")) {
+    const named = text.includes(`the ${field.dataset.param} `);
     if (named) field.setAttribute("aria-invalid", "true");
     else field.removeAttribute("aria-invalid");
   }
 }
 
-export const address = (path, words) => `${path}?${new URLSearchParams(words)}`;
+export const address = (path, params) => `${path}?${new URLSearchParams(params)}`;
 
 async function answer(response) {
   const found = await response.json().catch(() => ({ error: "the studio gave no answer" }));
@@ -51,23 +51,23 @@ async function call(path, settings) {
   return answer(response);
 }
 
-export const get = (path, words = {}, signal = undefined) => call(address(path, words), { signal });
+export const get = (path, params = {}, signal = undefined) => call(address(path, params), { signal });
 
-export const post = (path, words) =>
-  call(path, { method: "POST", headers: { "X-Kaogan": "studio", "Content-Type": "application/json" }, body: JSON.stringify(words) });
+export const post = (path, params) =>
+  call(path, { method: "POST", headers: { "X-Kaogan": "studio", "Content-Type": "application/json" }, body: JSON.stringify(params) });
 
 /** A function that shows what `load` gives for the newest call only; an older one is given up. */
 export function newest(load, show, frame) {
   let running = null;
-  return async (...words) => {
+  return async (...params) => {
     running?.abort();
     const mine = (running = new AbortController());
     frame?.classList.add("waiting");
     frame?.setAttribute("aria-busy", "true");
     try {
-      const found = await load(mine.signal, ...words);
+      const found = await load(mine.signal, ...params);
       if (running === mine) {
-        show(found, ...words);
+        show(found, ...params);
         say("", load);
       }
     } catch (error) {
@@ -93,11 +93,11 @@ export function later(work, milliseconds) {
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /** Runs long work on the server, with its progress and a button to cancel it in `place`. The job, or null. */
-export async function longWork(words, place, button) {
+export async function longWork(params, place, button) {
   button.disabled = true;
   say();
   try {
-    let job = await post("/api/jobs", words);
+    let job = await post("/api/jobs", params);
     const path = `/api/jobs/${job.id}`;
     const bar = element("progress", { "aria-label": "Progress" });
     const what = element("span");

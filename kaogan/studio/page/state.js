@@ -1,14 +1,14 @@
-// The state of the page is its address: shared, kept as a bookmark, gone through with back and forward.
+// State of the page, kept in its address: shared, bookmarked, gone through with back and forward.
 
 const listeners = [];
 
-export const words = () => new URLSearchParams(location.search);
+export const params = () => new URLSearchParams(location.search);
 
-export const word = (name, usual = "") => words().get(name) ?? usual;
+export const param = (name, fallback = "") => params().get(name) ?? fallback;
 
-/** Change words; null or "" takes one away. `push` makes a new entry of the history. */
+/** Change parameters; null or "" takes one away. `push` makes a new entry of the history. */
 export function change(changes, push = false) {
-  const now = words();
+  const now = params();
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === "") now.delete(name);
     else now.set(name, value);
@@ -18,14 +18,14 @@ export function change(changes, push = false) {
   history[push ? "pushState" : "replaceState"](null, "", next);
 }
 
-/** All words that begin so: attributes "a.", moves "m.". */
+/** All parameters that begin so: attributes "a.", moves "m.". */
 export const beginning = (...starts) =>
-  Object.fromEntries([...words()].filter(([name]) => starts.some((start) => name.startsWith(start))));
+  Object.fromEntries([...params()].filter(([name]) => starts.some((start) => name.startsWith(start))));
 
 export const none = (...starts) => Object.fromEntries(Object.keys(beginning(...starts)).map((name) => [name, null]));
 
-/** Only those words that say something. */
-export const given = (words) => Object.fromEntries(Object.entries(words).filter(([, value]) => value !== "" && value != null));
+/** Only those parameters that are not empty. */
+export const given = (params) => Object.fromEntries(Object.entries(params).filter(([, value]) => value !== "" && value != null));
 
 export const onReturn = (listener) => listeners.push(listener);
 

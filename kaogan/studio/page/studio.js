@@ -1,8 +1,8 @@
-// The frame: which page is shown, and what there is to choose from.
+// The frame of all pages: which one is shown, and what there is to choose from.
 
 import { $, element } from "./kit/dom.js";
 import { get, modelOptions, options, say } from "./parts.js";
-import { change, onReturn, word } from "./state.js";
+import { change, onReturn, param } from "./state.js";
 import * as evaluate from "./evaluate.js";
 import * as make from "./make.js";
 import * as train from "./train.js";
@@ -10,7 +10,7 @@ import * as train from "./train.js";
 const pages = { make, evaluate, train };
 
 function show() {
-  const page = word("page") in pages ? word("page") : "make";
+  const page = param("page") in pages ? param("page") : "make";
   for (const name of Object.keys(pages)) $(name).hidden = name !== page;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.page === page) link.setAttribute("aria-current", "page");
@@ -25,10 +25,10 @@ async function begin() {
   try {
     const overview = await get("/api/overview");
     $("version").textContent = overview.version;
-    if (!overview.models.includes(word("model"))) change({ model: overview.models[0] ?? null });
-    for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, word("model"));
+    if (!overview.models.includes(param("model"))) change({ model: overview.models[0] ?? null });
+    for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, param("model"));
     for (const select of [$("evaluate-data"), $("train-data")]) {
-      options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...overview.sets], word("data"));
+      options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...overview.sets], param("data"));
     }
     for (const part of Object.values(pages)) part.begin(overview);
     show();

@@ -1,8 +1,8 @@
-// Trainings: watched while they run, started, stopped and gone on with.
+// Trainings: watched while they run, started, stopped and resumed.
 
 import { $, element } from "./kit/dom.js";
 import { address, get, modelOptions, options, post, say } from "./parts.js";
-import { change, word } from "./state.js";
+import { change, param } from "./state.js";
 import { curves } from "./curves.js";
 
 const EVERY = 2000; // ms
@@ -21,12 +21,12 @@ const number = (value) => Number(value).toLocaleString("en");
 async function look() {
   clearTimeout(timer);
   const mine = ++turn;
-  if (!word("run")) {
+  if (!param("run")) {
     showNothing();
     return;
   }
   try {
-    const state = await get("/api/run", { run: word("run") });
+    const state = await get("/api/run", { run: param("run") });
     if (mine === turn) show(state);
   } catch (error) {
     if (mine === turn) say(error.message);
@@ -41,29 +41,29 @@ function showNothing() {
 }
 
 function show(state) {
-  const said = state.messages.filter(Boolean).at(-1) ?? "";
+  const message = state.messages.filter(Boolean).at(-1) ?? "";
   const failed = !state.running && state.code !== null && ![0, 130, -15].includes(state.code);
   const what = state.stopping ? "stopping, saving" : state.running ? (state.clock ? "training" : "getting ready")
     : state.finished ? "finished" : failed ? "failed" : state.live ? "training, started elsewhere" : "stopped";
   const speed = state.curves.images_per_second?.at(-1)?.[1];
   const remaining = state.running && speed && state.total > state.clock ? `, ${time((state.total - state.clock) / speed)} left` : "";
   $("run-state").textContent = `${what}: ${number(state.clock)}${state.total ? ` of ${number(state.total)}` : ""} images${remaining}` +
-    (failed || (state.running && !state.clock) ? `. ${said}` : "");
+    (failed || (state.running && !state.clock) ? `. ${message}` : "");
   $("run-progress").value = state.total ? state.clock / state.total : 0;
   $("stop").disabled = !state.running || state.stopping || !state.allowed;
   $("resume-images").placeholder = state.total || "";
   $("resume").disabled = state.running || state.live || (state.finished && !$("resume-images").value) || !state.allowed;
-  $("to-make").hidden = !$("model").querySelector(`option[value="${CSS.escape(word("run"))}"]`);
-  $("to-make").href = address("/", { page: "make", model: word("run") });
+  $("to-make").hidden = !$("model").querySelector(`option[value="${CSS.escape(param("run"))}"]`);
+  $("to-make").href = address("/", { page: "make", model: param("run") });
   $("log").textContent = [...state.log, ...state.messages].join("\n");
-  const drawn = JSON.stringify([word("run"), state.clock, Object.keys(state.curves).length]);
+  const drawn = JSON.stringify([param("run"), state.clock, Object.keys(state.curves).length]);
   if (drawn !== drawnOf) {
     drawnOf = drawn;
     const made = curves(state.curves);
     $("curves").replaceChildren(...(made.length ? made : [element("p", { className: "soft" }, "Nothing yet.")]));
   }
   showGrids(state.grids);
-  if (!state.running && state.clock && $("to-make").hidden && !refreshed.has(word("run"))) refresh();
+  if (!state.running && state.clock && $("to-make").hidden && !refreshed.has(param("run"))) refresh();
 }
 const refreshed = new Set(); // runs whose model has been looked for
 
@@ -86,24 +86,24 @@ function showGrids(found) {
 function showGrid() {
   const clock = grids[Number($("grid-number").value)];
   $("grid-clock").value = `at ${number(clock)} images`;
-  const source = address("/api/run/grid", { run: word("run"), clock });
+  const source = address("/api/run/grid", { run: param("run"), clock });
   if ($("run-grid").getAttribute("src") !== source) $("run-grid").src = source;
   $("run-grid").alt = `Samples at ${number(clock)} images`;
 }
 
 /** The lists of runs and models, as of now. */
 async function refresh() {
-  refreshed.add(word("run"));
+  refreshed.add(param("run"));
   const overview = await get("/api/overview");
   runs = overview.runs;
-  for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, $(id).value || word("model"));
-  if (!word("model") && overview.models.length) change({ model: overview.models[0] });
+  for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, $(id).value || param("model"));
+  if (!param("model") && overview.models.length) change({ model: overview.models[0] });
   listRuns();
 }
 
 function listRuns() {
-  const known = word("run") && !runs.includes(word("run")) ? [word("run"), ...runs] : runs;
-  options($("run"), known, word("run"), "none yet");
+  const known = param("run") && !runs.includes(param("run")) ? [param("run"), ...runs] : runs;
+  options($("run"), known, param("run"), "none yet");
 }
 
 function showRecipe() {
@@ -116,14 +116,14 @@ function showRecipe() {
   $("train-name").value = name;
 }
 
-async function order(path, words, button) {
+async function order(path, params, button) {
   button.disabled = true;
   say();
   try {
-    const { run } = await post(path, words);
+    const { run } = await post(path, params);
     following = true;
     refreshed.delete(run);
-    change({ run }, run !== word("run"));
+    change({ run }, run !== param("run"));
     listRuns();
   } catch (error) {
     say(error.message);
@@ -136,12 +136,12 @@ async function order(path, words, button) {
 export function begin(overview) {
   ({ recipes, runs, training: allowed } = overview);
   options($("recipe"), recipes.map((recipe) => recipe.name), "demo");
-  for (const name of FIELDS) $(`train-${name}`).dataset.word = name.replace("_", " ");
+  for (const name of FIELDS) $(`train-${name}`).dataset.param = name.replace("_", " ");
   showRecipe();
   $("start").disabled = !allowed;
   $("train-forbidden").hidden = allowed;
   $("recipe").addEventListener("change", showRecipe);
-  $("resume-images").dataset.word = "images";
+  $("resume-images").dataset.param = "images";
   $("resume-images").addEventListener("input", look);
   $("run").addEventListener("change", () => {
     $("resume-images").value = "";
@@ -149,13 +149,13 @@ export function begin(overview) {
     following = true;
     look();
   });
-  $("stop").addEventListener("click", () => order("/api/run/stop", { run: word("run") }, $("stop")));
-  $("resume").addEventListener("click", () => order("/api/run/resume", { run: word("run"), images: $("resume-images").value }, $("resume")));
+  $("stop").addEventListener("click", () => order("/api/run/stop", { run: param("run") }, $("stop")));
+  $("resume").addEventListener("click", () => order("/api/run/resume", { run: param("run"), images: $("resume-images").value }, $("resume")));
   $("start-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const words = { recipe: $("recipe").value, data: $("train-data").value, name: $("train-name").value };
-    for (const name of FIELDS) words[name] = $(`train-${name}`).value;
-    order("/api/run/start", words, $("start"));
+    const params = { recipe: $("recipe").value, data: $("train-data").value, name: $("train-name").value };
+    for (const name of FIELDS) params[name] = $(`train-${name}`).value;
+    order("/api/run/start", params, $("start"));
   });
   $("grid-number").addEventListener("input", () => {
     following = Number($("grid-number").value) === grids.length - 1;
@@ -165,7 +165,7 @@ export function begin(overview) {
 
 export async function enter() {
   await refresh().catch((error) => say(error.message));
-  if (!word("run") && runs.length) change({ run: runs[0] });
+  if (!param("run") && runs.length) change({ run: runs[0] });
   listRuns();
   look();
 }

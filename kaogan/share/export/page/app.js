@@ -33,13 +33,13 @@ function describe(one) {
 }
 
 function fromAddress() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  if (!asked.has("seed")) return null;
+  const requested = new URLSearchParams(location.hash.slice(1));
+  if (!requested.has("seed")) return null;
   return sound({
-    seed: Number(asked.get("seed")),
-    number: Number(asked.get("n") ?? 0),
-    truncation: Number(asked.get("t") ?? 1),
-    values: Object.fromEntries(model.attributes.map(({ name }) => [name, asked.get(`v.${name}`)])),
+    seed: Number(requested.get("seed")),
+    number: Number(requested.get("n") ?? 0),
+    truncation: Number(requested.get("t") ?? 1),
+    values: Object.fromEntries(model.attributes.map(({ name }) => [name, requested.get(`v.${name}`)])),
   });
 }
 
@@ -391,7 +391,7 @@ function wire() {
     const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
     theme(dark ? "light" : "dark");
   };
-  addEventListener("hashchange", () => { const asked = fromAddress(); if (asked) show(asked); });
+  addEventListener("hashchange", () => { const requested = fromAddress(); if (requested) show(requested); });
 }
 
 function theme(name) {
@@ -412,15 +412,15 @@ function backend() {
 window.kaogan = { model, engine, toVector, picture: () => picture, face: () => face, settled: drawStage.settled };
 
 const scope = new URL(".", location.href).href;
-const asked = backend();
-const starting = engine.start(model, asked, `kaogan ${scope} ${model.version}`);
+const requested = backend();
+const starting = engine.start(model, requested, `kaogan ${scope} ${model.version}`);
 theme();
 build();
 wire();
 navigator.serviceWorker?.register("sw.js").catch(() => null); // absent on plain http: then a visit needs the network
 try {
   const ready = await starting;
-  if (ready.backend === "wasm" && !asked) store("backend", noCard);
+  if (ready.backend === "wasm" && !requested) store("backend", noCard);
   for (const id of ["new", "download", "morph", "play", "swap", "draw-grid"]) $(id).disabled = false;
   const shown = past.slice();
   await show(face, { remember: false });

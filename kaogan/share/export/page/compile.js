@@ -1,5 +1,5 @@
-// Stands for ONNX Runtime's own module: the same factory, but for the WebAssembly, which the worker has compiled while
-// it arrived. What the worker left in `runtime` are the module's address and the promise of what was compiled.
+// Loader of the compiled WebAssembly, in the place of ONNX Runtime's own module: the same factory, but the worker has
+// compiled the WebAssembly while it arrived. The worker leaves the module's address and that promise in `runtime`.
 
 const { script, compiled } = self.runtime;
 const { default: factory } = await import(script);

@@ -19,9 +19,9 @@ export class Engine {
     });
   }
 
-  /** `about` is model.json, `asked` a backend or null, `cache` the name of the page's cache. */
-  start(about, asked, cache) {
-    this.worker.postMessage({ type: "start", about, asked, cache });
+  /** `about` is model.json, `requested` a backend or null, `cache` the name of the page's cache. */
+  start(about, requested, cache) {
+    this.worker.postMessage({ type: "start", about, requested, cache });
     return this.ready;
   }
 
@@ -52,8 +52,8 @@ export class Engine {
 export function resolve(model, face) {
   const values = {};
   for (const { name, values: known, priors } of model.attributes) {
-    const asked = face.values[name];
-    values[name] = known.includes(asked) ? asked : known[drawValue(priors, name, face.seed, face.number)];
+    const requested = face.values[name];
+    values[name] = known.includes(requested) ? requested : known[drawValue(priors, name, face.seed, face.number)];
   }
   return { ...face, values };
 }

@@ -1,4 +1,4 @@
-// Keeps the page for visits without a network. RELEASE is filled in by kaogan export.
+// Service worker: keeps the page for visits without a network. RELEASE is filled in by kaogan export.
 const RELEASE = { version: "", files: [] };
 const SCOPE = `kaogan ${self.registration.scope} `;
 const CACHE = SCOPE + RELEASE.version;

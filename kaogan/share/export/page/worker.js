@@ -15,19 +15,19 @@ self.onmessage = ({ data }) => {
   else queue = queue.then(() => (data.type === "start" ? start(data) : draw(data)));
 };
 
-async function start({ about, asked, cache }) {
+async function start({ about, requested, cache }) {
   const began = performance.now();
   [model, store] = [about, cache];
   try {
     fetchOnce(model.file).catch(() => null); // load() tells of it
-    const kinds = asked === "wasm" || !(await hasWebGPU(asked)) ? ["wasm"] : ["webgpu", "wasm"];
+    const kinds = requested === "wasm" || !(await hasWebGPU(requested)) ? ["wasm"] : ["webgpu", "wasm"];
     let note = "";
     for (const kind of kinds) {
       try {
         await load(kind);
         const off = await checkProbe();
         if (kind === "webgpu" && off > 2) throw new Error(`its pictures are off by ${off} of 255`);
-        if (kind === "webgpu" && asked !== kind && (await timeProbe()) > SLOW) throw new Error("it is slow here");
+        if (kind === "webgpu" && requested !== kind && (await timeProbe()) > SLOW) throw new Error("it is slow here");
         if (off > 2) note = `The pictures differ from the original's by up to ${off} of 255 here.`;
         break;
       } catch (error) {
@@ -43,10 +43,10 @@ async function start({ about, asked, cache }) {
 }
 
 /** Whether there is a graphics card to use; one that the processor plays is slower than WebAssembly. */
-async function hasWebGPU(asked) {
+async function hasWebGPU(requested) {
   if (!model.runtime.webgpu || !self.navigator.gpu || !("Suspending" in WebAssembly)) return false;
   const adapter = await self.navigator.gpu.requestAdapter().catch(() => null);
-  return adapter !== null && (asked === "webgpu" || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter));
+  return adapter !== null && (requested === "webgpu" || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter));
 }
 
 async function timeProbe() {
