@@ -5,11 +5,12 @@ RUN := .venv/bin/python -m
 # PyTorch's own index of builds without CUDA, for machines without an NVIDIA card: they need none of its 3 GB.
 TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format bench gallery docs package clean help
+.PHONY: demo test soak lint format bench gallery docs package clean help
 
 help:
 	@echo "make demo     install, draw the avatar set, train a conditional GAN on it, sample (about 6 minutes on 2 cores)"
 	@echo "make test     install, lint, type-check, run all tests"
+	@echo "make soak     read SOAK damaged copies (1000) of every file that kaogan reads"
 	@echo "make bench    measure speed and memory against plain PyTorch loops"
 	@echo "make gallery  make docs/gallery again from the runs in runs/"
 	@echo "make docs     write the site of the documents to docs/_build/html"
@@ -27,6 +28,11 @@ demo: .venv/.installed
 
 test: lint
 	$(RUN) pytest
+
+SOAK ?= 1000
+
+soak: .venv/.installed-dev
+	KAOGAN_FAULTS=$(SOAK) $(RUN) pytest tests/faults --timeout 3600
 
 lint: .venv/.installed-dev
 	$(RUN) ruff check .

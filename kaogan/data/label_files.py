@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from kaogan.core.errors import KaoganError
-from kaogan.core.text import shown
+from kaogan.core.text import one_line, shown
 from kaogan.data.labels import LabelTable, count_of
 
 FILE = "file"
@@ -173,7 +173,7 @@ def _separator(text: str, where: str) -> str:
     line = next((line for line in text.splitlines() if line.strip()), "")
     found = [each for each in _SEPARATORS if _headers([cell.strip().strip('"') for cell in line.split(each)])]
     if not found:
-        names = ", ".join(shown(cell.strip()) for cell in line.split(","))
+        names = one_line(", ".join(shown(cell.strip()) for cell in line.split(",")), 200)
         raise (
             KaoganError(
                 f"{where}, line 1: no column named 'file' (found: {names}); columns are separated by "

@@ -29,12 +29,14 @@ from kaogan.core.errors import KaoganError
 from kaogan.core.foreign_weights import read_weight_file
 from kaogan.core.safe_pickle import read_pickle
 from kaogan.core.torch_file import read_torch_file
-from kaogan.core.weights_file import check_digest, read_weights, write_weights
+from kaogan.core.weights_file import check_digest, read_metadata, read_weights, write_weights
+from kaogan.data.cache import cached_pictures
 from kaogan.data.decoding import BrokenPicture, decode
 from kaogan.data.formats import layout_of
 from kaogan.data.label_files import PictureNames, read_csv, read_json_lines
 from kaogan.data.sources import open_source
 from kaogan.evaluation.page import metrics_lines
+from kaogan.generate.explore.directions import Directions, load_directions
 from kaogan.generate.model import load
 from kaogan.training.plots import loss_figure, read_stats
 from kaogan.training.run_dir import RunDir
@@ -102,11 +104,42 @@ def _checkpoint(folder: Path) -> Case:
     return Case(path, lambda: checkpoint.load(path))
 
 
+def _directions(folder: Path) -> Case:
+    vectors = torch.nn.functional.normalize(torch.arange(1.0, 13).reshape(2, 6))
+    path = Directions("z", ("smile", "age"), vectors, torch.ones(2), "sefa").save(folder / "directions.safetensors")
+    written = read_metadata(path)
+
+    def read() -> Any:
+        found = load_directions(path)
+        if read_metadata(path).keys() != written.keys():
+            raise KaoganError("a file without a digest, which is told")
+        assert isinstance(found, Directions)
+        return found.space, found.names, found.vectors, found.lengths, found.method, found.layers, found.keep_length
+
+    return Case(path, read)
+
+
+def _cache(folder: Path, name: str) -> Case:
+    """Damaged pictures and indices are made anew, unless only a reader can notice, who then says so."""
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), np.uint8)
+    entries = [(f"{number}.png", picture) for number, picture in enumerate(pictures)]
+
+    def read() -> Any:
+        images, names, skipped, _ = cached_pictures(folder, "abc", (8, 8, 3), lambda: entries)
+        return torch.from_numpy(np.array(images[:])), names, skipped
+
+    read()
+    return Case(folder / "abc" / name, read)
+
+
 WEIGHTS: dict[str, Callable[[Path], Case]] = {
     "model.safetensors": lambda folder: _model(folder, "model.safetensors"),
     "config.json": lambda folder: _model(folder, "config.json"),
     "weights": _weights,
     "checkpoint": _checkpoint,
+    "directions": _directions,
+    "images.npy of the cache": lambda folder: _cache(folder, "images.npy"),
+    "index.json of the cache": lambda folder: _cache(folder, "index.json"),
 }
 
 
@@ -222,6 +255,7 @@ def test_damaged_weights_are_refused_or_the_same(name: str, how: str, tmp_path: 
     @bounded
     @given((damaged if how == "damaged" else flipped)(whole))
     def check(data: bytes) -> None:
+        case.file.parent.mkdir(exist_ok=True)
         case.file.write_bytes(data)
         words, found = _refusal(case)
         if words is None:

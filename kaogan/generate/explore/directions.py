@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.weights_file import check_digest, read_weights
 from kaogan.generate.explore.attribute_directions import TaggerDirections
 from kaogan.generate.explore.directions_io import (
     HEADER,
@@ -107,30 +106,26 @@ class BoundVectors(BoundDirections):
 def load_directions(path: str | os.PathLike[str]) -> Directions | TaggerDirections:
     """Read a direction file. Raises KaoganError if it is damaged or something else."""
     path = Path(path)
+    tensors, metadata = read_weights(path, "direction file", MAX_BYTES)
+    if HEADER not in metadata:
+        raise KaoganError(f"{path} is no direction file; kaogan explore directions writes one")
+    check_digest(path, tensors, metadata)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise KaoganError(f"{path} is larger than {MAX_BYTES // 2**20} MB: it is no direction file of kaogan")
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if HEADER not in metadata:
-                raise KaoganError(f"{path} is no direction file; kaogan explore directions writes one")
-            header = json.loads(metadata[HEADER])
-            if int(header["format"]) > NEWEST_FORMAT:
-                raise KaoganError(f"{path} was written by a newer kaogan; upgrade kaogan to read it")
-            space, names = str(header["space"]), tuple(map(str, header["names"]))
-            if space not in ("z", "w"):
-                raise KaoganError(f"{path} is damaged: unknown space '{space[:40]}'")
-            if int(header["format"]) == TAGGER_FORMAT:
-                return _tagger_directions(space, names, header, file.get_tensor("size"))
-            vectors, lengths = file.get_tensor("vectors").float(), file.get_tensor("lengths").float()
-            layers = header["layers"]
-            found = Directions(
-                space, names, vectors, lengths, str(header["method"]),
-                None if layers is None else (int(layers[0]), int(layers[1])), bool(header["keep_length"]),
-            )  # fmt: skip
-    except OSError as error:
-        raise explain(error, path) from error
-    except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        header = json.loads(metadata[HEADER])
+        if int(header["format"]) > NEWEST_FORMAT:
+            raise KaoganError(f"{path} was written by a newer kaogan; upgrade kaogan to read it")
+        space, names = str(header["space"]), tuple(map(str, header["names"]))
+        if space not in ("z", "w"):
+            raise KaoganError(f"{path} is damaged: unknown space '{space[:40]}'")
+        if int(header["format"]) == TAGGER_FORMAT:
+            return _tagger_directions(space, names, header, tensors["size"])
+        vectors, lengths = tensors["vectors"].float(), tensors["lengths"].float()
+        layers = header["layers"]
+        found = Directions(
+            space, names, vectors, lengths, str(header["method"]),
+            None if layers is None else (int(layers[0]), int(layers[1])), bool(header["keep_length"]),
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise KaoganError(f"{path} is damaged or no direction file ({' '.join(str(error).split())})") from None
     complete = vectors.ndim == 2 and lengths.shape == (len(found),) == vectors.shape[:1]
     if not (complete and torch.isfinite(vectors).all() and torch.isfinite(lengths).all()):

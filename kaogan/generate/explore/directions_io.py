@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from kaogan.core.atomic_io import atomic
-from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.errors import UsageError, nearest
+from kaogan.core.weights_file import write_weights
 from kaogan.generate.explore.latent_point import LatentPoint, with_styles
 from kaogan.generate.model import Model
 
@@ -69,13 +68,8 @@ class BoundDirections(ABC):
 
 
 def write_directions(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: dict[str, Tensor]) -> Path:
-    """Write a direction file. Raises KaoganError."""
-    try:
-        with atomic(path) as temporary:
-            # One metadata entry: safetensors writes several in an order that differs between calls.
-            save_file(tensors, temporary, {HEADER: json.dumps(header)})
-    except SafetensorError as error:
-        raise KaoganError(f"could not write {path}: {error}; check the free space on the disk") from error
+    """Write a direction file with its checksum. Raises KaoganError."""
+    write_weights(Path(path), tensors, {HEADER: json.dumps(header)})
     return Path(path)
 
 
