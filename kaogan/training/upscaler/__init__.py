@@ -1,0 +1,1 @@
+"""Training of upscalers: crops, degradations, losses, the loop."""
