@@ -74,7 +74,7 @@ def _choose(run: RunContext) -> PreparedSet:
         tables.columns_of(rows),
         [*_dropped(run), *_dropped_copies(run, crops, kind, copy_of, names)],
         [(names[at], doubt) for at, (_, doubts) in zip(keep, cells, strict=True) for doubt in doubts],
-        notes=[*labels.notes, *_notes(run)],
+        notes=list(dict.fromkeys([*labels.notes, *_notes(run)])),
     )
     steps = Counter(each.step for each in prepared.dropped)
     prepared.counts = {"files": len(run.files), **{step: steps[step] for step in STEPS}, "kept": len(keep)}

@@ -169,5 +169,6 @@ def test_blurred_pictures_are_no_input(tmp_path: Path, faces: list[tuple[str, by
     result = run(source, tmp_path / "set", picture={"size": 40})
     assert result.kept == 6 and result.counts["skipped"] == 3
     assert any("3 blurred pictures in data_blur left out" in note for note in result.notes)
+    assert len(result.notes) == len(set(result.notes))
     names = [row["name"] for row in read_table(tmp_path / "set" / "origins.csv")]
     assert len(names) == 6 and all(name.startswith("data_original/") for name in names)
