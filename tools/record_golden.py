@@ -61,13 +61,12 @@ STYLEGAN2_D = {D + "channel_base": 128, D + "channel_max": 8}
 STYLEGAN2 = {G + "w_dim": 8, G + "num_layers": 2, G + "channel_base": 128, G + "channel_max": 8, **STYLEGAN2_D}
 STYLEGAN3 = {G + "w_dim": 8, G + "num_layers": 4, G + "channel_base": 128, G + "channel_max": 8, **STYLEGAN2_D}
 R3GAN = {f"{side}{key}": value for side in (G, D) for key, value in (("channel_base", 256), ("channel_max", 16))}
-# The recipe as the first record knew it: the tagger alone, no penalty on the fixed pattern.
+# The recipe as the first record knew it: the tagger alone.
 PROJECTED = {
     G + "width": 4,
     D + "width": 4,
     D + "max_width": 8,
     D + "feature_networks": ["tagger"],
-    "extras.fixed_pattern.weight": 0,
 }
 ATTENTION = {"image_size": 32}  # the recipe's attention stands at 16 and 32 px
 LABELLED = {"attributes.names": ["hair", "eyes"]}
