@@ -23,7 +23,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from kaogan import api
 from kaogan.config import recipes
-from kaogan.core.trainer_base import TrainProgress
+from kaogan.core.training_loop import TrainProgress
 from kaogan.evaluation.runner import evaluate
 from kaogan.metrics.registry import current_key
 from kaogan.training.plots import COLOURS

@@ -18,7 +18,7 @@ from kaogan.config import recipes
 from kaogan.core.device import choose_precision
 from kaogan.networks import build_generator
 from kaogan.training.optimizers import build_optimizer
-from kaogan.training.phases import build_phases, lazy_share
+from kaogan.training.phases import build_phases, lazy_ratio
 from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
@@ -66,7 +66,7 @@ def training(name: str, seconds: float) -> Timing:
             phases = build_phases(recipe)
             for network in ("generator", "discriminator"):
                 made = build_optimizer(
-                    getattr(state, network), recipe.optim, getattr(recipe.optim, network), lazy_share(phases, network)
+                    getattr(state, network), recipe.optim, getattr(recipe.optim, network), lazy_ratio(phases, network)
                 )
                 setattr(state, f"{network}_optim", made)
         batches = InfiniteSampler(pictures, BATCH, 0)

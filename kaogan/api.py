@@ -14,7 +14,7 @@ from kaogan.aux_models.upscaler.model import FILE
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError
-from kaogan.core.trainer_base import OnProgress, TrainResult, ignore_stop, no_train_progress
+from kaogan.core.training_loop import OnProgress, TrainResult, ignore_stop, no_train_progress
 from kaogan.data import PictureSet
 from kaogan.generate.model import Model
 from kaogan.generate.model import load as load_model

@@ -9,7 +9,7 @@ from kaogan import api
 from kaogan.aux_models.upscaler.networks import KaoSRSettings
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
-from kaogan.core.trainer_base import TrainResult
+from kaogan.core.training_loop import TrainResult
 
 SIZES: dict[str, dict[str, Any]] = {
     "dcgan": {"width": 4},

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
-from kaogan.core.trainer_base import TrainProgress
+from kaogan.core.training_loop import TrainProgress
 from kaogan.data import PictureSet
 from kaogan.training.cost import estimate
 

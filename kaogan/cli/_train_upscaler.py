@@ -15,7 +15,7 @@ from kaogan.cli._train_progress import without_output_errors
 from kaogan.config import recipes
 from kaogan.config.upscale_recipe import UpscaleRecipe, load
 from kaogan.core.errors import UsageError
-from kaogan.core.trainer_base import TrainProgress
+from kaogan.core.training_loop import TrainProgress
 from kaogan.data import PictureSet, load_pictures
 from kaogan.networks import count_parameters
 from kaogan.training.upscaler.loop import train

@@ -20,7 +20,7 @@ from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress, no_progress
-from kaogan.core.trainer_base import TrainProgress
+from kaogan.core.training_loop import TrainProgress
 from kaogan.data import load_pictures
 from kaogan.evaluation.image_sources import open_image_source, read_lines
 from kaogan.evaluation.page import append_lines, metrics_lines

@@ -1,4 +1,8 @@
-"""What the networks minimise: adversarial objectives, penalties, attribute classification, extras."""
+"""Losses of both networks.
+
+An adversarial objective is an entry of OBJECTIVES in ``adversarial.py``; a further term of a loss is an extra, one file
+in ``extras/``; penalties on gradients and attribute classification have files of their own.
+"""
 
 from kaogan.losses.adversarial import OBJECTIVES, Objective, discriminator_loss, extra_fakes_loss, generator_loss
 from kaogan.losses.attribute import attribute_accuracy, attribute_loss

@@ -1,1 +1,1 @@
-"""One file a metric: pure functions of arrays, and the feature extractors before them."""
+"""Metrics, one file each, listed in ``registry.py`` (METRICS): pure functions of arrays, and the feature extractors."""

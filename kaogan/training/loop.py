@@ -1,6 +1,6 @@
 """Training a GAN in a run directory: ``train``, and what each event of its schedule does.
 
-The loop itself is ``kaogan.core.trainer_base.TrainingLoop.run``, a step is ``GANTrainer.step``.
+The loop itself is ``kaogan.core.training_loop.TrainingLoop.run``, a step is ``GANTrainer.step``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.atomic_io import explain
 from kaogan.core.device import choose_device, describe, import_compiler_aside
 from kaogan.core.loaded_plugins import plugin_records
-from kaogan.core.trainer_base import (
+from kaogan.core.training_loop import (
     OnProgress,
     Schedule,
     TrainingLoop,
@@ -35,7 +35,7 @@ from kaogan.training.step import GANTrainer
 
 __all__ = ["TrainProgress", "TrainResult", "train"]
 
-REMEDY = "Use another --out, or --allow-changes to go on with the new ones"
+REMEDY = "Use another --out, or --allow-changes to go on with the new settings"
 
 
 def train(
@@ -53,7 +53,7 @@ def train(
     the last good checkpoint is always kept. Ctrl-C, SIGTERM and SIGHUP leave a checkpoint and return; ``on_stop`` is
     called at once.
     """
-    import_compiler_aside()
+    import_compiler_aside()  # saves seconds: PyTorch's compiler is imported in a thread
     device = choose_device(recipe.run.device)
     precision = training_precision(recipe, device)
     state = build_train_state(recipe, pictures.schema, device, precision)

@@ -9,11 +9,11 @@ from torch import nn
 
 from kaogan.config.recipe import Optim, PlayerOptim, Recipe
 from kaogan.networks.base import Discriminator, Generator
-from kaogan.training.phases import Network, build_phases, lazy_share
+from kaogan.training.phases import Network, build_phases, lazy_ratio
 
 
 def build_optimizer(module: nn.Module, optim: Optim, own: PlayerOptim, lazy: float = 1.0) -> torch.optim.Optimizer:
-    """An optimiser with the fastest implementation that the device has; ``lazy``: see ``lazy_share``."""
+    """An optimiser with the fastest implementation that the device has; ``lazy``: see ``lazy_ratio``."""
     parameters = list(module.parameters())
     common: dict[str, Any] = {
         "lr": (own.lr or optim.lr) * lazy,
@@ -44,7 +44,7 @@ def set_learning_rate(
     """Learning rate and betas at ``images_seen``, after the recipe's schedule and annealing, and as the network asks:
     ``lr_multiplier`` is also where it thaws what it keeps frozen at first."""
     optim, own = recipe.optim, getattr(recipe.optim, name)
-    lazy = lazy_share(build_phases(recipe), name)
+    lazy = lazy_ratio(build_phases(recipe), name)
     multiplier = network.lr_multiplier(images_seen)
     first, second = own.betas or optim.betas
     for group in optimizer.param_groups:

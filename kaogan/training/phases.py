@@ -53,7 +53,7 @@ def build_phases(recipe: Recipe) -> list[Phase]:
     return phases
 
 
-def lazy_share(phases: list[Phase], network: Network) -> float:
+def lazy_ratio(phases: list[Phase], network: Network) -> float:
     """c of lazy regularisation (Karras et al. 2020, appendix B): with a further step after every q-th one, c = q/(q+1)
     of the learning rate and the betas to the power c make q + 1 steps do what q did. 1 without such steps."""
     further = [

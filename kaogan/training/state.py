@@ -18,7 +18,7 @@ from kaogan.losses.extras import Extra, build_extras
 from kaogan.networks import build_discriminator, build_generator
 from kaogan.networks.stylegan import is_style_generator
 from kaogan.training.optimizers import build_optimizer, set_learning_rate
-from kaogan.training.phases import Network, build_phases, lazy_share
+from kaogan.training.phases import Network, build_phases, lazy_ratio
 
 NETWORKS: tuple[Network, ...] = ("generator", "discriminator")
 
@@ -115,8 +115,8 @@ def build_train_state(recipe: Recipe, schema: Schema, device: torch.device, prec
         generator,
         discriminator,
         EMA(generator, recipe.training.ema_halflife, recipe.training.ema_rampup),
-        build_optimizer(generator, optim, optim.generator, lazy_share(phases, "generator")),
-        build_optimizer(discriminator, optim, optim.discriminator, lazy_share(phases, "discriminator")),
+        build_optimizer(generator, optim, optim.generator, lazy_ratio(phases, "generator")),
+        build_optimizer(discriminator, optim, optim.discriminator, lazy_ratio(phases, "discriminator")),
         torch.amp.GradScaler(device.type, enabled=scaled),
         torch.amp.GradScaler(device.type, enabled=scaled),
         build_extras(recipe),

@@ -112,8 +112,8 @@ class GANTrainer:
             self.objective,
             real_output.scores,
             fake_output.scores,
-            self._draw_labels("real", settings.real_label, len(real.images)),
-            self._draw_labels("fake", settings.fake_label, len(fake.images)),
+            self._draw_targets("real", settings.real_label, len(real.images)),
+            self._draw_targets("fake", settings.fake_label, len(fake.images)),
         )
         meters.add("adversarial_d", loss)
         for name, scores in (("real_score", real_output.scores), ("fake_score", fake_output.scores)):
@@ -195,13 +195,13 @@ class GANTrainer:
         with self.autocast:
             fakes = fakes or self._generate("generator", len(batch.images))
             output = self._discriminate(fakes.seen, "generator", fakes.labels)
-        real, real_scores = fakes.seen, output.scores
+        real, real_scores = fakes.seen, output.scores  # placeholders, for losses that ask for no reals
         if self.generator_needs_reals:
             real = self._on_images(to_device(batch.images, self.device), "real")
         if self.objective.paired:
             with self.autocast, torch.no_grad():
                 real_scores = self._discriminate(real, "generator/real", batch.labels).scores
-        label = self._draw_labels("generator", self.recipe.objective.generator_label, len(fakes.seen))
+        label = self._draw_targets("generator", self.recipe.objective.generator_label, len(fakes.seen))
         loss = generator_loss(self.objective, output.scores, real_scores, label)
         self.meters.add("adversarial_g", loss)
         if output.logits is not None:
@@ -298,7 +298,7 @@ class GANTrainer:
             images = extra.on_images(images, purpose, context)
         return images
 
-    def _draw_labels(self, side: str, span: tuple[float, float], count: int) -> Tensor | float:
+    def _draw_targets(self, side: str, span: tuple[float, float], count: int) -> Tensor | float:
         """Labels of real (1) and fake (0): one number when all are alike, else (count,)."""
         (low, high), flip = span, 0.0 if side == "generator" else self.recipe.objective.label_flip
         if low == high and not flip:

@@ -16,7 +16,7 @@ from kaogan.cli import _train_progress
 from kaogan.cli._console import parse_overrides
 from kaogan.config import recipes
 from kaogan.core.errors import KaoganError
-from kaogan.core.trainer_base import TrainProgress, TrainResult
+from kaogan.core.training_loop import TrainProgress, TrainResult
 from tests.cli.conftest import TINY, Run, refused
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kaogan.config.recipe import Recipe
 from kaogan.core import checkpoint
-from kaogan.core.trainer_base import TrainResult
+from kaogan.core.training_loop import TrainResult
 from kaogan.data import PictureSet
 from kaogan.training import loop
 from tests.training.conftest import make_pictures

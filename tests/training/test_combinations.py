@@ -11,7 +11,7 @@ import torch
 
 from kaogan.config import recipes
 from kaogan.core.errors import UsageError
-from kaogan.core.trainer_base import finite
+from kaogan.core.training_loop import finite
 from kaogan.losses import OBJECTIVES
 from kaogan.losses.extras import EXTRAS as EXTRAS_REGISTRY
 from kaogan.networks import DISCRIMINATORS, GENERATORS

@@ -12,7 +12,7 @@ import pytest
 from kaogan.config import recipes
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
-from kaogan.core.trainer_base import TrainResult
+from kaogan.core.training_loop import TrainResult
 from kaogan.metrics.features import FeaturesOnly
 from kaogan.training import evaluator, loop, plots
 from kaogan.training.evaluator import MIN_PICTURES, affordable

@@ -17,7 +17,7 @@ from kaogan.config import recipes
 from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.core.trainer_base import TrainProgress
+from kaogan.core.training_loop import TrainProgress
 from kaogan.training import loop, plots
 from kaogan.training.cost import estimate
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir

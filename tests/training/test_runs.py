@@ -14,7 +14,7 @@ from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX
 from kaogan.core.ema import EMA
 from kaogan.core.errors import KaoganError
-from kaogan.core.trainer_base import TrainProgress, TrainResult, due
+from kaogan.core.training_loop import TrainProgress, TrainResult, due
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.step import GANTrainer
 from tests.training.conftest import make_pictures

@@ -125,7 +125,7 @@ def test_clipped_weights_stay_within(bench: Callable[..., Bench]) -> None:
 def test_label_ranges(bench: Callable[..., Bench]) -> None:
     objective = {"real_label": [0.7, 0.9], "fake_label": [0.1, 0.3], "generator_label": 0.95}
     trained = bench(tiny(objective=objective))
-    targets = trained.trainer._draw_labels
+    targets = trained.trainer._draw_targets
     for side, (low, high) in (("real", (0.7, 0.9)), ("fake", (0.1, 0.3))):
         labels = targets(side, (low, high), 2000)
         assert isinstance(labels, torch.Tensor) and labels.shape == (2000,)
@@ -136,11 +136,11 @@ def test_label_ranges(bench: Callable[..., Bench]) -> None:
 
 def test_flipped_labels(bench: Callable[..., Bench]) -> None:
     trained = bench(tiny(**{"objective.label_flip": 0.2}))
-    labels = trained.trainer._draw_labels("real", (0.9, 0.9), 5000)
+    labels = trained.trainer._draw_targets("real", (0.9, 0.9), 5000)
     assert isinstance(labels, torch.Tensor)
     assert float((labels < 0.5).float().mean()) == pytest.approx(0.2, abs=0.02)
     assert torch.allclose(labels.unique(), torch.tensor([0.1, 0.9]))
-    assert trained.trainer._draw_labels("generator", (1.0, 1.0), 8) == 1.0, "never the generator's"
+    assert trained.trainer._draw_targets("generator", (1.0, 1.0), 8) == 1.0, "never the generator's"
 
 
 # Attributes

@@ -16,7 +16,7 @@ from kaogan.losses import path_length_penalty, path_lengths
 from kaogan.losses.extras import build_extras
 from kaogan.losses.extras.augment import AugmentPipe
 from kaogan.networks.stylegan import StyleGenerator
-from kaogan.training.phases import build_phases, lazy_share
+from kaogan.training.phases import build_phases, lazy_ratio
 from kaogan.training.state import check_networks
 from tests.small import small, train
 
@@ -106,8 +106,8 @@ def test_resumes_bit_for_bit_with_all_of_it(name: str, tmp_path: Path) -> None:
 def test_lazy_steps(bench: Any) -> None:
     recipe = small("stylegan2-64", **{"penalties.r1.every": 2, "penalties.path_length.every": 4})
     phases = build_phases(recipe)
-    assert lazy_share(phases, "generator") == 4 / 5 and lazy_share(phases, "discriminator") == 2 / 3
-    assert lazy_share(build_phases(recipes.load("wgan-gp")), "discriminator") == 1.0
+    assert lazy_ratio(phases, "generator") == 4 / 5 and lazy_ratio(phases, "discriminator") == 2 / 3
+    assert lazy_ratio(build_phases(recipes.load("wgan-gp")), "discriminator") == 1.0
     trained = bench(recipe)
     group = trained.state.discriminator_optim.param_groups[0]
     assert group["lr"] == pytest.approx(2.5e-3 * 2 / 3) and group["betas"] == pytest.approx((0, 0.99 ** (2 / 3)))

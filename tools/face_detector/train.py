@@ -23,7 +23,7 @@ from kaogan.core.device import choose_precision
 from kaogan.core.ema import EMA
 from kaogan.core.images import to_float
 from kaogan.core.rng import numpy_generator
-from kaogan.core.trainer_base import Schedule, TrainingLoop, TrainProgress, resume
+from kaogan.core.training_loop import Schedule, TrainingLoop, TrainProgress, resume
 from tools.face_detector import hard_negatives
 from tools.face_detector.synthesize import Portrait, lesson
 from tools.network_state import NetworkState

@@ -16,7 +16,7 @@ from kaogan.aux_models.tagger.network import ATTRIBUTES, Architecture, TaggerNet
 from kaogan.core.device import choose_device, choose_precision
 from kaogan.core.ema import EMA
 from kaogan.core.rng import seed_for
-from kaogan.core.trainer_base import Schedule, TrainingLoop, TrainProgress, resume
+from kaogan.core.training_loop import Schedule, TrainingLoop, TrainProgress, resume
 from tools.network_state import NetworkState
 from tools.tagger.examples import MAIN, POLISH, Batch, Examples
 

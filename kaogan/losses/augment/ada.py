@@ -1,4 +1,7 @@
-"""The ADA pipeline (Karras et al. 2020b, appendix B): which groups there are, and in what order."""
+"""The ADA pipeline (Karras et al. 2020b, appendix B): groups of transformations and their order.
+
+The probability p and its adaptation are in ``kaogan/losses/extras/augment.py``.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from kaogan.core.ema import EMA
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
 from kaogan.core.rng import seed_for
-from kaogan.core.trainer_base import (
+from kaogan.core.training_loop import (
     OnProgress,
     Schedule,
     TrainingLoop,

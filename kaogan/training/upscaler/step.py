@@ -111,7 +111,7 @@ class UpscalerTrainer:
         state.discriminator.requires_grad_(True)
         with self.autocast:
             real_scores, fake_scores = state.discriminator(real).float(), state.discriminator(fake).float()
-        targets = (self._draw_labels(side, scores) for side, scores in (("real", real_scores), ("fake", fake_scores)))
+        targets = (self._draw_targets(side, scores) for side, scores in (("real", real_scores), ("fake", fake_scores)))
         loss = discriminator_loss(self.objective, real_scores.flatten(), fake_scores.flatten(), *targets)
         if losses.objective == "bce":
             loss = loss / 2  # one cross-entropy over both halves of the batch
@@ -132,7 +132,7 @@ class UpscalerTrainer:
         self.meters.add("adversarial", loss)
         return self.recipe.losses.adversarial * loss
 
-    def _draw_labels(self, side: str, scores: Tensor) -> Tensor | float:
+    def _draw_targets(self, side: str, scores: Tensor) -> Tensor | float:
         """A label for each score, drawn picture by picture; a number when all are alike."""
         losses = self.recipe.losses
         low, high = losses.real_label if side == "real" else losses.fake_label

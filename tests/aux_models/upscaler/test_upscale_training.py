@@ -158,7 +158,7 @@ def test_srgans_labels_are_drawn_in_their_ranges(faces: PictureSet) -> None:
     recipe = recipes.load("srgan", {"crops.size": 64, "crops.low": 8, "generator.width": 4, "run.device": "cpu"})
     state = build_state(recipe, torch.device("cpu"))
     steps = UpscalerTrainer(recipe, state, torch.device("cpu"), "fp32")
-    labels = {side: steps._draw_labels(side, torch.zeros(4000)) for side in ("real", "fake")}
+    labels = {side: steps._draw_targets(side, torch.zeros(4000)) for side in ("real", "fake")}
     for side, (low, high) in {"real": (0.85, 1.0), "fake": (0.0, 0.15)}.items():
         values = labels[side]
         assert isinstance(values, torch.Tensor)
