@@ -31,6 +31,7 @@ ON: dict[str, Any] = {
     "replay": {"fraction": 0.5, "start": 0, "lead": 0, "every": 8},
     "pixel_loss": {"weight": 1.0},
     "style_mixing": 1.0,
+    "fixed_pattern": {"weight": 1.0, "start": 0, "ramp": 8},
 }
 # Every family meets every extra; objectives and discriminators take turns, so that all pairs of three registries occur.
 FAMILIES, JUDGES, GOALS = GENERATORS.names(), DISCRIMINATORS.names(), OBJECTIVES.names()

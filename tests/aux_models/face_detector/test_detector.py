@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kaogan.aux_models.face_detector import Detector, Face, load_detector, looked_for
+from kaogan.aux_models.face_detector import Detector, Face, load_detector, smallest_side
 from kaogan.aux_models.face_detector.boxes import overlaps
 from kaogan.aux_models.face_detector.detector import MAX_LEVEL, WEIGHTS, known_face
 from kaogan.aux_models.face_detector.network import FaceNet, fuse
@@ -105,8 +105,8 @@ def test_smallest_and_threshold_say_what_is_found(detector: Detector) -> None:
     face = detector.find(page)[0]
     assert detector.find(page, smallest=2 * box[2]) == []
     assert detector.find(page, threshold=min(0.999, face.score + 1e-3)) == []
-    assert looked_for(256, 256, 32) == 32
-    assert looked_for(4000, 4000, 32) == pytest.approx(28 * 4000 / MAX_LEVEL**0.5)
+    assert smallest_side(256, 256, 32) == 32
+    assert smallest_side(4000, 4000, 32) == pytest.approx(28 * 4000 / MAX_LEVEL**0.5)
 
 
 @pytest.mark.parametrize(
