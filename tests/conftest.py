@@ -38,9 +38,11 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
-# A shell starts background jobs with Ctrl-C ignored; the tests of interruptions need it obeyed.
+# A shell starts background jobs with Ctrl-C ignored, nohup with SIGHUP ignored; the tests of interruptions need both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 # Skips: in CI (KAOGAN_STRICT_SKIPS=1) a test may be skipped only for a reason that tests/allowed_skips.txt lists.
