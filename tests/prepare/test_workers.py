@@ -58,11 +58,13 @@ def test_few_batches_wait() -> None:
 
 
 SCRIPT = """
-import sys
+import sys, time
 from kaogan.prepare import make_settings, prepare
 settings = make_settings({"picture": {"crop": "none", "size": 32}, "tags": {"enabled": False}})
 def tell(done, total, what):
     print(done, what, flush=True)
+    if "reading" in what:
+        time.sleep(600)  # until it is killed: the first batch is in the journal, the others are not
 prepare([sys.argv[1]], sys.argv[2], settings, workers=2, progress=tell)
 """
 
