@@ -45,6 +45,9 @@ class ProjectedDiscriminatorSettings(NetworkSettings):
     unfreeze_at: int | None = Field(
         None, ge=0, description="images after which the tagger's weights learn too, all at a quarter of lr; null: never"
     )
+    attribute_head: Literal["projection", "classifier"] = Field(
+        "classifier", description="attributes enter the score of every head, or are told by a classifier, as in ACGAN"
+    )
     norm: Literal["batch", "none"] = Field("batch", description="normalisation of the heads' maps")
     spectral: bool = Field(True, description="spectral norm on every convolution of the heads")
 
@@ -55,6 +58,9 @@ class ProjectedDiscriminator(Discriminator):
 
     ``feature_networks`` are those of the settings, built. Each is a submodule under its name, the second of a name with
     its place behind it. Raises UsageError for an S that is not 8, 16, 32, ...; each network resizes the pictures.
+
+    With the attribute head ``projection`` (Miyato & Koyama 2018) there are no logits: each head adds the product of its
+    features with an embedding of the attributes to its score; absent attributes mean that none is known.
     """
 
     Settings = ProjectedDiscriminatorSettings
@@ -78,15 +84,17 @@ class ProjectedDiscriminator(Discriminator):
             self.networks.append(name)
             self.add_module(name, network)
         maps = [pair for each in feature_networks for pair in zip(each.channels, each.sides, strict=True)]
-        heads = [Head(width, side, s) for width, side in maps]
+        projected = sum(attribute_sizes) if s.attribute_head == "projection" else 0
+        heads = [Head(width, side, s, projected) for width, side in maps]
         self.heads = nn.ModuleList(heads)
         self.patches = PatchHead(channels, s) if s.patches else None
         features = sum(head.features for head in heads)
-        self.attributes = nn.Linear(features, sum(attribute_sizes)) if attribute_sizes else None
+        classified = bool(attribute_sizes) and s.attribute_head == "classifier"
+        self.attributes = nn.Linear(features, sum(attribute_sizes)) if classified else None
 
     def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
         maps = [each for network in self.feature_networks for each in network(network.resize(images))]
-        seen = [head(x) for head, x in zip(self.heads, maps, strict=True)]
+        seen = [head(x, attributes) for head, x in zip(self.heads, maps, strict=True)]
         scores = [score for score, _ in seen]
         if self.patches is not None:
             scores.append(self.patches(images))
@@ -115,9 +123,9 @@ class ProjectedDiscriminator(Discriminator):
 
 
 class Head(nn.Module):
-    """A map (N, before, size, size) of a feature network -> a score (N, 1) and features (N, F)."""
+    """A map (N, before, size, size) of a feature network, attributes (N, A) -> a score (N, 1) and features (N, F)."""
 
-    def __init__(self, before: int, size: int, s: ProjectedDiscriminatorSettings):
+    def __init__(self, before: int, size: int, s: ProjectedDiscriminatorSettings, attribute_size: int = 0):
         super().__init__()
         layers: list[nn.Module] = []
         width = min(max(s.width, before), s.max_width)
@@ -127,10 +135,14 @@ class Head(nn.Module):
         self.features = before
         self.trunk = nn.Sequential(*layers)
         self.score = normalised(nn.Conv2d(before, 1, LAST), s)
+        self.embed = normalised(nn.Linear(attribute_size, before, bias=False), s) if attribute_size else None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, attributes: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = self.trunk(x)
-        return self.score(x).flatten(1), x.mean((2, 3))
+        score, features = self.score(x).flatten(1), x.mean((2, 3))
+        if self.embed is not None and attributes is not None:
+            score = score + (features * self.embed(attributes.to(features.device))).sum(1, keepdim=True)
+        return score, features
 
 
 class PatchHead(nn.Module):

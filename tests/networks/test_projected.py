@@ -87,3 +87,19 @@ def test_patches_are_twelve_pixels_wide():
     head.score(head.trunk(images))[0, 0, 8, 8].backward()
     rows = images.grad.abs().sum((0, 1, 3)).nonzero()[:, 0]
     assert int(rows.max() - rows.min()) + 1 == 12
+
+
+def test_attributes_enter_the_score_of_every_head():
+    torch.manual_seed(0)
+    settings = ProjectedDiscriminatorSettings(width=4, max_width=8, attribute_head="projection")
+    network = build_discriminator(settings, attribute_sizes=(2, 3), image_size=64, channels=3).eval()
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    codes = torch.eye(5)[[1, 4]]
+    with torch.no_grad():
+        unknown, known = network(images), network(images, codes)
+        assert known.logits is None
+        torch.testing.assert_close(network(images, torch.zeros(2, 5)).scores, unknown.scores)
+        maps = load_tagger().network.stages(images)
+        for column, (head, x) in enumerate(zip(network.heads, maps, strict=True)):
+            added = torch.einsum("nf,fa,na->n", head.trunk(x).mean((2, 3)), head.embed.weight, codes)
+            torch.testing.assert_close(known.scores[:, column], unknown.scores[:, column] + added)
