@@ -28,7 +28,8 @@ def blur_edges(
     ``honest`` (CartoonGAN, Chen et al. 2018, section 3.2.1): the edges are widened by a square of ``dilation`` pixels
     and the Gaussian-blurred picture (``kernel`` pixels, odd) is pasted into that band.
     ``source``: what BaMSGAN's published blur.py does: the edge pixels alone, undilated, are replaced by the blur of the
-    picture in which all but the edge pixels is black. It darkens outlines rather than softening them.
+    picture in which all but the edge pixels is black. It darkens outlines rather than softening them. Its call passes
+    BORDER_DEFAULT, 4, where OpenCV expects sigmaY: the blur is wider from top to bottom than from left to right.
 
     Raises ValueError for another variant, an even kernel or pictures of another kind.
     """
@@ -48,6 +49,7 @@ def blur_edges(
             soft = cv2.GaussianBlur(picture, (kernel, kernel), 0)
         else:
             band = edges
-            soft = cv2.GaussianBlur(picture * edges[..., None].astype(np.uint8), (kernel, kernel), 0)
+            masked = picture * edges[..., None].astype(np.uint8)
+            soft = cv2.GaussianBlur(masked, (kernel, kernel), sigmaX=0, sigmaY=4)
         out[band] = soft.reshape(out.shape)[band]
     return result

@@ -9,7 +9,8 @@ import pytest
 from kaogan.data import blur_edges
 from tests.data.conftest import noise
 
-TAPS = np.array([1, 4, 6, 4, 1]) / 16  # OpenCV's kernel of 5, source_systems.md 1.3
+TAPS = np.array([1, 4, 6, 4, 1]) / 16  # OpenCV's kernel of 5 for sigma 0
+SIGMA_4 = np.exp(-(np.arange(-2, 3) ** 2) / 32)  # 'source' blurs with sigma 4 from top to bottom
 
 
 def drawings(channels: int) -> np.ndarray:
@@ -23,14 +24,14 @@ def drawings(channels: int) -> np.ndarray:
     return np.stack(result)
 
 
-def slow_blur(picture: np.ndarray) -> np.ndarray:
+def slow_blur(picture: np.ndarray, down: np.ndarray = TAPS) -> np.ndarray:
     """Each pixel the weighted mean of 5 x 5 around it, mirrored at the border without repeating it."""
     size = len(picture)
     padded = np.pad(picture.astype(float), ((2, 2), (2, 2), (0, 0)), mode="reflect")
     out = np.zeros(picture.shape)
     for y in range(size):
         for x in range(size):
-            out[y, x] = np.einsum("i,j,ijc->c", TAPS, TAPS, padded[y : y + 5, x : x + 5])
+            out[y, x] = np.einsum("i,j,ijc->c", down, TAPS, padded[y : y + 5, x : x + 5])
     return out
 
 
@@ -45,7 +46,7 @@ def slow(picture: np.ndarray, variant: str) -> tuple[np.ndarray, np.ndarray]:
         out[band] = slow_blur(picture)[band]
     else:
         band = edges
-        out[edges] = slow_blur(np.where(edges[..., None], picture, 0))[edges]
+        out[edges] = slow_blur(np.where(edges[..., None], picture, 0), SIGMA_4 / SIGMA_4.sum())[edges]
     return out, band
 
 
@@ -72,6 +73,19 @@ def test_a_step_by_hand() -> None:
     soft = [240 * part / 16 for part in (1, 5, 11, 15)]  # columns 6 to 9
     assert np.abs(result[6:10] - soft).max() <= 1
     assert (result[:6] == 0).all() and (result[10:] == 240).all()
+
+
+def test_source_is_the_published_call_on_any_picture() -> None:
+    """BaMSGAN passes (kernel, 0, 0, BORDER_DEFAULT) by position, which OpenCV reads as sigmaX, dst and sigmaY."""
+    for seed in range(8):
+        picture = np.asarray(noise((40 + seed, 33), seed)).copy()
+        edges = cv2.Canny(picture, 200, 500)
+        masked = picture.copy()
+        masked[edges == 0] = 0
+        expected = picture.copy()
+        published = cv2.GaussianBlur(masked, (5, 5), 0, None, cv2.BORDER_DEFAULT)
+        expected[edges != 0] = published[edges != 0]
+        np.testing.assert_array_equal(blur_edges(picture[None], variant="source")[0], expected)
 
 
 def test_source_darkens_outlines_and_honest_softens_them() -> None:
