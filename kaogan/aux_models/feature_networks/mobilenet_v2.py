@@ -50,8 +50,16 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = self.project(F.relu6(self._depthwise(y)))
         return x + y if self.adds else y
+
+    def _depthwise(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or self.depthwise.stride == (1, 1):
+            out: Tensor = self.depthwise(x)
+            return out
+        # On a CPU, PyTorch's derivative of this convolution takes ten times as long in bfloat16 as in float32.
+        with torch.autocast("cpu", enabled=False):
+            return F.conv2d(x.float(), self.depthwise.weight.float(), self.depthwise.bias.float(), 2, 1, 1, x.shape[1])
 
 
 class MobileNetV2Features(FeatureNetwork):
