@@ -32,10 +32,10 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.schema import Schema
 from kaogan.data import PictureSet
 from kaogan.networks import build_discriminator, build_generator
-from kaogan.training.loop import train
 from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
+from kaogan.training.train import train
 
 RIGHT = (
     "dcgan", "acgan", "bamsgan", "sagan", "wgan-gp", "wgan-clip", "resdcgan", "kao", "r3gan-64", "stylegan2-64",

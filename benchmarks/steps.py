@@ -25,7 +25,7 @@ PAIR = ("reference", "kaogan")
 
 
 class Ours:
-    """kaogan's steps on pictures in memory, the way ``training.loop`` takes them."""
+    """kaogan's steps on pictures in memory, the way ``training.train`` takes them."""
 
     def __init__(self, recipe: Recipe, precision: str | None = None) -> None:
         pictures = api.load_data(recipe)

@@ -20,7 +20,7 @@ from kaogan.generate.model import Model
 from kaogan.generate.model import load as load_model
 from kaogan.plugins import load_installed_plugins, load_plugins_of_run
 from kaogan.training.data import load_data
-from kaogan.training.loop import train as run_loop
+from kaogan.training.train import train as run_loop
 
 
 def train(

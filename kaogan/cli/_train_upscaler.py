@@ -18,8 +18,8 @@ from kaogan.core.errors import UsageError
 from kaogan.core.training_loop import TrainProgress
 from kaogan.data import PictureSet, load_pictures
 from kaogan.networks import count_parameters
-from kaogan.training.upscaler.loop import train
 from kaogan.training.upscaler.step import build_discriminator
+from kaogan.training.upscaler.train import train
 
 
 def run(

@@ -121,7 +121,7 @@ class Attributes(Section):
     )
 
 
-class Schedule(Section):
+class LearningRateSchedule(Section):
     type: Literal["constant", "linear", "cosine", "exponential"] = Field(
         "constant", description="how the learning rate falls along the run"
     )
@@ -174,7 +174,7 @@ class Optim(Section):
     momentum: Fraction = Field(0.0, description="rmsprop's and sgd's")
     eps: float = Field(1e-8, gt=0, description="adam's, adamw's and rmsprop's term against division by zero")
     weight_decay: Weight = Field(0.0, description="pull of the weights to zero at each step")
-    schedule: Schedule = Schedule()
+    schedule: LearningRateSchedule = LearningRateSchedule()
     annealing: Annealing = Field(Annealing(), description="what else changes along the run")
     generator: PlayerOptim = Field(PlayerOptim(), description="overrides for the generator's optimizer")
     discriminator: PlayerOptim = Field(PlayerOptim(), description="overrides for the discriminator's optimizer")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from kaogan.config import recipes
-from kaogan.config.recipe import Described, Fraction, Images, PlayerOptim, Range, Schedule, Section, Weight
+from kaogan.config.recipe import Described, Fraction, Images, LearningRateSchedule, PlayerOptim, Range, Section, Weight
 from kaogan.config.registries import UpscalerSettings
 
 
@@ -59,7 +59,7 @@ class Optim(Section):
     lr: float = Field(5e-4, gt=0, description="learning rate")
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.99), description="adam's")
     clip: Weight = Field(0.0, description="longest gradient of the generator; 0: any")
-    schedule: Schedule = Schedule()
+    schedule: LearningRateSchedule = LearningRateSchedule()
     discriminator: PlayerOptim = Field(PlayerOptim(), description="overrides for the discriminator's optimizer")
 
 

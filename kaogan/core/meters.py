@@ -1,4 +1,4 @@
-"""Means of named numbers between two lines of the log, without waiting for the device at every step."""
+"""Means of named numbers between two lines of the log, and the clock's multiples at which such lines are due."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from torch import Tensor
 
 
 class Meters:
+    """Adds without waiting for the device at every step."""
+
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -25,3 +27,8 @@ class Meters:
         self._sums.clear()
         self._counts.clear()
         return means
+
+
+def crosses_multiple(every: int, images_seen: int, batch_size: int) -> bool:
+    """Whether the last ``batch_size`` of ``images_seen`` images reached a multiple of ``every``."""
+    return images_seen // every != (images_seen - batch_size) // every

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from kaogan.core import checkpoint
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.core.meters import Meters
+from kaogan.core.meters import Meters, crosses_multiple
 
 
 class State(Protocol):
@@ -74,7 +74,7 @@ def ignore_stop() -> None:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Intervals:
     """Images shown between two events of a kind. At the end of a session all of them happen."""
 
     report: int
@@ -94,7 +94,7 @@ class TrainingLoop(ABC):
     images: int
     """Length of the training, in images shown."""
     batch_size: int
-    schedule: Schedule
+    intervals: Intervals
     folder: Path
     checkpoints: Path
     log: logging.Logger
@@ -112,9 +112,8 @@ class TrainingLoop(ABC):
     def report(self, stats: dict[str, float]) -> None:  # noqa: B027
         """Write down the means since the last report."""
 
-    def evaluate(self) -> float:
-        """Measure, if that is due. Returns the seconds it took, which are no time of training."""
-        return 0.0
+    def evaluate(self) -> None:  # noqa: B027
+        """Measure, if that is due; its seconds do not count as training."""
 
     def should_stop(self) -> bool:
         """Whether the training has reached its end before its length."""
@@ -133,7 +132,7 @@ class TrainingLoop(ABC):
         Events come in the order report, snapshot, model, checkpoint: the checkpoint comes last, so whatever is due
         where a ``resumed`` training starts was written before its checkpoint was.
         """
-        state, schedule = self.state, self.schedule
+        state, intervals = self.state, self.intervals
         began, seconds_before = time.monotonic(), state.seconds
         nothing_due_at = state.images_seen if resumed else None
         reported, reported_at, paused = state.images_seen, began, 0.0
@@ -141,13 +140,15 @@ class TrainingLoop(ABC):
             while True:
                 clock = state.images_seen
                 state.seconds = seconds_before + time.monotonic() - began - paused
-                taken = self.evaluate()
+                evaluation_began = time.monotonic()
+                self.evaluate()
+                taken = time.monotonic() - evaluation_began
                 reported_at, paused = reported_at + taken, paused + taken
                 done = clock >= self.images or bool(interrupted) or self.should_stop()
 
                 if clock != nothing_due_at:
-                    saving = done or (clock > 0 and self._crosses(schedule.checkpoint))
-                    if clock > reported and (done or self._crosses(schedule.report)):
+                    saving = done or (clock > 0 and self._crosses(intervals.checkpoint))
+                    if clock > reported and (done or self._crosses(intervals.report)):
                         now = time.monotonic()
                         stats = {**self.meters.take(), "images_per_second": (clock - reported) / (now - reported_at)}
                         self.check_losses(stats)
@@ -157,7 +158,7 @@ class TrainingLoop(ABC):
                     if saving:
                         self.check_losses(self.meters.means())
                         self.check_weights()
-                    if done or (schedule.snapshot and self._crosses(schedule.snapshot)):
+                    if done or (intervals.snapshot and self._crosses(intervals.snapshot)):
                         self.snapshot()
                     if saving:
                         self.save_model()
@@ -173,7 +174,7 @@ class TrainingLoop(ABC):
 
     def save_checkpoint(self) -> None:
         checkpoint.save(self.checkpoints, *self.state.state_dict())
-        checkpoint.rotate(self.checkpoints, self.schedule.keep_last, self.schedule.keep_every)
+        checkpoint.rotate(self.checkpoints, self.intervals.keep_last, self.intervals.keep_every)
 
     def check_losses(self, stats: dict[str, float]) -> None:
         """Raise KaoganError for a loss that is no number or beyond the limit, before it reaches a checkpoint."""
@@ -192,7 +193,7 @@ class TrainingLoop(ABC):
         return "Try again with a lower learning rate"
 
     def _crosses(self, every: int) -> bool:
-        return due(every, self.state.images_seen, self.state.images_seen - self.batch_size)
+        return crosses_multiple(every, self.state.images_seen, self.batch_size)
 
     def _diverged(self, what: str) -> KaoganError:
         kept = checkpoint.find(self.checkpoints)
@@ -200,11 +201,6 @@ class TrainingLoop(ABC):
         message = f"training stopped in {self.folder}: {what}; {where}. {self.advice(bool(kept))}"
         self.log.info("%s", message)
         return KaoganError(message)
-
-
-def due(every: int, clock: int, before: int) -> bool:
-    """Whether a multiple of ``every`` lies in (before, clock]."""
-    return clock // every != before // every
 
 
 @torch.no_grad()
@@ -260,17 +256,6 @@ def resume(state: State, checkpoints: Path, folder: Path | None = None) -> Resum
         first = next(iter(unusable.values()))
         raise KaoganError(f"no checkpoint in {folder or checkpoints} can be used ({first}); move it away to start anew")
     return Resumed(None, {})
-
-
-def refuse_changes(changes: Iterable[tuple[str, Any, Any]], folder: Path, remedy: str) -> str:
-    """Settings (key, before, now) that must not change between two sessions -> the list of them as text.
-
-    Raises UsageError with ``remedy``, unless there are none or ``remedy`` is empty.
-    """
-    listed = "; ".join(f"{key} was {before!r}, now {now!r}" for key, before, now in changes)
-    if listed and remedy:
-        raise UsageError(f"{folder} was trained with other settings: {listed}. {remedy}")
-    return listed
 
 
 # Interruption

@@ -34,7 +34,7 @@ from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import mean_of
 from kaogan.training.cost import estimate
 from kaogan.training.data import load_data
-from kaogan.training.loop import train
+from kaogan.training.train import train
 
 POINTS = 10  # evaluations along each training
 PICTURES_ON_THE_WAY, FEWEST = 2000, 256

@@ -7,7 +7,7 @@ in ``extras/``; penalties on gradients and attribute classification have files o
 from kaogan.losses.adversarial import OBJECTIVES, Objective, discriminator_loss, extra_fakes_loss, generator_loss
 from kaogan.losses.attribute import attribute_accuracy, attribute_loss
 from kaogan.losses.gradient_penalty import (
-    PenaltyPoint,
+    LabelledImages,
     clip_weights,
     due_gradient_penalties,
     gradient_penalty,
@@ -17,8 +17,8 @@ from kaogan.losses.path_length import path_length_penalty, path_lengths
 
 __all__ = [
     "OBJECTIVES",
+    "LabelledImages",
     "Objective",
-    "PenaltyPoint",
     "attribute_accuracy",
     "attribute_loss",
     "clip_weights",

@@ -33,8 +33,8 @@ def zero_centred(scores: Scores, images: Tensor) -> Tensor:
     return _gradients(scores, images.detach()).square().sum(1).mean()
 
 
-class PenaltyPoint(NamedTuple):
-    """Images (N, C, H, W) at which a gradient is penalised, and the labels (N, K) that they are scored with."""
+class LabelledImages(NamedTuple):
+    """Images (N, C, H, W) and the labels (N, K) that the discriminator scores them with."""
 
     images: Tensor
     labels: Tensor
@@ -42,7 +42,7 @@ class PenaltyPoint(NamedTuple):
 
 def due_gradient_penalties(
     recipe: Recipe, due: Collection[str], images_seen: int, scores: Callable[[str, Tensor, Tensor], Tensor],
-    real: PenaltyPoint, fake: PenaltyPoint, share: Callable[[], Tensor],
+    real: LabelledImages, fake: LabelledImages, share: Callable[[], Tensor],
 ) -> dict[str, Tensor]:  # fmt: skip
     """The weighted gradient penalties among ``due``, by name: ``gradient_penalty``, ``r1``, ``r2``.
 

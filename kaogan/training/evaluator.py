@@ -18,6 +18,7 @@ import torch
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import to_uint8
+from kaogan.core.meters import crosses_multiple
 from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
 from kaogan.metrics import curve_plots
 from kaogan.metrics.collect import Arrays, Collector, FeatureCollector, Measured, collect
@@ -66,13 +67,13 @@ class Evaluator:
         values = self._values()
         return len(values) - 1 - int(np.argmin(values)) >= self.settings.patience
 
-    def due(self, clock: int) -> bool:
+    def is_due(self, clock: int) -> bool:
         if self.off or clock == 0 or any(line["clock"] == clock for line in self.lines):
             return False
         if clock >= self.recipe.training.images:
             return True
-        every, batch = self.settings.every, self.recipe.training.batch_size
-        return clock // every != (clock - batch) // every and self._affordable(clock)
+        crossed = crosses_multiple(self.settings.every, clock, self.recipe.training.batch_size)
+        return crossed and self._affordable(clock)
 
     def _affordable(self, clock: int) -> bool:
         """Whether measuring has taken no more than its share of the time so far; a number of pictures that is set
@@ -87,10 +88,9 @@ class Evaluator:
         )  # fmt: skip
         return False
 
-    def maybe_evaluate(self, clock: int) -> float:
-        """Measure now. Returns the seconds that it took, 0 where nothing was due."""
-        if not self.due(clock):
-            return 0.0
+    def evaluate_if_due(self, clock: int) -> None:
+        if not self.is_due(clock):
+            return
         began = time.monotonic()
         try:
             self._evaluate(clock)
@@ -98,9 +98,7 @@ class Evaluator:
             self.off, self.failure = True, str(error) or type(error).__name__
             what = self.failure if isinstance(error, KaoganError) else f"{type(error).__name__}: {self.failure}"
             self.folder.log.info("evaluation failed and is off from here on: %s", what)
-        taken = time.monotonic() - began
-        self.seconds += taken
-        return taken
+        self.seconds += time.monotonic() - began
 
     def _evaluate(self, clock: int) -> None:
         seconds_per_image = (time.monotonic() - self._began) / max(1, clock - self._first)

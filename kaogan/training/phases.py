@@ -23,11 +23,11 @@ class Phase:
     every: int = 1
     """Batches of reals between two updates of the network."""
 
-    def moves(self, batch: int) -> bool:
-        """Whether the network is updated once batch number ``batch`` has been shown."""
+    def is_due(self, batch: int) -> bool:
+        """Whether the network is updated after batch number ``batch``."""
         return (batch + 1) % self.every == 0
 
-    def due(self, batch: int) -> list[str]:
+    def due_losses(self, batch: int) -> list[str]:
         """The losses of that update; when there are none, the phase is left out."""
         return [name for name, every in self.losses.items() if (batch // self.every) % every == 0]
 

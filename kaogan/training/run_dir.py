@@ -15,7 +15,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -24,7 +25,9 @@ from kaogan.config.recipe import Described
 from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain, sweep, write_text
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.core.loaded_plugins import changed_plugins, recorded
+from kaogan.core.loaded_plugins import changed_plugins, plugin_records, recorded
+from kaogan.core.training_loop import State, resume
+from kaogan.data import PictureSet
 
 # Changing these between two sessions changes neither the weights nor the clock of what is already trained.
 RESUMABLE_KEYS = (
@@ -35,7 +38,10 @@ RESUMABLE_KEYS = (
 
 
 class RunDir:
-    """Opens (and makes) the folder and locks it. Raises KaoganError when it can't be written or is in use."""
+    """Opens (and makes) the folder and locks it; as a context manager it also turns a disk's errors into one line.
+
+    Raises KaoganError when the folder can't be written or is in use.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,6 +95,42 @@ class RunDir:
             self._handler.close()
         self._lock.release()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if isinstance(error, OSError):
+            raise explain(error, Path(error.filename) if isinstance(error.filename, str) else self.path) from error
+
+    def open_session(
+        self, state: State, recipe: Described, data: dict[str, Any], load: Callable[[Path], Described],
+        free: Iterable[str], allow_changes: bool,
+    ) -> bool:  # fmt: skip
+        """Load the newest good checkpoint into ``state`` and write this session's settings; whether there was one.
+
+        ``load`` reads a recipe file of the run's kind; ``free`` are the keys that may change between two sessions.
+        Raises UsageError for other changes unless ``allow_changes``, KaoganError when no checkpoint can be used: then
+        nothing in the folder has changed.
+        """
+        changed = "; ".join(
+            f"{key} was {before!r}, now {now!r}" for key, before, now in self.changed_settings(recipe, data, load, free)
+        )
+        if changed and not allow_changes:
+            raise UsageError(
+                f"{self.path} was trained with other settings: {changed}. Use another --out, or --allow-changes to go "
+                "on with the new settings"
+            )
+        resumed = resume(state, self.checkpoints, self.path)
+        self.write_settings(recipe, data)
+        if changed:
+            self.log.info("settings changed: %s", changed)
+        resumed.accept(self.log, state.images_seen)
+        self.truncate_stats(state.images_seen)
+        return bool(resumed)
+
     def changed_settings(
         self, recipe: Described, data: dict[str, Any], load: Callable[[Path], Described], free: Iterable[str]
     ) -> list[tuple[str, Any, Any]]:
@@ -111,7 +153,6 @@ class RunDir:
         return changes + list(changed_plugins(recorded(data_before.get("plugins"))))
 
     def write_settings(self, recipe: Described, data: dict[str, Any]) -> None:
-        """The settings of this session, once they have been found to fit."""
         write_text(self.path / "data.json", json.dumps(data, indent=2, ensure_ascii=False))
         write_text(self.recipe_path, recipes.dump(recipe))
 
@@ -139,6 +180,19 @@ class RunDir:
         """A run that was stopped before its recipe was written."""
         ours = (".lock", "log.txt", "checkpoints", "grids", "data.json")
         return all(p.name in ours or TEMPORARY_SUFFIX in p.name for p in self.path.iterdir())
+
+
+def data_record(pictures: PictureSet) -> dict[str, Any]:
+    """What a run remembers of its data, in data.json."""
+    former = {"former_fingerprints": list(pictures.former_fingerprints)} if pictures.former_fingerprints else {}
+    return {
+        "source": pictures.source,
+        "count": len(pictures.images),
+        "fingerprint": pictures.fingerprint,
+        "skipped": len(pictures.skipped),
+        **former,
+        "plugins": plugin_records(),
+    }
 
 
 class _LogFile(logging.FileHandler):

@@ -15,7 +15,7 @@ from kaogan.core.rng import draw_latents, randn, torch_generator
 from kaogan.core.schema import Schema
 from kaogan.losses import (
     OBJECTIVES,
-    PenaltyPoint,
+    LabelledImages,
     attribute_accuracy,
     attribute_loss,
     clip_weights,
@@ -28,7 +28,7 @@ from kaogan.losses import (
 )
 from kaogan.losses.extras import StepContext
 from kaogan.networks.base import DiscriminatorOutput
-from kaogan.networks.cpu.grad_modes import weights_moved, weights_stay
+from kaogan.networks.cpu.grad_modes import cached_weight_casts, clear_weight_casts
 from kaogan.networks.stylegan import is_style_generator
 from kaogan.training.phases import Network, Phase, build_phases
 from kaogan.training.sampler import Batch, InfiniteSampler
@@ -37,10 +37,10 @@ from kaogan.training.state import TrainState
 
 @dataclass
 class Fakes:
-    """Generated images, as they are and as the discriminator is shown them, and the attributes they were drawn for."""
+    """Generated images, as they are and as extras process them, and the attributes they were drawn for."""
 
     images: Tensor
-    seen: Tensor
+    processed: Tensor
     labels: Tensor
     conditions: Tensor | None
 
@@ -68,29 +68,29 @@ class GANTrainer:
         number = self.state.images_seen // training.batch_size
         batch = self.sampler.at(self.state.images_seen)
         self.state.set_learning_rates(self.recipe)
-        generator_moves = any(phase.moves(number) for phase in self._phases("generator"))
-        reuse = training.reuse_fakes and generator_moves
+        updates_generator = any(phase.is_due(number) for phase in self._phases("generator"))
+        reuse = training.reuse_fakes and updates_generator
         fakes = self.discriminator_step(batch, reuse=reuse)
-        if generator_moves:
+        if updates_generator:
             self.generator_step(batch, fakes if reuse else None)
-        return generator_moves
+        return updates_generator
 
     # The discriminator
 
-    @weights_stay()
+    @cached_weight_casts()
     def discriminator_step(self, batch: Batch, reuse: bool = False) -> Fakes:
         """Show ``batch`` and as many fakes to the discriminator. With ``reuse`` the fakes keep their graph, so that the
         generator's step can use them again."""
         real = self._on_images(to_device(batch.images, self.device), "real")
         with self.autocast, torch.set_grad_enabled(reuse):
             fakes = self._generate("discriminator", len(real))
-        points = PenaltyPoint(real, batch.labels), PenaltyPoint(fakes.seen.detach(), fakes.labels)
+        shown = LabelledImages(real, batch.labels), LabelledImages(fakes.processed.detach(), fakes.labels)
 
-        for losses in self._due("discriminator"):
+        for losses in self._due_losses("discriminator"):
             loss: Tensor | float = 0.0
             if "main" in losses:
-                loss = self._discriminator_loss(*points)
-            loss = loss + self._gradient_penalties(losses, *points)
+                loss = self._discriminator_loss(*shown)
+            loss = loss + self._gradient_penalties(losses, *shown)
             if "main" in losses:
                 self.meters.add("loss_d", torch.as_tensor(loss))
             self._optimize(loss, "discriminator")
@@ -102,7 +102,7 @@ class GANTrainer:
                 self.meters.add(name, torch.as_tensor(value))
         return fakes
 
-    def _discriminator_loss(self, real: PenaltyPoint, fake: PenaltyPoint) -> Tensor:
+    def _discriminator_loss(self, real: LabelledImages, fake: LabelledImages) -> Tensor:
         """The adversarial loss, that of extra fakes, that of extras, and classification."""
         settings, meters = self.recipe.objective, self.meters
         with self.autocast:
@@ -143,7 +143,7 @@ class GANTrainer:
             loss = loss + term
         return loss
 
-    def _extra_losses(self, real: PenaltyPoint, fake: PenaltyPoint) -> Tensor | float:
+    def _extra_losses(self, real: LabelledImages, fake: LabelledImages) -> Tensor | float:
         """What further terms extras add to the discriminator's loss."""
 
         def discriminate(images: Tensor, purpose: str) -> Tensor:
@@ -160,7 +160,7 @@ class GANTrainer:
                 loss = loss + term
         return loss
 
-    def _gradient_penalties(self, due: Collection[str], real: PenaltyPoint, fake: PenaltyPoint) -> Tensor | float:
+    def _gradient_penalties(self, due: Collection[str], real: LabelledImages, fake: LabelledImages) -> Tensor | float:
         def share() -> Tensor:
             return to_device(torch.rand(len(real.images), generator=self._rng("penalty")), self.device)
 
@@ -179,7 +179,7 @@ class GANTrainer:
         """Update the generator on fresh fakes, or on those of the discriminator's step."""
         weights = [weight for weight in self.state.discriminator.parameters() if weight.requires_grad]
         set_requires_grad(weights, False)  # their gradients would be thrown away
-        for losses in self._due("generator"):
+        for losses in self._due_losses("generator"):
             loss: Tensor | float = 0.0
             if "main" in losses:
                 loss = self._generator_loss(batch, fakes)
@@ -194,21 +194,21 @@ class GANTrainer:
         """The adversarial loss, classification, and that of extras."""
         with self.autocast:
             fakes = fakes or self._generate("generator", len(batch.images))
-            output = self._discriminate(fakes.seen, "generator", fakes.labels)
-        real, real_scores = fakes.seen, output.scores  # placeholders, for losses that ask for no reals
+            output = self._discriminate(fakes.processed, "generator", fakes.labels)
+        real, real_scores = fakes.processed, output.scores  # placeholders, for losses that ask for no reals
         if self.generator_needs_reals:
             real = self._on_images(to_device(batch.images, self.device), "real")
         if self.objective.paired:
             with self.autocast, torch.no_grad():
                 real_scores = self._discriminate(real, "generator/real", batch.labels).scores
-        label = self._draw_targets("generator", self.recipe.objective.generator_label, len(fakes.seen))
+        label = self._draw_targets("generator", self.recipe.objective.generator_label, len(fakes.processed))
         loss = generator_loss(self.objective, output.scores, real_scores, label)
         self.meters.add("adversarial_g", loss)
         if output.logits is not None:
             attributes = self._attribute_loss("attributes_g", output.logits, fakes.labels)
             loss = loss + self.recipe.attributes.generator_weight * attributes
         for name, extra in self.extras.items():
-            term = extra.generator_loss(real, fakes.seen, self._context())
+            term = extra.generator_loss(real, fakes.processed, self._context())
             if term is not None:
                 self.meters.add(name, term)
                 loss = loss + term
@@ -236,10 +236,10 @@ class GANTrainer:
     def _phases(self, network: Network) -> list[Phase]:
         return [phase for phase in self.phases if phase.network == network]
 
-    def _due(self, network: Network) -> list[list[str]]:
+    def _due_losses(self, network: Network) -> list[list[str]]:
         """The losses of each optimiser step that ``network`` takes now."""
         number = self.state.images_seen // self.recipe.training.batch_size
-        return [losses for phase in self._phases(network) if (losses := phase.due(number))]
+        return [losses for phase in self._phases(network) if (losses := phase.due_losses(number))]
 
     def _generate(self, purpose: str, count: int) -> Fakes:
         latents, labels, conditions = self._draw_inputs(purpose, count)
@@ -333,7 +333,7 @@ class GANTrainer:
         scaler.scale(torch.as_tensor(loss)).backward(inputs=weights)
         scaler.step(optimizer)
         scaler.update()
-        weights_moved()
+        clear_weight_casts()
 
 
 def set_requires_grad(weights: list[nn.Parameter], wanted: bool) -> None:

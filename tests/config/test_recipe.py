@@ -11,7 +11,7 @@ import yaml
 
 from kaogan.cli._console import parse_overrides
 from kaogan.config import recipes
-from kaogan.config.recipe import Recipe, Schedule
+from kaogan.config.recipe import LearningRateSchedule, Recipe
 from kaogan.core.errors import KaoganError, UsageError
 
 FAMILIES = ("dcgan", "residual", "keras_wgan", "starsface_wgan", "stylegan2", "r3gan")
@@ -324,7 +324,7 @@ def test_a_recipe_cannot_be_changed() -> None:
     ],
 )
 def test_schedules_by_hand(settings: dict[str, Any], factors: dict[int, float]) -> None:
-    schedule = Schedule(**settings)
+    schedule = LearningRateSchedule(**settings)
     for clock, factor in factors.items():
         assert schedule.factor(clock) == pytest.approx(factor, abs=1e-12), clock
 

@@ -14,7 +14,8 @@ from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX
 from kaogan.core.ema import EMA
 from kaogan.core.errors import KaoganError
-from kaogan.core.training_loop import TrainProgress, TrainResult, due
+from kaogan.core.meters import crosses_multiple
+from kaogan.core.training_loop import TrainProgress, TrainResult
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.step import GANTrainer
 from tests.training.conftest import make_pictures
@@ -28,12 +29,12 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.mark.parametrize(
-    ("every", "clock", "before", "is_due"),
-    [(10, 10, 0, True), (10, 9, 0, False), (10, 19, 10, False), (10, 20, 19, True), (10, 35, 5, True),
-     (10, 0, -8, True), (1, 8, 0, True)],
+    ("every", "clock", "batch_size", "crosses"),
+    [(10, 10, 10, True), (10, 9, 9, False), (10, 19, 9, False), (10, 20, 1, True), (10, 35, 30, True),
+     (10, 0, 8, True), (1, 8, 8, True)],
 )  # fmt: skip
-def test_due(every: int, clock: int, before: int, is_due: bool) -> None:
-    assert due(every, clock, before) is is_due
+def test_crosses_multiple(every: int, clock: int, batch_size: int, crosses: bool) -> None:
+    assert crosses_multiple(every, clock, batch_size) is crosses
 
 
 @pytest.mark.parametrize(("n_critic", "reuse"), [(1, False), (3, False), (3, True), (2, True)])

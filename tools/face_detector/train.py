@@ -23,7 +23,7 @@ from kaogan.core.device import choose_precision
 from kaogan.core.ema import EMA
 from kaogan.core.images import to_float
 from kaogan.core.rng import numpy_generator
-from kaogan.core.training_loop import Schedule, TrainingLoop, TrainProgress, resume
+from kaogan.core.training_loop import Intervals, TrainingLoop, TrainProgress, resume
 from tools.face_detector import hard_negatives
 from tools.face_detector.synthesize import Portrait, lesson
 from tools.network_state import NetworkState
@@ -77,8 +77,8 @@ def train(
     resumed = resume(state, out)
     resumed.accept(log, state.images_seen)
     total = settings.images + settings.second
-    schedule = Schedule(report=settings.batch, checkpoint=settings.save_every)
-    loop = FaceLoop(state, total, settings.batch, schedule, out, out, log, LOSS_LIMIT)
+    intervals = Intervals(report=settings.batch, checkpoint=settings.save_every)
+    loop = FaceLoop(state, total, settings.batch, intervals, out, out, log, LOSS_LIMIT)
     loop.portraits, loop.settings = portraits, settings
     means: dict[str, float] = {}
 

@@ -16,7 +16,7 @@ from kaogan.aux_models.tagger.network import ATTRIBUTES, Architecture, TaggerNet
 from kaogan.core.device import choose_device, choose_precision
 from kaogan.core.ema import EMA
 from kaogan.core.rng import seed_for
-from kaogan.core.training_loop import Schedule, TrainingLoop, TrainProgress, resume
+from kaogan.core.training_loop import Intervals, TrainingLoop, TrainProgress, resume
 from tools.network_state import NetworkState
 from tools.tagger.examples import MAIN, POLISH, Batch, Examples
 
@@ -71,8 +71,8 @@ def train(
     resumed = resume(state, folder)
     log = logging.getLogger("kaogan.tagger")
     resumed.accept(log, state.images_seen)
-    schedule = Schedule(report=10 * settings.batch_size, checkpoint=checkpoint_every)
-    loop = TaggerLoop(state, settings.total, settings.batch_size, schedule, folder, folder, log, LOSS_LIMIT)
+    intervals = Intervals(report=10 * settings.batch_size, checkpoint=checkpoint_every)
+    loop = TaggerLoop(state, settings.total, settings.batch_size, intervals, folder, folder, log, LOSS_LIMIT)
     loop.examples, loop.settings = examples, settings
 
     def tell(progress: TrainProgress) -> None:

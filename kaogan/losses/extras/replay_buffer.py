@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kaogan.config.recipe import Fraction, Images, Recipe, Section, Weight
 from kaogan.core.images import to_float, to_uint8
+from kaogan.core.meters import crosses_multiple
 from kaogan.losses.extras import EXTRAS
 from kaogan.losses.extras.base import Extra, StepContext
 
@@ -95,8 +96,7 @@ class Replay(Extra):
 
     def after_discriminator_step(self, fakes: Tensor, context: StepContext) -> Mapping[str, float]:
         settings, clock = self.settings, context.images_seen
-        due = clock // settings.every != (clock - len(fakes)) // settings.every
-        if due and clock >= settings.start - settings.lead:
+        if crosses_multiple(settings.every, clock, len(fakes)) and clock >= settings.start - settings.lead:
             count = max(1, round(settings.fraction * len(fakes)))
             self.buffer.offer(fakes[:count], context.numpy_rng("memory/offer"))
         return {}

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaogan.networks.cpu.grad_modes import weight_casts, weights_wanted
+from kaogan.networks.cpu.grad_modes import weight_cast_cache, weight_gradients_wanted
 
 SMALL = 8  # px: oneDNN's gradient of the weights takes up to twice as long as a product of matrices on maps up to this
 FEW = 4  # channels: oneDNN's transposed convolution takes three times as long as ``_cells`` for so few
@@ -67,7 +67,7 @@ def _cast(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Ten
     if not torch.is_autocast_enabled(x.device.type):
         return x, layer.weight, layer.bias
     dtype, weight, bias = torch.get_autocast_dtype(x.device.type), layer.weight, layer.bias
-    casts, key = weight_casts(), (layer, torch.is_grad_enabled())
+    casts, key = weight_cast_cache(), (layer, torch.is_grad_enabled())
     if casts is not None and key in casts:
         return x.to(dtype), *casts[key]
     cast = weight.to(dtype), None if bias is None else bias.to(dtype)
@@ -90,8 +90,8 @@ class _Conv(torch.autograd.Function):
         (large, weight), (to_map, to_weight, to_bias, _) = ctx.saved_tensors, ctx.needs_input_grad
         return (
             _ConvTranspose.apply(grad, weight, None, ctx.shape) if to_map else None,
-            _ConvWeightGrad.apply(large, grad, ctx.shape) if to_weight and weights_wanted() else None,
-            grad.sum((0, 2, 3)) if to_bias and weights_wanted() else None,
+            _ConvWeightGrad.apply(large, grad, ctx.shape) if to_weight and weight_gradients_wanted() else None,
+            grad.sum((0, 2, 3)) if to_bias and weight_gradients_wanted() else None,
             None,
         )
 
@@ -110,8 +110,8 @@ class _ConvTranspose(torch.autograd.Function):
         (small, weight), (to_map, to_weight, to_bias, _) = ctx.saved_tensors, ctx.needs_input_grad
         return (
             _Conv.apply(grad, weight, None, ctx.shape) if to_map else None,
-            _ConvWeightGrad.apply(grad, small, ctx.shape) if to_weight and weights_wanted() else None,
-            grad.sum((0, 2, 3)) if to_bias and weights_wanted() else None,
+            _ConvWeightGrad.apply(grad, small, ctx.shape) if to_weight and weight_gradients_wanted() else None,
+            grad.sum((0, 2, 3)) if to_bias and weight_gradients_wanted() else None,
             None,
         )
 

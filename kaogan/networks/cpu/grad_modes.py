@@ -21,13 +21,14 @@ def inputs_only() -> Iterator[None]:
         _inputs_only.reset(token)
 
 
-def weights_wanted() -> bool:
+def weight_gradients_wanted() -> bool:
     return not _inputs_only.get()
 
 
 @contextmanager
-def weights_stay() -> Iterator[None]:
-    """Inside, a layer casts its weights only once: whoever changes them calls ``weights_moved``."""
+def cached_weight_casts() -> Iterator[None]:
+    """Cast each layer's weights to the autocast type only once inside; whoever changes them calls
+    ``clear_weight_casts``."""
     token = _casts.set({})
     try:
         yield
@@ -35,12 +36,12 @@ def weights_stay() -> Iterator[None]:
         _casts.reset(token)
 
 
-def weights_moved() -> None:
+def clear_weight_casts() -> None:
     """Forget the casts of weights that an optimiser has changed. (Fused optimisers leave ``weight._version`` alone.)"""
     if (casts := _casts.get()) is not None:
         casts.clear()
 
 
-def weight_casts() -> dict[Any, Any] | None:
-    """Where a layer may keep its cast weights, or None outside of ``weights_stay``."""
+def weight_cast_cache() -> dict[Any, Any] | None:
+    """The cache, or None outside of ``cached_weight_casts``."""
     return _casts.get()

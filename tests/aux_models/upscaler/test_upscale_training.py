@@ -19,9 +19,9 @@ from kaogan.core.images import to_float
 from kaogan.data import PictureSet, load_pictures
 from kaogan.training.upscaler.crops import CropSampler, split
 from kaogan.training.upscaler.degradation import degrade, jpeg_compressed
-from kaogan.training.upscaler.loop import build_state, train
 from kaogan.training.upscaler.perceptual_loss import PerceptualDistance
 from kaogan.training.upscaler.step import UpscalerTrainer, pixel_loss
+from kaogan.training.upscaler.train import build_state, train
 
 SMALL = {
     "generator": {"family": "kao-sr", "widths": [6, 6, 8], "before": [1, 1], "middle": 1, "after": [1, 1], "fine": 4},

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from kaogan.networks.cpu import convolutions
-from kaogan.networks.cpu.grad_modes import inputs_only, weights_stay
+from kaogan.networks.cpu.grad_modes import cached_weight_casts, inputs_only
 
 # kind, channels, size in, kernel, stride, padding, output padding, groups if more than 1
 CASES = [
@@ -117,7 +117,7 @@ def test_weights_are_cast_once_while_they_stay(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(convolutions, "_gather", lambda x, w, *a: seen.append(w) or gather(x, w, *a))
     slopes = []
     for stay in (True, False):
-        with weights_stay() if stay else nullcontext(), torch.autocast("cpu", torch.bfloat16):
+        with cached_weight_casts() if stay else nullcontext(), torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 module(x)
             loss = module(x).float().square().sum() + module(3 * x).float().square().sum()

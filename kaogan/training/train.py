@@ -10,32 +10,26 @@ from pathlib import Path
 
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
-from kaogan.core.atomic_io import explain
 from kaogan.core.device import choose_device, describe, import_compiler_aside
-from kaogan.core.loaded_plugins import plugin_records
 from kaogan.core.training_loop import (
+    Intervals,
     OnProgress,
-    Schedule,
     TrainingLoop,
     TrainProgress,
     TrainResult,
     ignore_stop,
     no_train_progress,
-    refuse_changes,
-    resume,
 )
 from kaogan.data import PictureSet
 from kaogan.training.evaluator import Evaluator
 from kaogan.training.numerics import numerics, training_precision
-from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir
+from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import TrainState, build_train_state
 from kaogan.training.step import GANTrainer
 
 __all__ = ["TrainProgress", "TrainResult", "train"]
-
-REMEDY = "Use another --out, or --allow-changes to go on with the new settings"
 
 
 def train(
@@ -61,29 +55,15 @@ def train(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )
     trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
-    folder = RunDir(out)
-    try:
-        # Nothing in the folder changes before the settings and a checkpoint have been found to fit.
-        data = describe_data(pictures)
-        changes = folder.changed_settings(recipe, data, recipes.load, RESUMABLE_KEYS)
-        changed = refuse_changes(changes, out, "" if allow_changes else REMEDY)
-        resumed = resume(state, folder.checkpoints, out)
-        folder.write_settings(recipe, data)
-        if changed:
-            folder.log.info("settings changed: %s", changed)
-        resumed.accept(folder.log, state.images_seen)
-        folder.truncate_stats(state.images_seen)
-
+    data = data_record(pictures) | {"attributes": pictures.schema.to_json()}
+    with RunDir(out) as folder:
+        resumed = folder.open_session(state, recipe, data, recipes.load, RESUMABLE_KEYS, allow_changes)
         logger = RunLogger(folder, recipe, pictures, state, device)
         logger.open(precision, describe(device))
         with numerics(recipe, device, precision):
-            result = GANLoop(recipe, state, trainer, folder, logger).run(bool(resumed), on_progress, on_stop)
+            result = GANLoop(recipe, state, trainer, folder, logger).run(resumed, on_progress, on_stop)
         logger.close(result.finished, result.seconds)
         return result
-    except OSError as error:
-        raise explain(error, Path(error.filename) if isinstance(error.filename, str) else out) from error
-    finally:
-        folder.close()
 
 
 class GANLoop(TrainingLoop):
@@ -97,24 +77,24 @@ class GANLoop(TrainingLoop):
         run = recipe.run
         super().__init__(
             state, recipe.training.images, recipe.training.batch_size,
-            Schedule(run.stats_every, run.checkpoint_every, run.grid_every, run.keep_last, run.keep_every),
+            Intervals(run.stats_every, run.checkpoint_every, run.grid_every, run.keep_last, run.keep_every),
             folder.path, folder.checkpoints, folder.log, run.loss_limit, trainer.meters,
         )  # fmt: skip
         self.recipe, self.trainer, self.logger = recipe, trainer, logger
         self.evaluator = Evaluator(recipe, logger)
 
     def step(self) -> None:
-        self._generator_moved = self.trainer.step()
+        self._generator_updated = self.trainer.step()
 
     def after_step(self) -> None:
-        if self._generator_moved:
+        if self._generator_updated:
             self.state.ema.update(self.state.images_seen, self.batch_size * self.recipe.training.n_critic)
 
     def report(self, stats: dict[str, float]) -> None:
         self.logger.log_stats(self.state.images_seen, stats)
 
-    def evaluate(self) -> float:
-        return self.evaluator.maybe_evaluate(self.state.images_seen)
+    def evaluate(self) -> None:
+        self.evaluator.evaluate_if_due(self.state.images_seen)
 
     def should_stop(self) -> bool:
         return self.evaluator.should_stop
@@ -131,16 +111,3 @@ class GANLoop(TrainingLoop):
             f"Try again with {go_on}a lower learning rate (--optim.lr), --precision fp32, or a penalty "
             "(--penalties.r1.weight 1)"
         )
-
-
-def describe_data(pictures: PictureSet) -> dict[str, object]:
-    """What a run remembers of its data."""
-    return {
-        "source": pictures.source,
-        "count": len(pictures.images),
-        "fingerprint": pictures.fingerprint,
-        "attributes": pictures.schema.to_json(),
-        "skipped": len(pictures.skipped),
-        **({"former_fingerprints": list(pictures.former_fingerprints)} if pictures.former_fingerprints else {}),
-        "plugins": plugin_records(),
-    }

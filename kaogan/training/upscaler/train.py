@@ -16,27 +16,24 @@ from kaogan.aux_models.upscaler.networks import build
 from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe
 from kaogan.config.upscale_recipe import RESUMABLE_KEYS, UpscaleRecipe
-from kaogan.core.atomic_io import atomic, explain
+from kaogan.core.atomic_io import atomic
 from kaogan.core.device import choose_device, choose_precision, describe
 from kaogan.core.ema import EMA
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
 from kaogan.core.rng import seed_for
 from kaogan.core.training_loop import (
+    Intervals,
     OnProgress,
-    Schedule,
     TrainingLoop,
     TrainResult,
     ignore_stop,
     no_train_progress,
-    refuse_changes,
-    resume,
 )
 from kaogan.data import PictureSet
 from kaogan.metrics.psnr_ssim import psnr
 from kaogan.networks import count_parameters
-from kaogan.training.loop import REMEDY
-from kaogan.training.run_dir import RunDir
+from kaogan.training.run_dir import RunDir, data_record
 from kaogan.training.upscaler.crops import CropSampler
 from kaogan.training.upscaler.step import UpscalerState, UpscalerTrainer, build_discriminator, enlarge
 from kaogan.version import __version__
@@ -62,28 +59,16 @@ def train(
     device = choose_device(recipe.run.device)
     precision = choose_precision(recipe.run.precision, device)
     state = build_state(recipe, device)
-    folder = RunDir(out)
-    try:
-        data = {"source": pictures.source, "count": len(pictures), "fingerprint": pictures.fingerprint}
-        if pictures.former_fingerprints:
-            data["former_fingerprints"] = list(pictures.former_fingerprints)
-        changes = folder.changed_settings(recipe, data, upscale_recipe.read, RESUMABLE_KEYS)
-        refuse_changes(changes, out, "" if allow_changes else REMEDY)
-        resumed = resume(state, folder.checkpoints, out)
-        folder.write_settings(recipe, data)
-        resumed.accept(folder.log, state.images_seen)
-        folder.truncate_stats(state.images_seen)
-
+    with RunDir(out) as folder:
+        resumed = folder.open_session(
+            state, recipe, data_record(pictures), upscale_recipe.read, RESUMABLE_KEYS, allow_changes
+        )
         crops = CropSampler(pictures, recipe)
         trainer = UpscalerTrainer(recipe, state, device, precision)
         describe_run(folder, state, crops, f"{describe(device)}, {precision}")
-        result = UpscalerLoop(recipe, state, trainer, folder, crops).run(bool(resumed), on_progress, on_stop)
+        result = UpscalerLoop(recipe, state, trainer, folder, crops).run(resumed, on_progress, on_stop)
         folder.log.info("%s at %d pictures", "finished" if result.finished else "stopped", result.images_seen)
         return result
-    except OSError as error:
-        raise explain(error, out) from error
-    finally:
-        folder.close()
 
 
 class UpscalerLoop(TrainingLoop):
@@ -97,7 +82,7 @@ class UpscalerLoop(TrainingLoop):
         run = recipe.run
         super().__init__(
             state, recipe.training.images, recipe.training.batch_size,
-            Schedule(run.stats_every, run.checkpoint_every, run.measure_every, run.keep_last),
+            Intervals(run.stats_every, run.checkpoint_every, run.measure_every, run.keep_last),
             folder.path, folder.checkpoints, folder.log, LOSS_LIMIT, trainer.meters,
         )  # fmt: skip
         self.recipe, self.trainer, self.run_dir, self.crops = recipe, trainer, folder, crops
