@@ -17,8 +17,10 @@ from typing import Any
 from benchmarks.timing import Watch
 from kaogan import api
 from kaogan.config import recipes
-from kaogan.training import loop
+from kaogan.training.run_logger import RunLogger
 from kaogan.training.step import GANTrainer
+from kaogan.training.train import GANLoop
+from kaogan.training.train import train as run_training
 
 AVATARS = 12_000
 
@@ -39,7 +41,7 @@ def start(data: str | None = None, recipe: str = "dcgan", **_: Any) -> dict[str,
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         resolved = recipes.load(recipe, {"batch_size": 64, "data.avatars": AVATARS})
         try:
-            loop.train(resolved, api.load_data(resolved, data), Path(folder) / "run")
+            run_training(resolved, api.load_data(resolved, data), Path(folder) / "run")
         except FirstStep:
             seconds = time.perf_counter() - began
     return {"seconds": seconds, "busy": watch.share}
@@ -49,7 +51,7 @@ def memory(data: str | None = None, recipe: str = "dcgan", images: str = "640", 
     """The peak of the process's memory in GB, over a short run with a grid, a checkpoint and the films."""
     with tempfile.TemporaryDirectory() as folder:
         resolved = recipes.load(recipe, {"batch_size": 64, "images": int(images), "data.avatars": AVATARS})
-        loop.train(resolved, api.load_data(resolved, data), Path(folder) / "run")
+        run_training(resolved, api.load_data(resolved, data), Path(folder) / "run")
     return {"gigabytes": peak() / 1e9}
 
 
@@ -69,10 +71,10 @@ def train(data: str | None = None, recipe: str = "dcgan", images: str = "1280", 
     for owner, name in (
         (GANTrainer, "discriminator_step"),
         (GANTrainer, "generator_step"),
-        (loop.RunLogger, "log_stats"),
-        (loop.RunLogger, "save_grid"),
-        (loop.RunLogger, "save_model"),
-        (loop.GANLoop, "save_checkpoint"),
+        (RunLogger, "log_stats"),
+        (RunLogger, "save_grid"),
+        (RunLogger, "save_model"),
+        (GANLoop, "save_checkpoint"),
     ):
         setattr(owner, name, _timed(getattr(owner, name), name, seconds, counts))
     settings = {"batch_size": 64, "images": int(images), "data.avatars": AVATARS}
@@ -80,10 +82,10 @@ def train(data: str | None = None, recipe: str = "dcgan", images: str = "1280", 
     often = {"run.grid_every": int(images) // 2, "run.checkpoint_every": int(images) // 2}
     published, resolved = recipes.load(recipe, settings), recipes.load(recipe, settings | often)
     pictures, marks = api.load_data(resolved, data), dict[str, float]()
-    loop.RunLogger.open = _marked(loop.RunLogger.open, marks, "begun")  # type: ignore[method-assign]
-    loop.RunLogger.close = _marked(loop.RunLogger.close, marks, "ended")  # type: ignore[method-assign]
+    RunLogger.open = _marked(RunLogger.open, marks, "begun")  # type: ignore[method-assign]
+    RunLogger.close = _marked(RunLogger.close, marks, "ended")  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
-        loop.train(resolved, pictures, Path(folder) / "run")
+        run_training(resolved, pictures, Path(folder) / "run")
     between = marks["ended"] - marks["begun"]
     steps = seconds["discriminator_step"] + seconds["generator_step"]
     shown = counts["discriminator_step"] * 64

@@ -20,7 +20,7 @@ from kaogan.generate.model import Model
 from kaogan.generate.model import load as load_model
 from kaogan.plugins import load_installed_plugins, load_plugins_of_run
 from kaogan.training.data import load_data
-from kaogan.training.train import train as run_loop
+from kaogan.training.train import train as run_training
 
 
 def train(
@@ -68,7 +68,7 @@ def run(
     on_stop: Callable[[], None] = ignore_stop,
 ) -> TrainResult:
     """The same for a resolved recipe and pictures in memory; an interrupted training returns, too."""
-    return run_loop(
+    return run_training(
         recipe, pictures, Path(out or Path("runs") / recipe.name), allow_changes=allow_changes,
         on_progress=on_progress, on_stop=on_stop,
     )  # fmt: skip

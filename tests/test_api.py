@@ -11,7 +11,8 @@ import pytest
 import kaogan
 from kaogan import api
 from kaogan.config import recipes
-from kaogan.training import data, loop
+from kaogan.core.training_loop import TrainResult
+from kaogan.training import data
 from tests.small import small
 
 SETTINGS: dict[str, Any] = {
@@ -87,7 +88,7 @@ def test_mistakes_are_told_before_any_data_is_read(
 
 
 def test_an_interrupted_training_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "run_loop", lambda *_, **__: loop.TrainResult(8, False, 1.0, tmp_path))
+    monkeypatch.setattr(api, "run_training", lambda *_, **__: TrainResult(8, False, 1.0, tmp_path))
     with pytest.raises(kaogan.KaoganError, match="interrupted at 8 images; the same call again goes on"):
         kaogan.train("dcgan", out=tmp_path / "run", **SETTINGS)
 

@@ -10,7 +10,7 @@ from kaogan.config.recipe import Recipe
 from kaogan.core import checkpoint
 from kaogan.core.training_loop import TrainResult
 from kaogan.data import PictureSet
-from kaogan.training import loop
+from kaogan.training.train import train as run_training
 from tests.training.conftest import make_pictures
 from tests.training.tiny import tiny
 
@@ -30,7 +30,7 @@ def recipe(images: int = 48, **overrides: Any) -> Recipe:
 
 def train(out: Path, *, pictures: PictureSet | None = None, **overrides: Any) -> TrainResult:
     keywords = {name: overrides.pop(name) for name in ("allow_changes", "on_progress", "on_stop") if name in overrides}
-    return loop.train(recipe(**overrides), pictures or make_pictures(), out, **keywords)
+    return run_training(recipe(**overrides), pictures or make_pictures(), out, **keywords)
 
 
 def newest(out: Path) -> Path:

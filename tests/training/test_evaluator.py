@@ -14,8 +14,9 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
 from kaogan.core.training_loop import TrainResult
 from kaogan.metrics.features import FeaturesOnly
-from kaogan.training import evaluator, loop, plots
+from kaogan.training import evaluator, plots
 from kaogan.training.evaluator import MIN_PICTURES, affordable
+from kaogan.training.train import train as run_training
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, recipe, stats_of
 
@@ -38,7 +39,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def train(out: Path, **overrides: Any) -> TrainResult:
     settings = {"eval.every": 16, "eval.pictures": 64} | overrides
-    return loop.train(recipe(**settings), make_pictures(40), out)
+    return run_training(recipe(**settings), make_pictures(40), out)
 
 
 def measured(out: Path) -> list[dict[str, float]]:

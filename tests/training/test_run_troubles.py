@@ -18,12 +18,13 @@ from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.training_loop import TrainProgress
-from kaogan.training import loop, plots
+from kaogan.training import plots
 from kaogan.training.cost import estimate
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
+from kaogan.training.train import train as run_training
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, newest, recipe, train
 
@@ -67,7 +68,7 @@ def test_what_may_change_freely(tmp_path: Path) -> None:
               "eval": {"share": 0.1}}  # fmt: skip
     assert values.keys() == set(RESUMABLE_KEYS)
     changed = recipes.load(recipe(16).to_dict(), values | {"run.device": "cpu"})
-    assert loop.train(changed, make_pictures(), tmp_path / "run").finished
+    assert run_training(changed, make_pictures(), tmp_path / "run").finished
     assert recipes.load(tmp_path / "run/recipe.yaml") == changed
 
 
