@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from kaogan.aux_models.upscaler.load import load_upscaler, names
-from kaogan.aux_models.upscaler.model import FILE
+from kaogan.aux_models.upscaler.load import is_upscaler, load_upscaler
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError
@@ -81,8 +80,6 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> A
     incomplete or damaged, or needs a plug-in that is not loaded.
     """
     load_installed_plugins()
-    place = Path(path)
-    named = str(path) in names() and not place.exists()
-    if named or place.name == FILE or any((place / part).is_file() for part in (FILE, f"model/{FILE}")):
+    if is_upscaler(path):
         return load_upscaler(path, str(device))
     return load_model(path, device)

@@ -39,6 +39,10 @@ def train(
     eval_every: Annotated[
         int | None, typer.Option(metavar="N", help="Measure it every N images, and keep the best model.")
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Begin with the weights of a model, a run or a name of 'kaogan models'."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe, sizes, memory and time; train nothing.")
     ] = False,
@@ -57,7 +61,8 @@ def train(
         raise UsageError("name one recipe, or give one's own with --recipe FILE.yaml; 'kaogan recipes list' has them")
     overrides = parse_overrides(words)
     for key, value in {"images": images, "image_size": image_size, "batch_size": batch_size, "seed": seed,
-                       "device": device, "precision": precision, "eval_every": eval_every}.items():  # fmt: skip
+                       "device": device, "precision": precision, "eval_every": eval_every,
+                       "start_from": start_from}.items():  # fmt: skip
         if value is not None:
             overrides[key] = value
     if deterministic:

@@ -164,6 +164,9 @@ class PlayerOptim(Section):
     lr: Annotated[float, Field(gt=0)] | None = Field(None, description="learning rate; null: as in optim")
     betas: tuple[Fraction, Fraction] | None = Field(None, description="adam's and adamw's; null: as in optim")
     weight_decay: Weight | None = Field(None, description="pull of the weights to zero; null: as in optim")
+    frozen: Names = Field(
+        (), description="weights that do not learn, by the beginnings of their names: [body.0, body.3]"
+    )
 
 
 class Optim(Section):
@@ -189,10 +192,14 @@ class Training(Section):
     )
     ema_halflife: Weight = Field(10_000.0, description="half-life of the weights' moving average, images; 0 is off")
     ema_rampup: Weight = Field(0.05, description="but at most this share of the images shown so far; 0: no ramp")
+    start_from: str = Field("", description="a model, a run or a name of 'kaogan models' whose weights it begins with")
 
 
 class Data(Section):
     horizontal_flip: bool = Field(False, description="mirror half of the pictures")
+    held_out: float = Field(
+        0.0, ge=0, le=0.9, description="share of the pictures that nothing is trained on; eval measures against them"
+    )
     avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
     classes: Literal["ask"] | bool = Field(
         "ask", description="whether sub-folders are classes where there are no labels; ask: refuse what is doubtful"
@@ -227,6 +234,9 @@ class Evaluation(Section):
     pictures: int = Field(0, ge=0, le=1_000_000, description="generated pictures a time; 0: what the share allows")
     share: Fraction = Field(0.05, description="of the training's time that measuring may take")
     patience: int = Field(0, ge=0, description="measurements without a better value that end the training; 0: none do")
+    max_copies: Fraction = Field(
+        1.0, description="share of copies, of the metric memorization, beyond which a measurement is not the best"
+    )
 
 
 class Described(Section):

@@ -36,12 +36,13 @@ def make_config(
     data: Mapping[str, Any] | None = None,
     minutes: float = 0.0,
     machine: str = "",
+    base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The configuration of a model trained by ``recipe``, ready for JSON.
 
     ``trained_against`` names the feature extractors that the discriminator looked through, ``plugins`` what has
     been loaded. ``clock`` is in images shown, ``data`` holds ``name``, ``count`` and ``fingerprint``, ``minutes`` the
-    training time.
+    training time, ``base`` the ``name``, ``recipe``, ``clock`` and ``sha256`` of the model that it started from.
     """
     return {
         "format": FORMAT,
@@ -60,6 +61,7 @@ def make_config(
         "minutes": round(minutes, 2),
         "machine": machine,
         "plugins": plugin_records(),
+        **({"start_from": dict(base)} if base else {}),
     }
 
 
@@ -109,13 +111,14 @@ know. Whoever publishes this folder states it here and in `license` above."""
 
 def _facts(config: Mapping[str, Any], recipe: str) -> str:
     data = config.get("data") or {}
-    latent = config["latent"]
+    latent, base = config["latent"], config.get("start_from") or {}
     rows = {
         "recipe": recipe,
         "source": _line(config.get("source", "")),
         "data": _line(data.get("name", "")),
         "pictures": f"{data['count']:,}" if isinstance(data.get("count"), int) else "",
         "fingerprint of the data": f"`{_line(data['fingerprint'])}`" if data.get("fingerprint") else "",
+        "started from": " ".join(_line(base.get(key, "")) for key in ("name", "sha256")).strip()[:80],
         "images shown": f"{config.get('clock', 0):,}",
         "minutes trained": f"{config.get('minutes', 0):,.1f}",
         "machine": _line(config.get("machine", "")),

@@ -64,6 +64,8 @@ class FeatureComparison:
     remember: Remember = _compute_anew
     notes: list[str] = field(default_factory=list)
     illustrations: list[Illustration] = field(default_factory=list)
+    training: Measured | None = None
+    """Those that the generator was trained on, where ``real`` are others."""
 
     @cached_property
     def points(self) -> tuple[Points, Points]:

@@ -53,6 +53,18 @@ def kernel_distance(generated: np.ndarray, real: np.ndarray, seed: int = 0) -> E
     return mean_of(np.array([squared_mmd(generated[np.sort(g)], real[np.sort(r)]) for g, r in blocks]))
 
 
+def kernel_distance_to_few(generated: np.ndarray, real: np.ndarray, seed: int = 0) -> Estimate:
+    """The same against all of a few real pictures, two at least, in every block: the interval holds for these ones.
+
+    Raises TooFewSamplesError below 20 generated pictures.
+    """
+    if len(generated) < LEAST:
+        raise TooFewSamplesError(f"{len(generated)} pictures, at least {LEAST} are needed")
+    order = numpy_generator(seed, "metrics/kernel").permutation(len(generated))
+    parts = np.array_split(order, LEAST_BLOCKS)
+    return mean_of(np.array([squared_mmd(generated[np.sort(part)], real) for part in parts]))
+
+
 def kid_by_subsets(
     generated: np.ndarray, real: np.ndarray, subsets: int = 100, size: int = 1000, seed: int = 2020
 ) -> tuple[float, float]:
@@ -80,6 +92,14 @@ def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]
     return by_key(("kid",), found)
 
 
+def _in_training(comparison: FeatureComparison) -> Mapping[str, Estimate]:
+    """Also where a few held-out pictures are all there is."""
+    if len(comparison.real) >= LEAST:
+        return _compute(comparison)
+    generated, real = comparison.generated.features, comparison.real.features
+    return {"kid": kernel_distance_to_few(generated, real, comparison.seed)}
+
+
 METRIC = METRICS.register(
     "kid",
     Metric(
@@ -91,7 +111,7 @@ METRIC = METRICS.register(
         label=lambda key, extractor: "KID" if extractor == "Inception" else f"KD-{extractor}",
         compute=_compute,
         against_itself=_against_itself,
-        in_training=_compute,
+        in_training=_in_training,
         training_keys=("kid",),
     ),
     home=__name__,

@@ -74,6 +74,12 @@ def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
     return {"copies": found.copies}
 
 
+def _in_training(comparison: FeatureComparison) -> Mapping[str, Estimate]:
+    if comparison.training is None:
+        return {"copies": memorization(*comparison.points).copies}
+    return {"copies": memorization(comparison.generated.features, comparison.training.features).copies}
+
+
 def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
     found = comparison.of_real_parts("memorization", lambda a, b: [memorization(a, b).copies.value])
     return by_key(("copies",), found)
@@ -90,6 +96,8 @@ METRIC = METRICS.register(
         label=lambda key, extractor: f"copies ({extractor})",
         compute=_compute,
         against_itself=_against_itself,
+        in_training=_in_training,
+        training_keys=("copies",),
     ),
     home=__name__,
 )

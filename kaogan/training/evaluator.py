@@ -20,6 +20,7 @@ from kaogan.core.errors import KaoganError
 from kaogan.core.images import to_uint8
 from kaogan.core.meters import crosses_multiple
 from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
+from kaogan.data import PictureSet
 from kaogan.metrics import curve_plots
 from kaogan.metrics.collect import Arrays, Collector, FeatureCollector, Measured, collect
 from kaogan.metrics.comparison import FeatureComparison, PictureComparison
@@ -39,9 +40,13 @@ MIN_PICTURES = 256  # pictures below which a Fréchet distance says nothing
 class Evaluator:
     """What ``eval.*`` of the recipe asks for; does nothing when ``eval.every`` is 0."""
 
-    def __init__(self, recipe: Recipe, logger: RunLogger) -> None:
+    def __init__(self, recipe: Recipe, logger: RunLogger, held_out: PictureSet | None = None) -> None:
+        """``held_out`` are pictures to measure against; without them those of the training are."""
         self.recipe, self.settings, self.logger = recipe, recipe.eval, logger
         self.folder, self.state = logger.folder, logger.state
+        self.held_out = held_out
+        self.training: Measured | None = None
+        """Features of the pictures that are trained on, where others are measured against."""
         self.off = not self.settings.every
         self.metrics: list[Metric] = [] if self.off else training_metrics(self.settings.metrics)
         self.failure: str | None = None
@@ -105,8 +110,10 @@ class Evaluator:
         if self.reference is None:
             if any(metric.needs == "features" for metric in self.metrics):
                 self.extractor = load_extractor(self.settings.features)
-            self.reference = Reference(self.logger.pictures)
+            self.reference = Reference(self.held_out or self.logger.pictures)
             self.real = self.reference.collected(self._collectors())
+            if self.held_out is not None and self.extractor is not None:
+                self.training = Reference(self.logger.pictures).measured(self.extractor)
         began = time.monotonic()
         count = self._count(seconds_per_image)
         estimates = self._estimates(self._collected(count))
@@ -146,7 +153,9 @@ class Evaluator:
         comparison = None
         if self.extractor is not None:
             fake, real = arrays.pop(0)
-            comparison = FeatureComparison(self.extractor, Measured.of(fake), Measured.of(real), seed)
+            comparison = FeatureComparison(
+                self.extractor, Measured.of(fake), Measured.of(real), seed, training=self.training
+            )
         for metric in self.metrics:
             assert metric.in_training is not None
             if metric.needs == "features":
@@ -157,9 +166,11 @@ class Evaluator:
         return found
 
     def _values(self) -> list[float]:
-        """What decides, along the clock, as something to be made small; what is no number is worst."""
-        key = self.keys[0]
-        values = [float(line.get(f"eval/{key}", math.nan)) for line in self.lines]
+        """What decides, along the clock, as something to be made small; worst are what is no number, and a generator
+        of more copies than ``eval.max_copies``."""
+        key, most = self.keys[0], self.settings.max_copies
+        lines = [line if line.get("eval/copies", 0.0) <= most else {} for line in self.lines]
+        values = [float(line.get(f"eval/{key}", math.nan)) for line in lines]
         return [cost(key, value) if math.isfinite(value) else math.inf for value in values]
 
     def _count(self, seconds_per_image: float) -> int:

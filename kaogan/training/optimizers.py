@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from kaogan.config.recipe import Optim, PlayerOptim, Recipe
+from kaogan.core.errors import UsageError, nearest
 from kaogan.networks.base import Discriminator, Generator
 from kaogan.training.phases import Network, build_phases, lazy_ratio
 
@@ -32,6 +33,19 @@ def build_optimizer(module: nn.Module, optim: Optim, own: PlayerOptim, lazy: flo
         )
     # Its fused form fails when only some weights have moved before, as when frozen ones begin to learn.
     return torch.optim.SGD(parameters, momentum=optim.momentum, foreach=True, **common)
+
+
+def freeze(module: nn.Module, network: Network, own: PlayerOptim) -> None:
+    """Keep the weights that ``frozen`` names as they are. Raises UsageError for a name that no weight begins with."""
+    parameters = dict(module.named_parameters())
+    for beginning in own.frozen:
+        chosen = [value for name, value in parameters.items() if f"{name}.".startswith(f"{beginning}.")]
+        if not chosen:
+            layers = dict.fromkeys(".".join(name.split(".")[:2]) for name in parameters)
+            hint = nearest(beginning, layers)
+            raise UsageError(f"optim.{network}.frozen: no weight of the {network} begins with '{beginning}'{hint}")
+        for value in chosen:
+            value.requires_grad_(False)
 
 
 def set_learning_rate(

@@ -33,8 +33,10 @@ class RunLogger:
     """Writes everything that a person looks at. Nothing here changes the course of the training."""
 
     def __init__(
-        self, folder: RunDir, recipe: Recipe, pictures: PictureSet, state: TrainState, device: torch.device
-    ) -> None:
+        self, folder: RunDir, recipe: Recipe, pictures: PictureSet, state: TrainState, device: torch.device,
+        base: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.base = base
         self.folder, self.recipe, self.pictures, self.state, self.device = folder, recipe, pictures, state, device
         seed, count = recipe.run.seed, recipe.run.grid_pictures
         schema = pictures.schema
@@ -102,6 +104,7 @@ class RunLogger:
             },
             minutes=self.state.seconds / 60,
             machine=self.machine,
+            base=self.base,
         )
         # On the device of the EMA: a model moves its generator to its own.
         model = Model(generator, self.pictures.schema, config, device=self.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from kaogan.core.errors import UsageError
 from kaogan.core.images import to_float
 from kaogan.core.rng import numpy_generator
 from kaogan.data import PictureSet
+from kaogan.data.cache import fingerprint_of
 
 CPU = torch.device("cpu")
 
@@ -22,6 +24,27 @@ class Batch(NamedTuple):
     """float (N, C, H, W) in [-1, 1]"""
     labels: Tensor
     """int64 (N, K), -1 where unknown"""
+
+
+def hold_out(pictures: PictureSet, share: float, seed: int) -> tuple[PictureSet, PictureSet | None]:
+    """(what is trained on, what is measured against): a random part of the pictures, two at least, is kept apart.
+
+    Both parts are copies in memory. Without a share nothing is, and the second one is None.
+    """
+    if not share:
+        return pictures, None
+    total = len(pictures)
+    order = numpy_generator(seed, "data/held_out").permutation(total)
+    count = min(max(2, round(share * total)), total)
+    return _part(pictures, np.sort(order[count:]), "trained"), _part(pictures, np.sort(order[:count]), "held out")
+
+
+def _part(pictures: PictureSet, rows: np.ndarray, what: str) -> PictureSet:
+    names = tuple(pictures.names[row] for row in rows)
+    return replace(
+        pictures, images=pictures.images[rows], labels=pictures.labels[rows], names=names,
+        fingerprint=fingerprint_of(what, pictures.fingerprint, names), former_fingerprints=(),
+    )  # fmt: skip
 
 
 class InfiniteSampler:

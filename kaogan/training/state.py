@@ -17,7 +17,7 @@ from kaogan.core.schema import Schema
 from kaogan.losses.extras import Extra, build_extras
 from kaogan.networks import build_discriminator, build_generator
 from kaogan.networks.stylegan import is_style_generator
-from kaogan.training.optimizers import build_optimizer, set_learning_rate
+from kaogan.training.optimizers import build_optimizer, freeze, set_learning_rate
 from kaogan.training.phases import Network, build_phases, lazy_ratio
 
 NETWORKS: tuple[Network, ...] = ("generator", "discriminator")
@@ -80,7 +80,7 @@ class TrainState:
     @torch.no_grad()
     def load_state_dict(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """The inverse. Raises ValueError (with what differs) when the tensors are of other networks."""
-        tensors, numbers = _current_names(tensors, numbers)
+        tensors, numbers = current_names(tensors, numbers)
         for name in NETWORKS:
             load_module(name, getattr(self, name), part(tensors, f"{name}/"))
         for key, value in self.ema.module.named_parameters():
@@ -110,6 +110,8 @@ def build_train_state(recipe: Recipe, schema: Schema, device: torch.device, prec
     generator = generator.to(device).to(memory_format=layout).train()
     discriminator = discriminator.to(device).to(memory_format=layout).train()
     phases, optim = build_phases(recipe), recipe.optim
+    freeze(generator, "generator", optim.generator)
+    freeze(discriminator, "discriminator", optim.discriminator)
     scaled = precision == "fp16"
     return TrainState(
         generator,
@@ -139,7 +141,7 @@ def check_networks(recipe: Recipe) -> None:
             extra.check(generator)
 
 
-def _current_names(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def current_names(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A checkpoint of an earlier version under the names of now."""
     if "extras" in numbers:
         return tensors, numbers

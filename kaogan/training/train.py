@@ -25,7 +25,8 @@ from kaogan.training.evaluator import Evaluator
 from kaogan.training.numerics import numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
 from kaogan.training.run_logger import RunLogger
-from kaogan.training.sampler import InfiniteSampler
+from kaogan.training.sampler import InfiniteSampler, hold_out
+from kaogan.training.start_from import begin_with
 from kaogan.training.state import TrainState, build_train_state
 from kaogan.training.step import GANTrainer
 
@@ -51,17 +52,20 @@ def train(
     device = choose_device(recipe.run.device)
     precision = training_precision(recipe, device)
     state = build_train_state(recipe, pictures.schema, device, precision)
+    whole, (pictures, held_out) = pictures, hold_out(pictures, recipe.data.held_out, recipe.run.seed)
     sampler = InfiniteSampler(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )
     trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
-    data = data_record(pictures) | {"attributes": pictures.schema.to_json()}
+    data = data_record(whole) | {"attributes": pictures.schema.to_json()}
     with RunDir(out) as folder:
-        resumed = folder.open_session(state, recipe, data, recipes.load, RESUMABLE_KEYS, allow_changes)
-        logger = RunLogger(folder, recipe, pictures, state, device)
+        start = begin_with(state, recipe, pictures.schema, folder)
+        resumed = folder.open_session(state, recipe, data | start.data, recipes.load, RESUMABLE_KEYS, allow_changes)
+        start.tell(folder.log)
+        logger = RunLogger(folder, recipe, pictures, state, device, start.base)
         logger.open(precision, describe(device))
         with numerics(recipe, device, precision):
-            result = GANLoop(recipe, state, trainer, folder, logger).run(resumed, on_progress, on_stop)
+            result = GANLoop(recipe, state, trainer, folder, logger, held_out).run(resumed, on_progress, on_stop)
         logger.close(result.finished, result.seconds)
         return result
 
@@ -72,8 +76,9 @@ class GANLoop(TrainingLoop):
     state: TrainState
 
     def __init__(
-        self, recipe: Recipe, state: TrainState, trainer: GANTrainer, folder: RunDir, logger: RunLogger
-    ) -> None:
+        self, recipe: Recipe, state: TrainState, trainer: GANTrainer, folder: RunDir, logger: RunLogger,
+        held_out: PictureSet | None = None,
+    ) -> None:  # fmt: skip
         run = recipe.run
         super().__init__(
             state, recipe.training.images, recipe.training.batch_size,
@@ -81,7 +86,7 @@ class GANLoop(TrainingLoop):
             folder.path, folder.checkpoints, folder.log, run.loss_limit, trainer.meters,
         )  # fmt: skip
         self.recipe, self.trainer, self.logger = recipe, trainer, logger
-        self.evaluator = Evaluator(recipe, logger)
+        self.evaluator = Evaluator(recipe, logger, held_out)
 
     def step(self) -> None:
         self._generator_updated = self.trainer.step()

@@ -141,3 +141,13 @@ def test_bad_features(golden: Pair) -> None:
         kernel_distance(golden[0][:19], golden[1])
     with pytest.raises(TooFewSamplesError, match="subsets of 1000"):
         kid_by_subsets(golden[0][:500], golden[1])
+
+
+def test_against_a_few_real_pictures() -> None:
+    """Every block meets all of them: the same expectation, and an interval from the generated pictures alone."""
+    random = np.random.default_rng(5)
+    x, y = random.normal(size=(400, 8)), random.normal(1.0, size=(3, 8))
+    found = kernel.kernel_distance_to_few(x, y)
+    assert found.low < squared_mmd(x, y) < found.high and found.value == pytest.approx(squared_mmd(x, y), rel=0.05)
+    with pytest.raises(TooFewSamplesError, match="19 pictures"):
+        kernel.kernel_distance_to_few(x[:19], y)

@@ -14,8 +14,9 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
 from kaogan.core.training_loop import TrainResult
 from kaogan.metrics.features import FeaturesOnly
+from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training import evaluator, plots
-from kaogan.training.evaluator import MIN_PICTURES, affordable
+from kaogan.training.evaluator import MIN_PICTURES, Evaluator, affordable
 from kaogan.training.train import train as run_training
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, recipe, stats_of
@@ -219,6 +220,29 @@ def test_pictures_alone_can_choose_the_best(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_no_training_can_measure_is_refused_before_it_begins(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="memorization is not measured while training; choose of fid, kid"):
-        train(tmp_path / "run", **{"eval.metrics": ["memorization"]})
+    with pytest.raises(UsageError, match="diversity is not measured while training; choose of fid, kid"):
+        train(tmp_path / "run", **{"eval.metrics": ["diversity"]})
     assert not (tmp_path / "run/model").exists()
+
+
+def test_held_out_pictures_are_measured_against_and_copies_counted_among_the_others(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    settings = {"eval.metrics": ["kid", "memorization"], "data.held_out": 0.1}
+    with pytest.MonkeyPatch.context() as patch:
+        whole = Evaluator._estimates
+        patch.setattr(Evaluator, "_estimates", lambda self, generated: (
+            seen.append((len(self.real[0]["features"]), len(self.training))), whole(self, generated))[1])  # fmt: skip
+        run_training(recipe(**{"eval.every": 16, "eval.pictures": 64} | settings), make_pictures(48), tmp_path / "run")
+    assert set(seen) == {(5, 43)}
+    assert all({"eval/kid", "eval/copies"} <= line.keys() for line in measured(tmp_path / "run"))
+
+
+def test_what_copies_too_much_is_not_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values, shares = iter([3.0, 1.0, 2.0]), iter([0.0, 0.5, 0.0])
+
+    def measure(self: Evaluator, generated: object) -> dict[str, Estimate]:
+        return {"kid": Estimate(v := next(values), v, v), "copies": Estimate(v := next(shares), v, v)}
+
+    monkeypatch.setattr(Evaluator, "_estimates", measure)
+    train(tmp_path / "run", **{"eval.metrics": ["kid", "memorization"], "eval.max_copies": 0.1})
+    assert json.loads((tmp_path / "run/best/config.json").read_text())["clock"] == 48, "the second best"

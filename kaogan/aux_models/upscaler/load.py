@@ -26,6 +26,14 @@ def names() -> list[str]:
     return sorted(e.name.removesuffix(".safetensors") for e in folder.iterdir() if e.name.endswith(".safetensors"))
 
 
+def is_upscaler(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is the name of an upscaler, its file, or the folder of its training."""
+    place = Path(path)
+    if str(path) in names() and not place.exists():
+        return True
+    return place.name == FILE or any((place / part).is_file() for part in (FILE, f"model/{FILE}"))
+
+
 def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto", precision: str = "auto") -> Upscaler:
     """An upscaler by name, or from a file that a training wrote, or a run's folder, or SRGAN's ``netG_*.pth``.
 

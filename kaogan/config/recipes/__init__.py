@@ -33,6 +33,7 @@ SHORTHANDS = {
     "device": "run.device",
     "precision": "run.precision",
     "eval_every": "eval.every",
+    "start_from": "training.start_from",
 }
 
 
@@ -96,7 +97,8 @@ def resolve(tree: Mapping[str, Any], overrides: Mapping[str, Any], where: str = 
 def resolve_as(kind: type[Kind], tree: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> Kind:
     """The same for a recipe of any kind."""
     merged = rename_settings(tree, where)
-    flat = flatten({SHORTHANDS.get(key, key): value for key, value in overrides.items()})
+    own = kind.model_fields
+    flat = flatten({key if key in own else SHORTHANDS.get(key, key): value for key, value in overrides.items()})
     flat = rename_overrides(flat, merged, where)
     for key in sorted(flat, key=lambda k: not k.endswith(".family")):
         _set(merged, key.split("."), flat[key])

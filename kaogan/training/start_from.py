@@ -1,0 +1,205 @@
+"""Starting from trained weights: the networks of a model folder, a run or a model that comes with kaogan."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kaogan.aux_models.upscaler.load import is_upscaler
+from kaogan.config.recipe import Recipe
+from kaogan.core import checkpoint
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.notes import note
+from kaogan.core.schema import Schema
+from kaogan.core.weights_file import tensor_digest
+from kaogan.generate.model import load
+from kaogan.training.run_dir import RunDir
+from kaogan.training.state import TrainState, current_names
+
+NAMED = 8  # weights that a line of the log names
+
+
+@dataclass(frozen=True)
+class BaseWeights:
+    """What a training begins with."""
+
+    name: str
+    config: Mapping[str, Any]
+    """As in the model folder's config.json."""
+    average: Mapping[str, Tensor]
+    """The averaged generator."""
+    generator: Mapping[str, Tensor]
+    """The generator as the optimiser left it; of a model folder the averaged one."""
+    discriminator: Mapping[str, Tensor] | None
+    """Of a run that has a checkpoint."""
+
+    @property
+    def attributes(self) -> Schema:
+        return Schema.from_json(self.config["attributes"])
+
+    def record(self) -> dict[str, Any]:
+        """What a run and its models remember of the base."""
+        return {"name": self.name, "recipe": self.config.get("recipe", ""), "clock": self.config.get("clock", 0),
+                "sha256": tensor_digest(self.average)}  # fmt: skip
+
+
+def read_base(path: str | os.PathLike[str]) -> BaseWeights:
+    """The weights of a model folder, a run's folder (its newest good checkpoint) or a name of ``kaogan models``.
+
+    Raises UsageError for what is no generator, KaoganError for one that is damaged.
+    """
+    place = Path(path).expanduser()
+    if is_upscaler(place):
+        raise UsageError(f"{path} is an upscaler; name a generator: a run, a model folder or one of 'kaogan models'")
+    model = load(place, "cpu")
+    average = model.generator.state_dict()
+    name = place.resolve().name if place.exists() else str(path)
+    found = _checkpoint(place / "checkpoints") if place != model.path else None
+    if found is None:
+        return BaseWeights(name, model.config, average, average, None)
+    generator = checkpoint.part(found, "generator/")
+    return BaseWeights(name, model.config, {**generator, **checkpoint.part(found, "ema/")}, generator,
+                       checkpoint.part(found, "discriminator/"))  # fmt: skip
+
+
+def _checkpoint(folder: Path) -> dict[str, Tensor] | None:
+    """The tensors of the newest checkpoint that can be read, if there is one."""
+    for path in reversed(checkpoint.find(folder)):
+        try:
+            return current_names(*checkpoint.load(path))[0]
+        except KaoganError:
+            continue
+    return None
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run began with: for its data.json, its models and its log."""
+
+    base: dict[str, Any] | None = None
+    lines: Sequence[str] = ()
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {"start_from": self.base} if self.base else {}
+
+    def tell(self, log: logging.Logger) -> None:
+        for line in self.lines:
+            log.info("%s", line)
+
+
+def begin_with(state: TrainState, recipe: Recipe, schema: Schema, folder: RunDir) -> Start:
+    """The weights of ``training.start_from`` for a fresh state. A run with checkpoints has them already and no longer
+    needs the base: what it remembers of it is read."""
+    if not recipe.training.start_from:
+        return Start()
+    if checkpoint.find(folder.checkpoints):
+        return Start(_remembered(folder.path / "data.json"))
+    base = read_base(recipe.training.start_from)
+    lines = start_from(state, base, recipe, schema)
+    if base.discriminator is None:
+        note(f"{base.name} has no discriminator: a new one learns what it knew; start from a run to keep it")
+    return Start(base.record(), lines)
+
+
+def _remembered(path: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads(path.read_text(encoding="utf-8")).get("start_from")  # type: ignore[no-any-return]
+    return None
+
+
+def start_from(state: TrainState, base: BaseWeights, recipe: Recipe, schema: Schema) -> list[str]:
+    """Give fresh networks and the average the weights of ``base``: exactly where names and shapes agree.
+
+    A layer that takes the attributes beside the latents keeps what it has of the latents and of the attributes' values
+    that both know; it begins with zeros for the others. All other weights stay fresh. Returns lines for the log.
+    Raises UsageError when no weight of the generator agrees.
+    """
+    latent = recipe.latent.size
+    columns = shared_columns(base.attributes, schema)
+
+    def of_generator(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+        return fill(module, tensors, lambda new, old: with_condition(new, old, latent, base.attributes.size, columns))
+
+    fresh = of_generator(state.generator, base.generator)
+    of_generator(state.ema.module, base.average)
+    parameters = [name for name, _ in state.generator.named_parameters()]
+    if not set(parameters) - set(fresh):
+        theirs = f"{base.config['generator']['family']}, {base.config['image_size']} px"
+        raise UsageError(
+            f"start_from: no weight of {base.name} ({theirs}) fits the generator ({recipe.generator.family}, "
+            f"{recipe.image_size} px); take the recipe '{base.config.get('recipe', '')}'"
+        )
+    lines = [f"started from {base.name}, {base.record()['sha256'][:12]}", _told("generator", state.generator, fresh)]
+    if base.config["latent"] != recipe.latent.model_dump(mode="json"):
+        lines.append(f"latents: {base.config['latent']} of the base, {recipe.latent.model_dump(mode='json')} now")
+    if base.discriminator is None:
+        return [*lines, "the discriminator begins anew: a model folder has none; a run with a checkpoint has"]
+    return [*lines, _told("discriminator", state.discriminator, fill(state.discriminator, base.discriminator))]
+
+
+@torch.no_grad()
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], otherwise: Any = None) -> list[str]:
+    """Copy ``tensors`` into the weights of the same names and shapes; returns the names of those that stay fresh.
+
+    ``otherwise(new, old)`` gives the value for a weight of another shape, or None.
+    """
+    left = []
+    for name, value in module.state_dict().items():
+        old = tensors.get(name)
+        if old is not None and old.shape != value.shape:
+            old = otherwise(value, old) if otherwise else None
+        if old is None:
+            left.append(name)
+        else:
+            value.copy_(old)
+    return left
+
+
+def shared_columns(before: Schema, after: Schema) -> list[int | None]:
+    """For each place of a condition of ``after`` the place in one of ``before`` with the same attribute and value."""
+    old = [(a.name, value) for a in before.attributes for value in a.values]
+    new = [(a.name, value) for a in after.attributes for value in a.values]
+    return [old.index(each) if each in old else None for each in new]
+
+
+def with_condition(
+    new: Tensor, old: Tensor, latent: int, old_size: int, columns: Sequence[int | None]
+) -> Tensor | None:  # fmt: skip
+    """``old`` with other inputs behind those of the latents, in the shape of ``new``; None where that is not what
+    differs. ``latent`` is Z, ``old_size`` the length of the old conditions, ``columns`` are ``shared_columns``."""
+    if new.ndim != old.ndim:
+        return None
+    differing = [axis for axis in range(new.ndim) if new.shape[axis] != old.shape[axis]]
+    if len(differing) != 1:
+        return None
+    axis = differing[0]
+    before, after = old.movedim(axis, 0), torch.zeros_like(new).movedim(axis, 0)
+    direct = len(before) == latent + old_size and len(after) == latent + len(columns)
+    # An embedded code: one of the two networks has none.
+    embedded = (len(before) == latent and not old_size) or (len(after) == latent and not columns)
+    if not direct and not embedded:
+        return None
+    after[:latent] = before[:latent]
+    if direct:
+        for place, known in enumerate(columns):
+            if known is not None:
+                after[latent + place] = before[latent + known]
+    return after.movedim(0, axis)
+
+
+def _told(what: str, module: nn.Module, fresh: Sequence[str]) -> str:
+    total = len(module.state_dict())
+    if not fresh:
+        return f"{what}: all {total} tensors are the base's"
+    more = f" and {len(fresh) - NAMED} more" if len(fresh) > NAMED else ""
+    return f"{what}: {total - len(fresh)} of {total} tensors are the base's, fresh are {', '.join(fresh[:NAMED])}{more}"

@@ -1,0 +1,184 @@
+"""Starting from trained weights: exact where shapes agree, named where they don't, recorded, and needed only once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kaogan.config import recipes
+from kaogan.core import checkpoint
+from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.schema import Attribute, Schema
+from kaogan.data import PictureSet
+from kaogan.generate.model import load
+from kaogan.training.start_from import read_base, shared_columns, start_from, with_condition
+from kaogan.training.state import TrainState, build_train_state
+from tests.training.conftest import make_pictures
+from tests.training.runs import contents, newest, recipe, train
+from tests.training.tiny import tiny
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+HAIR = Schema((Attribute("hair", ("pink", "blue", "red"), (0.5, 0.25, 0.25)),))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("base") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kaogan.training.plots.film", lambda *_: None)
+        train(out, images=16)
+    return out
+
+
+def fresh(schema: Schema | None = None, **overrides: Any) -> TrainState:
+    return build_train_state(tiny(**overrides), schema or Schema(), torch.device("cpu"), "fp32")
+
+
+def test_a_run_gives_both_networks_and_the_average(base: Path) -> None:
+    state, tensors = fresh(**{"run.seed": 7}), checkpoint.load(newest(base))[0]
+    lines = start_from(state, read_base(base), tiny(), Schema())
+    for name in ("generator", "discriminator"):
+        for key, value in getattr(state, name).state_dict().items():
+            assert torch.equal(value, tensors[f"{name}/{key}"]), key
+    for key, value in state.ema.module.named_parameters():
+        assert torch.equal(value, tensors[f"ema/{key}"]), key
+    assert not torch.equal(tensors["ema/body.0.weight"], tensors["generator/body.0.weight"])
+    assert sum("tensors are the base's" in line for line in lines) == 2
+
+
+def test_a_model_folder_gives_the_generator_and_says_so(base: Path) -> None:
+    state, before = fresh(), fresh().discriminator.state_dict()
+    lines = start_from(state, read_base(base / "model"), tiny(), Schema())
+    saved = load(base).generator.state_dict()
+    for network in (state.generator, state.ema.module):
+        assert all(torch.equal(value, saved[key]) for key, value in network.state_dict().items())
+    assert all(torch.equal(value, before[key]) for key, value in state.discriminator.state_dict().items())
+    assert any("discriminator begins anew" in line for line in lines)
+
+
+def test_another_size_is_exact_where_shapes_agree_and_names_the_rest(base: Path) -> None:
+    """Twice the side at half the width: the same maps, and one doubling more."""
+    larger = tiny(image_size=32, **{"generator.width": 2, "discriminator.width": 2})
+    state = build_train_state(larger, Schema(), torch.device("cpu"), "fp32")
+    lines = start_from(state, read_base(base), larger, Schema())
+    saved = checkpoint.load(newest(base))[0]
+    own = state.generator.state_dict()
+    assert torch.equal(own["body.0.weight"], saved["generator/body.0.weight"])
+    assert torch.equal(own["body.3.weight"], saved["generator/body.3.weight"])
+    told = next(line for line in lines if line.startswith("generator"))
+    assert "fresh are" in told and "last.0.weight" in told and "body.0.weight" not in told
+
+
+def test_conditional_from_unconditional_draws_the_same_at_first(base: Path) -> None:
+    state, plain = fresh(HAIR, **{"attributes.names": ["hair"]}), fresh()
+    start_from(plain, read_base(base), tiny(), Schema())
+    start_from(state, read_base(base), tiny(), HAIR)
+    latents, codes = torch.randn(4, 8), torch.eye(3)[[0, 1, 2, 0]]
+    assert torch.allclose(state.generator(latents, codes), plain.generator(latents), atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["stylegan2", "r3gan"])
+def test_embedded_codes_too(family: str) -> None:
+    """A mapping network or an embedding takes the code behind the latents."""
+    from tests.small import small
+
+    name = {"stylegan2": "stylegan2-64", "r3gan": "r3gan-64"}[family]
+    plain, conditional = small(name, **{"attributes.names": []}), small(name, **{"attributes.names": ["hair"]})
+    states = [build_train_state(r, s, torch.device("cpu"), "fp32") for r, s in ((plain, Schema()), (conditional, HAIR))]
+    generator = states[0].generator.state_dict()
+    from kaogan.training.start_from import BaseWeights
+
+    config = {"generator": {"family": family}, "attributes": [], "latent": plain.latent.model_dump(), "image_size": 16}
+    lines = start_from(states[1], BaseWeights("b", config, generator, generator, None), conditional, HAIR)
+    told = next(line for line in lines if line.startswith("generator"))
+    assert told.count("weight") == 1 and "embed" in told
+
+
+def test_values_that_both_know_are_kept() -> None:
+    other = Schema((Attribute("eyes", ("red", "aqua"), (0.5, 0.5)), Attribute("hair", ("green", "pink"), (0.5, 0.5))))
+    columns = shared_columns(HAIR, other)
+    assert columns == [None, None, None, 0]
+    old = torch.arange(5.0)[:, None].expand(5, 2)  # two latents, three values
+    new = with_condition(torch.ones(6, 2), old, 2, 3, columns)
+    assert new is not None and new[:, 0].tolist() == [0, 1, 0, 0, 0, 2]
+    assert with_condition(torch.ones(7, 2), old, 2, 3, columns) is None, "another width is no condition"
+    assert with_condition(torch.ones(6, 3), old, 2, 3, columns) is None
+
+
+def test_recorded_with_the_run_and_resumed_without_the_base(base: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(base, tmp_path / "copy")
+    settings = {"training.start_from": str(copy), "run.seed": 3, "run.grid_every": 16}
+    whole = train(tmp_path / "whole", images=48, **settings)
+    train(tmp_path / "parts", images=16, **settings)
+    shutil.rmtree(copy)
+    train(tmp_path / "parts", images=48, **settings)
+    assert contents(tmp_path / "parts") == contents(whole.path)
+    told = json.loads((tmp_path / "parts/data.json").read_text())["start_from"]
+    assert told == read_base(base).record() | {"name": "copy"} and len(told["sha256"]) == 64
+    assert load(tmp_path / "parts").config["start_from"] == told
+    assert "copy" in (tmp_path / "parts/model/README.md").read_text()
+    log = (tmp_path / "parts/log.txt").read_text()
+    assert log.count("started from copy") == 1
+    with pytest.raises(UsageError, match=r"training\.start_from was"):
+        train(tmp_path / "parts", images=64, **{**settings, "training.start_from": "kao"})
+
+
+def test_what_is_no_base(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"x")
+    for path, words in (
+        ("kao-sr", "is an upscaler"), ("kaoo", "did you mean 'kao'"), (tmp_path / "weights.pth", "imported first"),
+        (tmp_path, "is not a model folder"),
+    ):  # fmt: skip
+        with pytest.raises((UsageError, KaoganError), match=words):
+            train(tmp_path / "run", **{"training.start_from": str(path)})
+    assert not any((tmp_path / "run" / name).exists() for name in ("recipe.yaml", "data.json", "model"))
+    with pytest.raises(UsageError, match=r"no weight of run \(dcgan, 16 px\) fits the generator \(residual"):
+        start_from(fresh(generator="residual"), read_base(base), tiny("residual"), Schema())
+
+
+def test_without_it_nothing_changes(tmp_path: Path) -> None:
+    train(tmp_path / "run", images=16)
+    assert "start_from" not in json.loads((tmp_path / "run/data.json").read_text())
+    assert "start_from" not in load(tmp_path / "run").config
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_frozen_layers_stay_and_the_others_move(tmp_path: Path, network: str) -> None:
+    layer = {"generator": "body.0", "discriminator": "trunk.0"}[network]
+    settings = {f"optim.{network}.frozen": [layer]}
+    before = build_train_state(recipe(**settings), Schema(), torch.device("cpu"), "fp32")
+    train(tmp_path / "run", images=16, **settings)
+    after = checkpoint.part(checkpoint.load(newest(tmp_path / "run"))[0], f"{network}/")
+    moved = {name for name, value in getattr(before, network).named_parameters() if not torch.equal(value, after[name])}
+    names = [name for name, _ in getattr(before, network).named_parameters()]
+    assert moved == {name for name in names if not name.startswith(f"{layer}.")}
+    with pytest.raises(UsageError, match=rf"optim\.{network}\.frozen: no weight"):
+        build_train_state(tiny(**{f"optim.{network}.frozen": ["bod"]}), Schema(), torch.device("cpu"), "fp32")
+
+
+def test_names_of_the_command_line() -> None:
+    assert recipes.load("kao", {"start_from": "kao"}).training.start_from == "kao"
+
+
+def pictures_apart(pictures: PictureSet, share: float) -> tuple[set[str], set[str]]:
+    from kaogan.training.sampler import hold_out
+
+    rest, held = hold_out(pictures, share, 5)
+    assert held is not None and np.array_equal(held.images[0], pictures.images[pictures.names.index(held.names[0])])
+    assert len({rest.fingerprint, held.fingerprint, pictures.fingerprint}) == 3
+    return set(rest.names), set(held.names)
+
+
+def test_held_out_pictures_are_apart() -> None:
+    pictures = make_pictures(40)
+    rest, held = pictures_apart(pictures, 0.2)
+    assert len(held) == 8 and not rest & held and rest | held == set(pictures.names)
+    assert pictures_apart(pictures, 0.2)[1] == held, "the same ones each time"
+    assert len(pictures_apart(make_pictures(10), 0.1)[1]) == 2, "two at least"
