@@ -105,7 +105,7 @@ RESUMABLE_KEYS = ("name", "summary", "source", "training.images", "run.device", 
         "run.checkpoint_every", "run.keep_last", "start_from")  # fmt: skip
 
 
-FOLDER = resources.files("kaogan.config") / "upscale_recipes"
+FOLDER = resources.files("kaogan.config") / "recipe_files" / "upscaler"
 
 
 def names() -> list[str]:

@@ -19,7 +19,7 @@ from kaogan.config.renamed import rename_overrides, rename_settings
 from kaogan.core.errors import KaoganError, UsageError, nearest
 
 YAML_LIMIT = 256 * 1024  # bytes
-FOLDER = resources.files(__name__)
+FOLDER = resources.files("kaogan.config") / "recipe_files"
 Kind = TypeVar("Kind", bound=Described)
 
 DEFAULT = "kao"
