@@ -24,6 +24,7 @@ from kaogan.core.errors import KaoganError
 from kaogan.version import __version__
 
 FORMAT = 1
+HEADER_DIGEST = "header-sha256"
 PATTERN = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
@@ -46,6 +47,7 @@ def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> Pat
         "state": json.dumps(state),
         "sha256": _digest(tensors, state),
     }
+    header[HEADER_DIGEST] = _header_digest(header)
     with atomic(path) as temporary:
         try:
             save_file(tensors, temporary, header)
@@ -82,6 +84,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
             state = json.loads(header["state"])
             digest = header["sha256"]
+            # Older files have no digest of the header; then they have no other key either.
+            others = header.keys() - {"kaogan", "format", "state", "sha256"}
+            if others and header.get(HEADER_DIGEST) != _header_digest(header):
+                raise KaoganError(f"{path} was altered after it was written: the checksum of its header does not match")
     except (SafetensorError, KeyError, ValueError) as error:
         raise KaoganError(f"{path} is damaged or not a checkpoint ({' '.join(str(error).split())})") from None
     except OSError as error:
@@ -104,6 +110,11 @@ def _digest(tensors: dict[str, Tensor], state: dict[str, Any]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).numpy().data)
     return digest.hexdigest()
+
+
+def _header_digest(header: Mapping[str, str]) -> str:
+    others = {key: value for key, value in header.items() if key != HEADER_DIGEST}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def _disk_error(error: SafetensorError, path: Path) -> KaoganError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -87,12 +88,32 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def check_digest(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str | None:
     """The digest of the file, checked; None, and a note once, for an older file without one. Raises KaoganError."""
     written = metadata.get(DIGEST)
+    if written is None and holds_digest(metadata.values()):
+        raise altered(path)
     if written is None:
         note(f"{path} has no checksum (an older kaogan wrote it), so damage would not be noticed")
         return None
     if written != file_digest(tensors, metadata):
         raise altered(path)
     return written
+
+
+def check_shipped(path: Path, digest: str) -> None:
+    """Raise KaoganError unless a file that comes with kaogan has the SHA-256 ``digest``."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise explain(error, path) from error
+    if found != digest:
+        raise KaoganError(
+            f"{path} is not the file that came with kaogan: its checksum does not match; install it again"
+        )
+
+
+def holds_digest(values: Iterable[object]) -> bool:
+    """Whether one of the values of some metadata is a SHA-256: then its key was altered where the key is missing."""
+    return any(isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) for value in values)
 
 
 def refuse_lfs_pointer(path: Path) -> None:

@@ -50,7 +50,7 @@ def content_checksums(source: Source, folder: Path, progress: Progress | None = 
     if new:
         content = {e.name: [e.size, e.stamp, s] for e, s in zip(entries, sums, strict=True) if s != UNREADABLE}
         with suppress(KaoganError, OSError):  # the next run reads them again
-            write_text(file, json.dumps(content))
+            write_text(file, json.dumps({"sum": _sum(content), "files": content}))
     return sums
 
 
@@ -69,10 +69,14 @@ def _checksum(source: Source, index: int) -> int:
 
 
 def _read(file: Path) -> Known:
+    """What is remembered, and nothing where the file is damaged: a wrong checksum would be another set."""
     try:
         content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        files: Known = content["files"]
+        return files if content["sum"] == _sum(files) else {}
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
         return {}
-    if not isinstance(content, dict):
-        return {}
-    return {name: each for name, each in content.items() if isinstance(each, list) and len(each) == 3}
+
+
+def _sum(files: Known) -> int:
+    return zlib.crc32(json.dumps(files).encode())

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from kaogan.core.atomic_io import atomic, explain, write_text
 from kaogan.core.errors import KaoganError
+from kaogan.core.notes import note
 from kaogan.core.progress import Progress, no_progress
 from kaogan.data import PictureSet
 from kaogan.data.cache import cache_folder, fingerprint_of
@@ -72,25 +73,30 @@ class Reference:
     def remembered(self, extractor: Extractor, what: list[object], compute: Callable[[], Any]) -> Any:
         """A JSON value that depends on the features and on ``what`` alone."""
         path = self.folder / f"{self.key(FeatureCollector(extractor), *what)}.json"
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["sha256"] == _text_digest(kept["value"]):
-                return kept["value"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+        if path.exists():
+            try:
+                kept = json.loads(path.read_text(encoding="utf-8"))
+                if kept["sha256"] == _text_digest(kept["value"]):
+                    return kept["value"]
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                pass
+            note(f"{path} in the cache of features was damaged: made anew")
         value = compute()
         write_text(path, json.dumps({"sha256": _text_digest(value), "value": value}))
         return value
 
     def _read(self, path: Path, collector: Collector) -> Arrays | None:
-        """The entry if it is there and whole, else None: a damaged one is made again."""
+        """The entry if it is there and whole, else None: a damaged one is made again, with a note."""
+        if not path.exists():
+            return None
         try:
             with safe_open(path, "np") as opened:
                 arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
                 digest = (opened.metadata() or {}).get("sha256")
         except (OSError, SafetensorError):
-            return None
+            arrays, digest = {}, None
         if digest != _digest(arrays):
+            note(f"{path} in the cache of features was damaged: made anew")
             return None
         if isinstance(collector, FeatureCollector):
             features = arrays.get("features")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,19 @@ from kaogan.training import plots
 from kaogan.training.run_dir import RunDir
 from kaogan.training.state import TrainState
 from kaogan.version import __version__
+
+
+def _quieten_board() -> None:
+    """TensorBoard's thread keeps its error, a full disk for example, and gives it to the next who writes: that is told,
+    so the thread itself need not print a traceback."""
+    before = threading.excepthook
+
+    def without_board(failed: threading.ExceptHookArgs) -> None:
+        if not type(failed.thread).__module__.startswith("tensorboard."):
+            before(failed)
+
+    if getattr(before, "__name__", "") != without_board.__name__:
+        threading.excepthook = without_board
 
 
 class RunLogger:
@@ -57,6 +71,7 @@ class RunLogger:
     def open(self, precision: str, machine: str) -> None:
         log, state, pictures = self.folder.log, self.state, self.pictures
         self.machine = machine
+        _quieten_board()
         self.board = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=state.images_seen)
         log.info("kaogan %s, torch %s, python %s", __version__, torch.__version__, platform.python_version())
         log.info("machine: %s, %s, %d threads, %s", machine, self.device, torch.get_num_threads(), precision)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from kaogan.config import recipes
 from kaogan.core import checkpoint
@@ -239,6 +240,13 @@ def test_a_disk_that_is_really_full(
     resize("8m")
     assert train(run, images=400).finished
     assert not list(run.rglob(f"*{TEMPORARY_SUFFIX}*")) and checkpoint.load(newest(run))
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_in_tensorboards_thread_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RecordWriter, "write", full)
+    with pytest.raises(KaoganError, match="the disk is full"):
+        train(tmp_path / "run")
 
 
 def test_a_full_log_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -190,6 +190,7 @@ def _read(path: Path, precision: str) -> Detector:
     if not path.is_file():
         raise KaoganError(f"no weights of the face detector at {path}; check the path or install kaogan again")
     stored, metadata = read_weights(path, "weights of the face detector")
+    check_digest(path, stored, metadata)
     try:
         settings = json.loads(metadata["kaogan.faces"])
         tensors = {name: value.float() for name, value in stored.items()}
@@ -201,5 +202,4 @@ def _read(path: Path, precision: str) -> Detector:
         raise KaoganError(f"{path} holds no weights of kaogan's face detector ({line})") from error
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise KaoganError(f"{path}: the weights of the face detector are broken (not finite)")
-    check_digest(path, stored, metadata)
     return Detector(network, threshold, precision)

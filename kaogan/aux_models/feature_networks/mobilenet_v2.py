@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.weights_file import check_shipped
 from kaogan.networks.feature_networks import FeatureNetwork, check_taps
 from kaogan.networks.registry import FEATURE_NETWORKS
 
 WEIGHTS = Path(str(files("kaogan.aux_models.feature_networks"))) / "weights" / "mobilenet_v2.safetensors"
+WEIGHTS_SHA256 = "249501ab064f158151bab7896c5f023958559932d9316908095a8a1ec797dc81"
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for pictures in [0, 1]
 # (expansion, channels, blocks, stride of the first): the first rows of the paper's table 2.
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
@@ -106,6 +108,7 @@ def build_layers(size: int = 64) -> tuple[nn.Sequential, list[int], list[int]]:
 
 def _weights() -> dict[str, Tensor]:
     try:
+        check_shipped(WEIGHTS, WEIGHTS_SHA256)
         return load_file(WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise KaoganError(f"{WEIGHTS} is missing or damaged ({error}); install kaogan again") from None

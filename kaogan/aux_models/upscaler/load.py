@@ -45,6 +45,7 @@ def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto"
     tensors, header = read_weights(path, "upscaler", MAX_BYTES)
     if "kaogan-upscaler" not in header:
         raise KaoganError(f"{path} is not an upscaler; give a file that a training of kao-sr or srgan wrote")
+    check_digest(path, tensors, header)
     try:
         if int(header["kaogan-upscaler"]) > FORMAT:
             raise KaoganError(f"{path} is an upscaler of a newer kaogan; upgrade kaogan to use it")
@@ -58,7 +59,6 @@ def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto"
         raise KaoganError(f"{path} holds weights of another network than it says") from None
     if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise KaoganError(f"{path} holds numbers that are not finite; use an earlier one of the run")
-    check_digest(path, tensors, header)
     return Upscaler(network, settings, facts, choose_device(device), precision)
 
 

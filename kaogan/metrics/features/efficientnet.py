@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kaogan.core.images import Pictures
+from kaogan.core.weights_file import check_shipped
 from kaogan.data.cache import fingerprint_of
 from kaogan.metrics.features import FeaturesOnly, resized, weights
 
 WEIGHTS = Path(__file__).parent / "efficientnet_lite0" / "weights.safetensors"
+WEIGHTS_SHA256 = "82ed7ef873d0e7826408e9d2bb974879c211852138bf0235d4737e76f1aac4c7"
 SIZE = 1280
 SMALL, LARGE = 128, 224  # px that pictures of up to 128 px, and larger ones, are read at
 CENTRE, SCALE = 127.0, 128.0  # of the grey levels 0 to 255
@@ -80,6 +82,8 @@ class EfficientNetExtractor(FeaturesOnly):
 
     def __init__(self, path: Path) -> None:
         network = EfficientNetLite0()
+        if path == WEIGHTS:
+            check_shipped(path, WEIGHTS_SHA256)
         state = {name: value.float() for name, value in weights.read_state(path).items()}
         weights.put(network, state, path, "kaogan's EfficientNet-Lite0")
         self.fingerprint = fingerprint_of(self.name, weights.file_hash(path), PREPROCESSING)

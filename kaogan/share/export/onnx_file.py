@@ -23,6 +23,7 @@ from torch import Tensor
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures, grid
+from kaogan.core.weights_file import holds_digest
 from kaogan.generate.model import Model, load
 from kaogan.share.export.exportable import exportable_copy
 from kaogan.version import __version__
@@ -131,12 +132,11 @@ def check_onnx(content: bytes, name: str) -> bool:
         raise KaoganError(f"{name} is damaged or no ONNX file; export it again") from error
     metadata = list(proto.metadata_props)
     written = [each.value for each in metadata if each.key == DIGEST]
-    if not written and not any(each.key.startswith("kaogan") for each in metadata):
-        return False
     del proto.metadata_props[:]
     proto.metadata_props.extend(each for each in metadata if each.key != DIGEST)
     whole = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
-    if written and written != [whole]:
+    ours = proto.producer_name == "kaogan" or any(each.key.startswith("kaogan") for each in metadata)
+    if written != [whole] and (written or (ours and holds_digest(each.value for each in metadata))):
         raise KaoganError(f"{name} was altered after it was written: its checksum does not match; export it again")
     return bool(written)
 
