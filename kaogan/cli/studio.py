@@ -24,6 +24,13 @@ def studio(
         str, typer.Option(metavar="H", help="127.0.0.1: only this machine. Another one shows it to your network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="P", help="0: any that is free.")] = 7860,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Behind a proxy: a name that it has there. Repeatable."),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(metavar="PATH", help="Behind a proxy: what stands before its paths, as in /user/me/kaogan.")
+    ] = "",
 ) -> None:
     """Make faces, explore, film, measure and train, in a page in the browser."""
     try:
@@ -41,5 +48,7 @@ def studio(
                 "but neither started nor stopped.",
                 soft_wrap=True,
             )
+        elif allowed_host:
+            console.print("Everyone whom the proxy lets through can draw and train here.", soft_wrap=True)
 
-    serve(folder, models, host, port, ready)
+    serve(folder, models, host, port, ready, allowed_host or (), root_path.rstrip("/"))

@@ -37,6 +37,7 @@ MAX_WAITING, MAX_WAITING_JOBS = 12, 3  # calls that may wait for the one that is
 PAGE = Path(str(resources.files("kaogan.studio").joinpath("page")))
 KIT = Path(str(resources.files("kaogan.share.export").joinpath("page"))) / "kit"  # shared with the exported page
 MAX_BODY_BYTES = 16 * 2**10
+BODY_SECONDS = 10  # for a body to arrive; who stops in the middle must not be waited for
 
 
 @dataclass
@@ -59,9 +60,11 @@ class Studio:
 
 
 def build_app(
-    model_index: ModelIndex, hosts: tuple[str, ...] = ("127.0.0.1", "localhost"), local: bool = True
-) -> Starlette:
-    """``hosts``: by which names the studio may be called, none for any; ``local``: whether it may train."""
+    model_index: ModelIndex, hosts: tuple[str, ...] = ("127.0.0.1", "localhost"), local: bool = True,
+    root_path: str = "",
+) -> Starlette:  # fmt: skip
+    """``hosts``: by which names the studio may be called, none for any; ``local``: whether it may train; ``root_path``:
+    what stands before its paths behind a proxy, as in ``/hub/kaogan``."""
     studio = Studio(model_index, TrainingManager(model_index, allowed=local))
 
     @asynccontextmanager
@@ -81,7 +84,7 @@ def build_app(
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(SecurityMiddleware, hosts=hosts)],
+        middleware=[Middleware(SecurityMiddleware, hosts=hosts, root_path=root_path)],
         exception_handlers={KaoganError: _user_error, MemoryError: _out_of_memory, 404: _not_found, 500: _server_error},
     )
 
@@ -244,7 +247,7 @@ async def index(studio: Studio, request: Request) -> Response:
 
 
 async def icon(studio: Studio, request: Request) -> Response:
-    return RedirectResponse("/page/icon.svg")
+    return RedirectResponse("page/icon.svg")
 
 
 ROUTES: list[tuple[str, str, Handler]] = [
@@ -314,10 +317,14 @@ async def _disconnected(request: Request) -> None:
 async def _body(request: Request) -> dict[str, str]:
     """The parameters in a JSON object. Raises UsageError."""
     content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > MAX_BODY_BYTES:
-            raise UsageError("this is too long")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                content += part
+                if len(content) > MAX_BODY_BYTES:
+                    raise UsageError("this is too long")
+    except TimeoutError:
+        raise UsageError(f"the request was not whole within {BODY_SECONDS} s") from None
     try:
         found = json.loads(content)
         return {str(key): str(value) for key, value in found.items()}

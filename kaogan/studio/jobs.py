@@ -6,15 +6,21 @@ import secrets
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, Timeout
+
 from kaogan.core.errors import KaoganError
 
 T = TypeVar("T")
+PREFIX, LOCK = "kaogan-studio-", ".lock"  # of a studio's folder among the temporary files
+JUST_MADE = 10  # seconds in which a folder may not be locked yet
 MAX_FINISHED = 12  # finished jobs whose files are kept
 
 
@@ -84,7 +90,10 @@ class Jobs:
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
-        self._folder = Path(tempfile.mkdtemp(prefix="kaogan-studio-"))
+        _sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._lives = FileLock(self._folder / LOCK)  # until this process ends, however it ends
+        self._lives.acquire()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
@@ -137,6 +146,7 @@ class Jobs:
         for job in self._jobs.values():
             job.cancelled = True
         self._queue.close()
+        self._lives.release()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _forget(self) -> None:
@@ -144,6 +154,15 @@ class Jobs:
         for job in over:
             del self._jobs[job.id]
             shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove the folders of studios that were killed: nobody holds their locks."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, Timeout):  # of another user, or being swept by another studio
+            if (folder / LOCK).is_file() and time.time() - folder.stat().st_mtime > JUST_MADE:
+                with FileLock(folder / LOCK, timeout=0):
+                    shutil.rmtree(folder)
 
 
 def _show(future: Future[None]) -> None:

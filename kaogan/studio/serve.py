@@ -2,43 +2,101 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.studio.middleware import ROOT_PATH, host_of
 
-MAX_CONNECTIONS = 64
+MAX_OPEN = 512  # connections
+REQUEST_SECONDS = 10.0  # for a request's first line and headers to arrive
 
 
-def serve(folder: Path, models: Path | None, host: str, port: int, ready: Callable[[str, bool], None]) -> None:
+class PatientProtocol(H11Protocol):
+    """HTTP of uvicorn, which waits for ever for a request that is begun and never ended: such a connection is closed
+    after ``REQUEST_SECONDS``, and earlier, the oldest first, when more than ``MAX_OPEN`` are there."""
+
+    _closing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+        if len(self.connections) > MAX_OPEN:
+            waiting = [each for each in self.connections if isinstance(each, PatientProtocol) and each._closing]
+            min(waiting, key=lambda each: each._closing.when()).close()  # type: ignore[union-attr]
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def close(self) -> None:
+        self._stop_waiting()
+        self.transport.abort()
+
+    def _wait(self) -> None:
+        self._stop_waiting()
+        self._closing = self.loop.call_later(REQUEST_SECONDS, self.close)
+
+    def _stop_waiting(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+
+
+def serve(
+    folder: Path, models: Path | None, host: str, port: int, ready: Callable[[str, bool], None],
+    allowed: Sequence[str] = (), root_path: str = "",
+) -> None:  # fmt: skip
     """Serve until Ctrl-C. ``ready(address, local)`` is called before the first request is answered.
+
+    ``allowed`` are more names that it may be called by, ``root_path`` is what a proxy puts before its paths.
 
     Raises UsageError for a folder or a port that cannot be used, KaoganError for one that is taken.
     """
     local = is_local(host)
-    names = ("127.0.0.1", "localhost", "[::1]", host.lower()) if local else ()
+    more = tuple(host_of(name) or "" for name in allowed)
+    if "" in more:
+        raise UsageError(f"'{allowed[more.index('')]}' is no name of a host; write it as in hub.example.org")
+    if not ROOT_PATH.fullmatch(root_path):
+        raise UsageError(f"'{root_path}' is no path; write it as in /user/me/kaogan")
+    shown = f"[{host}]" if ":" in host else host
+    names = ("127.0.0.1", "localhost", "[::1]", shown.lower(), *more) if local or more else ()
     with listen(host, port) as listening:
         # Only now: PyTorch takes seconds, and a port that is taken should be told of at once.
         from kaogan.studio.app import build_app
         from kaogan.studio.index import ModelIndex
 
         model_index = ModelIndex([folder, *([models] if models else [])])
-        shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}/"
-        app = build_app(model_index, names, local)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, limit_concurrency=MAX_CONNECTIONS, timeout_graceful_shutdown=2,
-            server_header=False, ws="none",
-        )  # fmt: skip
+        app = build_app(model_index, names, local, root_path)
         ready(address, local)
         with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again when everything is closed
-            uvicorn.Server(config).run([listening])
+            uvicorn.Server(config_of(app)).run([listening])
+
+
+def config_of(app: Starlette, log_level: str = "warning") -> uvicorn.Config:
+    return uvicorn.Config(
+        app, log_level=log_level, access_log=False, timeout_graceful_shutdown=2, server_header=False, ws="none",
+        http=PatientProtocol, proxy_headers=False,
+    )  # fmt: skip
 
 
 def is_local(host: str) -> bool:

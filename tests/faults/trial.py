@@ -248,15 +248,16 @@ def attempt(name: str, fault: str, seed: int, kit: Path, scratch: Path, referenc
             refused = True
     if disk:
         disk.resize(ROOM)
-    now, inputs = contents(folder, reference["inputs"]), reference["inputs"]
+    inputs = reference["inputs"]
+    there = contents(folder, inputs)
     changed = sorted(k for k, v in inputs.items() if k.split("/")[0] != "run" and contents(folder).get(k) != v)
     if changed:
         return outcome("lost", f"inputs changed: {changed[:3]}")
     if (
         verb.whole
-        and not {k: v for k, v in now.items() if ".partial" not in k}.items() <= reference["contents"].items()
+        and not {k: v for k, v in there.items() if ".partial" not in k}.items() <= reference["contents"].items()
     ):
-        return outcome("wrong", f"half an output stands there: {sorted(now)[:4]}")
+        return outcome("wrong", f"half an output stands there: {sorted(there)[:4]}")
     if fault == "clock jump" and codes != [0]:
         return outcome("wrong", f"refused because of the clock: {words[0][-300:]}")
     if codes.count(0) == 0:

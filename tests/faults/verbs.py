@@ -19,7 +19,8 @@ TRAIN = " ".join(
 )  # fmt: skip
 # Times and durations are in them, or they stand for themselves in another file.
 VOLATILE = ("log.txt", "events.out*", "*.html", "*.md", "stats.jsonl", "metrics.jsonl", "config.json", "recipe.yaml",
-            "*.lock", "cache/*", "*/.prepare/*", "loss.png", "progress.gif", "report.*", "tmp/*")  # fmt: skip
+            "data.json", "*.lock", "cache/*", "*/.prepare/*", "loss.png", "progress.gif",
+            "report.*", "tmp/*")  # fmt: skip
 
 
 FOREIGN = ("torchinductor", "matplotlib", ".ses")  # temporary files of libraries

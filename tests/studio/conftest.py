@@ -19,7 +19,7 @@ from kaogan.data.avatars import write_set
 from kaogan.generate.explore import Directions
 from kaogan.studio.app import build_app
 from kaogan.studio.index import ModelIndex
-from kaogan.studio.serve import listen
+from kaogan.studio.serve import config_of, listen
 from tests.generate.conftest import tiny_model
 from tests.generate.explore.conftest import styled_model
 
@@ -45,7 +45,7 @@ class Served:
         self.socket = listen("127.0.0.1", 0)
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         app = build_app(ModelIndex([home]), ("127.0.0.1", "localhost"), local)
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
+        self.server = uvicorn.Server(config_of(app, "error"))
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],))
         self.thread.start()
 

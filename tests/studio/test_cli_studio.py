@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from kaogan import cli
-from kaogan.studio import serve
+from kaogan.studio import app, serve
 from kaogan.studio.serve import listen
 
 
@@ -44,4 +44,19 @@ def test_who_can_see_it_is_said(run, tmp_path, monkeypatch):
     assert code == 0 and "http://127.0.0.1:" in out and "Everyone" not in out
     code, out, _ = run(tmp_path, "--port", 0, "--host", "0.0.0.0")
     assert "Everyone who can reach this address" in out and "neither started nor stopped" in out
-    assert all(config.limit_concurrency and not config.access_log for config in requested)
+    assert all(config.http is serve.PatientProtocol and not config.access_log for config in requested)
+
+
+def test_behind_a_proxy(run, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(serve.uvicorn.Server, "run", lambda self, sockets: None)
+    monkeypatch.setattr(app, "build_app", lambda *given: built.append(given))
+    monkeypatch.setattr(serve, "config_of", lambda app: serve.uvicorn.Config(app))
+    code, out, _ = run(tmp_path, "--port", 0, "--allowed-host", "Hub.example.org", "--root-path", "/user/me/")
+    assert code == 0 and "whom the proxy lets through" in out
+    [(_, names, local, root_path)] = built
+    assert "hub.example.org" in names and "localhost" in names and local and root_path == "/user/me"
+    for wrong in (("--allowed-host", "a b"), ("--allowed-host", "a.example:99999"), ("--root-path", "user"),
+                  ("--root-path", "/a//b"), ("--root-path", "/a?b")):  # fmt: skip
+        code, _, err = run(tmp_path, "--port", 0, *wrong)
+        assert code == 2 and "write it as in" in err and err.count("\n") == 1

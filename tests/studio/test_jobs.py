@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 
 import pytest
@@ -72,3 +73,20 @@ def test_files_of_old_jobs_are_forgotten():
     assert not made[0].folder.exists() and jobs.get(made[-1].id).files["a"].read_text() == "a"
     jobs.close()
     assert not made[-1].folder.exists()
+
+
+def test_folders_of_killed_studios_are_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("kaogan.studio.jobs.JUST_MADE", -1)
+    (tmp_path / "kaogan-studio-foreign").mkdir()  # no lock: nobody knows whose it is
+    killed = tmp_path / "kaogan-studio-killed"
+    killed.mkdir()
+    (killed / ".lock").touch()
+    (killed / "film.mp4").touch()
+    lives = Jobs(JobQueue("long work", 3))
+    assert not killed.exists() and (tmp_path / "kaogan-studio-foreign").exists()
+    other = Jobs(JobQueue("long work", 3))
+    assert len(list(tmp_path.iterdir())) == 3, "the living one keeps its folder"
+    lives.close()
+    other.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["kaogan-studio-foreign"]

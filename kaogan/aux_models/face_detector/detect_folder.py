@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,9 @@ COLUMNS = (
     "right_eye_y",
     "crop",
 )
+
+
+UNFINISHED = ".kaogan-faces"  # stands in a folder while it is filled
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def find_faces(
     """Find the faces of picture files, folders and zips; tell each picture's to ``found``.
 
     With ``out``, writes ``crops/000001-1.png`` (number of the picture, number of the face), ``boxes.csv`` (COLUMNS, in
-    pixels) and with ``options.draw`` ``drawn/000001.jpg``. What was done until an interruption stays, with its rows.
+    pixels) and with ``options.draw`` ``drawn/000001.jpg``. What was done until an interruption stays, with its rows;
+    after a kill, which leaves no rows, the next search in the folder begins anew.
     Raises UsageError for a path that is none of these and for an ``out`` that is not empty, KaoganError when no picture
     could be read.
     """
@@ -98,6 +103,7 @@ def find_faces(
     finally:
         if out is not None:
             write_text(out / "boxes.csv", rows.getvalue())
+            (out / UNFINISHED).unlink(missing_ok=True)
     if not summary.pictures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in summary.skipped[:3])
         raise KaoganError(f"no picture could be read ({reasons or 'none there'})")
@@ -120,9 +126,13 @@ def drawn(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
 
 def _claim(out: Path) -> None:
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        unfinished = (out / UNFINISHED).is_file()  # of a killed search, which has no table yet
+        if out.exists() and not unfinished and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} already holds something; choose a new or an empty folder for the faces")
+        for part in ("crops", "drawn") if unfinished else ():
+            shutil.rmtree(out / part, ignore_errors=True)
         out.mkdir(parents=True, exist_ok=True)
+        (out / UNFINISHED).touch()
     except OSError as error:
         raise explain(error, out) from error
 

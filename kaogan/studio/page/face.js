@@ -23,16 +23,16 @@ const requestParams = () => given({
 const sized = () => (param("scale") ? { ...requestParams(), scale: param("scale") } : requestParams());
 
 const draw = newest(
-  (signal) => get("/api/face", sized(), signal),
+  (signal) => get("api/face", sized(), signal),
   ({ faces: [{ picture }] }) => {
     $("face").src = picture;
     $("face").alt = `Face ${param("face")}${describe()}`;
-    $("save-face").href = address("/api/face", { ...sized(), save: "png" });
+    $("save-face").href = address("api/face", { ...sized(), save: "png" });
   },
   $("face"),
 );
 const around = newest(
-  (signal) => get("/api/around", { ...requestParams(), radius: param("radius", "50"), count: "8" }, signal),
+  (signal) => get("api/around", { ...requestParams(), radius: param("radius", "50"), count: "8" }, signal),
   ({ faces }) => showFaces($("around"), faces, "", (name) => choose(name, true)),
   $("around"),
 );
@@ -40,7 +40,7 @@ const drawLater = later(draw, 90);
 const aroundLater = later(around, 350);
 
 const directions = newest(
-  (signal, model, method) => get("/api/directions", { model, method }, signal),
+  (signal, model, method) => get("api/directions", { model, method }, signal),
   ({ names, strongest }, model, method) => {
     found = `${model} ${method}`;
     $("sliders").replaceChildren(...names.map((name) => slider(name, strongest)));

@@ -17,18 +17,18 @@ const requestParams = () => ({
 });
 
 const draw = newest(
-  (signal) => get("/api/faces", given(requestParams()), signal),
+  (signal) => get("api/faces", given(requestParams()), signal),
   ({ faces }) => {
     showFaces($("grid"), faces, param("face"), (name) => choose(name, true));
     $("grid-title").textContent = `${faces.length} ${faces.length === 1 ? "face" : "faces"} of seed ${param("seed", "0")}`;
-    saveLinks($("grid-saves"), "/api/faces", given(requestParams()));
+    saveLinks($("grid-saves"), "api/faces", given(requestParams()));
   },
   $("grid"),
 );
 const drawLater = later(draw, 150);
 
 const open = newest(
-  (signal, name) => get("/api/model", { model: name }, signal),
+  (signal, name) => get("api/model", { model: name }, signal),
   (found) => {
     model = found;
     const kept = Object.keys(beginning("a.")).filter((name) => !model.attributes.some((a) => `a.${a.name}` === name));

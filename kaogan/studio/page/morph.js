@@ -11,12 +11,12 @@ let frames = [];
 const requestParams = () => given({ model: param("model"), truncation: param("truncation"), from: param("from"), to: param("to"), steps: STEPS });
 
 const draw = newest(
-  (signal) => get("/api/morph", requestParams(), signal),
+  (signal) => get("api/morph", requestParams(), signal),
   ({ faces }) => {
     frames = faces.map(({ picture }) => picture);
     $("morph-from").src = frames[0];
     $("morph-to").src = frames.at(-1);
-    saveLinks($("morph-saves"), "/api/morph", requestParams());
+    saveLinks($("morph-saves"), "api/morph", requestParams());
     showWay();
   },
   $("morph-stage"),

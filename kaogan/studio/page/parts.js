@@ -97,8 +97,8 @@ export async function longWork(params, place, button) {
   button.disabled = true;
   say();
   try {
-    let job = await post("/api/jobs", params);
-    const path = `/api/jobs/${job.id}`;
+    let job = await post("api/jobs", params);
+    const path = `api/jobs/${job.id}`;
     const bar = element("progress", { "aria-label": "Progress" });
     const what = element("span");
     const cancel = element("button", { type: "button" }, "Cancel");

@@ -23,7 +23,7 @@ function show() {
 
 async function begin() {
   try {
-    const overview = await get("/api/overview");
+    const overview = await get("api/overview");
     $("version").textContent = overview.version;
     if (!overview.models.includes(param("model"))) change({ model: overview.models[0] ?? null });
     for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, param("model"));

@@ -26,7 +26,7 @@ async function look() {
     return;
   }
   try {
-    const state = await get("/api/run", { run: param("run") });
+    const state = await get("api/run", { run: param("run") });
     if (mine === turn) show(state);
   } catch (error) {
     if (mine === turn) say(error.message);
@@ -86,7 +86,7 @@ function showGrids(found) {
 function showGrid() {
   const clock = grids[Number($("grid-number").value)];
   $("grid-clock").value = `at ${number(clock)} images`;
-  const source = address("/api/run/grid", { run: param("run"), clock });
+  const source = address("api/run/grid", { run: param("run"), clock });
   if ($("run-grid").getAttribute("src") !== source) $("run-grid").src = source;
   $("run-grid").alt = `Samples at ${number(clock)} images`;
 }
@@ -94,7 +94,7 @@ function showGrid() {
 /** The lists of runs and models, as of now. */
 async function refresh() {
   refreshed.add(param("run"));
-  const overview = await get("/api/overview");
+  const overview = await get("api/overview");
   runs = overview.runs;
   for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, $(id).value || param("model"));
   if (!param("model") && overview.models.length) change({ model: overview.models[0] });
@@ -149,13 +149,13 @@ export function begin(overview) {
     following = true;
     look();
   });
-  $("stop").addEventListener("click", () => order("/api/run/stop", { run: param("run") }, $("stop")));
-  $("resume").addEventListener("click", () => order("/api/run/resume", { run: param("run"), images: $("resume-images").value }, $("resume")));
+  $("stop").addEventListener("click", () => order("api/run/stop", { run: param("run") }, $("stop")));
+  $("resume").addEventListener("click", () => order("api/run/resume", { run: param("run"), images: $("resume-images").value }, $("resume")));
   $("start-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const params = { recipe: $("recipe").value, data: $("train-data").value, name: $("train-name").value };
     for (const name of FIELDS) params[name] = $(`train-${name}`).value;
-    order("/api/run/start", params, $("start"));
+    order("api/run/start", params, $("start"));
   });
   $("grid-number").addEventListener("input", () => {
     following = Number($("grid-number").value) === grids.length - 1;
