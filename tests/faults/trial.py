@@ -267,12 +267,12 @@ def attempt(name: str, fault: str, seed: int, kit: Path, scratch: Path, referenc
             code != 0 and not (code in (1, 2) and contents(folder, inputs) == reference["contents"])
         ):
             return outcome("wrong", f"the same command again ended by {code}: {again[-600:]}")
-    after = contents(folder, inputs)
-    if verb.name != "evaluate" and after != reference["contents"]:
+    end = contents(folder, inputs)
+    if verb.name != "evaluate" and end != reference["contents"]:
         other = sorted(
-            k for k in after.keys() | reference["contents"].keys() if after.get(k) != reference["contents"].get(k)
+            k for k in end.keys() | reference["contents"].keys() if end.get(k) != reference["contents"].get(k)
         )
-        gone = [k for k in other if k not in after]
+        gone = [k for k in other if k not in end]
         return outcome("lost" if gone else "wrong", f"other results: {other[:4]}, gone: {gone[:4]}")
     if left := leftovers(folder):
         return outcome("lost", f"left over: {left[:4]}")
