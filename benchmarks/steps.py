@@ -37,16 +37,16 @@ class Ours:
         self.batches: Iterator[Batch] = cycle([batches.at(i * recipe.training.batch_size) for i in range(BATCHES)])
 
     def discriminator(self) -> None:
-        self.steps.discriminator_step(next(self.batches))
+        self.steps.discriminator_step([next(self.batches)])
         self.state.images_seen += self.recipe.training.batch_size
 
     def generator(self) -> None:
-        self.steps.generator_step(next(self.batches))
+        self.steps.generator_step([next(self.batches)])
 
     def both(self) -> None:
         batch, reuse = next(self.batches), self.recipe.training.reuse_fakes
-        fakes = self.steps.discriminator_step(batch, reuse=reuse)
-        self.steps.generator_step(batch, fakes if reuse else None)
+        fakes = self.steps.discriminator_step([batch], reuse=reuse)
+        self.steps.generator_step([batch], fakes if reuse else None)
         self.state.images_seen += self.recipe.training.batch_size
 
 

@@ -76,8 +76,8 @@ def training(name: str, seconds: float) -> Timing:
             batch = batches.at(state.images_seen)
             if plain:
                 batch = batch._replace(images=batch.images.contiguous())
-            fakes = trainer.discriminator_step(batch)
-            trainer.generator_step(batch)
+            fakes = trainer.discriminator_step([batch])
+            trainer.generator_step([batch])
             state.images_seen += BATCH
             return fakes
 
@@ -102,8 +102,8 @@ def cost(name: str, size: int) -> float:
     for number in range(17):  # the first warms up
         began = began if number > 1 else time.process_time()
         batch, reuse = batches.at(state.images_seen), recipe.training.reuse_fakes
-        fakes = trainer.discriminator_step(batch, reuse=reuse)
-        trainer.generator_step(batch, fakes if reuse else None)
+        fakes = trainer.discriminator_step([batch], reuse=reuse)
+        trainer.generator_step([batch], fakes if reuse else None)
         state.images_seen += batch_size
     return 1000 * (time.process_time() - began) / (16 * batch_size)
 

@@ -186,6 +186,9 @@ class Optim(Section):
 class Training(Section):
     images: int = Field(300_000, ge=0, description="length of the run in real images shown")
     batch_size: int = Field(64, ge=1, le=65536, description="real pictures in a step of the discriminator")
+    shards: int = Field(
+        1, ge=1, description="micro-batches of a step: their gradients are added up, in one process or in several"
+    )
     n_critic: int = Field(1, ge=1, description="discriminator steps for each generator step")
     reuse_fakes: bool = Field(
         False, description="the generator's step scores the fakes of the discriminator's step again"
@@ -193,6 +196,14 @@ class Training(Section):
     ema_halflife: Weight = Field(10_000.0, description="half-life of the weights' moving average, images; 0 is off")
     ema_rampup: Weight = Field(0.05, description="but at most this share of the images shown so far; 0: no ramp")
     start_from: str = Field("", description="a model, a run or a name of 'kaogan models' whose weights it begins with")
+
+    @model_validator(mode="after")
+    def _shards_divide_the_batch(self) -> Training:
+        if self.batch_size % self.shards:
+            raise ValueError(
+                f"shards must divide the batch_size evenly, but {self.batch_size} / {self.shards} does not"
+            )
+        return self
 
 
 class Data(Section):

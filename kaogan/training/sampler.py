@@ -73,10 +73,12 @@ class InfiniteSampler:
         self._epoch = -1
         self._order = np.empty(0, np.int64)
 
-    def at(self, clock: int) -> Batch:
-        """The batch that starts when ``clock`` images have been shown."""
-        where = self._indices(clock)
-        pictures = to_device(torch.from_numpy(self._read(where, "flip", clock)), self.device)
+    def at(self, clock: int, shard: int = 0, shards: int = 1) -> Batch:
+        """The batch that starts when ``clock`` images have been shown, or one of its ``shards``."""
+        count = self.batch_size // shards
+        where = self._indices(clock + shard * count, count)
+        purpose = "flip" if shards == 1 else f"flip/shard/{shard}"
+        pictures = to_device(torch.from_numpy(self._read(where, purpose, clock)), self.device)
         return Batch(to_float(pictures), torch.from_numpy(self.pictures.labels[where]))
 
     def extra(self, purpose: str, clock: int, count: int) -> np.ndarray:
@@ -84,9 +86,9 @@ class InfiniteSampler:
         where = numpy_generator(self.seed, f"data/{purpose}", clock).integers(len(self.pictures.images), size=count)
         return self._read(where, f"flip/{purpose}", clock)
 
-    def _indices(self, clock: int) -> np.ndarray:
+    def _indices(self, position: int, wanted: int) -> np.ndarray:
         total = len(self.pictures.images)
-        parts, position, wanted = [], clock, self.batch_size
+        parts = []
         while wanted:
             epoch, offset = divmod(position, total)
             if epoch != self._epoch:

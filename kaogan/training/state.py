@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -51,6 +52,34 @@ class TrainState:
         for name in NETWORKS:
             set_learning_rate(getattr(self, f"{name}_optim"), getattr(self, name), name, recipe, clock)
         self.ema.halflife = annealing.at(clock, recipe.training.ema_halflife, annealing.ema_halflife)
+
+    def statistics(self) -> dict[str, Tensor]:
+        """Running statistics, which every pass moves: the networks' buffers, the mean path length, those of extras."""
+        found = {"path_mean": self.path_mean}
+        found |= {name: getattr(module, key) for name, (module, key) in self._buffers.items()}
+        for extra_name, extra in self.extras.items():
+            found |= {f"extras/{extra_name}/{key}": value for key, value in extra.statistics.items()}
+        return found
+
+    def set_statistics(self, values: dict[str, Tensor]) -> None:
+        self.path_mean = values["path_mean"]
+        for name, (module, key) in self._buffers.items():
+            setattr(module, key, values[name])
+        for extra_name, extra in self.extras.items():
+            extra.statistics = part(values, f"extras/{extra_name}/")
+
+    @cached_property
+    def _buffers(self) -> dict[str, tuple[nn.Module, str]]:
+        """Those that a checkpoint holds, by name: the module that each belongs to, and its name there."""
+        found = {}
+        for network in NETWORKS:
+            module: nn.Module = getattr(self, network)
+            kept = module.state_dict().keys()
+            for name, _ in module.named_buffers():
+                owner, _, key = name.rpartition(".")
+                if name in kept:
+                    found[f"{network}/{name}"] = module.get_submodule(owner), key
+        return found
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Flat named tensors and plain numbers, for a checkpoint."""

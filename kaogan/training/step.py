@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
 
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import to_device
+from kaogan.core.distributed import ALONE, Processes
 from kaogan.core.meters import Meters
 from kaogan.core.rng import draw_latents, randn, torch_generator
 from kaogan.core.schema import Schema
@@ -32,6 +34,7 @@ from kaogan.networks.cpu.grad_modes import cached_weight_casts, clear_weight_cas
 from kaogan.networks.stylegan import is_style_generator
 from kaogan.training.phases import Network, Phase, build_phases
 from kaogan.training.sampler import Batch, InfiniteSampler
+from kaogan.training.shards import Shards
 from kaogan.training.state import TrainState
 
 
@@ -50,8 +53,9 @@ class GANTrainer:
 
     def __init__(
         self, recipe: Recipe, schema: Schema, state: TrainState, sampler: InfiniteSampler, device: torch.device,
-        precision: str,
+        precision: str, processes: Processes = ALONE,
     ) -> None:  # fmt: skip
+        self.shards = Shards(recipe.training.shards, state, processes)
         self.recipe, self.schema, self.state, self.sampler, self.device = recipe, schema, state, sampler, device
         self.objective, self.phases = OBJECTIVES[recipe.objective.name], build_phases(recipe)
         self.extras = {name: extra for name, extra in state.extras.items() if extra.active}
@@ -66,41 +70,58 @@ class GANTrainer:
         """Update each network that is due after the batch at the state's clock; whether the generator was one."""
         training = self.recipe.training
         number = self.state.images_seen // training.batch_size
-        batch = self.sampler.at(self.state.images_seen)
+        batches = [self.sampler.at(self.state.images_seen, shard, self.shards.count) for shard in self.shards.mine]
         self.state.set_learning_rates(self.recipe)
         updates_generator = any(phase.is_due(number) for phase in self._phases("generator"))
         reuse = training.reuse_fakes and updates_generator
-        fakes = self.discriminator_step(batch, reuse=reuse)
+        fakes = self.discriminator_step(batches, reuse=reuse)
         if updates_generator:
-            self.generator_step(batch, fakes if reuse else None)
+            self.generator_step(batches, fakes if reuse else None)
         return updates_generator
 
     # The discriminator
 
     @cached_weight_casts()
-    def discriminator_step(self, batch: Batch, reuse: bool = False) -> Fakes:
-        """Show ``batch`` and as many fakes to the discriminator. With ``reuse`` the fakes keep their graph, so that the
-        generator's step can use them again."""
-        real = self._on_images(to_device(batch.images, self.device), "real")
-        with self.autocast, torch.set_grad_enabled(reuse):
-            fakes = self._generate("discriminator", len(real))
-        shown = LabelledImages(real, batch.labels), LabelledImages(fakes.processed.detach(), fakes.labels)
-
+    def discriminator_step(self, batches: Sequence[Batch], reuse: bool = False) -> list[Fakes]:
+        """Show each shard's batch and as many fakes to the discriminator. With ``reuse`` the fakes keep their graph, so
+        that the generator's step can use them again."""
+        shown = [self._show(batch, reuse) for batch in self.shards.each(batches)]
         for losses in self._due_losses("discriminator"):
-            loss: Tensor | float = 0.0
-            if "main" in losses:
-                loss = self._discriminator_loss(*shown)
-            loss = loss + self._gradient_penalties(losses, *shown)
-            if "main" in losses:
-                self.meters.add("loss_d", torch.as_tensor(loss))
-            self._optimize(loss, "discriminator")
+            self._optimize(
+                "discriminator",
+                (self._discriminator_phase(losses, real, fakes) for real, fakes in self.shards.each(shown)),
+            )
+        self.shards.merge()
 
         if self.recipe.penalties.clip:
             clip_weights(self.state.discriminator.parameters(), self.recipe.penalties.clip)
-        for extra in self.extras.values():
-            for name, value in extra.after_discriminator_step(fakes.images, self._context()).items():
-                self.meters.add(name, torch.as_tensor(value))
+        fakes = [generated for _, generated in shown]
+        self._after_discriminator_step(fakes)
         return fakes
+
+    def _show(self, batch: Batch, reuse: bool) -> tuple[LabelledImages, Fakes]:
+        """The reals as the discriminator is shown them, and as many fakes."""
+        real = self._on_images(to_device(batch.images, self.device), "real")
+        with self.autocast, torch.set_grad_enabled(reuse):
+            return LabelledImages(real, batch.labels), self._generate("discriminator", len(real))
+
+    def _discriminator_phase(self, losses: Collection[str], real: LabelledImages, fakes: Fakes) -> Tensor | float:
+        fake = LabelledImages(fakes.processed.detach(), fakes.labels)
+        loss: Tensor | float = 0.0
+        if "main" in losses:
+            loss = self._discriminator_loss(real, fake)
+        loss = loss + self._gradient_penalties(losses, real, fake)
+        if "main" in losses:
+            self.meters.add("loss_d", torch.as_tensor(loss))
+        return loss
+
+    def _after_discriminator_step(self, fakes: Sequence[Fakes]) -> None:
+        context, images = self._context(), fakes[0].images
+        if any(extra.needs_fakes(context) for extra in self.extras.values()):
+            images = self.shards.gather([each.images.detach() for each in fakes])
+        for extra in self.extras.values():
+            for name, value in extra.after_discriminator_step(images, context).items():
+                self.meters.add(name, torch.as_tensor(value))
 
     def _discriminator_loss(self, real: LabelledImages, fake: LabelledImages) -> Tensor:
         """The adversarial loss, that of extra fakes, that of extras, and classification."""
@@ -175,20 +196,25 @@ class GANTrainer:
 
     # The generator
 
-    def generator_step(self, batch: Batch, fakes: Fakes | None = None) -> None:
-        """Update the generator on fresh fakes, or on those of the discriminator's step."""
+    def generator_step(self, batches: Sequence[Batch], fakes: Sequence[Fakes] | None = None) -> None:
+        """Update the generator on fresh fakes, or on those of the discriminator's step, with each shard's batch."""
         weights = [weight for weight in self.state.discriminator.parameters() if weight.requires_grad]
         set_requires_grad(weights, False)  # their gradients would be thrown away
+        given = list(zip_longest(batches, fakes or []))
         for losses in self._due_losses("generator"):
-            loss: Tensor | float = 0.0
-            if "main" in losses:
-                loss = self._generator_loss(batch, fakes)
-            if "path_length" in losses:
-                loss = loss + self._path_length(len(batch.images))
-            if "main" in losses:
-                self.meters.add("loss_g", torch.as_tensor(loss))
-            self._optimize(loss, "generator")
+            self._optimize("generator", (self._generator_phase(losses, *each) for each in self.shards.each(given)))
+        self.shards.merge()
         set_requires_grad(weights, True)
+
+    def _generator_phase(self, losses: Collection[str], batch: Batch, fakes: Fakes | None) -> Tensor | float:
+        loss: Tensor | float = 0.0
+        if "main" in losses:
+            loss = self._generator_loss(batch, fakes)
+        if "path_length" in losses:
+            loss = loss + self._path_length(len(batch.images))
+        if "main" in losses:
+            self.meters.add("loss_g", torch.as_tensor(loss))
+        return loss
 
     def _generator_loss(self, batch: Batch, fakes: Fakes | None) -> Tensor:
         """The adversarial loss, classification, and that of extras."""
@@ -316,21 +342,27 @@ class GANTrainer:
 
     def _context(self) -> StepContext:
         clock = self.state.images_seen
+        of_shard = self.shards.purpose
         return StepContext(
-            self.recipe, clock, self.device, lambda purpose, count: self.sampler.extra(purpose, clock, count)
-        )
+            self.recipe, clock, self.device,
+            lambda purpose, count: self.sampler.extra(of_shard(purpose), clock, count), of_shard,
+        )  # fmt: skip
 
     def _rng(self, purpose: str) -> torch.Generator:
-        return torch_generator(self.recipe.run.seed, purpose, self.state.images_seen)
+        return torch_generator(self.recipe.run.seed, self.shards.purpose(purpose), self.state.images_seen)
 
-    def _optimize(self, loss: Tensor | float, network: Network) -> None:
+    def _optimize(self, network: Network, losses: Iterable[Tensor | float]) -> None:
+        """A step of the optimiser on the mean of ``losses``, one of each shard."""
         module: nn.Module = getattr(self.state, network)
         optimizer: torch.optim.Optimizer = getattr(self.state, f"{network}_optim")
         scaler: torch.amp.GradScaler = getattr(self.state, f"{network}_scaler")
         module.zero_grad(set_to_none=True)
         # Only these gradients: those at the images, where penalties are taken, would be thrown away.
         weights = [weight for weight in module.parameters() if weight.requires_grad]
-        scaler.scale(torch.as_tensor(loss)).backward(inputs=weights)
+        for loss in losses:
+            scaler.scale(torch.as_tensor(loss)).backward(inputs=weights)
+            self.shards.collect(weights)
+        self.shards.average(weights)
         scaler.step(optimizer)
         scaler.update()
         clear_weight_casts()

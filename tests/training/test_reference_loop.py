@@ -86,7 +86,7 @@ def run_dcgan(steps: int = 3, channels_last: bool = True, break_d: bool = False)
         without_updates(theirs.optimizer_d)
     for _ in range(steps):
         batch = batches.at(state.images_seen)
-        ours.generator_step(batch, ours.discriminator_step(batch, reuse=True))
+        ours.generator_step([batch], ours.discriminator_step([batch], reuse=True))
         losses = theirs.step(batch.images.contiguous(), latents(recipe, "discriminator", state.images_seen))
         taken = ours.meters.take()
         assert (taken["loss_d"], taken["loss_g"]) == pytest.approx(losses, **LOSSES)
@@ -105,11 +105,11 @@ def run_wgan_gp(penalty: reference.Penalty = reference.gradient_penalty, break_d
     for number in range(2):
         batch, clock = batches.at(state.images_seen), state.images_seen
         share = torch.rand(len(batch.images), generator=torch_generator(recipe.run.seed, "penalty", clock))
-        ours.discriminator_step(batch)
+        ours.discriminator_step([batch])
         loss = theirs.critic_step(batch.images.contiguous(), latents(recipe, "discriminator", clock), share)
         assert ours.meters.take()["loss_d"] == pytest.approx(loss, **LOSSES)
         if number:
-            ours.generator_step(batch)
+            ours.generator_step([batch])
             loss = theirs.generator_step(latents(recipe, "generator", clock))
             assert ours.meters.take()["loss_g"] == pytest.approx(loss, **LOSSES)
         state.images_seen += recipe.training.batch_size

@@ -44,7 +44,7 @@ def test_what_is_remembered_are_the_fakes_without_noise(bench: Callable[..., Ben
         return kept[purpose]
 
     trained.trainer._generate = spy  # type: ignore[method-assign]
-    trained.trainer.discriminator_step(trained.sampler.at(8))
+    trained.trainer.discriminator_step([trained.sampler.at(8)])
     newest = to_float(trained.state.extras["replay"].buffer._pictures[8:16])  # type: ignore[index]
     assert float((newest - kept["discriminator"].images).abs().max()) <= 1 / 255 + 1e-6
 
@@ -81,7 +81,7 @@ def test_pull_by_hand(bench: Callable[..., Bench], power: int) -> None:
     batch = trained.sampler.at(0)
     fakes = trained.trainer._generate("generator", 8)
     expected = 3 * ((fakes.images.detach() - batch.images).abs() ** power).mean()
-    trained.trainer.generator_step(batch)
+    trained.trainer.generator_step([batch])
     stats = trained.trainer.meters.take()
     assert stats["pixel_loss"] == pytest.approx(float(expected), rel=1e-3)
     assert stats["loss_g"] == pytest.approx(stats["adversarial_g"] + stats["pixel_loss"], rel=1e-5)
@@ -198,13 +198,13 @@ def test_each_step_computes_its_own_gradients_only(bench: Callable[..., Bench], 
             parameter.register_hook(count(player))
     batch = trained.sampler.at(0)
     before = {player: trained.weights(player) for player in computed}
-    fakes = trained.trainer.discriminator_step(batch, reuse=trained.recipe.training.reuse_fakes)
+    fakes = trained.trainer.discriminator_step([batch], reuse=trained.recipe.training.reuse_fakes)
     assert computed["generator"] == 0 and computed["discriminator"] > 0
     assert torch.equal(trained.weights("generator"), before["generator"])
     assert all(p.grad is None for p in trained.state.generator.parameters())
     before["discriminator"], seen = trained.weights("discriminator"), computed["discriminator"]
     gradients = [None if p.grad is None else p.grad.clone() for p in trained.state.discriminator.parameters()]
-    trained.trainer.generator_step(batch, fakes if trained.recipe.training.reuse_fakes else None)
+    trained.trainer.generator_step([batch], fakes if trained.recipe.training.reuse_fakes else None)
     assert computed["generator"] > 0 and computed["discriminator"] == seen
     assert torch.equal(trained.weights("discriminator"), before["discriminator"])
     for parameter, gradient in zip(trained.state.discriminator.parameters(), gradients, strict=True):
@@ -225,11 +225,11 @@ def test_each_network_pulls_the_scores_its_own_way(bench: Callable[..., Bench], 
     with torch.no_grad():
         fakes = trained.trainer._generate("discriminator", 8).images
     gap = scores(batch.images) - scores(fakes)
-    trained.trainer.discriminator_step(batch)
+    trained.trainer.discriminator_step([batch])
     assert scores(batch.images) - scores(fakes) > gap
     with torch.no_grad():
         before = scores(trained.trainer._generate("generator", 8).images)
-    trained.trainer.generator_step(batch)
+    trained.trainer.generator_step([batch])
     with torch.no_grad():
         assert scores(trained.trainer._generate("generator", 8).images) > before
 

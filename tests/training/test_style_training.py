@@ -166,9 +166,9 @@ def test_averages_move_in_the_discriminators_step_only(bench: Any) -> None:
         return [b.clone() for n, b in generator.named_buffers() if n.endswith(names)]
 
     before = averages()
-    trained.trainer.generator_step(batch)
+    trained.trainer.generator_step([batch])
     assert all(torch.equal(a, b) for a, b in zip(before, averages(), strict=True))
-    trained.trainer.discriminator_step(batch)
+    trained.trainer.discriminator_step([batch])
     assert all(not torch.equal(a, b) for a, b in zip(before, averages(), strict=True))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -39,11 +39,9 @@ class AugmentSettings(Section):
 
 @dataclass
 class AdaState:
-    """ADA's probability p, and the signs of D(real) since it was last adjusted: their sum and number."""
+    """ADA's probability."""
 
     p: float
-    signs: float | Tensor = 0.0
-    seen: int = 0
 
 
 class AugmentPipe(Extra):
@@ -54,6 +52,7 @@ class AugmentPipe(Extra):
     def __init__(self, settings: AugmentSettings, recipe: Recipe) -> None:
         super().__init__(settings, recipe)
         self.ada, self.adaptive = Ada(settings.groups), AdaState(settings.p)
+        self._forget_signs()
 
     @property
     def active(self) -> bool:
@@ -77,8 +76,12 @@ class AugmentPipe(Extra):
     @torch.no_grad()
     def on_real_scores(self, scores: Tensor) -> None:
         if self.adapts:
-            self.adaptive.signs = scores.sign().sum() + self.adaptive.signs
-            self.adaptive.seen += scores.numel()
+            signs, seen = self.statistics["signs"], self.statistics["seen"]
+            self.statistics["signs"] = scores.sign().sum() + signs
+            self.statistics["seen"] = seen + scores.numel()
+
+    def needs_fakes(self, context: StepContext) -> bool:
+        return False
 
     def after_discriminator_step(self, fakes: Tensor, context: StepContext) -> Mapping[str, float]:
         if self.settings.name != "ada":
@@ -89,21 +92,26 @@ class AugmentPipe(Extra):
 
     def adapt(self, images_seen: int, batch_size: int) -> None:
         """After a step that began at ``images_seen``: move p when it is time (Karras et al. 2020b, section 3.1)."""
-        state, settings = self.adaptive, self.settings
+        settings, seen = self.settings, int(self.statistics["seen"])
         due = (images_seen // batch_size + 1) % settings.every == 0
-        if not (self.adapts and due and state.seen) or settings.target is None:
+        if not (self.adapts and due and seen) or settings.target is None:
             return
-        overfit = device.read(torch.as_tensor(state.signs)) / state.seen - settings.target
+        overfit = device.read(self.statistics["signs"]) / seen - settings.target
         direction = (overfit > 0) - (overfit < 0)
-        state.p = max(0.0, state.p + direction * batch_size * settings.every / settings.images)
-        state.signs, state.seen = 0.0, 0
+        self.adaptive.p = max(0.0, self.adaptive.p + direction * batch_size * settings.every / settings.images)
+        self._forget_signs()
+
+    def _forget_signs(self, signs: float = 0.0, seen: int = 0) -> None:
+        """Count the signs of D(real) anew, since p was last adjusted: their sum and number."""
+        self.statistics = {"signs": torch.tensor(signs), "seen": torch.tensor(seen)}
 
     def state_dict(self) -> dict[str, Any]:
-        return {**asdict(self.adaptive), "signs": float(self.adaptive.signs)}
+        signs, seen = float(self.statistics["signs"]), int(self.statistics["seen"])
+        return {"p": self.adaptive.p, "signs": signs, "seen": seen}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for key, value in state.items():
-            setattr(self.adaptive, key, value)
+        self.adaptive.p = state.get("p", self.adaptive.p)
+        self._forget_signs(state.get("signs", 0.0), state.get("seen", 0))
 
 
 EXTRAS.register("augment", AugmentPipe)

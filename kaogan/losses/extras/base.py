@@ -23,13 +23,15 @@ class StepContext:
     device: torch.device
     draw_reals: Callable[[str, int], np.ndarray]
     """Further real pictures, uint8 (count, H, W, C), by purpose and count."""
+    of_shard: Callable[[str], str] = str
+    """The purpose of a draw, with the shard of the batch that it is for."""
 
     def torch_rng(self, purpose: str) -> torch.Generator:
-        """A CPU generator that depends on the run's seed, the purpose and the clock only."""
-        return torch_generator(self.recipe.run.seed, purpose, self.images_seen)
+        """A CPU generator that depends on the run's seed, the purpose, the clock and the shard only."""
+        return torch_generator(self.recipe.run.seed, self.of_shard(purpose), self.images_seen)
 
     def numpy_rng(self, purpose: str) -> np.random.Generator:
-        return numpy_generator(self.recipe.run.seed, purpose, self.images_seen)
+        return numpy_generator(self.recipe.run.seed, self.of_shard(purpose), self.images_seen)
 
 
 class Extra:
@@ -48,6 +50,9 @@ class Extra:
 
     def __init__(self, settings: Any, recipe: Recipe) -> None:
         self.settings, self.recipe = settings, recipe
+        self.statistics: dict[str, Tensor] = {}
+        """Running statistics that the passes of a step move. Where a step has several shards, each moves its own, and
+        their mean goes on; all other state may change in ``after_discriminator_step`` only."""
 
     @classmethod
     def default(cls) -> Any:
@@ -96,6 +101,11 @@ class Extra:
     def generator_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
         """A further term of the generator's loss, a scalar."""
         return None
+
+    def needs_fakes(self, context: StepContext) -> bool:
+        """Whether ``after_discriminator_step`` looks at the generated images now; without need, those of other shards
+        are not collected."""
+        return type(self).after_discriminator_step is not Extra.after_discriminator_step
 
     def after_discriminator_step(self, fakes: Tensor, context: StepContext) -> Mapping[str, float]:
         """Called once the discriminator has moved, with the generated images; returns numbers to report."""

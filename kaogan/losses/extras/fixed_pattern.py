@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from kaogan.config.recipe import Images, Recipe, Section, Weight
+from kaogan.config.recipe import Images, Section, Weight
 from kaogan.losses.extras import EXTRAS
 from kaogan.losses.extras.base import Extra, StepContext
 
@@ -34,10 +34,10 @@ class FixedPattern(Extra):
     needs_reals = True
     settings: FixedPatternSettings
 
-    def __init__(self, settings: FixedPatternSettings, recipe: Recipe) -> None:
-        super().__init__(settings, recipe)
-        self.means: Tensor | None = None
+    @property
+    def means(self) -> Tensor | None:
         """Running means of the high passes of fakes and reals, (2, C, H, W)."""
+        return self.statistics.get("means")
 
     @property
     def active(self) -> bool:
@@ -46,19 +46,20 @@ class FixedPattern(Extra):
     def generator_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
         fake_mean = high_pass(fake.float().mean(0, keepdim=True))[0]
         batch = torch.stack([fake_mean.detach(), high_pass(real.float().mean(0, keepdim=True))[0]])
-        kept = max(0.0, 1 - len(fake) / self.settings.horizon)
-        self.means = batch if self.means is None else self.means.to(batch.device).lerp(batch, 1 - kept)
+        kept = max(0.0, 1 - len(fake) * self.recipe.training.shards / self.settings.horizon)
+        means = batch if self.means is None else self.means.to(batch.device).lerp(batch, 1 - kept)
+        self.statistics["means"] = means
         share = min(1.0, max(0.0, (context.images_seen - self.settings.start) / self.settings.ramp))
         if not share:
             return None
-        difference = self.means[0] - self.means[1]
+        difference = means[0] - means[1]
         return self.settings.weight * share * (2 * difference * fake_mean).mean()
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.means is None else {"means": self.means}
+        return dict(self.statistics)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.means = state["means"].clone() if "means" in state else None
+        self.statistics = {"means": state["means"].clone()} if "means" in state else {}
 
 
 def high_pass(images: Tensor) -> Tensor:

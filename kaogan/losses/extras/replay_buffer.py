@@ -94,10 +94,14 @@ class Replay(Extra):
         count = max(1, round(self.settings.fraction * batch_size))
         return self.buffer.draw(count, context.numpy_rng("memory/draw"))
 
-    def after_discriminator_step(self, fakes: Tensor, context: StepContext) -> Mapping[str, float]:
+    def needs_fakes(self, context: StepContext) -> bool:
         settings, clock = self.settings, context.images_seen
-        if crosses_multiple(settings.every, clock, len(fakes)) and clock >= settings.start - settings.lead:
-            count = max(1, round(settings.fraction * len(fakes)))
+        due = crosses_multiple(settings.every, clock, self.recipe.training.batch_size)
+        return due and clock >= settings.start - settings.lead
+
+    def after_discriminator_step(self, fakes: Tensor, context: StepContext) -> Mapping[str, float]:
+        if self.needs_fakes(context):
+            count = max(1, round(self.settings.fraction * len(fakes)))
             self.buffer.offer(fakes[:count], context.numpy_rng("memory/offer"))
         return {}
 
