@@ -24,6 +24,7 @@ from kaogan.config.registries import registry
 from kaogan.core.errors import UsageError
 from kaogan.core.loaded_plugins import LOADED, LoadedPlugin, recorded
 from kaogan.core.registry import Registry
+from kaogan.core.text import one_line
 
 GROUP = "kaogan.plugins"
 KINDS = ("objective", "generator", "discriminator", "feature network", "extra", "metric", "format")
@@ -107,7 +108,7 @@ def load_installed_plugins() -> None:
             entry.load()
         except Exception as error:  # whatever somebody else's module does
             logging.getLogger("kaogan").warning(
-                "the plug-in %s of the package %s is left out: %s", entry.name, package, _cause(error)
+                "the plug-in %s of the package %s is left out: %s", entry.name, package, one_line(_cause(error))
             )
             continue
         LOADED[entry.name] = LoadedPlugin(entry.name, version, package, _parts_of(entry.module))

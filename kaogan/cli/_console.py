@@ -9,20 +9,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
+from rich.segment import Segment
 from rich.text import Text
 
 from kaogan.cli._words import foreign_option
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress
-from kaogan.core.text import printable
+from kaogan.core.text import one_line, printable
 
 
 class _SafeConsole(Console):
     """A console that shows control characters of names and messages instead of obeying them."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable(text), **options)
+        return super().render_str(printable(text), **options)  # before lines are wrapped
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Whatever is printed comes through here: tables, bars and texts that were made elsewhere, too."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 console = _SafeConsole(highlight=False)
@@ -59,10 +66,11 @@ def progress_bar(description: str, total: int | None = None) -> Iterator[Callabl
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(escape(one_line(description)), total=total)
 
         def update(done: int, total: int | None = None, description: str | None = None) -> None:
-            bar.update(task, completed=done, total=total or None, description=description)
+            text = None if description is None else escape(one_line(description))
+            bar.update(task, completed=done, total=total or None, description=text)
 
         yield update
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kaogan.core.errors import UsageError
+from kaogan.core.text import one_line
 
 KEYS: dict[str, str] = {
     "latent.law": "latent.distribution",
@@ -161,4 +162,4 @@ def _notice(changes: list[str], where: str) -> None:
     line = "; ".join(changes)
     if changes and (where, line) not in _noticed:
         _noticed.add((where, line))
-        logging.getLogger("kaogan").warning("%s: settings have new names: %s", where, line)
+        logging.getLogger("kaogan").warning("%s: settings have new names: %s", one_line(where), one_line(line))

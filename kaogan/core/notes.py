@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from functools import cache
 
+from kaogan.core.text import one_line
+
 LOGGER = logging.getLogger("kaogan")
 
 
 @cache
 def note(text: str) -> None:
     """Log ``text`` as a warning of the logger ``kaogan``, unless it was logged before."""
-    LOGGER.warning(text)
+    LOGGER.warning("%s", one_line(text))

@@ -15,6 +15,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
+from kaogan.core.notes import note
+
 # Formats that Pillow decodes inside this process. EPS, which would start Ghostscript, and the rest are never tried.
 _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "AVIF", "TIFF", "PPM")
 Image.init()
@@ -333,6 +335,10 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     # would come out black; anything else can only be stretched.
     customs = (1.0, 255.0) if picture.mode == "F" else (255.0, 1023.0, 4095.0, 65535.0)
     bottom, top = next(((0.0, most) for most in customs if low >= 0 and high <= most), (low, high))
+    if picture.mode != "F" and high > 0 and (bottom, top) in ((0.0, most) for most in customs[:-1]):
+        note(f"grey pictures of more bits than they use were scaled from 0 … {top:,.0f} to 0 … 255")
+    elif (bottom, top) not in ((0.0, most) for most in customs):
+        note("grey pictures of an unusual range were stretched from their darkest to their brightest value")
     return Image.fromarray(np.rint((values - bottom) * (255 / ((top - bottom) or 1))).astype(np.uint8))
 
 

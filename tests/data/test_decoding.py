@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
+from kaogan.core.notes import note
 from kaogan.data import BrokenPicture, decode, read_picture
 from kaogan.data import decoding as module
 from kaogan.data.decoding import read_with_header
@@ -108,10 +109,19 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     ("most", "kind", "form"), [(255, np.uint16, "PNG"), (1023, np.uint16, "PNG"), (4095, np.uint16, "PNG"),
                                (255, np.int32, "TIFF"), (4095, np.int32, "TIFF")]
 )  # fmt: skip
-def test_fewer_bits_in_a_wide_file_are_not_black(most: int, kind: type, form: str) -> None:
+def test_fewer_bits_in_a_wide_file_are_not_black(
+    most: int, kind: type, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    note.cache_clear()
     ramp = np.linspace(0, most, 64 * 64).round().astype(kind).reshape(64, 64)
     result = decode(encoded(Image.fromarray(ramp), form), 64, channels=1)[..., 0]
     np.testing.assert_allclose(result, ramp * (255 / most), atol=0.51)
+    assert f"scaled from 0 … {most:,} to" in caplog.text
+    caplog.clear()
+    note.cache_clear()
+    decode(encoded(Image.fromarray(np.full((8, 8), 65535, np.uint16))), 8)
+    decode(encoded(Image.fromarray(np.zeros((8, 8), np.uint16))), 8)
+    assert not caplog.text
 
 
 def swapped_profile() -> bytes:
