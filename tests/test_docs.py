@@ -165,6 +165,38 @@ def test_no_page_names_a_place_that_a_reader_has_not(page: Path) -> None:
     assert not re.findall(r"\.\./shared|/work/|/tmp/|[Ss]ystem'?s? [ABGKS]\b", page.read_text(encoding="utf-8"))
 
 
+FAMILIES = sorted((ROOT / "docs/explanation/families").glob("*.md"))
+
+
+def test_every_recipe_has_a_page_that_quotes_or_names_it() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in FAMILIES if page.name != "README.md"]
+    for name in [*recipes.names(), "srgan"]:
+        assert any(f"`{name}`" in text for text in texts), name
+    quoted = [re.findall(r"```yaml\nname: ([\w-]+)", text) for text in texts]
+    assert all(quoted)
+
+
+@pytest.mark.parametrize("page", [page for page in FAMILIES if page.name != "README.md"], ids=_name)
+def test_what_a_family_says_to_change_is_a_change(page: Path) -> None:
+    """Options in a table are those of the page's first recipe; a line of a recipe stands under its top-level key."""
+    text = page.read_text(encoding="utf-8")
+    (name, whole) = re.findall(r"```yaml\nname: ([\w-]+)\n(.*?)```", text, re.DOTALL)[0]
+    module = upscaling if name in upscaling.names() else recipes
+    changes = re.findall(r"`(--[^`]+)`", text.partition("## What to change")[2])
+    assert len(changes) >= 2
+    for change in changes:
+        words = re.findall(r"'[^']*'|\S+", change)
+        flags, values = [word.removeprefix("--") for word in words[::2]], [word.strip("'") for word in words[1::2]]
+        if len(flags) == len(values):
+            recipe = module.load(
+                name, parse_overrides({f.replace("-", "_"): v for f, v in zip(flags, values, strict=True)})
+            )
+            assert recipe != module.load(name), change
+    explained = text.partition("## The recipe")[2].partition("## The curves")[0]
+    for key in re.findall(r"^([a-z]+):", whole, re.M):
+        assert key in ("summary", "source", "run", "data") or f"`{key}`" in explained, key
+
+
 # What somebody new looks for -> a word of the field that the file's name must hold, and what the file must define.
 WHERE = {
     "old fakes": ("replay", "class ReplayBuffer"),

@@ -1,4 +1,5 @@
-"""The generated pages of docs/reference: settings, commands, recipes and the Python API.
+"""The generated pages of docs/reference (settings, commands, recipes, the Python API), and the recipes that
+docs/explanation/families quotes.
 
 python -m tools.write_reference            write the pages
 python -m tools.write_reference --check    only say which pages are not as the code is now, and fail on one
@@ -13,6 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -222,7 +224,8 @@ Upscalers:
 |---|---|
 {chr(10).join(larger)}
 
-What departs from the published methods, and why: [methods](../explanation/methods.md).
+What departs from the published methods, and why: [methods](../explanation/methods.md). Each
+family's loss, line by line and with curves: [families](../explanation/families/README.md).
 """
 
 
@@ -276,11 +279,26 @@ def _directive(module: str, name: str, thing: Any) -> str:
     return f".. autofunction:: {home}" if callable(thing) and hasattr(thing, "__module__") else ""
 
 
+FAMILIES = FOLDER.parent / "explanation" / "families"
+
+
+def family_page(path: Path) -> str:
+    """A family's page with each recipe that it quotes as the file is now: a block of YAML that begins with its name."""
+    from kaogan.config import recipes, upscale_recipe
+
+    def quoted(match: re.Match[str]) -> str:
+        module = upscale_recipe if match[1] in upscale_recipe.names() else recipes
+        return f"```yaml\n{module.text(match[1])}```"
+
+    return re.sub(r"```yaml\nname: ([\w-]+)\n.*?```", quoted, path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "commands.md": commands_page,
     "recipes.md": recipes_page,
     "api.md": api_page,
+    **{f"../explanation/families/{path.name}": partial(family_page, path) for path in sorted(FAMILIES.glob("*.md"))},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections import deque
@@ -26,6 +27,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     "webp": ("WEBP", {"quality": 95}),
 }
+SHOWN = 64  # pictures of a grid in a notebook, in rows of 8
 LARGEST = 4096  # px, of one enlarged picture
 MOST = 500_000_000  # px of one picture: it is in memory as a whole
 LONGEST = {"png": 2**20, "jpg": 65_500, "webp": 16_383}  # px along a side
@@ -60,6 +62,29 @@ def check_size(height: int, width: int, format: str) -> None:
 
 def to_image(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A picture (H, W, C) as the content of a PNG file."""
+    buffer = io.BytesIO()
+    to_image(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class PictureArray(np.ndarray):
+    """Pictures that a notebook shows: an array like any other, which draws itself where it is uint8 (N, H, W, C) or one
+    picture (H, W, C). Of more than 64 the first 64 are shown."""
+
+    def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Any:
+        """What is computed from pictures is numbers: a plain array, a mean a float."""
+        return np.asarray(array)[()]
+
+    def _repr_png_(self) -> bytes | None:
+        """None, and so the numbers, for what is not a picture, such as a single channel."""
+        if self.dtype != np.uint8 or self.ndim not in (3, 4) or self.shape[-1] not in (1, 3, 4) or not self.size:
+            return None
+        pictures = np.asarray(self)
+        return png(grid(pictures[:SHOWN], 8) if self.ndim == 4 else pictures)
 
 
 def enlarge(pictures: Pictures, size: int, how: str = "bicubic") -> Pictures:

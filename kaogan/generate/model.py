@@ -21,6 +21,7 @@ from kaogan.core.atomic_io import atomic, write_text
 from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, grid, to_uint8
+from kaogan.core.picture_files import PictureArray
 from kaogan.core.progress import Progress
 from kaogan.core.rng import draw_latents, torch_generator
 from kaogan.core.schema import Attribute, Schema
@@ -98,8 +99,10 @@ class Model:
         attributes: AttributeRequests | None = None,
         progress: Progress | None = None,
         **named: AttributeRequest,
-    ) -> Pictures:
+    ) -> PictureArray:
         """``count`` pictures, uint8 (count, H, W, C). Picture i depends on the seed and i, not on the count.
+
+        An array of NumPy; as the last line of a notebook's cell it shows the pictures.
 
         Truncation, >= 0, scales the latents, or draws the w of a StyleGAN to their average. Attributes are keywords
         (``hair="pink"``) or, for names that are no keywords or those of parameters, a mapping ``attributes={"seed":
@@ -113,7 +116,7 @@ class Model:
             done += len(some)
             if progress:
                 progress(done, count, "sampling")
-        return pictures
+        return pictures.view(PictureArray)
 
     def iter_samples(
         self,
@@ -187,7 +190,7 @@ class Model:
             parts.append(part)
         return torch.cat(parts, 1) if parts else torch.empty(count, 0)
 
-    def generate(self, latents: Tensor, conditions: Tensor | None = None, truncation: float = 1.0) -> Pictures:
+    def generate(self, latents: Tensor, conditions: Tensor | None = None, truncation: float = 1.0) -> PictureArray:
         """Latents (N, Z) and, for a model with attributes, conditions (N, A) -> uint8 (N, H, W, C).
 
         ``truncation`` is that of a style network: w_avg + truncation (w - w_avg). For others ``latents`` has done it.
@@ -203,7 +206,7 @@ class Model:
         def network(*rows: Tensor) -> Tensor:
             return self.generator(*rows, truncation=truncation) if self.has_style_space else self.generator(*rows)
 
-        return self.in_batches(network, *rows)
+        return self.in_batches(network, *rows).view(PictureArray)
 
     def in_batches(self, network: Callable[..., Tensor], *rows: Tensor) -> Pictures:
         """The images that ``network`` makes of ``rows``, each (N, ...), as uint8 (N, H, W, C); in batches of one

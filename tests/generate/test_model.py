@@ -29,6 +29,7 @@ def test_pictures_have_the_promised_form_and_differ(model):
     assert pictures.shape == (5, SIZE, SIZE, 3) and pictures.dtype == np.uint8
     assert len(np.unique(pictures.reshape(5, -1), axis=0)) == 5
     assert pictures.std() > 20
+    assert pictures._repr_png_() and model.generate(model.latents(2), model.conditions(2))._repr_png_()
 
 
 @pytest.mark.parametrize("law", ["normal", "uniform"])

@@ -21,6 +21,7 @@ from kaogan.aux_models.upscaler.resampling import blurred
 from kaogan.core.device import choose_precision
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
+from kaogan.core.picture_files import PictureArray
 from kaogan.core.progress import Progress
 from kaogan.core.weights_file import write_weights
 
@@ -60,7 +61,7 @@ class Upscaler:
 
     def upscale(
         self, pictures: Pictures, scale: int = 4, *, tile: int = TILE, progress: Progress | None = None
-    ) -> Pictures:
+    ) -> PictureArray:
         """uint8 (N, H, W, C) -> uint8 (N, scale·H, scale·W, C); C is 1 (grey), 3 (RGB) or 4 (RGB and alpha).
 
         Pictures beyond ``tile`` px a side are computed in tiles that overlap by as far as the network sees, so that the
@@ -81,7 +82,7 @@ class Upscaler:
             result[start : start + some] = self._enlarged(part, scale, tile)
             if progress:
                 progress(min(count, start + some), count, "enlarging")
-        return result
+        return result.view(PictureArray)
 
     def _enlarged(self, pictures: Pictures, scale: int, tile: int) -> Pictures:
         channels = pictures.shape[3]

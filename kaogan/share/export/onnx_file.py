@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import logging
 import os
@@ -17,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError
-from kaogan.core.images import Pictures, grid
+from kaogan.core.images import grid
+from kaogan.core.picture_files import png
 from kaogan.core.weights_file import holds_digest
 from kaogan.generate.model import Model, load
 from kaogan.share.export.exportable import exportable_copy
@@ -207,13 +206,6 @@ def _metadata(model: Model) -> dict[str, str]:
         "kaogan.images": "(N, C, S, S), RGB or grey, -1 black, 1 white; cut off what is outside",
         "kaogan.preview": f"data:image/png;base64,{preview}",
     }
-
-
-def png(picture: Pictures) -> bytes:
-    """A picture (H, W, C) as the content of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @contextmanager

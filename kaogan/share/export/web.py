@@ -15,11 +15,12 @@ import torch
 
 from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.picture_files import png
 from kaogan.core.staging import staged
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_card import is_keyword
 from kaogan.networks import count_parameters
-from kaogan.share.export.onnx_file import check_onnx, onnx_bytes, png, require_package
+from kaogan.share.export.onnx_file import check_onnx, onnx_bytes, require_package
 from kaogan.share.export.runtime_files import FILES, PACKED, RUNTIME, SOURCE
 from kaogan.share.export.upscaler import upscaler_bytes
 
