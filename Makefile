@@ -8,7 +8,7 @@ TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 .PHONY: demo test soak lint format bench gallery docs package clean help
 
 help:
-	@echo "make demo     install, draw the avatar set, train a conditional GAN on it, sample (about 6 minutes on 2 cores)"
+	@echo "make demo     install, draw the avatar set, train a conditional GAN on it, sample, export a page (about 6 minutes on 2 cores)"
 	@echo "make test     install, lint, type-check, run all tests"
 	@echo "make soak     read SOAK damaged copies (1000) of every file that kaogan reads"
 	@echo "make bench    measure speed and memory against plain PyTorch loops"
@@ -20,11 +20,15 @@ demo: .venv/.installed
 	$(RUN) kaogan train demo --out runs/demo
 	$(RUN) kaogan sample runs/demo --out runs/demo/faces.png --count 64
 	$(RUN) kaogan sample runs/demo --out runs/demo/map.png --mode fix_noise
+	rm -rf runs/demo/page
+	$(RUN) kaogan export runs/demo --to web --out runs/demo/page
 	@echo
 	@echo "Look at:  runs/demo/faces.png     64 faces"
 	@echo "          runs/demo/map.png       one face in all hair and eye colours"
 	@echo "          runs/demo/loss.png      the losses"
 	@echo "          runs/demo/progress.gif  the training as a film"
+	@echo "          runs/demo/page          a page that makes faces in the browser; to open it:"
+	@echo "                                  .venv/bin/python -m http.server -d runs/demo/page"
 
 test: lint
 	$(RUN) pytest
@@ -72,7 +76,7 @@ clean:
 		$(RUN) pip install -qqq --timeout 10 --retries 1 --index-url $(TORCH_CPU) "$$(.venv/bin/python tools/torch_requirement.py)" \
 		|| echo "that failed: PyTorch comes from the default index, with CUDA's libraries (3 GB more)"; \
 	fi
-	$(RUN) pip install --quiet --editable .
+	$(RUN) pip install --quiet --editable '.[export]'
 	touch $@
 
 .venv/.installed-dev: .venv/.installed
