@@ -17,7 +17,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.version import __version__
 
 if TYPE_CHECKING:
-    from kaogan.api import load, load_data, train
+    from kaogan.api import adapt, load, load_data, train
     from kaogan.generate.model import Model
     from kaogan.networks import list_networks
     from kaogan.plugins import (
@@ -34,6 +34,7 @@ __all__ = [
     "Model",
     "UsageError",
     "__version__",
+    "adapt",
     "list_networks",
     "load",
     "load_data",
@@ -48,7 +49,7 @@ __all__ = [
 
 # Imported on first use, so that "kaogan --help" does not wait for torch.
 _HOMES = {
-    "kaogan.api": ("load", "load_data", "train"),
+    "kaogan.api": ("adapt", "load", "load_data", "train"),
     "kaogan.generate.model": ("Model",),
     "kaogan.networks": ("list_networks",),
     "kaogan.plugins": (

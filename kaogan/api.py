@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from kaogan.adaptation.run import finish, prepare
 from kaogan.aux_models.upscaler.load import is_upscaler, load_upscaler
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
@@ -71,6 +72,32 @@ def run(
         recipe, pictures, Path(out or Path("runs") / recipe.name), allow_changes=allow_changes,
         on_progress=on_progress, on_stop=on_stop,
     )  # fmt: skip
+
+
+def adapt(
+    base: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    allow_changes: bool = False,
+    on_progress: OnProgress = no_train_progress,
+    **overrides: Any,
+) -> Model:
+    """Teach ``base`` (a model, a run or a name of ``kaogan models``) the style of 10 to 1,000 pictures.
+
+    Returns the model that came nearest to pictures held out, its ``path`` set; ``out`` is the run's folder, by default
+    ``runs/adapt``, with the page ``adapt.html``. Keywords set leaves of the recipe, as in ``train``. The same call
+    again goes on where it stopped.
+    Raises UsageError for a base or pictures that won't do, KaoganError as ``train`` does.
+    """
+    load_installed_plugins()
+    prepared = prepare(base, data, overrides)
+    folder = Path(out or Path("runs") / prepared.recipe.name)
+    result = run(prepared.recipe, prepared.pictures, folder, allow_changes=allow_changes, on_progress=on_progress)
+    if not result.finished:
+        raise KaoganError(f"the training was interrupted at {result.images_seen:,} images; the same call again goes on")
+    finish(prepared, folder)
+    return load_model(folder)
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Any:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from kaogan.cli import (
     _words,
+    adapt,
     avatars,
     best,
     compare,
@@ -50,6 +51,9 @@ Nothing yet: draw with a model that comes with kaogan, or train one on drawn fac
 Pictures: find, crop and label the faces, then train on them
   [bold]kaogan prepare PICTURES --out SET[/]
   [bold]kaogan train --data SET[/]
+
+A few pictures in your own style: teach them to a model that comes with kaogan, in about ten minutes
+  [bold]kaogan adapt kao --data PICTURES[/]
 
 A trained model: draw faces, film them, play in a browser, publish it
   [bold]kaogan sample runs/demo[/]
@@ -151,6 +155,7 @@ def top(
 TRAINING, MODELS, SETS, OTHER = "Train and measure", "Use a model", "Prepare pictures", "Tools"
 
 app.command(context_settings=FREE_WORDS, epilog=train.EPILOG, rich_help_panel=TRAINING)(train.train)
+app.command(context_settings=FREE_WORDS, epilog=adapt.EPILOG, rich_help_panel=TRAINING)(adapt.adapt)
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TRAINING)
 app.command(epilog=evaluate.EPILOG, rich_help_panel=TRAINING)(evaluate.evaluate)
 app.command(context_settings=FREE_WORDS, epilog=compare.EPILOG, rich_help_panel=TRAINING)(compare.compare)

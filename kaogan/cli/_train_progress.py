@@ -16,12 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
-from kaogan.core.training_loop import TrainProgress
+from kaogan.core.training_loop import TrainProgress, TrainResult
 from kaogan.data import PictureSet
 from kaogan.training.cost import estimate
 
 LEFT_BEHIND = {
     "model": "the model, to sample and to share",
+    "adapt.html": "before and after, distances, copies, nearest pictures",
     "best": "the best model by the first metric of eval.metrics",
     "fid.png": "Fréchet distance along the clock",
     "grids": "the same faces along the clock",
@@ -45,7 +46,32 @@ Shown = ParamSpec("Shown")
 
 def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path | None, allow_changes: bool) -> int:
     """Train with a progress bar, then say where everything is. Returns the exit code."""
-    pictures = read_data(console, recipe, data)
+    outcome = train_with_bar(console, recipe, read_data(console, recipe, data), out, allow_changes)
+    if not outcome.finished:
+        return 130
+    if not outcome.seconds or outcome.images_seen == 0:
+        return 0
+    console.print(
+        f"Trained to {outcome.images_seen:,} images ({_minutes(outcome.seconds)} in this session). "
+        f"In {escape(str(outcome.path))}:",
+        soft_wrap=True,
+    )
+    tell_files(console, outcome.path)
+    return 0
+
+
+def tell_files(console: Console, run: Path) -> None:
+    """What a finished run left behind, and what to do next."""
+    for name, meaning in LEFT_BEHIND.items():
+        if (run / name).exists():
+            console.print(f"  {name:<15} {meaning}")
+    console.print(f"Next:  kaogan sample {escape(shlex.quote(str(run)))} --out samples.png", soft_wrap=True)
+
+
+def train_with_bar(
+    console: Console, recipe: Recipe, pictures: PictureSet, out: Path | None, allow_changes: bool
+) -> TrainResult:
+    """Train with a progress bar; says so when it was interrupted."""
     plain = not console.is_terminal
     taken = len(f"{recipe.name} {recipe.training.images}/{recipe.training.images}  0:00:00 left 0:00:00 ") + BAR
     numbers = next(numbers for width, numbers in NUMBERS.items() if plain or width <= max(0, console.width - taken))
@@ -82,19 +108,7 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
         )  # fmt: skip
     if not outcome.finished:
         console.print(f"Stopped at {outcome.images_seen:,} images; the same command goes on from here.")
-        return 130
-    if not outcome.seconds or outcome.images_seen == 0:
-        return 0
-    console.print(
-        f"Trained to {outcome.images_seen:,} images ({_minutes(outcome.seconds)} in this session). "
-        f"In {escape(str(outcome.path))}:",
-        soft_wrap=True,
-    )
-    for name, meaning in LEFT_BEHIND.items():
-        if (outcome.path / name).exists():
-            console.print(f"  {name:<15} {meaning}")
-    console.print(f"Next:  kaogan sample {escape(shlex.quote(str(outcome.path)))} --out samples.png", soft_wrap=True)
-    return 0
+    return outcome
 
 
 def without_output_errors(show: Callable[Shown, None]) -> Callable[Shown, None]:

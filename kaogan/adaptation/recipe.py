@@ -1,0 +1,127 @@
+"""The recipe of an adaptation, derived from its base, and what pictures it takes.
+
+The discriminator is kao's, which looks through trained networks that stay frozen and so overfits late (Sauer et al.
+2021); a base that is a run brings its own, with its first layers frozen where the family is StyleGAN's (Freeze-D, Mo et
+al. 2020). Mirrored pictures and DiffAugment (Zhao et al. 2020) make the most of the few there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
+from kaogan.core.errors import UsageError
+from kaogan.data import PictureSet
+from kaogan.training.start_from import BaseWeights, read_base
+
+LEAST, MOST = 10, 1000  # pictures
+LEAST_DIFFERENT = 8
+LEAST_FOR_COPIES = 50
+"""Pictures below which too few are left to say what a copy is (kaogan/metrics/memorization.py)."""
+FROZEN_LAYERS = 4  # of a StyleGAN discriminator, from the picture on
+SAME = 2.0  # levels between two pictures' blocks that compression alone makes
+GREY = 4.0  # levels: the mean spread between a picture's channels below which it has no colours
+
+SETTINGS: dict[str, Any] = {
+    "name": "adapt",
+    "summary": "a few pictures in their own style, from a trained generator",
+    "source": "kaogan/adaptation/recipe.py",
+    "attributes.names": [],
+    "optim.lr": 4e-4,
+    "optim.generator.lr": 2e-4,
+    "training.images": 20_000,
+    "training.ema_halflife": 1_000,
+    "training.ema_rampup": 0,  # the average starts as the base, not as the first steps
+    "data.horizontal_flip": True,
+    "data.held_out": 0.2,
+    "extras.augment": {"name": "diffaugment", "policy": ["color", "translation", "cutout"]},
+    "run.stats_every": 500,
+    "run.grid_every": 2_000,
+    "run.checkpoint_every": 2_000,
+    "eval.every": 2_000,
+    "eval.metrics": ["kid", "memorization"],
+    "eval.pictures": 400,
+    "eval.patience": 4,
+    "eval.max_copies": 0.1,
+}
+
+
+def adapted_recipe(
+    base: str, count: int, overrides: Mapping[str, Any] | None = None, weights: BaseWeights | None = None
+) -> Recipe:
+    """The recipe for ``count`` pictures; ``overrides`` are dotted keys of the user's, ``weights`` the base's if read
+    already.
+
+    Raises UsageError for a base that is no generator or that these networks cannot judge, KaoganError for damaged ones.
+    """
+    weights = weights or read_base(base)
+    tree, settings = _of_base(base, weights), dict(SETTINGS)
+    if count < LEAST_FOR_COPIES:
+        settings["eval.metrics"] = ["kid"]
+    settings["training.batch_size"] = min(tree["training"].get("batch_size", 32), count - max(2, round(count * 0.2)))
+    return recipes.resolve(tree, {**settings, "training.start_from": base, **(overrides or {})}, "adapt")
+
+
+def _of_base(base: str, weights: BaseWeights) -> dict[str, Any]:
+    """The recipe of a base that brings its discriminator; else kao's with the base's generator."""
+    if weights.discriminator is not None:
+        tree = recipes.load(Path(base) / "recipe.yaml").to_dict()
+        if tree["discriminator"]["family"] in ("stylegan2", "stylegan3"):
+            tree["discriminator"]["freeze_layers"] = FROZEN_LAYERS
+    else:
+        tree = recipes.load("kao").to_dict()
+        tree["generator"] = dict(weights.config["generator"])
+    if "unfreeze_at" in tree["discriminator"]:
+        tree["discriminator"]["unfreeze_at"] = None
+    return tree | {key: weights.config[key] for key in ("latent", "image_size", "channels")}
+
+
+def check_pictures(pictures: PictureSet, base: str) -> list[str]:
+    """Notes about the pictures. Raises UsageError for too few, too many, copies of one, and grey ones for a base of
+    colours."""
+    count, where = len(pictures), pictures.source
+    skipped = f"; {len(pictures.skipped)} files could not be used" if pictures.skipped else ""
+    if count < LEAST:
+        raise UsageError(f"{where} has {count} pictures{skipped}; adapt takes {LEAST} to {MOST:,}, 50 are good")
+    if count > MOST:
+        raise UsageError(
+            f"{where} has {count:,} pictures; adapt takes {LEAST} to {MOST:,}: train with --start-from {base}, or give "
+            "a part of them"
+        )
+    different = different_pictures(pictures.images)
+    if different < LEAST_DIFFERENT:
+        raise UsageError(
+            f"{where} has {count} pictures, but only {different} different one{'s' * (different > 1)}; "
+            f"{LEAST_DIFFERENT} at least are needed"
+        )
+    if pictures.images.shape[-1] == 3:
+        spread = np.asarray(pictures.images, np.int16)
+        grey = int(np.count_nonzero((spread.max(-1) - spread.min(-1)).mean((1, 2)) < GREY))
+        if grey > count // 2:
+            raise UsageError(
+                f"{grey} of the {count} pictures of {where} are grey, and {base} draws in colours; give coloured ones, "
+                "or a base that was trained with --channels 1"
+            )
+        if grey:
+            return [f"{grey} of {count} pictures are grey: some faces will be, too"]
+    if different < count:
+        return [f"{count - different} pictures are near copies of others: each counts as often as it is there"]
+    return []
+
+
+def different_pictures(images: np.ndarray) -> int:
+    """How many of uint8 (N, S, S, C) differ by more than SAME levels on the mean of their blocks of an 8th of S."""
+    count, side, _, channels = images.shape
+    block = max(1, side // 8)
+    whole = np.asarray(images[:, : block * (side // block), : block * (side // block)], np.float32)
+    small = whole.reshape(count, side // block, block, side // block, block, channels).mean((2, 4)).reshape(count, -1)
+    kept = small[:1]
+    for each in small[1:]:
+        if np.abs(kept - each).mean(1).min() > SAME:
+            kept = np.concatenate([kept, each[None]])
+    return len(kept)
