@@ -125,18 +125,24 @@ class TrainingLoop(ABC):
     def save_model(self) -> None:  # noqa: B027
         """Write the network as it will be used, at every checkpoint."""
 
+    def has_model(self) -> bool:
+        """Whether what ``save_model`` writes is there; a resumed training writes it anew where it is not."""
+        return True
+
     def run(self, resumed: bool, on_progress: OnProgress = no_train_progress,
             on_stop: Callable[[], None] = ignore_stop) -> TrainResult:  # fmt: skip
         """Train to the end, or to an interruption: Ctrl-C, SIGTERM and SIGHUP leave a checkpoint and return.
 
         Events come in the order report, snapshot, model, checkpoint: the checkpoint comes last, so whatever is due
-        where a ``resumed`` training starts was written before its checkpoint was.
+        where a ``resumed`` training starts was written before its checkpoint was, unless somebody deleted it since.
         """
         state, intervals = self.state, self.intervals
         began, seconds_before = time.monotonic(), state.seconds
         nothing_due_at = state.images_seen if resumed else None
         reported, reported_at, paused = state.images_seen, began, 0.0
         with interruptible(on_stop) as interrupted:
+            if resumed and not self.has_model():
+                self.save_model()
             while True:
                 clock = state.images_seen
                 state.seconds = seconds_before + time.monotonic() - began - paused

@@ -4,7 +4,14 @@ An adversarial objective is an entry of OBJECTIVES in ``adversarial.py``; a furt
 in ``extras/``; penalties on gradients and attribute classification have files of their own.
 """
 
-from kaogan.losses.adversarial import OBJECTIVES, Objective, discriminator_loss, extra_fakes_loss, generator_loss
+from kaogan.losses.adversarial import (
+    OBJECTIVES,
+    Objective,
+    discriminator_loss,
+    draw_targets,
+    extra_fakes_loss,
+    generator_loss,
+)
 from kaogan.losses.attribute import attribute_accuracy, attribute_loss
 from kaogan.losses.gradient_penalty import (
     LabelledImages,
@@ -23,6 +30,7 @@ __all__ = [
     "attribute_loss",
     "clip_weights",
     "discriminator_loss",
+    "draw_targets",
     "due_gradient_penalties",
     "extra_fakes_loss",
     "generator_loss",

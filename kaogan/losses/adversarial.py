@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -97,3 +98,15 @@ def mixed(label: Tensor | float, real: Tensor, fake: Tensor) -> Tensor:
     if isinstance(label, Tensor) and real.ndim > 1:
         label = label[:, None]
     return label * real + (1 - label) * fake
+
+
+def draw_targets(span: tuple[float, float], flip: float, count: int, rng: torch.Generator) -> Tensor | float:
+    """Labels (count,) of real (1) and fake (0), smoothed (Salimans et al. 2016, section 3.4) and flipped, on the CPU.
+
+    They are uniform in ``span``, each swapped with probability ``flip``; one number when all are alike.
+    """
+    low, high = span
+    if low == high and not flip:
+        return low
+    labels = low + (high - low) * torch.rand(count, generator=rng)
+    return torch.where(torch.rand(count, generator=rng) < flip, 1 - labels, labels)

@@ -6,12 +6,10 @@ that keeps to the crowded places. Coverage is the share of real pictures whose b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from kaogan.core.rng import numpy_generator
-from kaogan.metrics.comparison import FeatureComparison, by_key
+from kaogan.metrics.comparison import by_key
 from kaogan.metrics.registry import METRICS, Metric
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import NORMAL, halves
@@ -80,14 +78,6 @@ def _coverage_variance(fakes: Points, manifold: Manifold, seed: int) -> float:
 KEYS = ("density", "coverage")
 
 
-def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
-    return dict(zip(KEYS, with_intervals(*comparison.points, seed=comparison.seed), strict=True))
-
-
-def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
-    return by_key(KEYS, comparison.of_real_parts("density", lambda a, b: list(density_coverage(a, b))))
-
-
 METRIC = METRICS.register(
     "density",
     Metric(
@@ -96,9 +86,8 @@ METRIC = METRICS.register(
         summary="density and coverage",
         reading="Density and coverage: the same two questions with k = 5 and balls around real pictures alone.",
         label=lambda key, extractor: f"{key} ({extractor})",
-        compute=_compute,
-        against_itself=_against_itself,
-        in_training=_compute,
+        compute=lambda c: dict(zip(KEYS, with_intervals(*c.points, K, c.seed), strict=True)),
+        against_itself=lambda c: by_key(KEYS, c.of_real_parts("density", density_coverage)),
         training_keys=KEYS,
     ),
     home=__name__,

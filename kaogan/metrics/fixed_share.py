@@ -108,7 +108,6 @@ METRIC = METRICS.register(
         against_itself=_against_itself,
         needs="pictures",
         collector=HighPassSums,
-        in_training=_compute,
         training_keys=("fixed_share",),
     ),
     home=__name__,

@@ -121,7 +121,6 @@ METRIC = METRICS.register(
         label=lambda key, extractor: "MIND" if extractor == "Inception" else f"MD-{extractor}",
         compute=_compute,
         against_itself=_against_itself,
-        in_training=_compute,
         training_keys=("mind",),
     ),
     home=__name__,

@@ -116,7 +116,6 @@ METRIC = METRICS.register(
         against_itself=lambda comparison: dict.fromkeys(BANDS, 1.0),
         needs="pictures",
         collector=BandPowers,
-        in_training=_compute,
         training_keys=tuple(BANDS),
     ),
     home=__name__,

@@ -6,9 +6,7 @@ generated ones' balls. torch-fidelity's convention.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from kaogan.metrics.comparison import FeatureComparison, by_key
+from kaogan.metrics.comparison import by_key
 from kaogan.metrics.registry import METRICS, Metric
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import NORMAL
@@ -48,14 +46,6 @@ def _covered(probes: Points, manifold: Manifold, purpose: str, seed: int) -> Est
 KEYS = ("precision", "recall")
 
 
-def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
-    return dict(zip(KEYS, with_intervals(*comparison.points, seed=comparison.seed), strict=True))
-
-
-def _against_itself(comparison: FeatureComparison) -> Mapping[str, float | None]:
-    return by_key(KEYS, comparison.of_real_parts("precision", lambda a, b: list(precision_recall(a, b))))
-
-
 METRIC = METRICS.register(
     "precision",
     Metric(
@@ -65,9 +55,8 @@ METRIC = METRICS.register(
         reading="Precision and recall: k = 3, the shares of generated pictures that look real and of "
         "real ones that the model covers.",
         label=lambda key, extractor: f"{key} ({extractor})",
-        compute=_compute,
-        against_itself=_against_itself,
-        in_training=_compute,
+        compute=lambda c: dict(zip(KEYS, with_intervals(*c.points, K, c.seed), strict=True)),
+        against_itself=lambda c: by_key(KEYS, c.of_real_parts("precision", precision_recall)),
         training_keys=KEYS,
     ),
     home=__name__,

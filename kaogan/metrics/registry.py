@@ -50,9 +50,10 @@ class Metric:
     collector: Callable[[], Collector] | None = None
     """Of metrics that need pictures."""
     in_training: Callable[[Any], Mapping[str, Estimate]] | None = None
-    """The numbers that a training measures on its way; None: too dear, or without meaning there."""
+    """A cheaper ``compute`` for the measurements of a training; None: the same."""
     training_keys: Sequence[str] = field(default=())
-    """Keys of ``in_training``, the one that chooses the best model first."""
+    """Keys that a training measures on its way, the one that chooses the best model first; none: too dear, or without
+    meaning there."""
 
     def better(self, key: str) -> Better:
         """The direction of one of its keys. Raises KeyError for another metric's."""
@@ -93,8 +94,8 @@ def training_metrics(names: Sequence[str]) -> list[Metric]:
     """The metrics that ``eval.metrics`` of a recipe names. Raises UsageError for one that no training can measure."""
     metrics = [METRICS[OLD_NAMES.get(name, name)] for name in names]
     for metric in metrics:
-        if metric.in_training is None:
-            possible = ", ".join(name for name, other in METRICS.items() if other.in_training is not None)
+        if not metric.training_keys:
+            possible = ", ".join(name for name, other in METRICS.items() if other.training_keys)
             raise UsageError(f"eval.metrics: {metric.name} is not measured while training; choose of {possible}")
     return metrics
 

@@ -22,6 +22,7 @@ from kaogan.losses import (
     attribute_loss,
     clip_weights,
     discriminator_loss,
+    draw_targets,
     due_gradient_penalties,
     extra_fakes_loss,
     generator_loss,
@@ -326,13 +327,9 @@ class GANTrainer:
 
     def _draw_targets(self, side: str, span: tuple[float, float], count: int) -> Tensor | float:
         """Labels of real (1) and fake (0): one number when all are alike, else (count,)."""
-        (low, high), flip = span, 0.0 if side == "generator" else self.recipe.objective.label_flip
-        if low == high and not flip:
-            return low
-        rng = self._rng(f"labels/{side}")
-        labels = low + (high - low) * torch.rand(count, generator=rng)
-        swapped = torch.rand(count, generator=rng) < flip
-        return to_device(torch.where(swapped, 1 - labels, labels), self.device)
+        flip = 0.0 if side == "generator" else self.recipe.objective.label_flip
+        targets = draw_targets(span, flip, count, self._rng(f"labels/{side}"))
+        return targets if isinstance(targets, float) else to_device(targets, self.device)
 
     def _attribute_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         losses = attribute_loss(logits, labels, self.schema.slices, self.recipe.attributes.loss)

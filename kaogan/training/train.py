@@ -21,6 +21,7 @@ from kaogan.core.training_loop import (
     no_train_progress,
 )
 from kaogan.data import PictureSet
+from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.training.evaluator import Evaluator
 from kaogan.training.numerics import numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
@@ -109,6 +110,9 @@ class GANLoop(TrainingLoop):
 
     def save_model(self) -> None:
         self.logger.save_model()
+
+    def has_model(self) -> bool:
+        return all((self.logger.folder.model / name).is_file() for name in (CONFIG, WEIGHTS))
 
     def advice(self, kept: bool) -> str:
         go_on = "--allow-changes and " if kept else ""

@@ -26,7 +26,7 @@ def test_every_metric_says_what_it_must() -> None:
         assert not seen & set(metric.keys)
         seen |= set(metric.keys)
         assert (metric.needs == "pictures") == (metric.collector is not None)
-        assert set(metric.training_keys) <= set(metric.keys) and bool(metric.training_keys) == bool(metric.in_training)
+        assert set(metric.training_keys) <= set(metric.keys)
         for key, better in metric.keys.items():
             assert metric.label(key, "Inception") and better in ("lower", "higher", "one")
             assert metric_of(f"{key}/tagger") is metric
@@ -72,7 +72,7 @@ def brightness(monkeypatch: pytest.MonkeyPatch) -> Metric:
         name="brightness", keys={"brightness": "lower"}, summary="difference of mean brightness",
         reading="Brightness: how much lighter or darker.", label=lambda key, extractor: "brightness", compute=compute,
         against_itself=lambda comparison: {"brightness": 0.0}, needs="pictures", collector=MeanBrightness,
-        in_training=compute, training_keys=("brightness",),
+        training_keys=("brightness",),
     )  # fmt: skip
     for part in ("_parts", "_homes"):
         monkeypatch.setattr(METRICS, part, dict(getattr(METRICS, part)))

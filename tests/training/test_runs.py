@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -278,3 +279,13 @@ def test_a_model_does_not_tell_where_its_pictures_lay(tmp_path: Path) -> None:
     train(tmp_path / "run", images=8, pictures=replace(make_pictures(), source=f"{tmp_path}/faces.zip"))
     shared = [(tmp_path / "run/model" / name).read_text() for name in ("config.json", "README.md")]
     assert all("faces.zip" in text and str(tmp_path) not in text for text in shared)
+
+
+@pytest.mark.parametrize("images", [16, 32])  # a finished training, and one that goes on
+def test_a_deleted_model_comes_back_at_once(images: int, tmp_path: Path) -> None:
+    weights = tmp_path / "run" / "model" / "model.safetensors"
+    train(tmp_path / "run", images=16)
+    before, found = weights.read_bytes(), list[bytes]()
+    shutil.rmtree(weights.parent)
+    train(tmp_path / "run", images=images, on_progress=lambda _: found.append(weights.read_bytes()))
+    assert (found or [weights.read_bytes()])[0] == before

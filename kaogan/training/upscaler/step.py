@@ -14,7 +14,7 @@ from kaogan.core.checkpoint import load_module, load_optimizer, optimizer_tensor
 from kaogan.core.ema import EMA
 from kaogan.core.meters import Meters
 from kaogan.core.rng import torch_generator
-from kaogan.losses import OBJECTIVES, discriminator_loss, generator_loss
+from kaogan.losses import OBJECTIVES, discriminator_loss, draw_targets, generator_loss
 from kaogan.training.upscaler.crops import CropPair
 from kaogan.training.upscaler.discriminators import PatchDiscriminator, SRGANDiscriminator
 from kaogan.training.upscaler.perceptual_loss import PerceptualDistance
@@ -135,13 +135,10 @@ class UpscalerTrainer:
     def _draw_targets(self, side: str, scores: Tensor) -> Tensor | float:
         """A label for each score, drawn picture by picture; a number when all are alike."""
         losses = self.recipe.losses
-        low, high = losses.real_label if side == "real" else losses.fake_label
-        if low == high and not losses.flip:
-            return low
-        random = torch_generator(self.recipe.run.seed, f"upscale/labels/{side}", self.state.images_seen)
-        labels = low + (high - low) * torch.rand(len(scores), generator=random)
-        labels = torch.where(torch.rand(len(scores), generator=random) < losses.flip, 1 - labels, labels)
-        return labels.to(scores.device).repeat_interleave(scores[0].numel())
+        span = losses.real_label if side == "real" else losses.fake_label
+        rng = torch_generator(self.recipe.run.seed, f"upscale/labels/{side}", self.state.images_seen)
+        targets = draw_targets(span, losses.flip, len(scores), rng)
+        return targets if isinstance(targets, float) else targets.to(scores.device).repeat_interleave(scores[0].numel())
 
 
 def pixel_loss(made: Tensor, wanted: Tensor, kind: str, epsilon: float) -> Tensor:

@@ -109,6 +109,9 @@ class UpscalerLoop(TrainingLoop):
         facts = {"recipe": recipe.name, "clock": str(self.state.images_seen), "summary": recipe.summary}
         save_upscaler(self.run_dir.model / FILE, self.state.ema.module, recipe.generator, facts)
 
+    def has_model(self) -> bool:
+        return (self.run_dir.model / FILE).is_file()
+
 
 def build_state(recipe: UpscaleRecipe, device: torch.device) -> UpscalerState:
     """Fresh weights, drawn from the recipe's seed, or those of ``start_from``."""
