@@ -86,7 +86,7 @@ METRIC = METRICS.register(
         summary="density and coverage",
         reading="Density and coverage: the same two questions with k = 5 and balls around real pictures alone.",
         label=lambda key, extractor: f"{key} ({extractor})",
-        compute=lambda c: dict(zip(KEYS, with_intervals(*c.points, K, c.seed), strict=True)),
+        compute=lambda c: dict(zip(KEYS, with_intervals(c.points[0], c.points[1], seed=c.seed), strict=True)),
         against_itself=lambda c: by_key(KEYS, c.of_real_parts("density", density_coverage)),
         training_keys=KEYS,
     ),

@@ -55,7 +55,7 @@ METRIC = METRICS.register(
         reading="Precision and recall: k = 3, the shares of generated pictures that look real and of "
         "real ones that the model covers.",
         label=lambda key, extractor: f"{key} ({extractor})",
-        compute=lambda c: dict(zip(KEYS, with_intervals(*c.points, K, c.seed), strict=True)),
+        compute=lambda c: dict(zip(KEYS, with_intervals(c.points[0], c.points[1], seed=c.seed), strict=True)),
         against_itself=lambda c: by_key(KEYS, c.of_real_parts("precision", precision_recall)),
         training_keys=KEYS,
     ),
