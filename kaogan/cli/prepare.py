@@ -50,6 +50,7 @@ SETTINGS = (
     ("--classes/--no-classes", "tags.classes", "", TAGS),
     ("--labels", "labels", "L", WRITING),
     ("--split", "split", "A=X,B=Y", WRITING),
+    ("--shards", "shards", "N", WRITING),
     ("--blur/--no-blur", "blur.enabled", "", WRITING),
     ("--ratio", "blur.ratio", "X", WRITING),
     ("--t1", "blur.t1", "T", WRITING),

@@ -215,6 +215,9 @@ class Data(Section):
     classes: Literal["ask"] | bool = Field(
         "ask", description="whether sub-folders are classes where there are no labels; ask: refuse what is doubtful"
     )
+    workers: int | None = Field(
+        None, ge=0, le=256, description="processes that decode a set in shards (one less than the cores, at most 8)"
+    )
 
 
 class Run(Section):

@@ -144,7 +144,7 @@ def in_order(
     items: Iterable[Item], work: Callable[[Item], Any], workers: int | None = None
 ) -> Iterator[tuple[Item, Any]]:
     """Map ``work`` over threads, yielding (item, result) in order, with a bounded number of results in memory."""
-    workers = workers or min(32, _cores())
+    workers = workers or min(32, cores())
     remaining = iter(items)
     with ThreadPoolExecutor(workers) as pool:
         waiting: list[tuple[Item, Future[Any]]] = [(item, pool.submit(work, item)) for item in islice(remaining, 1)]
@@ -157,7 +157,7 @@ def in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores this process may use, which in a container are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

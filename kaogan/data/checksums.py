@@ -1,7 +1,8 @@
 """Checksums of the pictures of a source, by which a set is known wherever it lies and whenever it was copied.
 
-A zip brings the CRC-32 of every member. For folders and tars it is computed once from all bytes and remembered beside
-the picture cache under name, size and time; time is a shortcut and no part of the result.
+A zip brings the CRC-32 of every member, storage behind an address its own marks of a file's contents. For folders and
+tars it is computed once from all bytes and remembered beside the picture cache under name, size and time; time is a
+shortcut and no part of the result.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kaogan.core.progress import Progress
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture
 from kaogan.data.sources.base import Source
+from kaogan.data.sources.remote import RemoteFolder
 from kaogan.data.sources.zip import Zip
 
 UNREADABLE = -1
@@ -31,7 +33,7 @@ Known = dict[str, list[int]]  # name -> size, stamp, checksum
 def content_checksums(source: Source, folder: Path, progress: Progress | None = None) -> Sequence[int]:
     """The CRC-32 of each entry, UNREADABLE where there is none. ``folder`` is the cache's, which need not be there."""
     entries = source.listing.entries
-    if isinstance(source, Zip):
+    if isinstance(source, Zip | RemoteFolder):
         return [entry.stamp for entry in entries]
     file = folder / "checksums" / f"{hashlib.sha256(str(source.path.resolve()).encode()).hexdigest()[:32]}.json"
     known = _read(file)

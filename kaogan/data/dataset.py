@@ -5,8 +5,9 @@ from __future__ import annotations
 import mmap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -21,20 +22,35 @@ from kaogan.data.decoding import BrokenPicture, decode
 from kaogan.data.folder_classes import Choice
 from kaogan.data.formats import layout_of, pictures_of
 from kaogan.data.labels import LabelTable, choose_attributes, cleaned
+from kaogan.data.shards.images import ShardedImages
+from kaogan.data.shards.index import ShardIndex
+from kaogan.data.shards.opening import open_images, open_shards
 from kaogan.data.sources import Source, open_source
+from kaogan.data.storage import as_address, is_address
 
 Merge = Mapping[str, Mapping[str, Sequence[str]]]
 AVATARS = "avatars"
+
+
+class Images(Protocol):
+    """uint8 (N, S, S, C), indexed as an array: one in memory, or ``ShardedImages``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
 class PictureSet:
     """Pictures of one size with what is known about them. N pictures, K attributes."""
 
-    images: np.ndarray  # uint8 (N, S, S, C), memory-mapped, read-only
+    images: Images  # read-only: memory-mapped, or decoded out of shards when they are asked for
     labels: np.ndarray  # int64 (N, K), -1 unknown
     schema: Schema
-    names: tuple[str, ...]
+    names: Sequence[str]
     skipped: tuple[tuple[str, str], ...]  # (name, reason)
     notes: tuple[str, ...]
     source: str  # the path, or "avatars"
@@ -44,17 +60,32 @@ class PictureSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def sample(self, most: int, seed: int = 0) -> PictureSet:
+        """At most ``most`` of the pictures of a set in shards, drawn at random; any other set whole."""
+        if not isinstance(self.images, ShardedImages) or len(self) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:most])
+        fingerprint = fingerprint_of("sample", self.fingerprint, most, seed)
+        names = [self.names[row] for row in rows.tolist()]
+        return replace(
+            self, images=self.images.subset(rows), labels=self.labels[rows], names=names, fingerprint=fingerprint
+        )
+
     def batches(self, size: int, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """uint8 (n, S, S, C), n <= ``size``: the pictures of ``rows``, or all, in order.
 
         Pages that were read are given back: a set of 100,000 pictures would else be held in memory, a gigabyte.
         """
         count = len(self) if rows is None else len(rows)
-        for start in range(0, count, size):
-            part = slice(start, start + size)
+        parts = (slice(start, start + size) for start in range(0, count, size))
+        if isinstance(self.images, ShardedImages):
+            yield from self.images.stream((np.arange(count) if rows is None else rows)[part] for part in parts)
+            return
+        for part in parts:
             yield np.array(self.images[part if rows is None else rows[part]])
-            if isinstance(self.images.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-                self.images.base.madvise(mmap.MADV_DONTNEED)
+            base = getattr(self.images, "base", None)
+            if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                base.madvise(mmap.MADV_DONTNEED)
 
 
 def load_pictures(
@@ -68,9 +99,12 @@ def load_pictures(
     cache: Path | None = None,
     avatar_count: int = 6000,
     avatar_seed: int = 0,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> PictureSet:
-    """Read a folder, a zip, a tar or (``source=None``) the built-in avatars, decoded once into the cache.
+    """Read a folder, a zip, a tar or (``source=None``) the built-in avatars, decoded once into the cache; or a set in
+    shards, which is decoded where it is used, by ``workers`` processes. Each but the avatars may also lie behind an
+    address of fsspec (``s3://bucket/faces``).
 
     ``attributes``: None for no labels, ``["auto"]`` for every column that is one, or names. ``merge`` makes new classes
     out of groups of old ones: ``{"year": {"early": ["2000", "2001"]}}``. ``classes``: whether the sub-folders of a set
@@ -87,7 +121,9 @@ def load_pictures(
         return _avatars(image_size, channels, attributes, merge, cache, avatar_count, avatar_seed, progress)
     if not str(source).strip():
         raise UsageError("no folder, zip or tar of pictures is named; give its path")
-    with open_source(Path(source)) as opened:
+    if (index := open_shards(source)) is not None:
+        return _sharded(index, source, (image_size, channels), attributes, merge, cache_folder(cache), workers)
+    with open_source(source, cache=cache) as opened:
         listing = opened.listing
         if not listing.entries:
             raise _nothing(opened, listing.skipped)
@@ -120,10 +156,29 @@ def load_pictures(
         tuple(map(shown, names)),
         tuple((shown(name), reason) for name, reason in skipped),
         tuple(notes),
-        str(source),
+        as_address(source) if is_address(source) else str(source),
         fingerprint,
         (_fingerprint_by_times(opened, image_size, channels),),
     )
+
+
+def _sharded(
+    index: ShardIndex,
+    source: Path | str,
+    shape: tuple[int, int],
+    attributes: Sequence[str] | None,
+    merge: Merge | None,
+    cache: Path,
+    workers: int | None,
+) -> PictureSet:
+    where = as_address(source) if is_address(source) else str(source)
+    table = cleaned(LabelTable(dict(index.labels), where))
+    labels, schema, notes = _chosen(table, range(len(index)), attributes, merge)
+    if schema:
+        notes.insert(0, f"labels from {where}: {', '.join(map(shown, schema.names))}")
+    images = open_images(index, source, shape, cache, workers)
+    fingerprint = fingerprint_of("shards", *shape, index.digest)
+    return PictureSet(images, labels, schema, index.names, (), tuple(notes), where, fingerprint)  # type: ignore[arg-type]
 
 
 def _fingerprint_by_times(source: Source, image_size: int, channels: int) -> str:
@@ -168,7 +223,8 @@ def _chosen(
         if merge:
             raise UsageError(f"cannot merge values of '{next(iter(merge))}': no attributes are asked for")
         return np.empty((len(rows), 0), np.int64), Schema(), []
-    columns = {name: [cells[row] for row in rows] for name, cells in table.columns.items()}
+    every = rows == range(len(rows))
+    columns = {name: cells if every else [cells[row] for row in rows] for name, cells in table.columns.items()}
     labels, schema, notes = choose_attributes(LabelTable(columns, table.where, table.notes), attributes, merge)
     if not schema:
         notes.append(f"no labels found in {table.where}")
@@ -177,6 +233,10 @@ def _chosen(
 
 
 def _nothing(source: Source, skipped: Sequence[tuple[str, str]]) -> KaoganError:
+    if any(name.endswith(".tar") for name, _ in skipped):
+        return KaoganError(
+            f"{source.path} holds tars without an index; kaogan convert {source.path} OUT --to webdataset writes one"
+        )
     if not skipped:
         return KaoganError(f"{source.path} holds no pictures; put JPEG, PNG, WebP, BMP, GIF or AVIF files there")
     name, reason = skipped[0]

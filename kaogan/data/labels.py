@@ -53,20 +53,23 @@ def cleaned(table: LabelTable) -> LabelTable:
             if any(cells):
                 notes.append(f"column '{shown(name.strip())}' of {table.where} ignored: row numbers")
             continue
-        columns[name] = _one_spelling(name, [_known(cell, missing) for cell in cells], table.where, notes)
+        counts = Counter(cells)  # each different value is looked at once: a set may have millions of cells
+        becomes = {cell: _known(cell, count, missing) for cell, count in counts.items()}
+        known = [becomes[cell] for cell in cells] if any(a != b for a, b in becomes.items()) else list(cells)
+        columns[name] = _one_spelling(name, known, table.where, notes)
     if missing:
         words = ", ".join(f"'{shown(word)}'" for word, _ in missing.most_common(3))
         notes.append(f"{count_of(missing.total(), 'cell')} of {table.where} read as unknown ({words})")
     return LabelTable(columns, table.where, notes)
 
 
-def _known(cell: str, missing: Counter[str]) -> str:
+def _known(cell: str, count: int, missing: Counter[str]) -> str:
     cell = cell.strip()
     lower = cell.lower()
     if lower in _BLANK:
         return ""
     if lower in _MISSING:
-        missing[cell] += 1
+        missing[cell] += count
         return ""
     return cell
 

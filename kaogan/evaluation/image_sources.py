@@ -6,7 +6,7 @@ import io
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +21,11 @@ from kaogan.core.progress import Progress
 from kaogan.core.rng import numpy_generator
 from kaogan.core.schema import Schema
 from kaogan.data import PictureSet, load_pictures
+from kaogan.data.cache import cache_folder
 from kaogan.data.decoding import FORMATS, BrokenPicture
-from kaogan.data.sources import Source, open_source
+from kaogan.data.shards.opening import open_images, open_shards
+from kaogan.data.sources import open_source
+from kaogan.data.storage import is_address
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import find_model
 from kaogan.networks import DISCRIMINATORS
@@ -142,12 +145,11 @@ def open_image_source(
         source = GeneratedImages(name or str(path), model, count, seed, run)
         source.notes += _half_done(run, model)
         return source
-    if not path.is_dir() and not path.is_file():
+    if not path.is_dir() and not path.is_file() and not is_address(path):
         raise UsageError(f"no such model, run, folder or zip: {path}")
     if path.is_dir() and (path / "recipe.yaml").is_file():
         find_model(path)  # a run without a model: says so
-    with open_source(path) as files:
-        size, notes = common_size(files)
+    size, notes = _size_of(path)
     pictures = load_pictures(path, image_size=size, attributes=["auto"], progress=progress)
     if pictures.skipped:
         first, reason = pictures.skipped[0]
@@ -175,13 +177,24 @@ def is_model(path: Path) -> bool:
     return any((folder / "config.json").is_file() for folder in (path, path / "model"))
 
 
-def common_size(source: Source) -> tuple[int, list[str]]:
+def _size_of(path: Path) -> tuple[int, list[str]]:
+    """``common_size`` of a set in shards, or of any other."""
+    if (index := open_shards(path)) is None:
+        with open_source(path) as files:
+            return common_size(len(files.listing.entries), lambda rows: map(files.read, rows.tolist()))
+    images = open_images(index, path, (1, 3), cache_folder(), workers=0)
+    return common_size(len(images), lambda rows: images.reader.read(images.places(rows)))
+
+
+def common_size(count: int, read: Callable[[np.ndarray], Iterable[bytes | Path]]) -> tuple[int, list[str]]:
     """The short side that most pictures have, and a note when there are others."""
     sizes: Counter[int] = Counter()
-    entries = source.listing.entries
-    for index in np.unique(np.linspace(0, len(entries) - 1, min(LOOKED_AT, len(entries))).astype(int)):
+    files = iter(read(np.unique(np.linspace(0, count - 1, min(LOOKED_AT, count)).astype(int))))
+    while True:
         with suppress(BrokenPicture, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            sizes[_short_side(source, int(index))] += 1
+            if (file := next(files, None)) is None:
+                break
+            sizes[_short_side(file)] += 1
     if not sizes:
         return 64, []  # what is wrong with the pictures is said when they are decoded
     size, common = sizes.most_common(1)[0]
@@ -192,8 +205,7 @@ def common_size(source: Source) -> tuple[int, list[str]]:
     return size, [f"pictures of mixed sizes ({share} differ): all were resized to {size} px, which blurs or sharpens"]
 
 
-def _short_side(source: Source, index: int) -> int:
-    data = source.read(index)
+def _short_side(data: bytes | Path) -> int:
     with (
         warnings.catch_warnings(),
         Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS) as p,

@@ -11,6 +11,7 @@ from typing import Any
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress, no_progress
 from kaogan.data import load_pictures
+from kaogan.data.storage import is_address
 from kaogan.evaluation.image_sources import ImageSource, open_image_source
 from kaogan.evaluation.results import EvaluationResult, Failure, MetricRow
 from kaogan.metrics.collect import Collector, FeatureCollector, Measured, collect
@@ -55,7 +56,7 @@ def evaluate(
     if not paths:
         raise UsageError("name what is to be measured: models, runs or folders of pictures")
     for path in map(Path, paths):  # before hours are spent on the others
-        if not path.exists():
+        if not path.exists() and not is_address(path):
             raise UsageError(f"no such model, run, folder or zip: {path}")
     if count is not None and count < 2:
         raise UsageError(f"--count must be 2 or more, not {count}")

@@ -39,7 +39,8 @@ def write_blurred(
         target = f"../{out.name}-blurred/{Path(path).with_suffix('.png').as_posix()}"
         key = f"blurred-{print_of}-{crop.key}"
         if not store.holds(target, key):
-            picture = np.asarray(read_picture(out / path))
+            found = store.find(crop.key, crop.suffix, crop.bytes)
+            picture = np.asarray(read_picture(found or out / path))
             soft = blur_edges(picture[None], low=settings.blur.t1, high=settings.blur.t2)[0]
             store.write(target, key, encoded(Image.fromarray(soft), "PNG"))
         paths.append(target)

@@ -14,8 +14,11 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data.decoding import BrokenPicture
 from kaogan.data.formats import pictures_of
 from kaogan.data.sources import Entry, Source, open_source
+from kaogan.data.sources.parts import part_of
+from kaogan.data.sources.remote import RemoteFolder
+from kaogan.data.storage import is_address
 from kaogan.prepare.manifest import Manifest
-from kaogan.prepare.processed_file import Rejection
+from kaogan.prepare.processed_file import File, Rejection
 
 # A file as the manifest knows it: source, name, and which of the members of that name (a zip may hold two).
 FileKey = tuple[bytes, bytes, int]
@@ -29,7 +32,7 @@ class InputFiles:
     given: list[str]  # as the user wrote them
 
     def __post_init__(self) -> None:
-        self._keys = [_bytes(str(source.path.expanduser().resolve())) for source in self.sources]
+        self._keys = [_bytes(_identity(source)) for source in self.sources]
         self._starts = [0]
         for source in self.sources:
             self._starts.append(self._starts[-1] + len(source.listing.entries))
@@ -58,9 +61,12 @@ class InputFiles:
         name = self.sources[source].listing.entries[index].name
         return self._keys[source], _bytes(name), self._nth.get(position, 0)
 
-    def read(self, position: int, whole: bool) -> bytes | Path | Rejection:
-        """What a worker is given: the path of a file on disk (its bytes if ``whole``), the bytes of a packed one."""
+    def read(self, position: int, whole: bool) -> File:
+        """What a worker is given: the path of a file on disk (its bytes if ``whole``), the bytes of a packed one, or
+        how to read it itself where it lies behind an address or, if not ``whole``, in a tar."""
         source, index = self.place(position)
+        if (not whole or is_remote(self.sources[source])) and (part := part_of(self.sources[source], index)):
+            return part
         try:
             data = self.sources[source].read(index)
         except BrokenPicture as broken:
@@ -75,7 +81,10 @@ class InputFiles:
     def check_source(self, position: int) -> None:
         """Raise KaoganError if the source of this file is gone."""
         number, _ = self.place(position)
-        if not self.sources[number].path.expanduser().exists():
+        if is_remote(self.sources[number]):
+            if not self.sources[number].storage.exists():  # type: ignore[attr-defined]
+                raise KaoganError(f"nothing is at {self.given[number]} any more; what is done is kept")
+        elif not self.sources[number].path.expanduser().exists():
             raise KaoganError(
                 f"{self.given[number]} disappeared while it was read; what is done is kept: bring it back and run the "
                 "same command again"
@@ -118,6 +127,11 @@ def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Pa
     with ExitStack() as stack:
         opened = []
         for given in sources:
+            if is_address(given):
+                source = stack.enter_context(open_source(given))
+                _leave_out_others(source)
+                opened.append(source)
+                continue
             path = Path(given).expanduser()
             resolved = path.resolve()
             if resolved in own:
@@ -131,6 +145,15 @@ def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Pa
             _leave_out_others(source)
             opened.append(source)
         yield InputFiles(opened, [str(given) for given in sources])
+
+
+def is_remote(source: Source) -> bool:
+    """Whether it lies behind an address and is read from there."""
+    return isinstance(source, RemoteFolder)
+
+
+def _identity(source: Source) -> str:
+    return str(source.path) if is_remote(source) else str(source.path.expanduser().resolve())
 
 
 def _leave_out_others(source: Source) -> None:

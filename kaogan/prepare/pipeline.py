@@ -10,22 +10,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from kaogan.core.atomic_io import explain, sweep
+from kaogan.core.atomic_io import explain, sweep, write_text
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress
 from kaogan.prepare.context import RunContext
 from kaogan.prepare.image_store import ImageStore
-from kaogan.prepare.inputs import InputFiles, changed, open_files
+from kaogan.prepare.inputs import InputFiles, changed, is_remote, open_files
 from kaogan.prepare.labels import SourceLabels, read_labels
 from kaogan.prepare.manifest import Manifest
 from kaogan.prepare.process_image import process_files
 from kaogan.prepare.processed_file import UNREAD, ProcessedFile, Rejection
 from kaogan.prepare.report import REPORT, write_report
 from kaogan.prepare.settings import PrepareSettings, settings_digest
-from kaogan.prepare.workers import map_batches
+from kaogan.prepare.workers import map_batches, shares_storage
 from kaogan.prepare.write_dataset import write_dataset
 
 WORK = ".prepare"
@@ -125,9 +126,12 @@ def _process_new_files(run: RunContext, workers: int | None, scheduler: str | No
     positions: deque[list[int]] = deque()
     previews: Counter[str] = Counter()
     done = 0
+    marker = _shared_marker(run, scheduler) if scheduler and todo else None
+    sent = bool(scheduler) and marker is None  # the pictures themselves go through this process, both ways
+    store = None if sent else run.store.folder
     batches = map_batches(
-        partial(process_files, run.settings.picture, None if scheduler else run.store.folder),
-        _batches(run, todo, positions, whole=bool(scheduler)),
+        partial(process_files, run.settings.picture, store, marker=str(marker or "")),
+        _batches(run, todo, positions, whole=sent),
         workers=workers if len(todo) > _FILES else 1 if workers is None and not scheduler else workers,
         scheduler=scheduler,
         killed=lambda: ProcessedFile("", 0, 0, (Rejection("broken", "kills the program that reads it"),)),
@@ -138,6 +142,20 @@ def _process_new_files(run: RunContext, workers: int | None, scheduler: str | No
         if run.progress:
             run.progress(done, len(todo), "reading pictures")
     run.worked_on = len(todo)
+    if marker:
+        marker.unlink(missing_ok=True)
+
+
+def _shared_marker(run: RunContext, scheduler: str) -> Path | None:
+    """A file in the output by which workers know that they see this machine's storage; None when some do not."""
+    marker = (run.out / WORK / "shared").resolve()
+    write_text(marker, uuid4().hex)
+    local = [Path(source.path).expanduser().resolve() for source in run.files.sources if not is_remote(source)]
+    if shares_storage(scheduler, marker, local):
+        run.store.folder = str(Path(run.store.folder).resolve())
+        return marker
+    marker.unlink()
+    return None
 
 
 def _finish(run: RunContext) -> PrepareResult:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import platform
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from kaogan.core.errors import KaoganError
 from kaogan.data.decoding import MAX_BYTES, BrokenPicture, Header, fit, read_with_header
 from kaogan.prepare import faces as finding
 from kaogan.prepare.fingerprints import fingerprints_of, thumbnail
@@ -36,12 +38,17 @@ PREVIEW = 96  # px, longest side
 _TOGETHER = 2**20  # px: pictures up to here are held for a whole batch
 
 
-def process_files(settings: Picture, store: str | None, files: Iterable[File]) -> list[ProcessedFile]:
+def process_files(settings: Picture, store: str | None, files: Iterable[File], marker: str = "") -> list[ProcessedFile]:
     """``examine`` for a batch: the unit of work that is handed to a process or a cluster.
 
     ``store``: the folder that the crops are put into; without one (a cluster shares no disk) they are given back.
-    Raises KaoganError when they cannot be written, and for a face finder that does not work.
+    ``marker``: a file that is there where the store is shared, "" on one machine. Raises KaoganError when the crops
+    cannot be written, and for a face finder that does not work.
     """
+    if marker and not Path(marker).is_file():
+        raise KaoganError(
+            f"the worker on {platform.node()} does not see {store}, which the others do: give it the same storage"
+        )
     cv2.setNumThreads(1)  # the processes already use every core
     if settings.crop == "faces":
         finding.detector()
@@ -92,9 +99,12 @@ def _open(settings: Picture, file: File) -> _Opened | ProcessedFile:
     if isinstance(file, Rejection):
         return ProcessedFile("", 0, 0, (file,))
     try:
-        data = file if isinstance(file, bytes) else _read(file)
-    except OSError as error:
-        return ProcessedFile("", 0, 0, (Rejection(UNREAD, f"cannot be read: {error.strerror or error}"),))
+        data = file if isinstance(file, bytes) else _read(file) if isinstance(file, Path) else file.read()
+    except (OSError, KaoganError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return ProcessedFile("", 0, 0, (Rejection(UNREAD, f"cannot be read: {reason}"),))
+    except BrokenPicture as broken:
+        return ProcessedFile("", 0, 0, (Rejection("broken", broken.reason),))
     digest = hashlib.sha256(data).hexdigest()[:32]
     try:
         picture, header = read_with_header(data, at_least=None if settings.crop == "faces" else settings.size)

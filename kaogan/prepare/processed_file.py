@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaogan.data.sources.parts import Part
+
 UNREAD = "unread"  # the step of a file that could not be read this time: no fault of the picture
 
 
@@ -34,8 +36,8 @@ class Rejection:
     preview: bytes = b""  # JPEG, or empty
 
 
-File = bytes | Path | Rejection
-"""A file to process: its contents, its path, or why there are none."""
+File = bytes | Path | Part | Rejection
+"""A file to process: its contents, its path, how to read it, or why there are none."""
 
 
 @dataclass(frozen=True, slots=True)

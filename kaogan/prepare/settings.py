@@ -6,7 +6,15 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from kaogan.core.errors import UsageError, nearest
 
@@ -90,7 +98,18 @@ class PrepareSettings(Section):
     labels: Literal["kaogan", "huggingface"] = Field(
         "kaogan", description="spelling: kaogan (labels.csv) or huggingface (metadata.csv as well)"
     )
+    shards: int | None = Field(
+        None, ge=1, le=1_000_000,
+        description="pictures in a shard: write tar files with an index, for sets of millions, in place of a folder",
+    )  # fmt: skip
     licence: str = Field("", max_length=10_000, description="a note on the rights in the pictures")
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree: dict[str, Any] = handler(self)
+        if self.shards is None:  # so that the records and digests of sets in folders stay what they were
+            tree.pop("shards", None)
+        return tree
 
     @model_validator(mode="after")
     def _check(self) -> PrepareSettings:

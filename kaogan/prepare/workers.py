@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from kaogan.core.errors import KaoganError
+from kaogan.data.cache import cores
+from kaogan.data.shards.reading import begin_worker
 
 Batch = TypeVar("Batch", bound=Sequence[Any])
 Work = Callable[[Any], list[Any]]  # a batch -> one result an item; a function of a module, so that it can be sent
@@ -43,9 +44,18 @@ def map_batches(
             yield from _in_order(work, batches, processes, killed)
 
 
-def cores() -> int:
-    """The cores this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def shares_storage(scheduler: str, marker: Path, places: Sequence[Path]) -> bool:
+    """Whether every worker of a Dask cluster sees this machine's storage: the file ``marker``, with the same bytes,
+    and all of ``places``. Raises KaoganError when the cluster cannot be used."""
+    with _Cluster(scheduler) as cluster:
+        return cluster.all(partial(_sees, str(marker), marker.read_bytes(), [str(place) for place in places]))
+
+
+def _sees(marker: str, content: bytes, places: Sequence[str]) -> bool:
+    try:
+        return Path(marker).read_bytes() == content and all(Path(place).exists() for place in places)
+    except OSError:
+        return False
 
 
 class _Pool(Protocol):
@@ -135,7 +145,9 @@ class _Processes:
 
         if self._current is None:
             environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-            self._current = ProcessPoolExecutor(self.size, initializer=_begin, initargs=(os.getpid(),), env=environment)
+            self._current = ProcessPoolExecutor(
+                self.size, initializer=begin_worker, initargs=(os.getpid(),), env=environment
+            )
         assert self._current is not None
         return self._current
 
@@ -143,18 +155,6 @@ class _Processes:
         if self._current is broken:
             broken.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
             self._current = None
-
-
-def _begin(parent: int) -> None:
-    """In each process: Ctrl-C is the parent's business, and when the parent is gone there is nothing left to do."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 class _Cluster:
@@ -189,6 +189,9 @@ class _Cluster:
 
     def get(self) -> Executor:
         return self._executor
+
+    def all(self, question: Callable[[], bool]) -> bool:
+        return all(answer is True for answer in self._client.run(question, on_error="return").values())
 
     def replace(self, broken: Executor) -> None:
         pass

@@ -12,6 +12,8 @@ import numpy as np
 from kaogan.core.atomic_io import explain, write_text
 from kaogan.core.errors import KaoganError
 from kaogan.core.text import shown
+from kaogan.data.shards.index import MANIFEST
+from kaogan.data.shards.writer import Sample, remove_shards, write_shards
 from kaogan.prepare import duplicates, tables
 from kaogan.prepare.blurred_set import write_blurred
 from kaogan.prepare.context import RunContext
@@ -27,14 +29,38 @@ def write_dataset(run: RunContext) -> tuple[PreparedSet, list[str]]:
     """Put the pictures in place and write the tables, whose names are returned."""
     prepared = _choose(run)
     paths = [prepared.path(at) for at in range(len(prepared.crops))]
-    moved = [(path, crop.key, crop.suffix) for path, crop in zip(paths, prepared.crops, strict=True)]
+    placed = [] if run.settings.shards else paths
+    moved = [(path, crop.key, crop.suffix) for path, crop in zip(placed, prepared.crops, strict=False)]
     run.store.move_in(moved, run.progress)
-    written = _write_tables(run, prepared)
+    written = [*_write_tables(run, prepared), *_write_sharded(run, prepared)]
     blurred = write_blurred(
         run.settings, run.store, run.out, list(zip(paths, prepared.crops, strict=True)), run.progress
     )
-    run.store.move_out([*paths, *blurred], lambda: {crop.key: crop.suffix for crop in run.crops()})
+    run.store.move_out([*placed, *blurred], lambda: {crop.key: crop.suffix for crop in run.crops()})
     return prepared, written
+
+
+def _write_sharded(run: RunContext, prepared: PreparedSet) -> list[str]:
+    """The shards and indexes of each part, if they are asked for; those of an earlier run that are not wanted go."""
+    written: list[str] = []
+    wanted = sorted(set(prepared.parts) or {""}) if run.settings.shards else []
+    for old in run.out.glob("**/" + MANIFEST):
+        if old.parent.relative_to(run.out).as_posix().replace(".", "") not in wanted:
+            remove_shards(old.parent)
+    for part in wanted:
+        folder = run.out / part
+        folder.mkdir(parents=True, exist_ok=True)
+        names = write_shards(folder, _samples(run, prepared, part), prepared.columns, run.settings.shards or 1)
+        written += [f"{part}/{name}" if part else name for name in names]
+    return written
+
+
+def _samples(run: RunContext, prepared: PreparedSet, part: str) -> Iterator[Sample]:
+    for at, (name, crop) in enumerate(zip(prepared.names, prepared.crops, strict=True)):
+        if prepared.parts[at] == part:
+            yield name, crop.suffix, _data(run, crop), prepared.rows[at], None
+        if run.progress and at % 100 == 0:
+            run.progress(at, len(prepared.names), "writing shards")
 
 
 def _choose(run: RunContext) -> PreparedSet:
@@ -164,7 +190,7 @@ def _write_tables(run: RunContext, prepared: PreparedSet) -> list[str]:
         at = [index for index, each in enumerate(prepared.parts) if each == part]
         names, rows = [prepared.names[index] for index in at], [prepared.rows[index] for index in at]
         prefix = f"{part}/" if part else ""
-        if names or not part:
+        if (names or not part) and not run.settings.shards:
             tables.write_labels(place(f"{prefix}labels.csv"), names, rows, prepared.columns)
             if run.settings.labels == "huggingface":
                 inside = [f"images/{name}" for name in names]

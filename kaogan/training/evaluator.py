@@ -34,6 +34,7 @@ from kaogan.training.run_logger import RunLogger
 
 BATCH = 64
 PROBE = 128  # pictures timed before the first evaluation
+REFERENCE_PICTURES = 50_000  # of a set in shards, whose features would else take hours before the first number
 MIN_PICTURES = 256  # pictures below which a Fréchet distance says nothing
 
 
@@ -110,10 +111,11 @@ class Evaluator:
         if self.reference is None:
             if any(metric.needs == "features" for metric in self.metrics):
                 self.extractor = load_extractor(self.settings.features)
-            self.reference = Reference(self.held_out or self.logger.pictures)
+            real = self.held_out or self.logger.pictures
+            self.reference = Reference(real.sample(REFERENCE_PICTURES))
             self.real = self.reference.collected(self._collectors())
             if self.held_out is not None and self.extractor is not None:
-                self.training = Reference(self.logger.pictures).measured(self.extractor)
+                self.training = Reference(self.logger.pictures.sample(REFERENCE_PICTURES)).measured(self.extractor)
         began = time.monotonic()
         count = self._count(seconds_per_image)
         estimates = self._estimates(self._collected(count))

@@ -15,6 +15,8 @@ from kaogan.core.images import to_float
 from kaogan.core.rng import numpy_generator
 from kaogan.data import PictureSet
 from kaogan.data.cache import fingerprint_of
+from kaogan.data.shards.images import ShardedImages, part_of
+from kaogan.training.order import ShuffledEpochs, WindowedEpochs
 
 CPU = torch.device("cpu")
 
@@ -29,7 +31,7 @@ class Batch(NamedTuple):
 def hold_out(pictures: PictureSet, share: float, seed: int) -> tuple[PictureSet, PictureSet | None]:
     """(what is trained on, what is measured against): a random part of the pictures, two at least, is kept apart.
 
-    Both parts are copies in memory. Without a share nothing is, and the second one is None.
+    Both parts are copies in memory, but for a set in shards. Without a share nothing is, and the second one is None.
     """
     if not share:
         return pictures, None
@@ -42,7 +44,7 @@ def hold_out(pictures: PictureSet, share: float, seed: int) -> tuple[PictureSet,
 def _part(pictures: PictureSet, rows: np.ndarray, what: str) -> PictureSet:
     names = tuple(pictures.names[row] for row in rows)
     return replace(
-        pictures, images=pictures.images[rows], labels=pictures.labels[rows], names=names,
+        pictures, images=part_of(pictures.images, rows), labels=pictures.labels[rows], names=names,
         fingerprint=fingerprint_of(what, pictures.fingerprint, names), former_fingerprints=(),
     )  # fmt: skip
 
@@ -70,13 +72,19 @@ class InfiniteSampler:
             )
         self.pictures, self.batch_size, self.seed, self.flip = pictures, batch_size, seed, flip
         self.device = device
-        self._epoch = -1
-        self._order = np.empty(0, np.int64)
+        images = pictures.images
+        self._order: ShuffledEpochs
+        if isinstance(images, ShardedImages):
+            self._order = WindowedEpochs(images.counts, seed)
+        else:
+            self._order = ShuffledEpochs(len(images), seed)
 
     def at(self, clock: int, shard: int = 0, shards: int = 1) -> Batch:
         """The batch that starts when ``clock`` images have been shown, or one of its ``shards``."""
         count = self.batch_size // shards
-        where = self._indices(clock + shard * count, count)
+        where = self._order.rows(clock + shard * count, count)
+        if isinstance(self.pictures.images, ShardedImages):
+            self._read_ahead(self.pictures.images, clock + shard * count, count)
         purpose = "flip" if shards == 1 else f"flip/shard/{shard}"
         pictures = to_device(torch.from_numpy(self._read(where, purpose, clock)), self.device)
         return Batch(to_float(pictures), torch.from_numpy(self.pictures.labels[where]))
@@ -86,18 +94,13 @@ class InfiniteSampler:
         where = numpy_generator(self.seed, f"data/{purpose}", clock).integers(len(self.pictures.images), size=count)
         return self._read(where, f"flip/{purpose}", clock)
 
-    def _indices(self, position: int, wanted: int) -> np.ndarray:
-        total = len(self.pictures.images)
-        parts = []
-        while wanted:
-            epoch, offset = divmod(position, total)
-            if epoch != self._epoch:
-                self._epoch = epoch
-                self._order = numpy_generator(self.seed, "data/order", epoch).permutation(total)
-            part = self._order[offset : offset + wanted]
-            parts.append(part)
-            position, wanted = position + len(part), wanted - len(part)
-        return np.concatenate(parts)
+    def _read_ahead(self, images: ShardedImages, position: int, count: int) -> None:
+        """Let other processes decode what is shown at ``position`` of this batch and of those that follow."""
+        for number in range(max(2, images.ahead * count // self.batch_size)):
+            images.prefetch(self._order.rows(position + number * self.batch_size, count))
+        if images.copies and isinstance(self._order, WindowedEpochs):
+            now, following = self._order.shards(position)
+            images.copies.want([images.index.shards[at] for at in (*now.tolist(), *following.tolist())])
 
     def _read(self, where: np.ndarray, purpose: str, clock: int) -> np.ndarray:
         images = self.pictures.images[where]

@@ -16,8 +16,9 @@ from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.prepare import pipeline
+from tests.data.shards.conftest import empty_memory
 from tests.prepare.compose import encoded
-from tests.prepare.conftest import read_table, run, whole
+from tests.prepare.conftest import contents, read_table, run, whole
 
 Write = Callable[[Path, bytes], None]
 
@@ -172,3 +173,14 @@ def test_blurred_pictures_are_no_input(tmp_path: Path, faces: list[tuple[str, by
     assert len(result.notes) == len(set(result.notes))
     names = [row["name"] for row in read_table(tmp_path / "set" / "origins.csv")]
     assert len(names) == 6 and all(name.startswith("data_original/") for name in names)
+
+
+def test_a_source_behind_an_address_gives_what_the_folder_gives(heap: Path, tmp_path: Path) -> None:
+    memory = empty_memory()
+    memory.put(str(heap), "/bucket/heap", recursive=True)
+    assert run("memory://bucket/heap", tmp_path / "far" / "set").kept == 24
+    run(heap, tmp_path / "near" / "set")
+    near, far = contents(tmp_path / "near" / "set"), contents(tmp_path / "far" / "set")
+    named = {"origins.csv", "dropped.csv", "dataset.json", "report.html"}  # these name the source
+    assert near.keys() == far.keys() and all(near[name] == far[name] for name in near.keys() - named)
+    assert run("memory://bucket/heap", tmp_path / "far" / "set").worked_on == 0

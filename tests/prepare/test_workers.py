@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,10 @@ import psutil
 import pytest
 
 from kaogan.core.errors import KaoganError
-from kaogan.prepare.workers import map_batches
-from tests.prepare.conftest import contents, run, whole
+from kaogan.data.sources.parts import TarPart
+from kaogan.prepare.process_image import process_files
+from kaogan.prepare.workers import _sees, map_batches, shares_storage
+from tests.prepare.conftest import contents, run, settings, whole
 from tests.prepare.work import deadly, refuse, square
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +129,46 @@ def test_on_a_cluster_whose_worker_is_killed(heap: Path, tmp_path: Path, cluster
     assert killed.is_set() and len(pids) == 2 and outcome.kept == 24
     run(heap, tmp_path / "1" / "set")
     assert contents(tmp_path / "n" / "set") == contents(tmp_path / "1" / "set")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_workers_of_a_cluster_read_and_write_storage_that_they_see(
+    heap: Path, tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """Folders, tars and crops do not pass through the client; they do where a worker sees other storage."""
+    import kaogan.prepare.pipeline as pipeline
+
+    with tarfile.open(tmp_path / "more.tar", "w") as archive:
+        archive.add(heap, "more")
+    sent: list[object] = []
+    batches = pipeline._batches
+
+    def watched(*args: Any, **options: Any) -> Iterator[list[object]]:
+        for batch in batches(*args, **options):
+            sent.extend(batch)
+            yield batch
+
+    monkeypatch.setattr(pipeline, "_batches", watched)
+    if not shared:
+        monkeypatch.setattr(pipeline, "shares_storage", lambda *_: False)
+    sources = [heap, tmp_path / "more.tar"]
+    outcome = run(sources, tmp_path / "n" / "set", keywords={"scheduler": cluster.scheduler_address})
+    assert outcome.kept == 24 and outcome.worked_on == len(sent) == 48
+    kinds = {type(each) for each in sent}
+    assert kinds == ({type(tmp_path), TarPart} if shared else {bytes})
+    run(sources, tmp_path / "1" / "set")
+    assert contents(tmp_path / "n" / "set") == contents(tmp_path / "1" / "set")
+    assert not (tmp_path / "n" / "set" / ".prepare" / "shared").exists()
+
+
+def test_a_worker_without_the_storage_is_told_from_those_with_it(tmp_path: Path, cluster: Any) -> None:
+    marker = tmp_path / "marker"
+    marker.write_text("abc")
+    assert shares_storage(cluster.scheduler_address, marker, [tmp_path])
+    assert not shares_storage(cluster.scheduler_address, marker, [tmp_path / "elsewhere"])
+    assert not _sees(str(marker), b"other", []) and not _sees(str(tmp_path / "none"), b"abc", [])
+    with pytest.raises(KaoganError, match="does not see store, which the others do"):
+        process_files(settings().picture, "store", [], marker=str(tmp_path / "none"))
 
 
 def test_no_such_cluster() -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kaogan.core.errors import UsageError
 from kaogan.data import load_pictures
+from kaogan.data.cache import fingerprint_of
 from tests.prepare.compose import encoded
-from tests.prepare.conftest import read_table, run, whole
+from tests.prepare.conftest import contents, read_table, run, whole
 
 Write = Callable[[Path, bytes], None]
 
@@ -66,6 +68,39 @@ def test_blurred_companions(heap: Path, tmp_path: Path) -> None:
     assert 4 < len(list((tmp_path / "set-blurred" / "images").iterdir())) < 20
     run(heap, out)
     assert not (tmp_path / "set-blurred").exists()
+
+
+def test_shards_hold_what_the_folder_holds_and_take_turns_with_it(heap: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    run(heap, out)
+    plain, tables = load_pictures(out, image_size=32, attributes=["auto"]), contents(out)
+    result = run(heap, out, shards=10)
+    assert result.kept == 24 and result.worked_on == 0 and not (out / "images").exists()
+    assert {path.name for path in out.glob("shard*")} == {"shards.json", *(f"shard-{n:06d}.tar" for n in range(3))}
+    assert not (out / "labels.csv").exists() and read_table(out / "origins.csv")[0]["file"].startswith("images/")
+    sharded = load_pictures(out, image_size=32, attributes=["auto"], workers=0)
+    at = [plain.names.index(f"images/{name}") for name in sharded.names]
+    assert sorted(at) == list(range(24)) and sharded.schema == plain.schema
+    assert np.array_equal(np.asarray(sharded.images), plain.images[at])
+    assert np.array_equal(sharded.labels, plain.labels[at])
+    first = contents(out)
+    assert run(heap, out, shards=10).worked_on == 0 and contents(out) == first
+    shutil.rmtree(out / ".prepare")
+    (out / "shards.json").unlink()
+    with pytest.raises(UsageError, match="already holds other files"):
+        run(heap, out, shards=10)
+    run(heap, tmp_path / "again", shards=10)
+    assert load_pictures(tmp_path / "again", image_size=32).fingerprint == fingerprint_of(
+        "shards",
+        32,
+        3,
+        sharded.images.index.digest,  # type: ignore[attr-defined]
+    )
+    run(heap, tmp_path / "again", shards=4, split={"a": 0.5, "b": 0.5})
+    assert {p.parent.name for p in (tmp_path / "again").rglob("shards.json")} == {"a", "b"}
+    run(heap, tmp_path / "again")
+    found = contents(tmp_path / "again")
+    assert found.keys() == tables.keys() and all(found[name] == tables[name] for name in found if name != "report.html")
 
 
 def test_hugging_face(heap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

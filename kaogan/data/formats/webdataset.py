@@ -5,10 +5,7 @@ The same set gives the same shards, to the byte: no times, owners or other accid
 
 from __future__ import annotations
 
-import io
-import itertools
 import json
-import stat
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,15 +17,14 @@ from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.text import shown
 from kaogan.data.decoding import MAX_BYTES, BrokenPicture
-from kaogan.data.formats.base import FORMATS, Collection, Encoded, Format, Item, Job
+from kaogan.data.formats.base import FORMATS, Collection, Format, Item, Job
 from kaogan.data.labels import CLASS, LabelTable
 from kaogan.data.layout import Layout, entry_names, whole
+from kaogan.data.shards.writer import FILE, Sample, write_shards
 from kaogan.data.sources.base import MAX_FILES, SIDE_FILES, SUFFIXES, Source, natural
 
 KINDS = ("PNG", "JPEG", "WEBP")
-SHARD = "shard-{:06d}.tar"
 LABEL_LIMIT = 2**20  # bytes of a .json or .cls
-FILE = "file"  # the key of the picture's own name in its .json
 MAX_VALUES = 100_000
 
 
@@ -99,23 +95,13 @@ class WebDataset(Format):
             ((attribute, names),) = attributes.items()
             classes = {value: number for number, value in enumerate(names)}
         out.mkdir()
-        numbered = enumerate(job.pictures(KINDS))
-        for number, group in itertools.groupby(numbered, lambda pair: pair[0] // job.options.shard_size):
-            with tarfile.open(out / SHARD.format(number), "w", format=tarfile.PAX_FORMAT) as shard:
-                for index, picture in group:
-                    label = classes.get(picture.labels.get(attribute, "")) if classes else None
-                    _add(shard, f"{index:08d}", picture, columns, label)
 
+        def samples() -> Iterator[Sample]:
+            for picture in job.pictures(KINDS):
+                label = classes.get(picture.labels.get(attribute, "")) if classes else None
+                yield picture.name, picture.suffix, picture.data, picture.labels, label
 
-def _add(shard: tarfile.TarFile, key: str, picture: Encoded, columns: list[str], label: int | None) -> None:
-    labels = {FILE: shown(picture.name)} | {name: picture.labels[name] for name in columns if picture.labels.get(name)}
-    fields = {picture.suffix: picture.data, ".json": json.dumps(labels, ensure_ascii=False).encode()}
-    if label is not None:
-        fields[".cls"] = str(label).encode()
-    for suffix, data in fields.items():
-        member = tarfile.TarInfo(key + suffix)
-        member.size, member.mode = len(data), stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH
-        shard.addfile(member, io.BytesIO(data))
+        write_shards(out, samples(), columns, job.options.shard_size)
 
 
 Fields = dict[str, Callable[[], bytes]]  # suffix -> the member's bytes, to be read before the next sample

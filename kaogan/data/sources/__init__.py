@@ -10,22 +10,32 @@ from pathlib import Path
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import UsageError
 from kaogan.core.text import shown
+from kaogan.data.cache import cache_folder
 from kaogan.data.sources.base import LABELS, SUFFIXES, Entry, Listing, Source, natural
 from kaogan.data.sources.folder import Folder
+from kaogan.data.sources.remote import RemoteFolder, fetched
 from kaogan.data.sources.tar import Tar, is_tar
 from kaogan.data.sources.zip import Zip, is_zip
+from kaogan.data.storage import Storage, is_address
 
 __all__ = ["LABELS", "SUFFIXES", "Entry", "Listing", "Source", "natural", "open_source"]
 
 
 @contextmanager
-def open_source(path: Path, without: Collection[Path] = ()) -> Iterator[Source]:
-    """A folder, zip or tar by its path; folders in ``without`` (resolved) are not walked into.
+def open_source(path: Path | str, without: Collection[Path] = (), cache: Path | None = None) -> Iterator[Source]:
+    """A folder, zip or tar by its path or address; folders in ``without`` (resolved) are not walked into.
 
-    Raises UsageError when it is none of these, KaoganError when it cannot be read.
+    An archive behind an address is first copied to ``cache``, the cache's folder. Raises UsageError when it is none of
+    these, KaoganError when it cannot be read.
     """
+    if is_address(path):
+        storage = Storage(path)
+        if storage.is_folder():
+            yield RemoteFolder(storage)
+            return
+        path = fetched(storage, cache_folder(cache))
     try:
-        path = path.expanduser()
+        path = Path(path).expanduser()
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"no such folder, zip or tar of pictures: {shown(str(path))}; check the path") from error

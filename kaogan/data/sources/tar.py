@@ -52,6 +52,10 @@ class Tar(Archive):
     def _close(self) -> None:
         self._file.close()
 
+    def offset(self, index: int) -> int | None:
+        """Where in the file a picture begins; None in a compressed tar."""
+        return self._places[index] if self._file.name == str(self.path) else None
+
     def _members(self) -> Iterator[Member]:
         size = self._file.seek(0, os.SEEK_END)
         if size == 0:

@@ -1,0 +1,161 @@
+"""The index of a sharded dataset: ``shards.json`` and the columns in ``index.npz``.
+
+Text is stored as Arrow does: one array of UTF-8 bytes and the places where each value ends; a column of labels as codes
+into its different values. So a million pictures are a few arrays, and nothing is made of names that nobody asks for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from kaogan.core.atomic_io import atomic, write_text
+from kaogan.core.errors import KaoganError
+
+MANIFEST, INDEX = "shards.json", "index.npz"
+SHARD = "shard-{:06d}.tar"
+FORMAT = 1
+
+
+class TextColumn(Sequence[str]):
+    """Text values that are decoded when they are asked for."""
+
+    def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
+        self._data, self._ends = data, ends
+
+    @classmethod
+    def of(cls, values: Sequence[str]) -> TextColumn:
+        encoded = [value.encode("utf-8", "surrogatepass") for value in values]
+        ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        return {f"{name}.data": self._data, f"{name}.ends": self._ends}
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        at = range(len(self))[at]
+        start = int(self._ends[at - 1]) if at else 0
+        return self._data[start : int(self._ends[at])].tobytes().decode("utf-8", "surrogatepass")
+
+
+@dataclass(frozen=True)
+class Shard:
+    name: str
+    count: int  # pictures
+    size: int  # bytes of the tar
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """N pictures in the order of the shards, and K columns of labels."""
+
+    shards: tuple[Shard, ...]
+    digest: str  # hex, of the index; changes with the names, sizes, contents or labels of the pictures
+    offset: np.ndarray  # int64 (N,): where a picture begins in its shard
+    size: np.ndarray  # int64 (N,), bytes
+    checksum: np.ndarray  # uint32 (N,), CRC-32
+    names: TextColumn
+    labels: Mapping[str, list[str]]  # "" where unknown
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+class IndexBuilder:
+    """Collects what an index holds while shards are written."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = list(columns)
+        self.shards: list[Shard] = []
+        self._places: list[tuple[int, int, int]] = []
+        self._names: list[str] = []
+        self._values: list[dict[str, int]] = [{} for _ in columns]
+        self._codes: list[list[int]] = [[] for _ in columns]
+
+    def add(self, name: str, offset: int, size: int, checksum: int, labels: Mapping[str, str]) -> None:
+        self._places.append((offset, size, checksum))
+        self._names.append(name)
+        for column, values, codes in zip(self.columns, self._values, self._codes, strict=True):
+            value = labels.get(column, "")
+            codes.append(values.setdefault(value, len(values)) if value else -1)
+
+    def write(self, folder: Path, made_by: str) -> None:
+        """First the index, then the manifest that vouches for it. Raises KaoganError for a full disk."""
+        places = np.array(self._places, np.int64).reshape(-1, 3)
+        arrays = {"offset": places[:, 0], "size": places[:, 1], "checksum": places[:, 2].astype(np.uint32)}
+        arrays |= TextColumn.of(self._names).arrays("name")
+        for number, (values, codes) in enumerate(zip(self._values, self._codes, strict=True)):
+            arrays[f"label{number}.codes"] = np.array(codes, np.int32)
+            arrays |= TextColumn.of(list(values)).arrays(f"label{number}.values")
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        data = buffer.getvalue()
+        with atomic(folder / INDEX) as temporary:
+            temporary.write_bytes(data)
+        manifest = {
+            # The first three are the index that webdataset's own random access (wids) reads.
+            "__kind__": "wids-shard-index-v1",
+            "wids_version": 1,
+            "shardlist": [{"url": s.name, "nsamples": s.count, "filesize": s.size} for s in self.shards],
+            "kaogan_shards": FORMAT,
+            "made_by": made_by,
+            "columns": self.columns,
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_index(manifest: bytes, index: bytes, where: str) -> ShardIndex:
+    """The index of the contents of its two files. Raises KaoganError when they are damaged or not of one set."""
+    try:
+        found = json.loads(manifest)
+        if found.get("kaogan_shards") != FORMAT:
+            raise KaoganError(
+                f"{where}/{MANIFEST} is of another program or version; write the shards anew with "
+                "kaogan convert or kaogan prepare --shards"
+            )
+        shards = tuple(Shard(_plain_name(s["url"]), int(s["nsamples"]), int(s["filesize"])) for s in found["shardlist"])
+        columns, digest = [str(name) for name in found["columns"]], str(found["sha256"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise KaoganError(f"{where}/{MANIFEST} is damaged; copy or write the set again") from error
+    if hashlib.sha256(index).hexdigest() != digest:
+        raise KaoganError(f"{where}/{INDEX} is not the one of {MANIFEST}; copy or write the set again")
+    try:
+        return _from_arrays(np.load(io.BytesIO(index), allow_pickle=False), shards, columns, digest)
+    except (ValueError, KeyError, OSError, EOFError, IndexError) as error:
+        raise KaoganError(f"{where}/{INDEX} is damaged; copy or write the set again") from error
+
+
+def _from_arrays(arrays: Mapping[str, Any], shards: tuple[Shard, ...], columns: list[str], digest: str) -> ShardIndex:
+    offset, size = arrays["offset"], arrays["size"]
+    if sum(shard.count for shard in shards) != len(offset) or (len(size) and min(size.min(), offset.min()) < 0):
+        raise ValueError("shards and pictures")
+    labels = {}
+    for number, name in enumerate(columns):
+        values = [*TextColumn(arrays[f"label{number}.values.data"], arrays[f"label{number}.values.ends"]), ""]
+        labels[name] = np.array(values, object)[arrays[f"label{number}.codes"]].tolist()  # -1 is the last, ""
+    names = TextColumn(arrays["name.data"], arrays["name.ends"])
+    return ShardIndex(shards, digest, offset, size, arrays["checksum"], names, labels)
+
+
+def _plain_name(name: Any) -> str:
+    """A name below the set's own folder: what a manifest says is no reason to read anything else."""
+    if not isinstance(name, str) or not name or name.startswith(("/", "\\")) or ".." in name or ":" in name:
+        raise ValueError(name)
+    return name
