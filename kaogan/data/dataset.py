@@ -42,6 +42,8 @@ class Images(Protocol):
 
     def __getitem__(self, index: Any, /) -> Any: ...
 
+    def __iter__(self) -> Iterator[Any]: ...
+
 
 @dataclass(frozen=True)
 class PictureSet:
@@ -178,7 +180,7 @@ def _sharded(
         notes.insert(0, f"labels from {where}: {', '.join(map(shown, schema.names))}")
     images = open_images(index, source, shape, cache, workers)
     fingerprint = fingerprint_of("shards", *shape, index.digest)
-    return PictureSet(images, labels, schema, index.names, (), tuple(notes), where, fingerprint)  # type: ignore[arg-type]
+    return PictureSet(images, labels, schema, index.names, (), tuple(notes), where, fingerprint)
 
 
 def _fingerprint_by_times(source: Source, image_size: int, channels: int) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from kaogan.core.errors import UsageError
+from kaogan.core.images import to_uint8
+from kaogan.data import load_pictures
+from kaogan.data.shards.writer import write_shards
 from kaogan.losses.extras.replay_buffer import ReplayBuffer
 from kaogan.training.sampler import InfiniteSampler
+from tests.data.shards.conftest import COUNT, SHARD_SIZE, pixels, samples
 from tests.training.conftest import make_pictures
 
 
@@ -44,6 +50,31 @@ def test_is_a_function_of_the_clock_alone() -> None:
         assert torch.equal(jumping.at(clock).images, batches[clock].images)
         assert torch.equal(jumping.at(clock).labels, batches[clock].labels)
     assert order(numbered(10, 2), 0, 40) == order(straight, 0, 40), "the batch size drops out"
+
+
+def sharded(folder: Path, workers: int) -> InfiniteSampler:
+    pictures = load_pictures(folder, image_size=8, attributes=["mood"], workers=workers)
+    return InfiniteSampler(pictures, batch_size=5, seed=4, flip=True)
+
+
+def test_a_set_in_shards_is_a_function_of_the_clock_alone_too(tmp_path: Path) -> None:
+    """Read straight on by a process ahead of time, or here and there by this one: the same batches."""
+    shards = [
+        (name, suffix, data, {"mood": str(number)}, None) for number, (name, suffix, data, *_) in enumerate(samples())
+    ]
+    write_shards(tmp_path, shards, ["mood"], SHARD_SIZE)
+    ahead, here = sharded(tmp_path, workers=1), sharded(tmp_path, workers=0)
+    batches = {clock: ahead.at(clock) for clock in range(0, 3 * COUNT, 5)}
+    for clock in (60, 0, 25, 5, 5, 20):
+        found = here.at(clock)
+        assert torch.equal(found.images, batches[clock].images) and torch.equal(found.labels, batches[clock].labels)
+    names = ahead.pictures.schema.attributes[0].values
+    shown = [int(names[n]) for batch in batches.values() for n in batch.labels[:, 0].tolist()]
+    assert all(sorted(shown[start : start + COUNT]) == list(range(COUNT)) for start in (0, COUNT))
+    images = np.concatenate([to_uint8(batch.images) for batch in batches.values()])
+    for image, number in zip(images, shown, strict=True):
+        assert (image == pixels()[number]).all() or (image[:, ::-1] == pixels()[number]).all()
+    assert np.array_equal(ahead.extra("blur", 10, 3), here.extra("blur", 10, 3))
 
 
 def test_another_seed_is_another_order() -> None:

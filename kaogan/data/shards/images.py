@@ -78,9 +78,11 @@ class ShardedImages:
             yield self[rows]
 
     def subset(self, rows: np.ndarray) -> ShardedImages:
-        """Some of the pictures, as a set of their own."""
-        part = ShardedImages(self.index, self.reader, self.workers)
-        part.shape, part._rows = (len(rows), *self.shape[1:]), rows if self._rows is None else self._rows[rows]
+        """Some of the pictures, ``rows`` in ascending order, as a set of their own; shards keep their numbers."""
+        part = ShardedImages(self.index, self.reader, self.workers, self.copies)
+        part._rows = rows if self._rows is None else self._rows[rows]
+        part.shape = (len(rows), *self.shape[1:])
+        part.counts = np.bincount(np.searchsorted(self._ends, part._rows, side="right"), minlength=len(self._ends))
         return part
 
     @property
@@ -132,3 +134,8 @@ class ShardedImages:
         if self._pool is not None:
             self._pool.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
             self._pool = None
+
+
+def part_of(images: Any, rows: np.ndarray) -> Any:
+    """Some pictures of an array, copied, or of a set in shards, which stay where they are; ``rows`` ascend."""
+    return images.subset(rows) if isinstance(images, ShardedImages) else images[rows]

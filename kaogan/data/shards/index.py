@@ -34,7 +34,7 @@ class TextColumn(Sequence[str]):
     def of(cls, values: Sequence[str]) -> TextColumn:
         encoded = [value.encode("utf-8", "surrogatepass") for value in values]
         ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), _narrow(ends))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         return {f"{name}.data": self._data, f"{name}.ends": self._ends}
@@ -67,9 +67,9 @@ class ShardIndex:
 
     shards: tuple[Shard, ...]
     digest: str  # hex, of the index; changes with the names, sizes, contents or labels of the pictures
-    offset: np.ndarray  # int64 (N,): where a picture begins in its shard
-    size: np.ndarray  # int64 (N,), bytes
-    checksum: np.ndarray  # uint32 (N,), CRC-32
+    offset: np.ndarray  # integers (N,): where a picture begins in its shard
+    size: np.ndarray  # integers (N,), bytes
+    checksum: np.ndarray  # integers (N,), CRC-32
     names: TextColumn
     labels: Mapping[str, list[str]]  # "" where unknown
 
@@ -98,10 +98,10 @@ class IndexBuilder:
     def write(self, folder: Path, made_by: str) -> None:
         """First the index, then the manifest that vouches for it. Raises KaoganError for a full disk."""
         places = np.array(self._places, np.int64).reshape(-1, 3)
-        arrays = {"offset": places[:, 0], "size": places[:, 1], "checksum": places[:, 2].astype(np.uint32)}
+        arrays = {name: _narrow(places[:, at]) for at, name in enumerate(("offset", "size", "checksum"))}
         arrays |= TextColumn.of(self._names).arrays("name")
         for number, (values, codes) in enumerate(zip(self._values, self._codes, strict=True)):
-            arrays[f"label{number}.codes"] = np.array(codes, np.int32)
+            arrays[f"label{number}.codes"] = _narrow(np.array(codes, np.int64))
             arrays |= TextColumn.of(list(values)).arrays(f"label{number}.values")
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
@@ -119,6 +119,13 @@ class IndexBuilder:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """The same integers in the smallest type that holds them."""
+    low, high = (values.min(), values.max()) if len(values) else (0, 0)
+    kind = np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))
+    return values.astype(kind)
 
 
 def read_index(manifest: bytes, index: bytes, where: str) -> ShardIndex:

@@ -68,8 +68,8 @@ class Reader:
             names = [places[at].shard for at in absent]
             starts = [places[at].offset for at in absent]
             ends = [places[at].offset + places[at].size for at in absent]
-            for at, data in zip(absent, storage_of(self.where).read_ranges(names, starts, ends), strict=True):
-                found[at] = data
+            for at, part in zip(absent, storage_of(self.where).read_ranges(names, starts, ends), strict=True):
+                found[at] = part
         for place, data in zip(places, found, strict=True):
             assert data is not None
             if len(data) != place.size or zlib.crc32(data) != place.checksum:

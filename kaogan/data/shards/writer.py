@@ -79,7 +79,7 @@ def _close(shard: tarfile.TarFile | None, index: IndexBuilder, count: int) -> No
     shard.close()
     file = shard.fileobj
     assert file is not None
-    size, name = file.tell(), Path(str(file.name)).name
+    size, name = file.tell(), Path(str(shard.name)).name
     file.close()
     index.shards.append(Shard(name, count, size))
 
@@ -97,4 +97,4 @@ def _add(shard: tarfile.TarFile, key: str, sample: Sample, columns: Sequence[str
         if ending == suffix:
             padded = -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             index.add(shown(name), shard.offset - padded, len(content), zlib.crc32(data), labels)
-    shard.members.clear()  # it would keep every header
+    shard.members = []  # type: ignore[attr-defined]  # it would keep every header

@@ -42,7 +42,7 @@ def open_source(path: Path | str, without: Collection[Path] = (), cache: Path | 
     except (ValueError, RuntimeError) as error:  # a zero character; "~" of nobody
         raise UsageError(f"not a path: {shown(str(path))}") from error
     except OSError as error:
-        raise explain(error, path) from error
+        raise explain(error, Path(path)) from error
     if stat.S_ISDIR(mode):
         yield Folder(path, without)
     elif stat.S_ISREG(mode) and is_zip(path):

@@ -36,7 +36,8 @@ class RemoteFolder:
     """
 
     def __init__(self, storage: Storage) -> None:
-        self.storage, self.path = storage, _AddressPath(storage.address)
+        self.storage = storage
+        self.path: Any = _AddressPath(storage.address)  # joined and shown, as a path of this machine is
         self.stamp = "remote"
         self.listing = Listing()
         for name, facts in storage.find().items():

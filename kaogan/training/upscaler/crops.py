@@ -15,6 +15,7 @@ from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float
 from kaogan.core.rng import numpy_generator
 from kaogan.data import PictureSet, load_pictures
+from kaogan.data.dataset import Images
 from kaogan.prepare.duplicates import find_copies
 from kaogan.prepare.fingerprints import thumbnail
 from kaogan.prepare.split import assign, share_of
@@ -29,7 +30,7 @@ class Split:
     held_out: np.ndarray
 
 
-def split(images: Pictures, share: float) -> Split:
+def split(images: Images, share: float) -> Split:
     """Divide pictures by their contents; look-alikes (and mirrored ones) stay on one side.
 
     The same picture goes to the same part whatever else is in the set, unless a look-alike joins it.
@@ -62,7 +63,7 @@ class CropSampler:
         self.parts = split(pictures.images, recipe.crops.held_out)
         if not len(self.parts.train):
             raise UsageError(f"{pictures.source} has {len(pictures)} pictures: too few to train on and hold some out")
-        self.avatars: Pictures | None = None
+        self.avatars: Images | None = None
         if recipe.crops.avatars and recipe.crops.avatar_share:
             settings = recipe.crops
             drawn = load_pictures(None, image_size=settings.avatar_size, avatar_count=settings.avatars, avatar_seed=1)

@@ -59,6 +59,9 @@ def test_all_pictures_stream_in_order_and_samples_are_some_of_them(shards: Path)
     assert len(set(at)) == len(some) == 6 and some.fingerprint != whole.fingerprint
     assert (np.asarray(some.images) == pixels()[at]).all() and (some.labels == whole.labels[at]).all()
     assert whole.sample(COUNT) is whole
+    part = whole.images.subset(np.array([0, 3, 11, 12, 22]))  # type: ignore[attr-defined]
+    assert part.counts.tolist() == [2, 0, 2, 0, 1] and (part[[3, 1]] == pixels()[[12, 3]]).all()
+    assert (np.asarray(part.subset(np.array([1, 4]))) == pixels()[[3, 22]]).all()
 
 
 def test_a_killed_worker_costs_no_picture(shards: Path) -> None:
