@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -76,7 +77,7 @@ def read_set(name: str, folder: Path, progress: Progress | None = None) -> Tagge
             # A value that the schema lacks (konachan's few gray eyes) is unknown: neither learnt nor counted.
             known = np.array([values.index(v) if v in values else -1 for v in found.schema[attribute].values] + [-1])
             labels[attribute] = known[found.labels[:, found.schema.names.index(attribute)]]
-    return Tagged(np.asarray(found.images), labels)
+    return Tagged(cast(np.ndarray, found.images), labels)
 
 
 def avatar_indices(part: str, count: int) -> list[int]:
