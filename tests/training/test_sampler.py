@@ -75,6 +75,8 @@ def test_a_set_in_shards_is_a_function_of_the_clock_alone_too(tmp_path: Path) ->
     for image, number in zip(images, shown, strict=True):
         assert (image == pixels()[number]).all() or (image[:, ::-1] == pixels()[number]).all()
     assert np.array_equal(ahead.extra("blur", 10, 3), here.extra("blur", 10, 3))
+    halves = [here.at(40, shard, 5).labels for shard in range(5)]
+    assert torch.equal(torch.cat(halves), batches[40].labels)
 
 
 def test_another_seed_is_another_order() -> None:

@@ -20,6 +20,7 @@ from kaogan.data.shards.reading import Place, Reader, begin_worker
 
 MAX_WORKERS = 8
 AHEAD = 4  # batches a process that are decoded before they are asked for
+_MOST_WAITING = 64  # batches: more were begun at another place in the order and are no longer wanted
 _STREAMED = 64  # pictures decoded together when all are gone through
 
 
@@ -37,7 +38,7 @@ class ShardedImages:
     ) -> None:
         self.index, self.reader, self.copies = index, reader, copies
         self.shape = (len(index), reader.image_size, reader.image_size, reader.channels)
-        self.workers = min(MAX_WORKERS, max(1, cores() - 1)) if workers is None else workers
+        self.workers = _default_workers() if workers is None else workers
         self.counts = np.array([shard.count for shard in index.shards], np.int64)
         self._ends = np.cumsum(self.counts)
         self._rows: np.ndarray | None = None  # of the index, where only some are meant
@@ -96,7 +97,7 @@ class ShardedImages:
             return
         with suppress(BrokenExecutor, RuntimeError):  # then they are decoded when they are asked for
             self._waiting[key] = self._executor().submit(self.reader.decode, self.places(rows))
-        while len(self._waiting) > 2 * self.ahead:  # of another place in the order, no longer wanted
+        while len(self._waiting) > max(_MOST_WAITING, 2 * self.ahead):
             self._waiting.popitem(last=False)[1].cancel()
 
     def _decoded(self, rows: np.ndarray) -> np.ndarray:
@@ -134,6 +135,11 @@ class ShardedImages:
         if self._pool is not None:
             self._pool.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
             self._pool = None
+
+
+def _default_workers() -> int:
+    """One less than the cores, shared by the processes that torchrun started on this machine."""
+    return min(MAX_WORKERS, max(1, (cores() - 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def part_of(images: Any, rows: np.ndarray) -> Any:
