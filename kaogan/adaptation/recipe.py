@@ -57,7 +57,8 @@ def adapted_recipe(
     """The recipe for ``count`` pictures; ``overrides`` are dotted keys of the user's, ``weights`` the base's if read
     already.
 
-    Raises UsageError for a base that is no generator or that these networks cannot judge, KaoganError for damaged ones.
+    Raises UsageError for a base that is no generator or whose pictures these networks cannot take, KaoganError for
+    damaged ones.
     """
     weights = weights or read_base(base)
     tree, settings = _of_base(base, weights), dict(SETTINGS)

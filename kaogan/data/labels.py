@@ -43,7 +43,7 @@ class LabelTable:
 def cleaned(table: LabelTable) -> LabelTable:
     """The table with one spelling for each value: missing ones are "", 2000.0 is 2000, Pink and PINK are pink.
 
-    Columns of row numbers are dropped. Every change is told in ``notes``.
+    Columns of row numbers are dropped. ``notes`` lists every change.
     """
     notes = list(table.notes)
     columns: dict[str, list[str]] = {}

@@ -202,7 +202,7 @@ def measuring_plan(seconds: float, extractor: Extractor) -> Plan:
 
 
 def _recipe_of(run: Path) -> Recipe | None:
-    """The settings that a run was begun with: a stopwatch is asked only once."""
+    """The settings that a run was begun with: its speed is measured only once."""
     with suppress(KaoganError):
         return recipes.load(run / "recipe.yaml") if _is_run(run) else None
     return None

@@ -40,7 +40,7 @@ class ImageSource(Protocol):
     channels: int
     count: int
     schema: Schema
-    asked: np.ndarray
+    requested: np.ndarray
     """int64 (count, K): the attributes that each picture was asked for, -1 unknown."""
     notes: list[str]
     facts: dict[str, object]
@@ -69,12 +69,12 @@ class GeneratedImages:
     def __post_init__(self) -> None:
         self.schema = self.model.attributes
         self.image_size, self.channels = self.model.image_size, self.model.channels
-        self.asked = np.empty((self.count, len(self.schema.attributes)), np.int64)
+        self.requested = np.empty((self.count, len(self.schema.attributes)), np.int64)
         for column, attribute in enumerate(self.schema.attributes):
             # By their numbers, so that fewer pictures are the first ones of many.
             drawn = numpy_generator(self.seed, f"evaluate/{attribute.name}").random(self.count)
             places = np.searchsorted(np.cumsum(attribute.priors), drawn, side="right")
-            self.asked[:, column] = np.minimum(places, max(np.flatnonzero(attribute.priors), default=0))
+            self.requested[:, column] = np.minimum(places, max(np.flatnonzero(attribute.priors), default=0))
         config = self.model.config
         self.trained_against: Sequence[str] = trained_against(config, self.run)
         self.facts: dict[str, object] = {
@@ -91,8 +91,8 @@ class GeneratedImages:
 
     def _made(self, numbers: range) -> Pictures:
         latents = self.model.latents(len(numbers), self.seed, start=numbers.start)
-        codes = self.schema.encode(self.asked[numbers.start : numbers.stop]) if self.schema else None
-        return self.model.generate(latents, codes)
+        conditions = self.schema.encode(self.requested[numbers.start : numbers.stop]) if self.schema else None
+        return self.model.generate(latents, conditions)
 
 
 @dataclass
@@ -112,7 +112,7 @@ class ImageFolder:
         self.rows = np.arange(total)
         if self.most is not None and self.most < total:
             self.rows = np.sort(numpy_generator(self.seed, "evaluate/pictures").permutation(total)[: self.most])
-        self.count, self.schema, self.asked = len(self.rows), self.set.schema, self.set.labels[self.rows]
+        self.count, self.schema, self.requested = len(self.rows), self.set.schema, self.set.labels[self.rows]
         self.image_size, self.channels = self.set.images.shape[1], self.set.images.shape[3]
         self.facts: dict[str, object] = {}
 
@@ -159,9 +159,9 @@ def open_image_source(
 
 def trained_against(config: Mapping[str, Any], run: Path | None = None) -> list[str]:
     """The feature networks in the discriminator of a model's training: as its config.json says, else by its recipe."""
-    told = config.get("trained_against")
-    if isinstance(told, list):
-        return [str(name) for name in told]
+    trained_against = config.get("trained_against")
+    if isinstance(trained_against, list):
+        return [str(name) for name in trained_against]
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, KaoganError):
         from kaogan.config import recipes
 

@@ -126,8 +126,8 @@ def leaderboard_table(
         cells = [tables.cell(columns[key][place], winners[key] == place, marks[key]) for key in keys]
         body.append([entry.name, f"{len(entry.runs)}", f"{clock:,.0f}", tables.number(minutes), *cells])
     reals = [found.get("real") for found in keys.values()]
-    told = [tables.number(float(real)) if isinstance(real, int | float) else "–" for real in reals]
-    body.append(["real", "", "", "", *told])
+    real_cells = [tables.number(float(real)) if isinstance(real, int | float) else "–" for real in reals]
+    body.append(["real", "", "", "", *real_cells])
     return ["", "seeds", "images", "minutes", *heads], body
 
 

@@ -92,8 +92,8 @@ def measured_section(line: Mapping[str, Any]) -> str:
         mark = TRAINED_MARK if found.get("trained_against") else ""
         marked = marked or bool(mark)
         name = tables.heading(str(found.get("name", "")), str(found.get("better", ""))).replace("|", "/")
-        told = tables.number(float(real)) if isinstance(real, int | float) else "–"
-        rows.append(f"| {name} | {values[0]}{mark} | {values[1]} … {values[2]} | {told} |")
+        real_cell = tables.number(float(real)) if isinstance(real, int | float) else "–"
+        rows.append(f"| {name} | {values[0]}{mark} | {values[1]} … {values[2]} | {real_cell} |")
     head = (
         f"{line.get('count', 0):,} pictures of seed {line.get('seed', 0)} against {data.get('count', 0):,} real ones, "
         "by kaogan evaluate; 95 % intervals; *real* is what real pictures reach against real ones."

@@ -156,7 +156,7 @@ def evaluate_one(
         result.fingerprints[extractor.name] = extractor.fingerprint
         measured = Measured.of(generated[number]), Measured.of(real[number])
         comparison = FeatureComparison(
-            extractor, *measured, seed, source.schema, source.asked, reference.pictures,
+            extractor, *measured, seed, source.schema, source.requested, reference.pictures,
             partial(reference.remembered, extractor),
         )  # fmt: skip
         for metric in on_features:

@@ -147,9 +147,9 @@ class Model:
         truncates. Raises UsageError unless truncation is a number >= 0.
         """
         check_truncation(truncation)
-        law = self.config["latent"]["distribution"]
+        distribution = self.config["latent"]["distribution"]
         drawn = [
-            draw_latents(1, self.latent_size, law, torch_generator(seed, "sample/latent", number))
+            draw_latents(1, self.latent_size, distribution, torch_generator(seed, "sample/latent", number))
             for number in range(start, start + count)
         ]
         scale = 1.0 if self.has_style_space else truncation

@@ -25,14 +25,14 @@ class Accuracy:
     values: tuple[str, ...]
 
 
-def accuracy(asked: np.ndarray, seen: np.ndarray, values: tuple[str, ...]) -> Accuracy:
+def accuracy(requested: np.ndarray, seen: np.ndarray, values: tuple[str, ...]) -> Accuracy:
     """Indices into ``values``, (N,) each; pictures with -1 on either side don't count. Wilson's intervals.
 
     Raises TooFewSamplesError when none is left.
     """
-    known = (asked >= 0) & (seen >= 0)
+    known = (requested >= 0) & (seen >= 0)
     confusion = np.zeros((len(values), len(values)), np.int64)
-    np.add.at(confusion, (asked[known], seen[known]), 1)
+    np.add.at(confusion, (requested[known], seen[known]), 1)
     total = int(confusion.sum())
     if not total:
         raise TooFewSamplesError("no picture has a value of this attribute that the tagger knows")
@@ -54,9 +54,9 @@ def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
                 comparison.notes.append(f"the tagger knows nothing of '{attribute.name}': no accuracy")
             continue
         values = tuple(known[attribute.name])
-        asked = positions_among(comparison.asked[:, column], attribute.values, values)
+        requested = positions_among(comparison.requested[:, column], attribute.values, values)
         try:
-            one = accuracy(asked, comparison.generated.seen[attribute.name], values)
+            one = accuracy(requested, comparison.generated.seen[attribute.name], values)
         except TooFewSamplesError as error:
             comparison.notes.append(f"no accuracy of '{attribute.name}': {error}")
             continue

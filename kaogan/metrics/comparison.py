@@ -56,8 +56,8 @@ class FeatureComparison:
     real: Measured
     seed: int = 0
     schema: Schema = field(default_factory=lambda: Schema(()))
-    """The attributes that were asked for."""
-    asked: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    """The attributes of the generated pictures."""
+    requested: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int64))
     """int64 (N, K) positions, -1 unknown."""
     pictures: PictureSet | None = None
     """The real ones, for their labels."""

@@ -79,7 +79,7 @@ def _compute(comparison: FeatureComparison) -> Mapping[str, Estimate]:
         if conditions is None:
             continue
         try:
-            mean, _ = diversity(generated, comparison.asked[:, column], real, conditions, comparison.seed)
+            mean, _ = diversity(generated, comparison.requested[:, column], real, conditions, comparison.seed)
         except TooFewSamplesError as error:
             comparison.notes.append(f"no diversity within {attribute.name}: {error}")
             continue

@@ -1,4 +1,4 @@
-"""EQ-T and EQ-R: whether a picture moves as it is asked to, in dB (Karras et al. 2021, appendix E).
+"""EQ-T and EQ-R: whether a picture moves as its input is moved, in dB (Karras et al. 2021, appendix E).
 
 One translation or rotation is drawn for each batch and put into the generator's input as its inverse. What comes out is
 compared with the unmoved picture that was moved afterwards, where both are known; peak-to-peak 2. Higher is better:
@@ -37,10 +37,10 @@ class Equivariance(NamedTuple):
 
 @torch.no_grad()
 def equivariance(
-    generator: StyleGAN3Generator, count: int, *, latent_size: int, codes: Tensor | None = None, seed: int = 0,
+    generator: StyleGAN3Generator, count: int, *, latent_size: int, conditions: Tensor | None = None, seed: int = 0,
     batch_size: int = 4,
 ) -> Equivariance:  # fmt: skip
-    """Measure ``count`` pictures, 50,000 in the paper. ``codes`` (count, A) for a conditional generator.
+    """Measure ``count`` pictures, 50,000 in the paper. ``conditions`` (count, A) for a conditional generator.
 
     The generator's transform is as it was afterwards.
     """
@@ -53,7 +53,9 @@ def equivariance(
             random = torch_generator(seed, "equivariance", start)
             here = min(batch_size, count - start)
             latents = torch.randn(here, latent_size, generator=random).to(device)
-            styles = generator.styles(latents, None if codes is None else codes[start : start + here].to(device))
+            styles = generator.styles(
+                latents, None if conditions is None else conditions[start : start + here].to(device)
+            )
 
             def moved(matrix: Tensor, styles: Tensor = styles) -> Tensor:
                 transform.copy_(matrix)

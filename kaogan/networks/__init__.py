@@ -1,7 +1,7 @@
 """Generators and discriminators: one file a family, each network built from its typed settings.
 
-A generator maps latents (N, Z) and, if conditional, codes (N, A) to images (N, C, S, S) in [-1, 1]; a discriminator
-maps images to a ``DiscriminatorOutput``. None knows of losses. PyTorch is imported with the first family.
+A generator maps latents (N, Z) and, if conditional, attributes (N, A) to images (N, C, S, S) in [-1, 1]; a
+discriminator maps images to a ``DiscriminatorOutput``. None knows of losses. PyTorch is imported with the first family.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def build_discriminator(
     """A discriminator with fresh weights, drawn from torch's global generator.
 
     ``attribute_sizes`` is the number of values of each attribute, empty for no attribute head. Raises UsageError for an
-    image size that the family cannot judge, naming those it can. Trained networks that its settings name are handed to
+    image size that the family cannot take, naming those it can. Trained networks that its settings name are handed to
     it built.
     """
     family = DISCRIMINATORS[settings.family]

@@ -103,7 +103,7 @@ def concat_condition(latents: Tensor, attributes: Tensor | None, attribute_size:
     if not attribute_size:
         return latents
     if attributes is None:
-        raise ValueError(f"this generator is conditional: it needs codes of shape (N, {attribute_size})")
+        raise ValueError(f"this generator is conditional: it needs attributes of shape (N, {attribute_size})")
     return torch.cat([latents, attributes.to(latents.dtype)], 1)
 
 

@@ -98,7 +98,7 @@ class DCGANDiscriminatorSettings(_Shared):
 
 @register_generator("dcgan", tiny={"width": 4})
 class DCGANGenerator(Generator):
-    """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1]. Raises UsageError for an S not 8, 16, 32, ..."""
+    """latents (N, Z), attributes (N, A) -> images (N, C, S, S) in [-1, 1], S = 8, 16, 32, ..., else UsageError."""
 
     Settings = DCGANGeneratorSettings
 

@@ -81,7 +81,7 @@ class SameConvTranspose(nn.ConvTranspose2d):
 
 @register_generator("keras_wgan", tiny={"width": 4, "max_width": 8})
 class KerasWGANGenerator(Generator):
-    """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1], S = 4, 5, 6 or 7 times 2ⁿ, else UsageError.
+    """latents (N, Z), attributes (N, A) -> images (N, C, S, S) in [-1, 1], S = 4, 5, 6 or 7 times 2ⁿ, else UsageError.
 
     One stage a doubling and two at full size, whatever S is, as in the source.
     """

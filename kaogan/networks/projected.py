@@ -46,7 +46,7 @@ class ProjectedDiscriminatorSettings(NetworkSettings):
         None, ge=0, description="images after which the tagger's weights learn too, all at a quarter of lr; null: never"
     )
     attribute_head: Literal["projection", "classifier"] = Field(
-        "classifier", description="attributes enter the score of every head, or are told by a classifier, as in ACGAN"
+        "classifier", description="attributes enter the score of every head, or are classified by a head, as in ACGAN"
     )
     norm: Literal["batch", "none"] = Field("batch", description="normalisation of the heads' maps")
     spectral: bool = Field(True, description="spectral norm on every convolution of the heads")

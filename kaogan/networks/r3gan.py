@@ -58,7 +58,7 @@ class R3GANDiscriminatorSettings(_Shared):
     """The discriminator; the defaults are those for faces at 64 px."""
 
     attribute_head: Literal["projection", "classifier"] = Field(
-        "projection", description="attributes enter the score, as published, or are told by a classifier, as in ACGAN"
+        "projection", description="attributes enter the score, as published, or are classified by a head, as in ACGAN"
     )
 
 
@@ -90,7 +90,7 @@ class _Frame(nn.Module):
 
 @register_generator("r3gan", tiny={"channel_base": 256, "channel_max": 16})
 class R3GANGenerator(_Frame, Generator):
-    """latents (N, Z), codes (N, A) -> images (N, C, S, S), about [-1, 1] but not squashed, as published."""
+    """latents (N, Z), attributes (N, A) -> images (N, C, S, S), about [-1, 1] but not squashed, as published."""
 
     Settings = R3GANGeneratorSettings
 
@@ -109,7 +109,9 @@ class R3GANGenerator(_Frame, Generator):
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
         if self.attribute_size:
             if attributes is None:
-                raise ValueError(f"this generator is conditional: it needs codes of shape (N, {self.attribute_size})")
+                raise ValueError(
+                    f"this generator is conditional: it needs attributes of shape (N, {self.attribute_size})"
+                )
             latents = torch.cat([latents, self.embed(attributes.to(latents.dtype))], 1)
         x = self.basis.to(latents.dtype) * self.linear(latents)[:, :, None, None]
         x = self.stages[0](x.contiguous(memory_format=torch.channels_last))
@@ -120,9 +122,9 @@ class R3GANGenerator(_Frame, Generator):
 
 @register_discriminator("r3gan", tiny={"channel_base": 256, "channel_max": 16})
 class R3GANDiscriminator(_Frame, Discriminator):
-    """images (N, C, S, S), codes (N, A) -> DiscriminatorOutput.
+    """images (N, C, S, S), attributes (N, A) -> DiscriminatorOutput.
 
-    With the attribute head ``projection`` there are no logits; absent codes mean that no attribute is known.
+    With the attribute head ``projection`` there are no logits; absent attributes mean that no attribute is known.
     """
 
     Settings = R3GANDiscriminatorSettings

@@ -82,7 +82,7 @@ class ResidualDiscriminatorSettings(_Shared):
 
 @register_generator("residual", tiny={"width": 4, "blocks": 2, "start": 4})
 class ResidualGenerator(Generator):
-    """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1], S = start·2ⁿ, n >= 1, else UsageError."""
+    """latents (N, Z), attributes (N, A) -> images (N, C, S, S) in [-1, 1], S = start·2ⁿ, n >= 1, else UsageError."""
 
     Settings = ResidualGeneratorSettings
     image_sizes = ImageSizes((16,))

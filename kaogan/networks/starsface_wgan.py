@@ -100,7 +100,7 @@ class QuarterBlock(nn.Module):
 
 @register_generator("starsface_wgan", tiny={"width": 64})
 class StarsFaceWGANGenerator(Generator):
-    """latents (N, Z), codes (N, A) -> images (N, C, S, S) in [-1, 1], S = 32, 64, 128 or 256, else UsageError.
+    """latents (N, Z), attributes (N, A) -> images (N, C, S, S) in [-1, 1], S = 32, 64, 128 or 256, else UsageError.
 
     The published network is that of 256 px; a smaller one has fewer of the blocks at the start.
     """

@@ -68,13 +68,13 @@ def find_copies(
     components = _components(fingerprints["hash"])
     points = _project(fingerprints["hash"], *components)
     flipped = _project(mirrored(fingerprints["hash"]), *components) if mirror else points
-    asked = np.flatnonzero(search.kind == KEPT)
-    while len(asked):
-        full = search.round(points, flipped, asked)
+    queries = np.flatnonzero(search.kind == KEPT)
+    while len(queries):
+        full = search.round(points, flipped, queries)
         before = search.kept
         search.settle()
         # A list of neighbours that was full may have hidden others behind those that are gone now.
-        asked = full[search.kind[full] == KEPT] if search.kept < before else full[:0]
+        queries = full[search.kind[full] == KEPT] if search.kept < before else full[:0]
     return search.found()
 
 
@@ -103,14 +103,14 @@ class _Search:
         self.kind[order[same]] = kind
         self._copy_of[order[same]] = order[first[same]]
 
-    def round(self, points: np.ndarray, flipped: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """Compare ``asked`` with their neighbours among those that are left; returns the ones with full lists."""
+    def round(self, points: np.ndarray, flipped: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """Compare ``queries`` with their neighbours among those that are left; returns the ones with full lists."""
         left = np.flatnonzero(self.kind == KEPT)
         tree = cKDTree(points[left])
         pairs, full = [], np.zeros(len(self.kind), bool)
         columns = [*range(1, min(NEIGHBOURS + 1, len(left)) + 1)]
         done = 0
-        for part in _parts(asked, _ASKED):
+        for part in _parts(queries, _ASKED):
             for turned, query in ((0, points), (1, flipped)) if self._mirror else ((0, points),):
                 _, found = tree.query(query[part], k=columns, distance_upper_bound=RADIUS, workers=-1)
                 at, column = np.nonzero(found < len(left))
@@ -119,7 +119,7 @@ class _Search:
                 a, b = np.minimum(a, b), np.maximum(a, b)
                 pairs.append(np.unique(((a * len(self.kind) + b) * 2 + turned)[a != b]))
             done += len(part)
-            self._tell(done, len(asked), "looking for copies")
+            self._tell(done, len(queries), "looking for copies")
         codes = np.setdiff1d(np.concatenate(pairs), self._seen)
         self._seen = np.union1d(self._seen, codes)
         self._compare(codes)

@@ -92,7 +92,7 @@ class RunDir:
 
     def close(self) -> None:
         self.log.removeHandler(self._handler)
-        with contextlib.suppress(OSError):  # a full disk, of which has been told
+        with contextlib.suppress(OSError):  # a full disk, which has been reported
             self._handler.close()
         self._lock.release()
 

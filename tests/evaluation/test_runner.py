@@ -209,7 +209,7 @@ def test_pictures_of_a_model_are_a_function_of_seed_and_number(run: Path) -> Non
     shorter = image_sources.open_image_source(run, 40, seed=3)
     assert (np.concatenate(list(shorter.batches())) == streamed[:40]).all()
     assert (np.concatenate(list(image_sources.open_image_source(run, 40, seed=4).batches())) != streamed[:40]).any()
-    assert one.asked.shape == (70, 2)
+    assert one.requested.shape == (70, 2)
 
 
 def test_the_model_is_asked_for_what_counts_as_asked(run: Path) -> None:
@@ -220,8 +220,8 @@ def test_the_model_is_asked_for_what_counts_as_asked(run: Path) -> None:
     subject.model.generate = lambda z, c=None: (seen.append(c), generate(z, c))[1]  # type: ignore[method-assign]
     list(subject.batches())
     codes = np.concatenate([c.numpy() for c in seen])
-    assert (codes[:, :12].argmax(1) == subject.asked[:, 0]).all() and (
-        codes[:, 12:].argmax(1) == subject.asked[:, 1]
+    assert (codes[:, :12].argmax(1) == subject.requested[:, 0]).all() and (
+        codes[:, 12:].argmax(1) == subject.requested[:, 1]
     ).all()
 
 

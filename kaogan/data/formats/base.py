@@ -74,15 +74,15 @@ class Collection:
                 lacks = nearest(name, self.columns) or ": this set has none"
                 raise UsageError(f"unknown attribute '{name}'{lacks}")
             table = LabelTable({name: list(self.columns[name])}, "this set")
-            asked = [AUTO if chosen is None else name]
-            _, schema, _ = choose_attributes(table, asked, None)
+            wanted = [AUTO if chosen is None else name]
+            _, schema, _ = choose_attributes(table, wanted, None)
             found |= {attribute.name: attribute.values for attribute in schema.attributes}
         return found
 
 
 @dataclass
 class Options:
-    """What can be asked of a writer; each takes what concerns it."""
+    """Options of a writer; each takes what concerns it."""
 
     size: int | None = None  # side in px; None leaves each picture as it is
     attributes: Sequence[str] | None = None  # which labels, in this order; None is all
@@ -107,7 +107,7 @@ class Encoded:
 
 @dataclass
 class Job:
-    """One conversion: where pictures come from, what is asked, and what is to be said at the end."""
+    """One conversion: where pictures come from, the options, and what is reported at the end."""
 
     collection: Collection
     options: Options
@@ -136,10 +136,10 @@ class Job:
         A file that is one of them already stays as it is, to the byte, unless another size or encoding is asked for
         or, with ``plain``, it is not upright RGB of 8 bits. Unreadable ones go to ``skipped``.
         """
-        asked = {"png": "PNG", "jpg": "JPEG"}.get(self.options.encode)
-        if asked and asked not in kinds:
+        encoding = {"png": "PNG", "jpg": "JPEG"}.get(self.options.encode)
+        if encoding and encoding not in kinds:
             raise UsageError(f"--encode {self.options.encode}: this format holds {' and '.join(kinds)} only")
-        kinds = (asked,) if asked else kinds
+        kinds = (encoding,) if encoding else kinds
 
         def work(item: Item) -> Encoded | str:
             try:
@@ -212,7 +212,7 @@ FORMATS: Registry[Format] = Registry(
     {
         name: f"kaogan.data.formats.{module}"
         for name, module in {
-            # In the order in which a source is tried: what carries labels before what is told by its folders alone.
+            # In the order in which a source is tried: what carries labels before what only its folders tell.
             "hdf5": "hdf5",
             "webdataset": "webdataset",
             "acgan": "acgan",

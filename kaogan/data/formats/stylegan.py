@@ -108,15 +108,15 @@ def _table(where: Path, index: Mapping[str, Any], names: Sequence[str]) -> dict[
         return {name: [_class(where, values, by_name[key]) if key in by_name else "" for key in names]}
     size = len(found[0]) if isinstance(found[0], list) else 0
     try:
-        codes = np.zeros((len(names), size))
+        labels = np.zeros((len(names), size))
         for row, key in enumerate(names):
             if key in by_name:
-                codes[row] = np.asarray(by_name[key], np.float64).reshape(size)
-        if not size or not np.isfinite(codes).all():
+                labels[row] = np.asarray(by_name[key], np.float64).reshape(size)
+        if not size or not np.isfinite(labels).all():
             raise ValueError
     except (ValueError, TypeError):
         raise KaoganError(f"{where}: labels must all be classes, or all lists of numbers of one length") from None
-    return _columns(where, codes, attributes)
+    return _columns(where, labels, attributes)
 
 
 def _attributes(where: Path, index: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -134,18 +134,18 @@ def _class(where: Path, values: Sequence[str], number: int) -> str:
     return values[number]
 
 
-def _columns(where: Path, codes: np.ndarray, attributes: Attributes) -> dict[str, list[str]]:
+def _columns(where: Path, labels: np.ndarray, attributes: Attributes) -> dict[str, list[str]]:
     """Lists of numbers as columns: by the names kept with them, else one class if one-hot, else each number its own."""
-    one_hot = bool(np.isin(codes, (0, 1)).all() and (codes.sum(1) <= 1).all())
+    one_hot = bool(np.isin(labels, (0, 1)).all() and (labels.sum(1) <= 1).all())
     if not attributes and one_hot:
-        attributes = {CLASS: [str(number) for number in range(codes.shape[1])]}
+        attributes = {CLASS: [str(number) for number in range(labels.shape[1])]}
     if not attributes:
-        return {f"label_{i}": [f"{value:g}" for value in codes[:, i]] for i in range(codes.shape[1])}
-    if sum(map(len, attributes.values())) != codes.shape[1]:
-        raise KaoganError(f"{where}: 'attributes' has other sizes than the labels ({codes.shape[1]} numbers)")
+        return {f"label_{i}": [f"{value:g}" for value in labels[:, i]] for i in range(labels.shape[1])}
+    if sum(map(len, attributes.values())) != labels.shape[1]:
+        raise KaoganError(f"{where}: 'attributes' has other sizes than the labels ({labels.shape[1]} numbers)")
     table, start = {}, 0
     for name, values in attributes.items():
-        hot = codes[:, start : start + len(values)] > 0.5
+        hot = labels[:, start : start + len(values)] > 0.5
         table[name] = [values[row.argmax()] if row.sum() == 1 else "" for row in hot]
         start += len(values)
     return table

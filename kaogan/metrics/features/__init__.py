@@ -39,7 +39,7 @@ class Extractor(Protocol):
         ...
 
     def features_and_attributes(self, pictures: Pictures) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-        """The features, and probabilities (N, V) of each of ``attributes``; asked only of those that have some."""
+        """The features, and probabilities (N, V) of each of ``attributes``; only of extractors that have some."""
         ...
 
 

@@ -107,7 +107,7 @@ class Inception(FeaturesOnly):
             except (RuntimeError, KeyError) as error:
                 reason = " ".join(str(error).split())[:160]
                 raise KaoganError(
-                    f"{path} is not torch-fidelity's Inception ({reason}; {weights.told(path)})"
+                    f"{path} is not torch-fidelity's Inception ({reason}; {weights.hash_note(path)})"
                 ) from error
         self.fingerprint = fingerprint_of(self.name, weights.file_hash(path), "torch-fidelity's resize to 299")
 

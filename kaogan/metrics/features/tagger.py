@@ -10,7 +10,7 @@ import numpy as np
 
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
-from kaogan.metrics.features.weights import told
+from kaogan.metrics.features.weights import hash_note
 
 if TYPE_CHECKING:
     from kaogan.aux_models.tagger import Tagger
@@ -41,5 +41,5 @@ def load(name: str, path: Path | None, download: bool) -> TaggerExtractor:
         return TaggerExtractor(load_tagger(path))
     except KaoganError as error:
         if path is not None and path.is_file():
-            raise KaoganError(f"{error} ({told(path)})") from error
+            raise KaoganError(f"{error} ({hash_note(path)})") from error
         raise

@@ -1,4 +1,4 @@
-"""Weights of foreign networks: read without executing anything, told by their hash, fetched only when asked to."""
+"""Weights of foreign networks: read without executing anything, recognised by their hash, fetched only on request."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = load_file(path) if path.suffix == ".safetensors" else read_torch_file(path)
     except (UnreadableFile, SafetensorError, OSError, ValueError) as error:
         reason = error.reason if isinstance(error, UnreadableFile) else " ".join(str(error).split())[:160]
-        raise KaoganError(f"{path} holds no weights that can be read safely ({reason}; {told(path)})") from error
+        raise KaoganError(f"{path} holds no weights that can be read safely ({reason}; {hash_note(path)})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise KaoganError(f"{path} is not a table of named tensors ({told(path)})")
+        raise KaoganError(f"{path} is not a table of named tensors ({hash_note(path)})")
     return state
 
 
@@ -54,11 +54,12 @@ def put(module: nn.Module, state: dict[str, Tensor], path: Path, what: str) -> N
             if missing
             else f"'{other[0]}' is {tuple(state[other[0]].shape)}, not {tuple(expected[other[0]].shape)}"
         )
-        raise KaoganError(f"{path} is not the weights of {what}: {reason} ({told(path)})")
+        raise KaoganError(f"{path} is not the weights of {what}: {reason} ({hash_note(path)})")
     module.load_state_dict({name: state[name] for name in expected if name in state}, strict=False)
 
 
-def told(path: Path) -> str:
+def hash_note(path: Path) -> str:
+    """What an error says, so that a reader can tell which file it was."""
     return f"SHA-256 {file_hash(path)[:16]}..."
 
 

@@ -28,7 +28,7 @@ class StyleGAN2DiscriminatorSettings(NetworkSettings):
     channel_max: int = Field(512, ge=1, le=8192, description="but never more than this")
     architecture: Architecture = Field("resnet", description="skip sees the picture at each resolution")
     attribute_head: Literal["projection", "classifier"] = Field(
-        "projection", description="attributes enter the score, as published, or are told by a classifier, as in ACGAN"
+        "projection", description="attributes enter the score, as published, or are classified by a head, as in ACGAN"
     )
     cmap_dim: int | None = Field(None, ge=1, le=8192, description="width of the projection; null: channels at 4 px")
     cmap_layers: int = Field(8, ge=1, le=32, description="layers of the mapping of the attributes")
@@ -40,9 +40,9 @@ class StyleGAN2DiscriminatorSettings(NetworkSettings):
 
 @register_discriminator("stylegan2", tiny={"channel_base": 128, "channel_max": 8})
 class StyleGAN2Discriminator(Discriminator):
-    """images (N, C, S, S), codes (N, A) -> its output. Raises UsageError for an S that is not 8, 16, ... 1024.
+    """images (N, C, S, S), attributes (N, A) -> its output. Raises UsageError for an S that is not 8, 16, ... 1024.
 
-    With the attribute head ``projection`` there are no logits; absent codes mean that no attribute is known.
+    With the attribute head ``projection`` there are no logits; absent attributes mean that no attribute is known.
     """
 
     Settings = StyleGAN2DiscriminatorSettings
@@ -79,8 +79,8 @@ class StyleGAN2Discriminator(Discriminator):
         if self.c_dim:
             if attributes is None:
                 attributes = features.new_zeros(len(features), self.c_dim)
-            codes = self.mapping(None, attributes.to(features.device))
-            scores = (scores * codes).sum(1) / math.sqrt(codes.shape[1])
+            embedded = self.mapping(None, attributes.to(features.device))
+            scores = (scores * embedded).sum(1) / math.sqrt(embedded.shape[1])
         return discriminator_output(scores, None if self.attributes is None else self.attributes(features))
 
 

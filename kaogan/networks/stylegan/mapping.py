@@ -12,9 +12,9 @@ from kaogan.networks.stylegan.layers import Linear, normalise_second_moment
 
 
 class Mapping(nn.Module):
-    """latents (N, z_dim) and codes (N, c_dim) -> styles w (N, w_dim). Karras et al. 2019, section 2.
+    """latents (N, z_dim) and conditions (N, c_dim) -> styles w (N, w_dim). Karras et al. 2019, section 2.
 
-    ``z_dim`` may be 0: then only the codes enter (the discriminator's). ``w_avg_beta`` None keeps no average of w.
+    ``z_dim`` may be 0: then only the conditions enter (the discriminator's). ``w_avg_beta`` None keeps no average of w.
     """
 
     w_avg: Tensor
@@ -32,13 +32,13 @@ class Mapping(nn.Module):
         if w_avg_beta is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
-    def forward(self, latents: Tensor | None, codes: Tensor | None, update_emas: bool = False) -> Tensor:
+    def forward(self, latents: Tensor | None, conditions: Tensor | None, update_emas: bool = False) -> Tensor:
         dtype = next(self.parameters()).dtype
         parts = [normalise_second_moment(latents.to(dtype))] if self.z_dim and latents is not None else []
         if self.c_dim:
-            if codes is None:
-                raise ValueError(f"this network is conditional: it needs codes of shape (N, {self.c_dim})")
-            parts.append(normalise_second_moment(self.embed(codes)))
+            if conditions is None:
+                raise ValueError(f"this network is conditional: it needs attributes of shape (N, {self.c_dim})")
+            parts.append(normalise_second_moment(self.embed(conditions)))
         w = torch.cat(parts, 1)
         for index in range(self.num_layers):
             w = self.get_submodule(f"fc{index}")(w)
@@ -48,7 +48,7 @@ class Mapping(nn.Module):
 
 
 class StyleGenerator(Generator):
-    """A mapping and a synthesis network: latents (N, Z), codes (N, A) -> images (N, C, S, S).
+    """A mapping and a synthesis network: latents (N, Z), attributes (N, A) -> images (N, C, S, S).
 
     As published the pictures are not squashed: they lie about [-1, 1], and what is outside is cut off where they are
     made visible. Subclasses set ``mapping`` and ``synthesis``, whose ``forward`` takes styles (N, num_ws, w_dim).

@@ -46,7 +46,7 @@ class StyleGAN2GeneratorSettings(NetworkSettings):
 
 @register_generator("stylegan2", tiny={"w_dim": 8, "num_layers": 2, "channel_base": 128, "channel_max": 8})
 class StyleGAN2Generator(StyleGenerator):
-    """latents (N, Z), codes (N, A) -> images (N, C, S, S). Raises UsageError for an S that is not 8, 16, ... 1024."""
+    """latents (N, Z), attributes (N, A) -> images (N, C, S, S), S = 8, 16, ... 1024, else UsageError."""
 
     Settings = StyleGAN2GeneratorSettings
 

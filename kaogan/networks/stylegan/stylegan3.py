@@ -84,7 +84,7 @@ def schedule(s: StyleGAN3GeneratorSettings, image_size: int, channels: int) -> l
 
 @register_generator("stylegan3", tiny={"w_dim": 8, "num_layers": 4, "channel_base": 128, "channel_max": 8})
 class StyleGAN3Generator(StyleGenerator):
-    """latents (N, Z), codes (N, A) -> images (N, C, S, S). Raises UsageError for an S that is not 16, 32, ... 1024."""
+    """latents (N, Z), attributes (N, A) -> images (N, C, S, S), S = 16, 32, ... 1024, else UsageError."""
 
     Settings = StyleGAN3GeneratorSettings
     image_sizes = SIZES

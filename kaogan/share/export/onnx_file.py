@@ -41,8 +41,8 @@ def export_onnx(model: str | os.PathLike[str] | Model, path: str | os.PathLike[s
     ``truncation`` () if it is a style network; output ``images`` (N, C, S, S), about [-1, 1]. All are float32.
 
     ``half`` stores the weights as float16 and computes in float32. The metadata hold the configuration with the
-    attributes and the latents' law, and a preview. Raises KaoganError, and writes nothing, when onnxruntime's images
-    are not PyTorch's to ``TOLERANCE`` (``HALF_TOLERANCE``), or a package is missing.
+    attributes and the latents' distribution, and a preview. Raises KaoganError, and writes nothing, when onnxruntime's
+    images are not PyTorch's to ``TOLERANCE`` (``HALF_TOLERANCE``), or a package is missing.
     """
     content, _ = onnx_bytes(model if isinstance(model, Model) else load(model, "cpu"), half)
     path = Path(path)
@@ -165,8 +165,8 @@ def _difference(model: Model, content: bytes) -> float:
         inputs = _inputs(model, count, truncation)
         how = {"truncation": truncation} if model.has_style_space else {}
         with torch.inference_mode():
-            codes = inputs["codes"].to(model.device) if model.attributes else None
-            wanted = model.generator(inputs["latents"].to(model.device), codes, **how).cpu().numpy()
+            conditions = inputs["codes"].to(model.device) if model.attributes else None
+            wanted = model.generator(inputs["latents"].to(model.device), conditions, **how).cpu().numpy()
         (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
         if found.shape != wanted.shape:
             raise KaoganError(f"the ONNX graph makes images {found.shape} instead of {wanted.shape}: nothing written")

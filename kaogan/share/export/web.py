@@ -69,7 +69,7 @@ def export_web(
             f"kao-sr enlarges faces of 8 to {LARGEST_SIDE // OWN_SCALES[0]} px in a page, these are larger"
         )
 
-    with staged(Path(folder)) as stage:  # a place that cannot be written is told of before the long part
+    with staged(Path(folder)) as stage:  # a place that cannot be written is reported before the long part
         files[MODEL], _ = onnx_bytes(model, half)
         page = [path for path in sorted(PAGE.rglob("*")) if path.is_file()]
         files |= {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in page}
@@ -100,8 +100,8 @@ def _name(model: Model) -> str:
 def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
     """What the page has to know of the model, and the picture it opens with."""
     values: dict[str, Any] = {a.name: a.values[int(np.argmax(a.priors))] for a in model.attributes.attributes}
-    latents, codes = model.latents(1, seed), model.conditions(1, seed, attributes=values)
-    picture = model.generate(latents, codes)[0]
+    latents, conditions = model.latents(1, seed), model.conditions(1, seed, attributes=values)
+    picture = model.generate(latents, conditions)[0]
     side = model.image_size
     rgba = np.full((side, side, 4), 255, np.uint8)
     rgba[..., :3] = picture
@@ -133,7 +133,7 @@ def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
         "start": {"seed": seed, "number": 0, "truncation": 1, "values": values},
         "probe": {
             "latents": latents[0].tolist(),
-            "codes": codes[0].tolist() if model.attributes else None,
+            "codes": conditions[0].tolist() if model.attributes else None,
             "places": places,
             "pixels": [int(numbers[place]) for place in places],
         },
