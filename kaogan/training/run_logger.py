@@ -31,8 +31,8 @@ from kaogan.version import __version__
 
 
 def _quieten_board() -> None:
-    """TensorBoard's thread keeps its error, a full disk for example, and gives it to the next who writes, who reports it:
-    the thread itself need not print a traceback."""
+    """TensorBoard's thread keeps its error, a full disk for example, and gives it to the next who writes. That one
+    reports it, so the thread itself need not print a traceback."""
     before = threading.excepthook
 
     def without_board(failed: threading.ExceptHookArgs) -> None:
