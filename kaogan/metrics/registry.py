@@ -78,13 +78,13 @@ METRICS: Registry[Metric] = Registry(
     },
 )
 
-OLD_NAMES = {"memorisation": "memorization"}
+ALIASES = {"memorisation": "memorization", "recall": "precision", "coverage": "density"}
 OLD_KEYS = {"fd": "fid", "fd_infinite": "fid_infinite", "kd": "kid", "md": "mind"}
 
 
 def metric_names(chosen: Sequence[str]) -> list[str]:
     """The metrics by the words that were typed, all of them for none. Raises UsageError."""
-    wanted = [OLD_NAMES.get(word, word) for word in chosen]
+    wanted = [ALIASES.get(word, word) for word in chosen]
     for word in wanted:
         METRICS[word]
     return [name for name in METRICS if not wanted or name in wanted]
@@ -92,7 +92,7 @@ def metric_names(chosen: Sequence[str]) -> list[str]:
 
 def training_metrics(names: Sequence[str]) -> list[Metric]:
     """The metrics that ``eval.metrics`` of a recipe names. Raises UsageError for one that no training can measure."""
-    metrics = [METRICS[OLD_NAMES.get(name, name)] for name in names]
+    metrics = [METRICS[ALIASES.get(name, name)] for name in names]
     for metric in metrics:
         if not metric.training_keys:
             possible = ", ".join(name for name, other in METRICS.items() if other.training_keys)

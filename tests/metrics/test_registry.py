@@ -34,6 +34,7 @@ def test_every_metric_says_what_it_must() -> None:
 
 def test_words_and_keys_of_older_versions() -> None:
     assert metric_names(["memorisation", "fid"]) == ["fid", "memorization"]
+    assert metric_names(["recall", "precision", "coverage"]) == ["precision", "density"]
     assert [current_key(key) for key in ("fd/tagger", "md", "kd/x", "fd_infinite/y", "recall/tagger")] == [
         "fid/tagger", "mind", "kid/x", "fid_infinite/y", "recall/tagger"
     ]  # fmt: skip
