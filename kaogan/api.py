@@ -34,9 +34,9 @@ def train(
 ) -> Model:
     """Train ``recipe`` (a name, a YAML file or a mapping) and return the model, its ``path`` set.
 
-    ``data`` is a folder, zip or tar of pictures, None for the built-in avatars; ``out`` is the run's folder, by default
-    ``runs/RECIPE``. Keywords set leaves of the recipe: ``batch_size=32``, ``optim={"lr": 1e-4}`` or
-    ``**{"optim.lr": 1e-4}``. The same call again goes on where the run stopped.
+    ``data`` is a folder, zip, tar or shards of pictures, or the address of one, None for the built-in avatars; ``out``
+    is the run's folder, by default ``runs/RECIPE``. Keywords set leaves of the recipe: ``batch_size=32``,
+    ``optim={"lr": 1e-4}`` or ``**{"optim.lr": 1e-4}``. The same call again goes on where the run stopped.
     Raises UsageError for wrong settings, KaoganError for unusable data, a full disk or a training that diverges.
     """
     resolved = load_recipe(recipe, overrides, out)

@@ -27,7 +27,8 @@ def evaluate(
         list[Path], typer.Argument(metavar="MODEL|RUN|FOLDER|ZIP...", help="What to measure, in any mixture.")
     ],
     data: Annotated[
-        Path | None, typer.Option(metavar="SET", help="The real pictures: a folder or a zip. Without it: avatars.")
+        Path | None,
+        typer.Option(metavar="SET", help="The real pictures: a folder, a zip, shards. Without it: avatars."),
     ] = None,
     metrics: Annotated[
         str,

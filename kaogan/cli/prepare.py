@@ -83,7 +83,7 @@ def prepare(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE... OUT", help="Folders, zips or tars of pictures, and last the folder to write."
+            metavar="SOURCE... OUT", help="Folders, zips, tars or addresses of pictures, and last the folder to write."
         ),
     ],
     *,

@@ -23,7 +23,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="A folder, zip or tar of pictures, with labels.csv if there is one. Without it: avatars.",
+            help="A folder, zip, tar or shards of pictures, or an address (s3://...). Without it: avatars.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder. (runs/RECIPE)")] = None,

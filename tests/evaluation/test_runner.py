@@ -27,8 +27,10 @@ from kaogan.evaluation.tables import clear_winner
 from kaogan.metrics import features, reference
 from kaogan.metrics.collect import FeatureCollector
 from kaogan.metrics.stats.estimate import Estimate
+from tests.data.shards.conftest import COUNT, pixels, remote, shards
 from tests.generate.conftest import tiny_model
 
+__all__ = ["remote", "shards"]  # fixtures
 SIZE = 16
 
 
@@ -326,3 +328,19 @@ def test_the_tagger_is_loaded_for_attributes_alone(run: Path, faces: Path, monke
     )
     (result,) = evaluate([run], faces, features=["other"], metrics=["fid", "attributes"], count=40)
     assert set(result.rows) == {"fid/other", "fid_infinite/other", "accuracy_hair/tagger"}
+
+
+@pytest.mark.parametrize("place", ["shards", "remote"])
+def test_shards_are_measured_as_any_other_set(place: str, request: pytest.FixtureRequest) -> None:
+    path = Path(request.getfixturevalue(place))
+    source = image_sources.open_image_source(path, 6)
+    assert (
+        isinstance(source, image_sources.ImageFolder)
+        and source.count == 6
+        and source.image_size == 8
+        and source.notes == []
+    )
+    found = np.concatenate(list(source.batches()))
+    assert found.shape == (6, 8, 8, 3) and (found == pixels()[source.rows]).all()
+    assert (source.pictures([3, 1]) == found[[3, 1]]).all()
+    assert image_sources.open_image_source(path, 6, every_picture=True).count == COUNT
