@@ -9,6 +9,8 @@ import pytest
 
 from kaogan.config import recipes
 from tools import record_golden as golden
+from tools.golden_cases import QUICK
+from tools.golden_cases import TRAININGS as CASES
 
 TRAINING, PICTURES = golden.read("training"), golden.read("pictures")
 
@@ -20,10 +22,10 @@ def comparable(file: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_recipe_is_recorded() -> None:
-    assert set(recipes.names()) <= TRAINING["record"].keys() == golden.TRAININGS.keys()
+    assert set(recipes.names()) <= TRAINING["record"].keys() == CASES.keys()
 
 
-@pytest.mark.parametrize("case", golden.QUICK)
+@pytest.mark.parametrize("case", QUICK)
 def test_training(case: str, tmp_path: Path) -> None:
     recorded = comparable(TRAINING)
     assert golden.train_case(case, tmp_path / "run") == recorded[case]

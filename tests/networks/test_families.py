@@ -1,135 +1,32 @@
-"""What holds for every network, over a registry of small settings: a family is tested by standing in the two tables."""
+"""What holds for every network, over the small settings in cases.py: a family is tested by standing there."""
 
 import pytest
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 
-from kaogan.config.registries import DiscriminatorSettings, GeneratorSettings
-from kaogan.core.errors import UsageError
-from kaogan.networks import DISCRIMINATORS, GENERATORS, build_discriminator, build_generator, count_parameters
+from kaogan.networks import count_parameters
 from kaogan.networks.base import DiscriminatorOutput
-
-LATENT, SIZES = 6, (3, 2)
-CODE = sum(SIZES)
-
-GENERATOR_CASES = {
-    "dcgan": {"family": "dcgan", "width": 4},
-    "bamsgan": {"family": "dcgan", "width": 8, "norm": "layer", "spectral": True, "attention": [8, 16], "bias": True},
-    "dcgan nearest": {"family": "dcgan", "width": 4, "upsample": "nearest", "activation": "leaky", "max_width": 8},
-    "dcgan bilinear": {"family": "dcgan", "width": 4, "upsample": "bilinear", "norm": "instance", "init": "pytorch"},
-    "dcgan smooth": {"family": "dcgan", "width": 4, "output_filter": "binomial"},
-    "dcgan shuffle": {"family": "dcgan", "width": 4, "upsample": "shuffle", "tail_blocks": 2, "kernel": 5},
-    "dcgan kernel 5": {"family": "dcgan", "width": 4, "kernel": 5, "norm": "none", "init": "glorot"},
-    "residual": {"family": "residual", "width": 4, "blocks": 2, "start": 8, "widen_at": [1]},
-    "residual bilinear": {
-        "family": "residual", "width": 16, "start": 4, "blocks": 1, "stem_norm": False, "long_skip": False,
-        "upsample": "bilinear", "narrow": "block", "stage_blocks": 1, "last_blocks": 1},
-    "residual transpose": {
-        "family": "residual", "width": 8, "start": 8, "blocks": 1, "upsample": "transpose", "narrow": "upsample"},
-    "residual deep": {"family": "residual", "width": 8, "start": 8, "blocks": 1, "stage_blocks": 2, "narrow": "block"},
-    "keras_wgan": {"family": "keras_wgan", "width": 4, "max_width": 16},
-    "starsface_wgan": {"family": "starsface_wgan", "width": 64},
-    "stylegan2": {"family": "stylegan2", "w_dim": 16, "num_layers": 2, "channel_base": 128, "channel_max": 8},
-    "stylegan2 resnet": {
-        "family": "stylegan2", "w_dim": 16, "num_layers": 2, "channel_base": 128, "channel_max": 8,
-        "architecture": "resnet", "conv_clamp": None},
-    "stylegan3-t": {
-        "family": "stylegan3", "w_dim": 16, "channel_base": 128, "channel_max": 8, "num_layers": 4, "num_critical": 1},
-    "stylegan3-r": {
-        "family": "stylegan3", "w_dim": 16, "channel_base": 128, "channel_max": 8, "num_layers": 4,
-        "conv_kernel": 1, "use_radial_filters": True},
-    "r3gan": {"family": "r3gan", "channel_base": 256, "channel_max": 16, "blocks": 1, "embedding": 4},
-}  # fmt: skip
-
-# As published, their pictures are cut off where they are shown, not squashed.
-UNSQUASHED = ("stylegan2", "stylegan3", "r3gan")
-
-DISCRIMINATOR_CASES = {
-    "dcgan": {"family": "dcgan", "width": 4},
-    "bamsgan": {
-        "family": "dcgan", "width": 8, "norm": "none", "spectral": True, "attention": [8, 4], "bias": True},
-    "dcgan bottleneck": {"family": "dcgan", "width": 4, "attribute_head": "bottleneck", "init": "pytorch"},
-    "dcgan split": {"family": "dcgan", "width": 4, "attribute_head": "split", "max_width": 8, "kernel": 5},
-    "dcgan instance": {"family": "dcgan", "width": 4, "norm": "instance", "first_norm": True, "final_bias": True},
-    "dcgan layer": {"family": "dcgan", "width": 4, "norm": "layer", "first_norm": True},
-    "residual": {"family": "residual", "width": 4},
-    "residual batch": {"family": "residual", "width": 4, "norm": "batch", "blocks": 1, "init": "pytorch"},
-    "keras_wgan": {"family": "keras_wgan", "width": 4, "max_width": 16},
-    "keras_wgan input": {"family": "keras_wgan", "width": 4, "max_width": 16, "input_activation": True},
-    "starsface_wgan": {"family": "starsface_wgan", "width": 16},
-    "starsface_wgan layer": {"family": "starsface_wgan", "width": 16, "norm": "layer"},
-    # Without the standard deviation of the batch, which would make pictures depend on each other.
-    "stylegan2": {
-        "family": "stylegan2", "channel_base": 128, "channel_max": 8, "attribute_head": "classifier",
-        "mbstd_num_channels": 0},
-    "stylegan2 skip": {
-        "family": "stylegan2", "channel_base": 128, "channel_max": 8, "attribute_head": "classifier",
-        "mbstd_num_channels": 0, "architecture": "skip", "conv_clamp": None},
-    "r3gan": {
-        "family": "r3gan", "channel_base": 256, "channel_max": 16, "blocks": 1, "attribute_head": "classifier"},
-    "projected": {"family": "projected", "width": 4, "max_width": 8},
-    "projected two networks": {
-        "family": "projected", "width": 4, "max_width": 8, "feature_networks": ["tagger", "mobilenet_v2"]},
-    "projected patches": {
-        "family": "projected", "width": 4, "max_width": 8, "patches": 4, "norm": "none", "spectral": False},
-}  # fmt: skip
-
-every_generator = pytest.mark.parametrize("case", GENERATOR_CASES)
-every_discriminator = pytest.mark.parametrize("case", DISCRIMINATOR_CASES)
+from tests.networks.cases import (
+    CODE,
+    DISCRIMINATOR_CASES,
+    GENERATOR_CASES,
+    SIZES,
+    UNSQUASHED,
+    discriminator,
+    every_discriminator,
+    every_generator,
+    generator,
+    noise,
+    one_score,
+    pictures,
+    settled,
+)
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
-
-
-def generator(case: str, size: int = 32, channels: int = 3, attribute_size: int = CODE) -> nn.Module:
-    """A small generator with every part at work."""
-    settings = TypeAdapter(GeneratorSettings).validate_python(GENERATOR_CASES[case])
-    network = build_generator(
-        settings, latent_size=LATENT, attribute_size=attribute_size, image_size=size, channels=channels
-    )
-    return wake(network)
-
-
-def discriminator(case: str, size: int = 32, channels: int = 3, attribute_sizes=SIZES) -> nn.Module:
-    settings = TypeAdapter(DiscriminatorSettings).validate_python(DISCRIMINATOR_CASES[case])
-    network = build_discriminator(settings, attribute_sizes=attribute_sizes, image_size=size, channels=channels)
-    return wake(network)
-
-
-def wake(network: nn.Module) -> nn.Module:
-    """Give numbers to what starts at 0 and hides the rest: attention's γ, the last convolutions of R3GAN's blocks."""
-    for name, parameter in network.named_parameters():
-        if name.endswith("gamma"):
-            nn.init.constant_(parameter, 0.5)
-        if name.endswith("contract.weight"):
-            nn.init.normal_(parameter, 0, 0.1)
-    return network
-
-
-def one_score(judgement: DiscriminatorOutput) -> Tensor:
-    """(N,): of several heads the mean."""
-    return judgement.scores.flatten(1).mean(1) if judgement.scores.ndim > 1 else judgement.scores
-
-
-def noise(count: int = 4) -> tuple[Tensor, Tensor]:
-    return torch.randn(count, LATENT), torch.rand(count, CODE)
-
-
-def pictures(size: int = 32, channels: int = 3, count: int = 4) -> Tensor:
-    return torch.rand(count, channels, size, size) * 2 - 1
-
-
-def settled(network: nn.Module, *inputs: Tensor) -> nn.Module:
-    """In evaluation mode, with running statistics that fit the inputs."""
-    for part in network.modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            part.momentum = 1.0
-    network(*inputs)
-    return network.eval()
 
 
 @pytest.mark.parametrize("conditional", [False, True])
@@ -370,75 +267,3 @@ def test_the_seed_decides_the_weights(case):
     torch.manual_seed(0)
     second = generator(case).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
-
-
-@pytest.mark.parametrize(
-    ("case", "size", "possible"),
-    [
-        ("dcgan", 48, "8, 16, 32, 64, 128, 256, 512, 1024"),
-        ("dcgan", 4, "8, 16"),
-        ("dcgan", 2048, "8, 16"),
-        ("residual", 8, "16, 32, 64"),
-        ("keras_wgan", 36, "8, 10, 12, 14, 16, 20"),
-        ("starsface_wgan", 16, "32, 64, 128, 256"),
-        ("starsface_wgan", 512, "32, 64, 128, 256"),
-        ("stylegan2", 48, "8, 16, 32, 64, 128, 256, 512, 1024"),
-        ("stylegan3-t", 8, "16, 32, 64, 128, 256, 512, 1024"),
-        ("r3gan", 100, "8, 16, 32, 64, 128, 256, 512, 1024"),
-    ],
-)
-def test_impossible_generator_sizes(case, size, possible):
-    with pytest.raises(UsageError, match=f"'{GENERATOR_CASES[case]['family']}'.* {size} px.*{possible}"):
-        generator(case, size)
-
-
-@pytest.mark.parametrize(("case", "size"), [("dcgan", 48), ("residual", 100), ("keras_wgan", 36),
-                                            ("starsface_wgan", 16), ("stylegan2", 48), ("projected", 48)])  # fmt: skip
-def test_impossible_discriminator_sizes(case, size):
-    with pytest.raises(UsageError, match=f"'{DISCRIMINATOR_CASES[case]['family']}'.* {size} px.*32, .*64"):
-        discriminator(case, size)
-
-
-@pytest.mark.parametrize(
-    ("case", "size"), [("dcgan", 8), ("keras_wgan", 12), ("keras_wgan", 48), ("starsface_wgan", 256)]
-)
-def test_other_sizes(case, size):
-    images = generator(case, size)(*noise(2))
-    assert images.shape == (2, 3, size, size)
-    assert discriminator(case, size)(images).scores.shape == (2,)
-
-
-@pytest.mark.parametrize(
-    ("union", "cases", "registry"),
-    [
-        (GeneratorSettings, GENERATOR_CASES, GENERATORS),
-        (DiscriminatorSettings, DISCRIMINATOR_CASES, DISCRIMINATORS),
-    ],
-)
-def test_settings(union, cases, registry):
-    adapter = TypeAdapter(union)
-    assert {case["family"] for case in cases.values()} == set(registry)
-    for case in cases.values():
-        settings = adapter.validate_python(case)
-        assert adapter.validate_json(adapter.dump_json(settings)) == settings
-        assert all(field.description for field in type(settings).model_fields.values())
-        with pytest.raises(ValidationError, match="widht"):
-            adapter.validate_python({**case, "widht": 4})
-        with pytest.raises(ValidationError, match="frozen"):
-            settings.width = 5
-
-
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ({"family": "dcgan", "attention": [12]}, "12 is not"),
-        ({"family": "residual", "upsample": "bilinear", "narrow": "upsample"}, "cannot narrow"),
-        ({"family": "residual", "blocks": 2, "widen_at": [2]}, "from 0 to 1"),
-        ({"family": "starsface_wgan", "width": 100}, "multiple of 64"),
-        ({"family": "stylegan3", "num_critical": 14}, "less than num_layers"),
-        ({"family": "stylegan3", "first_stopband": 1.0}, "must exceed first_cutoff"),
-    ],
-)
-def test_impossible_settings(settings, complaint):
-    with pytest.raises(ValidationError, match=complaint):
-        TypeAdapter(GeneratorSettings).validate_python(settings)
