@@ -36,6 +36,9 @@ def export(
     ] = False,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="web: the page's title.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="K", help="web: the seed of the first face. (0)")] = None,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="web: one HTML file, which opens by a double click.")
+    ] = False,
     upscale: Annotated[
         bool | None,
         typer.Option("--upscale/--no-upscale", help="web: enlarging with kao-sr. (if the page stays below 30 MB)"),
@@ -69,16 +72,17 @@ def export(
         raise UsageError(f"unknown kind '{to}'{nearest(to, TARGETS)}")
     target = TARGETS[to]
     words = {
-        "half": half, "title": title, "seed": seed, "upscale": upscale, "upscaler": upscaler,
+        "half": half, "single_file": single_file, "title": title, "seed": seed,
+        "upscale": upscale, "upscaler": upscaler,
         "scale": scale, "size": size, "license": license, "push": push, "as": as_, "wrapped": wrapped,
     }  # fmt: skip
-    defaults = {"half": False, "wrapped": False}
+    defaults = {"half": False, "wrapped": False, "single_file": False}
     given = {key: value for key, value in words.items() if value not in (None, []) and value is not defaults.get(key)}
     for key in given:
         if key not in target.options:
             kinds = ", ".join(name for name, other in TARGETS.items() if key in other.options)
-            raise UsageError(f"--{key} is for {kinds}, not for {to}")
-    place = out or Path(f"{_stem(model)}{target.ending}")
+            raise UsageError(f"--{key.replace('_', '-')} is for {kinds}, not for {to}")
+    place = out or Path(f"{_stem(model)}{'.html' if single_file else target.ending}")
     target.write(model, place.expanduser(), **given)
 
 
@@ -136,7 +140,8 @@ def _web(model: Path, out: Path, **given: Any) -> None:
 
     with console.status("tracing, comparing with PyTorch, writing the page"):
         path = export_web(model, out, **given)
-    _say(path, f"{_size(path)}; see it: python -m http.server -d {path}   and open http://localhost:8000")
+    serve = f"python -m http.server -d {path}   and open http://localhost:8000"
+    _say(path, f"{_size(path)}; see it: {'open it in a browser' if path.is_file() else serve}")
 
 
 def _say(path: Path, *notes: str) -> None:
@@ -158,7 +163,7 @@ class _Target:
 
 
 TARGETS = {
-    "web": _Target(_web, "-web", frozenset({"half", "title", "seed", "upscale", "upscaler"})),
+    "web": _Target(_web, "-web", frozenset({"half", "single_file", "title", "seed", "upscale", "upscaler"})),
     "onnx": _Target(_onnx, ".onnx", frozenset({"half", "scale", "size"})),
     "safetensors": _Target(_safetensors, ".safetensors", frozenset({"half"})),
     "hub": _Target(_hub, "-hub", frozenset({"half", "license", "push"})),

@@ -29,6 +29,7 @@ from kaogan.studio.jobs import BusyError, JobQueue, Jobs
 from kaogan.studio.middleware import SecurityMiddleware
 from kaogan.studio.rendering import ModelCache
 from kaogan.studio.trainings import TrainingManager
+from kaogan.studio.uploads import Uploads, read_face
 from kaogan.version import __version__
 
 T = TypeVar("T")
@@ -38,6 +39,8 @@ PAGE = Path(str(resources.files("kaogan.studio").joinpath("page")))
 KIT = Path(str(resources.files("kaogan.share.export").joinpath("page"))) / "kit"  # shared with the exported page
 MAX_BODY_BYTES = 16 * 2**10
 BODY_SECONDS = 10  # for a body to arrive; who stops in the middle must not be waited for
+REPORTS = ("report.html", "evaluation.html")  # pages without scripts, shown in a sandbox
+REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 @dataclass
@@ -46,12 +49,14 @@ class Studio:
 
     model_index: ModelIndex
     trainings: TrainingManager
+    uploads: Uploads = field(init=False)
     models: ModelCache = field(init=False)
     pictures: JobQueue = field(default_factory=lambda: JobQueue("pictures", MAX_WAITING))
     jobs: Jobs = field(default_factory=lambda: Jobs(JobQueue("long work", MAX_WAITING_JOBS)))
 
     def __post_init__(self) -> None:
-        self.models = ModelCache(self.model_index.directions)
+        self.uploads = Uploads(self.model_index.roots[0], self.trainings.allowed)
+        self.models = ModelCache(self.model_index.directions, self.uploads.face)
 
     def close(self) -> None:
         self.trainings.close()
@@ -93,7 +98,7 @@ async def overview(studio: Studio, request: Request) -> Response:
     """All that can be chosen."""
     found = await asyncio.to_thread(studio.model_index.found, True)
     return JSONResponse({
-        "version": __version__, "models": list(found.all_models),
+        "version": __version__, "models": list(found.all_models), "newest": found.newest,
         "shipped": [name for name in found.shipped if name not in found.models],
         "runs": list(found.runs), "sets": list(found.sets),
         "recipes": await asyncio.to_thread(trainings.recipe_list), "training": studio.trainings.allowed,
@@ -104,18 +109,18 @@ async def overview(studio: Studio, request: Request) -> Response:
 
 async def model(studio: Studio, request: Request) -> Response:
     query = request.query_params
-    files = (await asyncio.to_thread(studio.model_index.found)).directions
+    found = await asyncio.to_thread(studio.model_index.found)
 
     def open_model() -> tuple[rendering.LoadedModel, list[str]]:
         loaded = _loaded(studio, query)
-        return loaded, rendering.fitting(loaded, files)
+        return loaded, rendering.fitting(loaded, found.directions)
 
     loaded, fitting = await _run_in_queue(studio, request, open_model)
     model, config = loaded.model, loaded.model.config
     return JSONResponse({
         "image_size": model.image_size, "channels": model.channels, "recipe": config.get("recipe", ""),
         "clock": config.get("clock", 0), "latent": model.latent_size, "styled": model.has_style_space,
-        "directions": fitting,
+        "directions": fitting, "set": found.set_of(query.get("model", ""), config.get("data") or {}),
         "attributes": [{"name": a.name, "values": a.values[:512]} for a in model.attributes.attributes],
     })  # fmt: skip
 
@@ -125,8 +130,9 @@ async def faces(studio: Studio, request: Request) -> Response:
 
     def draw() -> Response:
         loaded = _loaded(studio, query)
-        seed, count = params.seed(query), params.count(query, loaded.model.image_size)
-        made = rendering.faces(loaded, seed, count, params.truncation(query), params.attributes(query))
+        seed, scale = params.seed(query), params.scale(query)
+        count = params.count(query, loaded.model.image_size * scale)
+        made = rendering.faces(loaded, seed, count, params.truncation(query), params.attributes(query), scale)
         named = [f"{seed}.{number}" for number in range(count)]
         return _pictures(query, named, made, f"faces-{seed}")
 
@@ -150,7 +156,7 @@ async def face(studio: Studio, request: Request) -> Response:
 
     def draw() -> Response:
         loaded, render_params = _loaded(studio, query), params.render_params(query)
-        made = rendering.one(loaded, render_params, params.truncation(query), params.whole(query, "scale", 1, 1, 64))
+        made = rendering.one(loaded, render_params, params.truncation(query), params.scale(query))
         return _pictures(query, [str(render_params.face)], made, f"face-{render_params.face}")
 
     return await _run_in_queue(studio, request, draw)
@@ -174,13 +180,45 @@ async def directions(studio: Studio, request: Request) -> Response:
     query = request.query_params
 
     def find() -> Response:
-        method = query.get("method", "")
-        if not method.startswith(rendering.FILE_PREFIX):
-            method = params.choice(query, "method", tuple(rendering.METHODS))
-        found = rendering.directions_of(_loaded(studio, query), method)
-        return JSONResponse({"method": method, "names": list(found.names), "strongest": params.MAX_STRENGTH})
+        loaded, method = _loaded(studio, query), _method(query)
+        found = rendering.directions_of(loaded, method)
+        labels = rendering.labels_of(loaded, method)
+        return JSONResponse(
+            {"method": method, "names": list(found.names), "labels": labels, "strongest": params.MAX_STRENGTH}
+        )
 
     return await _run_in_queue(studio, request, find)
+
+
+async def previews(studio: Studio, request: Request) -> Response:
+    """Thumbnails of both ends of each slider."""
+    query = request.query_params
+
+    def draw() -> Response:
+        loaded, method, strength = _loaded(studio, query), _method(query), 0.6 * params.MAX_STRENGTH
+        if method == "tagger":
+            raise UsageError("these directions take too long for thumbnails")
+        made = rendering.previews(loaded, params.render_params(query), method, strength, params.truncation(query))
+        return JSONResponse({name: [rendering.data_url(each) for each in pair] for name, pair in made.items()})
+
+    return await _run_in_queue(studio, request, draw)
+
+
+async def add_picture(studio: Studio, request: Request) -> Response:
+    query = request.query_params
+    count = await studio.uploads.add_picture(query.get("set", ""), query.get("file", ""), request.stream())
+    return JSONResponse({"files": count})
+
+
+async def project(studio: Studio, request: Request) -> Response:
+    """Start the search for the face of a model that is closest to the picture in the request."""
+    query = request.query_params
+    studio.uploads.check_allowed()
+    picture = await read_face(request.stream())
+    ready = await _run_in_queue(
+        studio, request, lambda: tasks.projection(_loaded(studio, query), picture, studio.uploads, query)
+    )
+    return JSONResponse(studio.jobs.start(ready).to_json(), 202)
 
 
 async def start_job(studio: Studio, request: Request) -> Response:
@@ -193,8 +231,12 @@ async def start_job(studio: Studio, request: Request) -> Response:
         ready = tasks.evaluation(
             path, studio.model_index.set(data) if data not in ("", trainings.AVATARS) else None, name, query
         )
+    elif query.get("job") == "preparation":
+        ready = tasks.preparation(*studio.uploads.set_folders(query.get("set", "")), query)
+    elif query.get("job") == "page":
+        ready = tasks.page(studio.model_index.model(query.get("model", "")), query.get("model", ""))
     else:
-        raise UsageError("a job is a film or an evaluation")
+        raise UsageError("a job is a film, an evaluation, a preparation or a page")
     return JSONResponse(studio.jobs.start(ready).to_json(), 202)
 
 
@@ -207,13 +249,15 @@ async def cancel_job(studio: Studio, request: Request) -> Response:
 
 
 async def job_file(studio: Studio, request: Request) -> Response:
-    """A file that a job has made; pages and pictures of it are never shown in the studio's own name."""
+    """A file that a job has made; a page of it has no rights in the studio's own name."""
     made = studio.jobs.get(request.path_params["id"]).files
     name = request.path_params["name"]
     if name not in made:
         raise UsageError("there is no such file")
-    kind = "inline" if name.startswith("film.") and "save" not in request.query_params else "attachment"
-    return FileResponse(made[name], filename=name, content_disposition_type=kind)
+    shown = name.startswith("film.") or name in REPORTS
+    kind = "inline" if shown and "save" not in request.query_params else "attachment"
+    headers = {"Content-Security-Policy": REPORT_POLICY} if name in REPORTS else None
+    return FileResponse(made[name], filename=name, content_disposition_type=kind, headers=headers)
 
 
 async def run(studio: Studio, request: Request) -> Response:
@@ -259,6 +303,9 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/api/face", face),
     ("GET", "/api/morph", morph),
     ("GET", "/api/directions", directions),
+    ("GET", "/api/previews", previews),
+    ("POST", "/api/pictures", add_picture),
+    ("POST", "/api/project", project),
     ("POST", "/api/jobs", start_job),
     ("GET", "/api/jobs/{id}", job),
     ("DELETE", "/api/jobs/{id}", cancel_job),
@@ -272,6 +319,13 @@ ROUTES: list[tuple[str, str, Handler]] = [
 
 def _loaded(studio: Studio, query: Mapping[str, str]) -> rendering.LoadedModel:
     return studio.models.get(studio.model_index.model(query.get("model", "")))
+
+
+def _method(query: Mapping[str, str]) -> str:
+    method = query.get("method", "")
+    if not method.startswith(rendering.FILE_PREFIX):
+        method = params.choice(query, "method", tuple(rendering.METHODS))
+    return method
 
 
 def _pictures(query: Mapping[str, str], named: list[str], made: Any, title: str) -> Response:

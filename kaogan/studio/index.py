@@ -7,13 +7,16 @@ come with kaogan) can be read.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from kaogan.core.errors import UsageError, nearest
 from kaogan.generate.explore.directions_io import is_direction_file
@@ -40,8 +43,29 @@ class IndexEntries:
 
     @property
     def all_models(self) -> dict[str, Path]:
-        """The folders' own models, then the shipped ones: the studio opens on the first."""
+        """The folders' own models, then the shipped ones."""
         return self.models | {name: path for name, path in self.shipped.items() if name not in self.models}
+
+    @property
+    def newest(self) -> str | None:
+        """The model that the studio opens on: the own one that was written last, else a shipped one."""
+        times: dict[str, float] = {}
+        for name, path in self.models.items():
+            with suppress(OSError):
+                times[name] = (path / WEIGHTS).stat().st_mtime
+        return max(times, key=times.__getitem__) if times else next(iter(self.shipped), None)
+
+    def set_of(self, model: str, data: Mapping[str, Any]) -> str:
+        """The set that a model was trained on, "" for none of the folders': by the path that its run tells, else by the
+        name in ``data``, the model's own account of it."""
+        source, run = str(data.get("name", "")), self.runs.get(model)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if run is not None:
+                source = str(json.loads((run / "data.json").read_text(encoding="utf-8"))["source"])
+        for name, path in self.sets.items():
+            if source in (str(path), path.name, f"{path.name}.zip"):
+                return name
+        return ""
 
 
 class ModelIndex:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,16 +27,21 @@ Query = Mapping[str, str]
 @dataclass(frozen=True)
 class FaceId:
     """Picture ``number`` of ``seed``, and from there from neighbour to neighbour: (percent of the way to a face without
-    any likeness, which neighbour). Written ``7.3~35.2``."""
+    any likeness, which neighbour). Written ``7.3~35.2``. ``found``, in the place of the seed, is the name of a face
+    that was found for an uploaded picture."""
 
     seed: int = 0
     number: int = 0
     steps: tuple[tuple[int, int], ...] = ()
+    found: str = ""
 
     @classmethod
     def parse(cls, text: str) -> FaceId:
         """Raises UsageError."""
         first, *steps = text.split("~")
+        uploaded = re.fullmatch(r"(u[0-9a-f]{16})\.0", first)
+        if uploaded:
+            first = "0.0"
         pairs = [re.fullmatch(r"(\d{1,19})\.(\d{1,6})", part) for part in (first, *steps)]
         if len(steps) > MAX_NEIGHBOUR_STEPS:
             raise UsageError(f"a face is at most {MAX_NEIGHBOUR_STEPS} steps from a drawn one; draw a new one")
@@ -45,13 +50,13 @@ class FaceId:
         (seed, number), *rest = [(int(pair[1]), int(pair[2])) for pair in pairs if pair]
         if seed > MAX_SEED or any(not 1 <= percent <= 100 for percent, _ in rest):
             raise UsageError(f"'{text[:60]}' names no face: its numbers are out of range")
-        return cls(seed, number, tuple(rest))
+        return cls(seed, number, tuple(rest), uploaded[1] if uploaded else "")
 
     def __str__(self) -> str:
-        return "~".join(f"{a}.{b}" for a, b in ((self.seed, self.number), *self.steps))
+        return "~".join(f"{a}.{b}" for a, b in ((self.found or self.seed, self.number), *self.steps))
 
     def neighbour(self, percent: int, number: int) -> FaceId:
-        return FaceId(self.seed, self.number, (*self.steps, (percent, number)))
+        return replace(self, steps=(*self.steps, (percent, number)))
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,11 @@ def count(query: Query, image_size: int, default: int = 24) -> int:
     requested = whole(query, "count", default, 1, MAX_FACES)
     check_pixels(requested, image_size)
     return requested
+
+
+def scale(query: Query) -> int:
+    """The factor of upscaling; which ones there are is the upscaler's matter."""
+    return whole(query, "scale", 1, 1, 64)
 
 
 def check_pixels(count: int, side: int) -> None:

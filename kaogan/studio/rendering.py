@@ -34,6 +34,7 @@ from kaogan.generate.explore import (
     with_attributes,
     with_styles,
 )
+from kaogan.generate.explore.direction_labels import describe_directions
 from kaogan.generate.explore.paths import default_interpolation
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import CONFIG, WEIGHTS
@@ -47,12 +48,19 @@ METHODS = {"sefa": 8, "pca": 8, "tagger": 0}  # how many directions; the tagger'
 FILE_PREFIX = "file:"  # before the name of a file, where a method may stand
 MAX_FILM_SIDE = 256  # px
 
+FindFace = Callable[[Model, str], LatentPoint]
+
+
+def _no_face(model: Model, name: str) -> LatentPoint:
+    raise UsageError("there are no found faces here")
+
 
 @dataclass
 class LoadedModel:
     model: Model
     stamp: tuple[float, ...]
     find_file: Callable[[str], Path]  # of directions, by its name
+    find_face: FindFace = _no_face  # of an uploaded picture, by its name
     directions: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,8 +71,8 @@ class LoadedModel:
 class ModelCache:
     """The models used last, loaded again when their files have changed."""
 
-    def __init__(self, find_file: Callable[[str], Path]) -> None:
-        self._find_file = find_file
+    def __init__(self, find_file: Callable[[str], Path], find_face: FindFace = _no_face) -> None:
+        self._find = find_file, find_face
         self._loaded: OrderedDict[Path, LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -77,7 +85,7 @@ class ModelCache:
                 raise KaoganError(f"the model {path.name} is gone; choose another one") from None
             known = self._loaded.get(path)
             if known is None or known.stamp != stamp:
-                known = self._loaded[path] = LoadedModel(load(path), stamp, self._find_file)
+                known = self._loaded[path] = LoadedModel(load(path), stamp, *self._find)
             self._loaded.move_to_end(path)
             while len(self._loaded) > 1 and (
                 len(self._loaded) > MAX_MODELS or sum(each.bytes for each in self._loaded.values()) > MAX_BYTES
@@ -94,7 +102,7 @@ def capabilities() -> dict[str, Any]:
 def point_of(loaded: LoadedModel, render_params: RenderParams) -> LatentPoint:
     """The latent point of a face with its attributes and moves. Raises UsageError."""
     model, face = loaded.model, render_params.face
-    point = points(model, face.seed, 1, face.number)[0]
+    point = loaded.find_face(model, face.found) if face.found else points(model, face.seed, 1, face.number)[0]
     for step in range(len(face.steps)):
         point = _step(model, point, replace(face, steps=face.steps[: step + 1]))
     point = with_attributes(model, point, render_params.attributes)
@@ -114,15 +122,22 @@ def _step(model: Model, point: LatentPoint, face: FaceId) -> LatentPoint:
     generator = torch_generator(face.seed, f"studio/{replace(face, steps=face.steps[:-1])}/{percent}", number)
     other = draw_latents(1, model.latent_size, "normal", generator)[0]
     uniform = model.config["latent"]["distribution"] == "uniform"
+    if point.w is not None:  # a found face of a style network is made from its styles
+        (there,) = with_styles(model, [LatentPoint(other, point.condition)])
+        assert there.w is not None
+        return replace(point, w=point.w.lerp(there.w, percent / 100))
     z = torch.erfinv(point.z.clamp(-1 + 1e-6, 1 - 1e-6)) * math.sqrt(2) if uniform else point.z
     angle = percent / 100 * math.pi / 2
     z = z * math.cos(angle) + other * math.sin(angle)
     return replace(point, z=torch.erf(z / math.sqrt(2)) if uniform else z)
 
 
-def faces(loaded: LoadedModel, seed: int, count: int, truncation: float, attributes: Mapping[str, Any]) -> Pictures:
-    """The pictures of ``model.sample``. Raises UsageError."""
-    return loaded.model.sample(count, seed=seed, truncation=truncation, attributes=attributes)
+def faces(
+    loaded: LoadedModel, seed: int, count: int, truncation: float, attributes: Mapping[str, Any], scale: int = 1
+) -> Pictures:
+    """The pictures of ``model.sample``, upscaled by ``scale``. Raises UsageError."""
+    pictures = loaded.model.sample(count, seed=seed, truncation=truncation, attributes=attributes)
+    return upscaled(pictures, scale) if scale > 1 else pictures
 
 
 def around(
@@ -138,6 +153,30 @@ def one(loaded: LoadedModel, render_params: RenderParams, truncation: float, sca
     """One picture (1, H, W, C), upscaled by ``scale``. Raises UsageError."""
     pictures = render(loaded.model, [point_of(loaded, render_params)], truncation)
     return upscaled(pictures, scale) if scale > 1 else pictures
+
+
+def previews(
+    loaded: LoadedModel, render_params: RenderParams, method: str, strength: float, truncation: float
+) -> dict[str, Pictures]:
+    """For each direction the face moved against it and along it, (2, H, W, C). Raises UsageError."""
+    found, start = directions_of(loaded, method), point_of(loaded, replace(render_params, moves={}))
+    ends = [found.move(start, name, end) for name in found.names for end in (-strength, strength)]
+    pictures = render(loaded.model, ends, truncation)
+    return {name: pictures[2 * at : 2 * at + 2] for at, name in enumerate(found.names)}
+
+
+def labels_of(loaded: LoadedModel, method: str) -> dict[str, tuple[str, str]]:
+    """What each direction of a method or a file changes, in words. Raises UsageError."""
+    found = directions_of(loaded, method)
+    if method == "tagger":
+        return {name: ("less", f"{name.partition('=')[2]} {name.partition('=')[0]}") for name in found.names}
+    key = f"labels {method}"
+    if key not in loaded.directions:
+        named = all("=" in name for name in found.names) or method.startswith(FILE_PREFIX)
+        ways = dict.fromkeys(found.names, ("this way", "that way"))
+        loaded.directions[key] = {} if named else ways | describe_directions(loaded.model, found)
+    labels: dict[str, tuple[str, str]] = loaded.directions[key]
+    return labels
 
 
 def morph(loaded: LoadedModel, first: RenderParams, last: RenderParams, steps: int, truncation: float) -> Pictures:

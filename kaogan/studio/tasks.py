@@ -1,4 +1,4 @@
-"""Long jobs: films and evaluations."""
+"""Long jobs: films, evaluations, preparation of sets, projection of faces, web pages."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from kaogan.core.errors import UsageError
 from kaogan.studio import params, rendering
 from kaogan.studio.jobs import Job
 from kaogan.studio.params import FaceId, Query, RenderParams
 from kaogan.studio.rendering import LoadedModel
+from kaogan.studio.uploads import Uploads
 
 JobFunction = Callable[[Job], None]
 KINDS = ("mp4", "webp", "gif")
@@ -92,3 +96,69 @@ def evaluation_table(result: Any) -> dict[str, Any]:
         "notes": [*result.source.notes, *result.notes],
         "seconds": round(result.seconds, 1),
     }
+
+
+def preparation(pictures: Path, out: Path, query: Query) -> JobFunction:
+    """``kaogan prepare`` of uploaded pictures. Raises UsageError."""
+    size = params.whole(query, "size", 64, 16, 512)
+    crop = params.choice(query, "crop", ("faces", "center", "none"))
+    if not pictures.is_dir():
+        raise UsageError("there are no pictures yet: drop some first")
+
+    def run(job: Job) -> None:
+        from kaogan.prepare import make_settings, prepare
+
+        job.report(0, 0, "listing pictures")
+        settings = make_settings({"picture": {"size": size, "crop": crop}})
+        result = prepare([pictures], out, settings, progress=job.report)
+        job.files["report.html"] = result.report
+        counts = {step: count for step, count in result.counts.items() if count and step not in ("files", "kept")}
+        job.result = {"kept": result.kept, "files": result.counts["files"], "dropped": counts, "notes": result.notes}
+
+    return run
+
+
+def projection(loaded: LoadedModel, picture: np.ndarray, uploads: Uploads, query: Query) -> JobFunction:
+    """The face of ``loaded`` that is closest to a picture, or to the surest face in it. Raises UsageError."""
+    steps = params.whole(query, "steps", 100, 1, 500)
+
+    def run(job: Job) -> None:
+        from kaogan.generate.explore import project, render
+
+        job.report(0, 0, "looking for the face")
+        target = cut_face(picture, loaded.model.image_size)
+        found = project(loaded.model, target, steps, frames=2, progress=job.report)
+        job.result = {
+            "face": f"{uploads.add_face(loaded.model, found.point)}.0",
+            "target": rendering.data_url(found.target),
+            "picture": rendering.data_url(render(loaded.model, [found.point])[0]),
+        }
+
+    return run
+
+
+def cut_face(picture: np.ndarray, side: int) -> np.ndarray:
+    """The surest face of a large picture, cut as ``kaogan prepare`` does; a small or faceless picture as it is."""
+    from kaogan.prepare import faces
+    from kaogan.prepare.settings import Picture
+
+    if min(picture.shape[:2]) <= 2 * side:
+        return picture
+    settings = Picture(size=side, smallest=max(16, side // 4))
+    image = Image.fromarray(picture)
+    found = faces.find(settings, image)
+    return np.asarray(faces.cut(settings, image, found[0])[0]) if found else picture
+
+
+def page(path: Path, name: str) -> JobFunction:
+    """The model as a web page of a single file."""
+
+    def run(job: Job) -> None:
+        from kaogan.share.export import export_web
+
+        job.report(0, 0, "writing the page, which takes a minute or two")
+        stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60]
+        made = export_web(path, job.folder / f"{stem}.html", single_file=True)
+        job.files[made.name] = made
+
+    return run

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from kaogan.data.avatars import write_set
 from kaogan.generate.explore import load_directions, point, render
 from kaogan.generate.model import load
 from kaogan.studio import rendering
+from tests.accessibility import violations
 from tests.studio.conftest import Served
 
 pytestmark = pytest.mark.timeout(180)
@@ -88,7 +90,7 @@ def test_the_grid_shows_what_the_controls_say(visit, home):
     query = visitor.query()
     assert (query["seed"], query["truncation"]) == ("7", "0.5")
     with page.expect_download() as saved:
-        page.click("text=Save all")
+        page.click("text=Download all")
     with zipfile.ZipFile(saved.value.path()) as packed:
         assert packed.read("7.3.png") == rendering.png(model.sample(4, seed=7, truncation=0.5)[3])
     before = page.input_value("#seed")
@@ -101,7 +103,7 @@ def test_the_grid_shows_what_the_controls_say(visit, home):
 def test_directions_of_a_file_are_sliders(visit, home):
     """A file that fits the model is offered, one of another model is not; its slider, the address, and the morph."""
     model, visitor = load(home / "tiny"), visit()
-    page = visitor.open(model="tiny", count=2, face="3.1")
+    page = visitor.open(model="tiny", count=2, face="3.1", scale=1)
     page.wait_for_selector("#method option[value='file:mine.safetensors']", state="attached")
     assert page.locator("#method option[value*=odd]").count() == 0
     page.select_option("#method", "file:mine.safetensors")
@@ -140,7 +142,7 @@ def test_mistakes_are_told_and_mended(visit, home):
 
 def test_a_face_is_explored_moved_and_morphed_with_the_keyboard(visit, home):
     visitor = visit()
-    page = visitor.open(model="deep/styled", count=4)
+    page = visitor.open(model="deep/styled", count=4, scale=1)
     page.focus("#grid button")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -190,7 +192,7 @@ def test_a_film_is_made_shown_and_saved(visit):
     page.click("text=Make the film")
     page.wait_for_function("() => document.querySelector('#film-shown img')?.naturalWidth === 256")
     with page.expect_download() as saved:
-        page.click("text=Save the film")
+        page.click("text=Download the film")
     assert Image.open(io.BytesIO(saved.value.path().read_bytes())).n_frames == 6
 
 
@@ -200,9 +202,10 @@ def test_pages_fit_and_every_control_has_a_name(visit, size):
     page = visitor.open(model="tiny", count=4, face="0.1")
     page.wait_for_selector("#around button")
     page.wait_for_selector("#sliders input")
-    for name in ("Make", "Evaluate", "Train"):
+    for name in ("Make", "Pictures", "Evaluate", "Train"):
         page.click(f"nav >> text={name}")
         page.wait_for_selector(f"section#{name.lower()}:not([hidden])")
+        assert violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         nameless = page.evaluate(
             """() => [...document.querySelectorAll('input, select, button, a, img, progress, video')].filter((e) =>
@@ -221,7 +224,7 @@ def test_measuring_shows_a_table(visit):
     page.click("text=Measure")
     page.wait_for_selector("#evaluate-shown table", timeout=120_000)  # it calculates for seconds
     assert "hair as asked" in page.inner_text("#evaluate-shown tbody")
-    assert page.locator("text=Save the whole page").get_attribute("href").endswith("evaluation.html")
+    assert page.locator("text=Open the whole page").get_attribute("href").endswith("evaluation.html")
 
 
 def test_a_training_is_started_watched_and_stopped(visit, home):
@@ -248,10 +251,13 @@ def test_a_face_is_upscaled(visit):
     pytest.importorskip("kaogan.aux_models.upscaler", reason="this kaogan has no upscaler")
     visitor = visit()
     page = visitor.open(model="tiny", count=2, face="0.1")
-    page.wait_for_function("() => document.querySelector('#face').naturalWidth === 16")
-    page.select_option("#scale", "4")
     page.wait_for_function("() => document.querySelector('#face').naturalWidth === 64")
-    assert visitor.query()["scale"] == "4" and "scale=4" in page.get_attribute("#save-face", "href")
+    assert page.input_value("#scale") == "4" and "scale=4" in page.get_attribute("#save-face", "href")
+    page.select_option("#scale", "1")
+    page.wait_for_function("() => document.querySelector('#face').naturalWidth === 16")
+    assert visitor.query()["scale"] == "1"
+    page.select_option("#grid-scale", "2")
+    page.wait_for_function("() => [...document.querySelectorAll('#grid img')].every((e) => e.naturalWidth === 32)")
 
 
 def test_an_empty_folder_opens_on_the_shipped_model(browser, tmp_path):
@@ -265,3 +271,57 @@ def test_an_empty_folder_opens_on_the_shipped_model(browser, tmp_path):
     finally:
         visitor.close()
         served.close()
+
+
+def test_a_folder_becomes_a_set_to_train_on(browser, tmp_path):
+    """Pictures are uploaded and prepared, and the page of trainings opens on them."""
+    drawn = tmp_path / "drawn"
+    write_set(drawn, 24, 64)
+    served = Served(tmp_path)
+    visitor = Visitor(browser, served.address, WIDE)
+    try:
+        page = visitor.open(page="pictures")
+        page.fill("#set-name", "mine")
+        page.select_option("#set-crop", "none")
+        page.set_input_files("#pictures-files", [*sorted(drawn.rglob("*.png"))[:12], tmp_path / "drawn/labels.csv"])
+        page.wait_for_selector("text=12 files in mine; 1 others were left out")
+        page.click("#prepare")
+        page.wait_for_selector("#prepared:not([hidden]) >> text=Train on them", timeout=60_000)
+        kept = page.inner_text("#prepared p").split()[0]
+        with page.expect_popup() as report:
+            page.click("text=Open the report")
+        report.value.wait_for_selector("h1:has-text('mine')")
+        assert f"{kept} pictures" in report.value.inner_text(".lead")
+        page.click("text=Train on them")
+        page.wait_for_function("() => document.querySelector('#train-data').value === 'sets/mine'")
+        assert len(list((tmp_path / "pictures/mine").iterdir())) == 12
+    finally:
+        visitor.close()
+        served.close()
+
+
+def test_a_picture_becomes_a_face_that_is_changed_and_remembered(visit, home, tmp_path):
+    given = tmp_path / "given.png"
+    Image.fromarray(load(home / "tiny").sample(1, seed=9)[0]).save(given)
+    visitor = visit()
+    page = visitor.open(model="tiny", count=2)
+    page.set_input_files("#find-file", given)
+    page.click("#find-shown >> text=Change it", timeout=90_000)
+    page.wait_for_selector("text=Your face")
+    assert visitor.query()["face"].startswith("u")
+    page.wait_for_selector("#sliders img")
+    page.wait_for_selector("#history button")
+    there = page.get_attribute("#face", "src")
+    page.click("#close-face")
+    page.click("#history button")
+    page.wait_for_function("there => document.querySelector('#face').src === there", arg=there)
+    assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--hue')") != "350"
+
+
+def test_a_model_becomes_a_page(visit):
+    visitor = visit()
+    page = visitor.open(model="tiny", count=2)
+    page.click("#share")
+    with page.expect_download(timeout=120_000) as saved:
+        page.click("text=Download tiny.html", timeout=120_000)
+    assert saved.value.path().read_bytes().startswith(b"<!doctype html>")

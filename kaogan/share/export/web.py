@@ -1,4 +1,4 @@
-"""A generator as a web page that draws in the visitor's own browser: a folder of static files."""
+"""A generator as a web page that draws in the visitor's own browser: a folder of static files, or one file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from kaogan.aux_models.upscaler import load_upscaler
+from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.picture_files import png
 from kaogan.core.staging import staged
@@ -22,6 +23,7 @@ from kaogan.generate.model_card import is_keyword
 from kaogan.networks import count_parameters
 from kaogan.share.export.onnx_file import check_onnx, onnx_bytes, require_package
 from kaogan.share.export.runtime_files import FILES, PACKED, RUNTIME, SOURCE
+from kaogan.share.export.single_file import single_file as one_file
 from kaogan.share.export.upscaler import upscaler_bytes
 
 PAGE = Path(__file__).resolve().parent / "page"
@@ -37,16 +39,18 @@ LATE = (".onnx", ".wasm" + PACKED)
 
 def export_web(
     model: str | os.PathLike[str] | Model,
-    folder: str | os.PathLike[str],
+    place: str | os.PathLike[str],
     upscaler: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     *,
     upscale: bool | None = None,
     title: str | None = None,
     seed: int = 0,
     half: bool = False,
+    single_file: bool = False,
 ) -> Path:
-    """Write the page to ``folder``; any static server can serve it, from any path.
+    """Write the page to the folder ``place``; any static server can serve it, from any path.
 
+    With ``single_file`` ``place`` is one HTML file, of at most 45 MB, that a browser opens from a disk, too.
     With ``upscale`` the page can enlarge its faces 4 and 8 times, up to 1024 px, with kao-sr; by default if it stays
     below 30 MB with that. ``upscaler`` is an ONNX file of one's own, or several of different factors, from images
     (N, C, S, S) in [-1, 1] to (N, C, kS, kS), k from 2 to 8; kao-sr is left out then where it is not asked for.
@@ -55,9 +59,11 @@ def export_web(
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"the seed of a page must be from 0 to 2^53 - 1, not {seed}")
+    place = Path(place)
+    if single_file and (place.suffix.lower() not in (".html", ".htm") or place.is_dir()):
+        raise UsageError(f"a page of a single file is written to a file whose name ends in .html, not to {place}")
     model = model if isinstance(model, Model) else load(model, "cpu")
     given = [upscaler] if isinstance(upscaler, str | os.PathLike) else list(upscaler or ())
-    files: dict[str, bytes] = {}
     enlargers: dict[int, bytes] = {}
     for path in map(Path, given):
         content, scale = _upscaler(path, model)
@@ -68,13 +74,11 @@ def export_web(
         raise UsageError(
             f"kao-sr enlarges faces of 8 to {LARGEST_SIDE // OWN_SCALES[0]} px in a page, these are larger"
         )
-
-    with staged(Path(folder)) as stage:  # a place that cannot be written is reported before the long part
-        files[MODEL], _ = onnx_bytes(model, half)
-        page = [path for path in sorted(PAGE.rglob("*")) if path.is_file()]
-        files |= {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in page}
-        files |= {f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.iterdir()) if path.is_file()}
-        about, files[FIRST] = _about(model, seed)
+    kinds = [kind for kind in FILES if kind == "wasm" or not single_file]
+    # A place that cannot be written is reported before the long part.
+    with atomic(place) if single_file else staged(place) as stage:
+        files = _files(model, kinds, half)
+        about, files[FIRST] = _about(model, seed, kinds)
         about["title"] = title or f"Faces of {_name(model)}"
         if upscale or (upscale is None and not enlargers):
             own = {scale: content for scale, content in _own_upscalers(model).items() if scale not in enlargers}
@@ -87,17 +91,32 @@ def export_web(
             name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name.endswith(".onnx")
         }
         _finish(files, about)
+        if single_file:
+            stage.write_bytes(one_file(files))
+            return place
         for name, content in files.items():
             (stage / name).parent.mkdir(parents=True, exist_ok=True)
             (stage / name).write_bytes(content)
-    return Path(folder)
+    return place
+
+
+def _files(model: Model, kinds: Sequence[str], half: bool) -> dict[str, bytes]:
+    """The generator, the page's own files, and those of the runtime for the backends ``kinds``."""
+    page = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in sorted(PAGE.rglob("*")) if path.is_file()}
+    others = {name for kind, names in FILES.items() if kind not in kinds for name in names}
+    runtime = {
+        f"runtime/{path.name}": path.read_bytes()
+        for path in sorted(RUNTIME.iterdir())
+        if path.is_file() and path.name.removesuffix(PACKED) not in others
+    }
+    return {MODEL: onnx_bytes(model, half)[0], **page, **runtime}
 
 
 def _name(model: Model) -> str:
     return str(model.config.get("recipe") or "kaogan")
 
 
-def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
+def _about(model: Model, seed: int, kinds: Sequence[str]) -> tuple[dict[str, Any], bytes]:
     """What the page has to know of the model, and the picture it opens with."""
     values: dict[str, Any] = {a.name: a.values[int(np.argmax(a.priors))] for a in model.attributes.attributes}
     latents, conditions = model.latents(1, seed), model.conditions(1, seed, attributes=values)
@@ -128,6 +147,7 @@ def _about(model: Model, seed: int) -> tuple[dict[str, Any], bytes]:
                 for part, name in zip(("script", "module", "binary"), names, strict=True)
             }
             for kind, names in FILES.items()
+            if kind in kinds
         },
         "engine": json.loads((RUNTIME / SOURCE).read_text(encoding="utf-8"))["version"],
         "start": {"seed": seed, "number": 0, "truncation": 1, "values": values},

@@ -48,7 +48,7 @@ function curve(title, lines) {
   return element("figure", { className: "curve" }, element("figcaption", {}, element("strong", {}, title), element("span", {}, ...names)), picture);
 }
 
-/** `found`: key -> [[clock, value | null], ...]. */
+/** [the first two curves, all others]; `found`: key -> [[clock, value | null], ...]. */
 export function curves(found) {
   const left = new Map(
     Object.entries(found).map(([key, points]) => [key, points.filter((p) => p[1] !== null)]).filter(([, points]) => points.length),
@@ -60,5 +60,5 @@ export function curves(found) {
     if (lines.length) made.push(curve(title, lines));
   }
   for (const [key, points] of left) made.push(curve(key.replaceAll("_", " "), [{ name: "", points }]));
-  return made;
+  return [made.slice(0, 2), made.slice(2)];
 }

@@ -1,7 +1,7 @@
 // Evaluation of a model against real pictures.
 
 import { $, element } from "./kit/dom.js";
-import { longWork } from "./parts.js";
+import { get, longWork, say } from "./parts.js";
 import { change, param } from "./state.js";
 
 const DEFAULT_COUNT = "500";
@@ -17,10 +17,12 @@ function table(job) {
   );
   const message = `${count} pictures of ${subject} against ${against}, ${seconds} s. ↓ lower, ↑ higher is better.`;
   const links = job.files.map((name) =>
-    element("a", { href: `${job.path}/${name}`, download: "" }, name.endsWith(".md") ? "Save as Markdown" : "Save the whole page"),
+    name.endsWith(".md")
+      ? element("a", { href: `${job.path}/${name}`, download: "" }, "Download as Markdown")
+      : element("a", { href: `${job.path}/${name}`, target: "_blank", rel: "noopener" }, "Open the whole page"),
   );
   return [
-    element("div", { className: "head" }, element("h2", {}, subject), element("span", { className: "saves" }, ...links)),
+    element("div", { className: "bar" }, element("h2", {}, subject), element("span", { className: "saves" }, ...links)),
     element("p", { className: "soft", id: "evaluate-summary" }, message),
     element("div", { className: "scroll" }, element("table", { "aria-describedby": "evaluate-summary" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))),
     element("ul", { className: "soft" }, ...notes.map((note) => element("li", {}, note))),
@@ -39,13 +41,27 @@ async function measure(event) {
 export function begin() {
   $("evaluate-count").dataset.param = "count";
   $("evaluate-form").addEventListener("submit", measure);
-  $("evaluate-model").addEventListener("change", () => change({ model: $("evaluate-model").value, face: null, from: null, to: null }));
-  $("evaluate-data").addEventListener("change", () => change({ data: $("evaluate-data").value === "(avatars)" ? null : $("evaluate-data").value }));
+  $("evaluate-model").addEventListener("change", () => {
+    change({ model: $("evaluate-model").value, face: null, from: null, to: null, data: null });
+    enter();
+  });
+  $("evaluate-data").addEventListener("change", () => change({ data: $("evaluate-data").value }));
   $("evaluate-count").addEventListener("input", () => change({ pictures: $("evaluate-count").value === DEFAULT_COUNT ? null : $("evaluate-count").value }));
 }
 
 export function enter() {
   if (param("model")) $("evaluate-model").value = param("model");
   $("evaluate-data").value = param("data", "(avatars)");
+  if (!param("data") && param("model")) ownSet(param("model"));
   $("evaluate-count").value = param("pictures", DEFAULT_COUNT);
+}
+
+/** Choose the set that the model was trained on, where it is in the studio's folders. */
+async function ownSet(model) {
+  try {
+    const { set } = await get("api/model", { model });
+    if (set && !param("data") && param("model") === model) $("evaluate-data").value = set;
+  } catch (error) {
+    say(error.message);
+  }
 }

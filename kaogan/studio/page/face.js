@@ -1,10 +1,12 @@
 // The chosen face: large, its neighbours, and sliders along directions.
 
 import { $, element, scrollBehavior } from "./kit/dom.js";
+import { tint } from "./kit/tint.js";
 import { showFaces } from "./gallery.js";
 import { address, get, later, newest } from "./parts.js";
 import { beginning, change, given, none, param } from "./state.js";
 import * as morph from "./morph.js";
+import { remember } from "./past.js";
 
 let choose = () => {};
 let able = { directions: false, scales: [] };
@@ -20,17 +22,41 @@ const source = () => (param("method").startsWith("file:") ? param("method") : ""
 const requestParams = () => given({
   model: param("model"), truncation: param("truncation"), face: param("face"), d: source(), ...beginning("a.", "m."),
 });
-const sized = () => (param("scale") ? { ...requestParams(), scale: param("scale") } : requestParams());
+const scale = () => param("scale", able.scales.includes(4) ? "4" : "1");
+const sized = () => (scale() === "1" ? requestParams() : { ...requestParams(), scale: scale() });
 
+/** First the face as the generator draws it, then enlarged. */
 const draw = newest(
-  (signal) => get("api/face", sized(), signal),
+  (signal) => get("api/face", requestParams(), signal),
   ({ faces: [{ picture }] }) => {
-    $("face").src = picture;
+    put(picture);
     $("face").alt = `Face ${param("face")}${describe()}`;
     $("save-face").href = address("api/face", { ...sized(), save: "png" });
+    if (scale() !== "1") sharpenLater();
   },
   $("face"),
 );
+const sharpen = newest((signal) => get("api/face", sized(), signal), ({ faces: [{ picture }] }) => put(picture));
+const sharpenLater = later(sharpen, 200);
+
+async function put(picture) {
+  const query = new URLSearchParams(location.search);
+  query.delete("page");
+  $("face").src = picture;
+  try {
+    await $("face").decode();
+  } catch {
+    return; // another one has taken its place
+  }
+  tint($("face"));
+  rememberLater(String(query));
+}
+let rememberLast = () => {};
+const rememberSoon = later(() => rememberLast(), 900);
+const rememberLater = (query) => {
+  rememberLast = () => remember(query, $("face"));
+  rememberSoon();
+};
 const around = newest(
   (signal) => get("api/around", { ...requestParams(), radius: param("radius", "50"), count: "8" }, signal),
   ({ faces }) => showFaces($("around"), faces, "", (name) => choose(name, true)),
@@ -41,24 +67,35 @@ const aroundLater = later(around, 350);
 
 const directions = newest(
   (signal, model, method) => get("api/directions", { model, method }, signal),
-  ({ names, strongest }, model, method) => {
+  ({ names, labels, strongest }, model, method) => {
     found = `${model} ${method}`;
-    $("sliders").replaceChildren(...names.map((name) => slider(name, strongest)));
+    $("sliders").replaceChildren(...names.map((name) => slider(name, labels[name], strongest)));
+    previewsLater();
   },
   $("sliders"),
 );
 
+/** Thumbnails of both ends of each slider. */
+const previews = newest(
+  (signal) => get("api/previews", { ...requestParams(), method: $("method").value }, signal),
+  (pairs) => {
+    for (const [name, pictures] of Object.entries(pairs)) {
+      const ends = $("sliders").querySelectorAll(`[data-end="${CSS.escape(name)}"]`);
+      pictures.forEach((picture, at) => ends[at]?.replaceWith(element("img", { src: picture, alt: "", "data-end": name })));
+    }
+  },
+);
+const previewsLater = later(() => { if (param("face") && $("method").value !== "tagger") previews(); }, 300);
+
 const describe = () =>
   Object.entries(beginning("a.")).map(([name, value]) => `, ${name.slice(2)} ${value.replaceAll(",", " and ")}`).join("");
 
-function slider(name, strongest) {
-  const shown = element("output", {}, "0");
+function slider(name, label, strongest) {
+  const [less, more] = label ?? ["", name];
   const range = element("input", { type: "range", min: -strongest, max: strongest, step: 0.25, value: param(`m.${name}`, "0") });
-  range.setAttribute("aria-label", `direction ${name}`);
+  range.setAttribute("aria-label", label && less ? `from ${less} to ${more}` : name);
   range.dataset.move = name;
-  shown.value = Number(range.value);
   range.addEventListener("input", () => {
-    shown.value = Number(range.value);
     change({ [`m.${name}`]: Number(range.value) ? range.value : null });
     drawLater();
     aroundLater();
@@ -67,17 +104,18 @@ function slider(name, strongest) {
     range.value = 0;
     range.dispatchEvent(new Event("input"));
   });
-  return element("label", { className: "slider" }, element("span", {}, name), range, shown);
+  const end = () => element("i", { "data-end": name });
+  const words = element("div", { className: "words" }, element("span", {}, less), element("span", {}, more));
+  return element("div", { className: "slider" }, end(), element("div", {}, words, range), end());
 }
 
 function showSliders() {
   for (const range of $("sliders").querySelectorAll("input")) {
     range.value = param(`m.${range.dataset.move}`, "0");
-    range.parentElement.querySelector("output").value = Number(range.value);
   }
 }
 
-const METHOD_LABELS = { sefa: "strongest (SeFa)", pca: "of most variety (PCA)", tagger: "hair and eyes (tagger)" };
+const METHOD_LABELS = { sefa: "what changes most (SeFa)", pca: "what varies most (PCA)", tagger: "hair and eyes (tagger)" };
 
 function showMethods() {
   const files = of.directions.map((file) => [`file:${file}`, file]);
@@ -90,15 +128,17 @@ export function show(model, focus) {
   of = model;
   $("face-panel").hidden = !face;
   if (!face) return;
-  $("face-title").textContent = `Face ${face.split("~")[0]}`;
+  const [seed, number] = face.split("~")[0].split(".");
+  $("face-title").textContent = seed.startsWith("u") ? "Your face" : `Face ${Number(number) + 1} of seed ${seed}`;
   const steps = face.split("~").length - 1;
   if (steps) $("face-title").textContent += ` · ${steps} ${steps === 1 ? "step" : "steps"}`;
   $("radius").value = param("radius", "50");
   $("radius-shown").value = `${$("radius").value} %`;
   showMethods();
-  $("scale").value = param("scale");
+  $("scale").value = scale();
   const key = `${param("model")} ${$("method").value}`;
   if (able.directions && found !== key) directions(param("model"), $("method").value);
+  else previewsLater();
   showSliders();
   draw();
   around();
@@ -116,7 +156,7 @@ export function begin(overview, chooser) {
   $("directions").hidden = !able.directions;
   $("scale").hidden = !able.scales.length;
   $("scale").replaceChildren(
-    element("option", { value: "" }, "as it is"), ...able.scales.map((scale) => element("option", { value: String(scale) }, `×${scale}`)),
+    element("option", { value: "1" }, "as drawn"), ...able.scales.map((scale) => element("option", { value: String(scale) }, `×${scale}`)),
   );
   $("method").addEventListener("change", () => {
     change({ method: $("method").value, ...none("m.") });

@@ -41,7 +41,7 @@ async function make(event) {
     ? element("video", { src: path, controls: true, loop: true, muted: true, autoplay: !reducedMotion(), playsInline: true })
     : element("img", { src: path, alt: "The film" });
   shown.setAttribute("aria-label", "The film");
-  $("film-shown").replaceChildren(shown, element("a", { href: `${path}?save=1`, download: "" }, "Save the film"));
+  $("film-shown").replaceChildren(shown, element("a", { href: `${path}?save=1`, download: "" }, "Download the film"));
 }
 
 export function begin() {

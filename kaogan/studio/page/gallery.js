@@ -29,5 +29,5 @@ export function moveByArrows(event) {
 /** Show links that save what `path` draws for `params`. */
 export function saveLinks(place, path, params) {
   const link = (text, kind) => element("a", { href: address(path, { ...params, save: kind }), download: "" }, text);
-  place.replaceChildren(link("Save sheet", "png"), link("Save all (zip)", "zip"));
+  place.replaceChildren(link("Download sheet", "png"), link("Download all (zip)", "zip"));
 }

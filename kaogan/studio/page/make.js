@@ -6,8 +6,12 @@ import { moveByArrows, saveLinks, showFaces } from "./gallery.js";
 import { get, later, newest } from "./parts.js";
 import { beginning, change, given, none, param } from "./state.js";
 import * as face from "./face.js";
+import { tint } from "./kit/tint.js";
 import * as film from "./film.js";
+import * as find from "./find.js";
 import * as morph from "./morph.js";
+import * as past from "./past.js";
+import * as share from "./share.js";
 
 let model = null; // what the server tells of the model in the address
 const pickers = new Map(); // by the names of attributes
@@ -16,12 +20,22 @@ const requestParams = () => ({
   model: param("model"), truncation: param("truncation"), seed: param("seed"), count: param("count", "24"), ...beginning("a."),
 });
 
+const sized = () => ({ ...requestParams(), scale: param("grid.scale") });
+
+const sharpen = newest(
+  (signal) => get("api/faces", given(sized()), signal),
+  ({ faces }) => showFaces($("grid"), faces, param("face"), (name) => choose(name, true)),
+);
+
 const draw = newest(
   (signal) => get("api/faces", given(requestParams()), signal),
   ({ faces }) => {
     showFaces($("grid"), faces, param("face"), (name) => choose(name, true));
     $("grid-title").textContent = `${faces.length} ${faces.length === 1 ? "face" : "faces"} of seed ${param("seed", "0")}`;
-    saveLinks($("grid-saves"), "api/faces", given(requestParams()));
+    saveLinks($("grid-saves"), "api/faces", given(sized()));
+    const [first] = $("grid").querySelectorAll("img");
+    if (first && !param("face")) first.decode().then(() => tint(first), () => null);
+    if (param("grid.scale")) sharpen();
   },
   $("grid"),
 );
@@ -44,7 +58,7 @@ const open = newest(
 
 /** Open the panel of a face. */
 function choose(name, byHand) {
-  change({ face: name, ...(byHand ? { ...none("m."), scale: null } : {}) }, byHand);
+  change({ face: name, ...(byHand ? none("m.") : {}) }, byHand);
   mark();
   face.show(model, byHand);
 }
@@ -82,12 +96,13 @@ function showControls() {
   $("truncation").value = param("truncation", "1");
   $("truncation-shown").value = Number($("truncation").value).toFixed(2);
   $("count").value = param("count", "24");
+  $("grid-scale").value = param("grid.scale");
   for (const [name, picker] of pickers) picker.set(param(`a.${name}`).split(",").filter(Boolean));
 }
 
 export function begin(overview) {
   $("model").addEventListener("change", () => {
-    change({ model: $("model").value, face: null, from: null, to: null, scale: null, ...none("m.") }, true);
+    change({ model: $("model").value, face: null, from: null, to: null, ...none("m.") }, true);
     enter();
   });
   $("controls").addEventListener("submit", (event) => event.preventDefault());
@@ -112,10 +127,22 @@ export function begin(overview) {
     change({ truncation: $("truncation").value === "1" ? null : $("truncation").value });
     everything();
   });
+  $("grid-scale").hidden = !overview.scales.length;
+  $("grid-scale").append(element("option", { value: "" }, "as drawn"), ...overview.scales.map((scale) => element("option", { value: String(scale) }, `enlarged ×${scale}`)));
+  $("grid-scale").addEventListener("change", () => {
+    change({ "grid.scale": $("grid-scale").value });
+    draw();
+  });
   for (const grid of [$("grid"), $("around")]) grid.addEventListener("keydown", moveByArrows);
   face.begin(overview, choose);
   morph.begin();
   film.begin();
+  find.begin(overview, choose);
+  share.begin();
+  past.begin((query) => {
+    history.pushState(null, "", `?${query}`);
+    enter();
+  });
 }
 
 export function enter() {

@@ -31,7 +31,6 @@ function showWay() {
 
 export function show() {
   const [from, to] = [param("from"), param("to")];
-  $("morph-panel").hidden = !(from || to || param("face"));
   $("morph-stage").hidden = !(from && to);
   $("morph-saves").hidden = !(from && to);
   $("morph-hint").hidden = Boolean(from && to);

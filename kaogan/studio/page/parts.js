@@ -34,7 +34,7 @@ export function say(text = "", by = null) {
 
 export const address = (path, params) => `${path}?${new URLSearchParams(params)}`;
 
-async function answer(response) {
+export async function answer(response) {
   const found = await response.json().catch(() => ({ error: "the studio gave no answer" }));
   if (!response.ok) throw new Error(found.error || `the studio answered ${response.status}`);
   return found;
@@ -92,12 +92,15 @@ export function later(work, milliseconds) {
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** Runs long work on the server, with its progress and a button to cancel it in `place`. The job, or null. */
-export async function longWork(params, place, button) {
+/**
+ * Runs long work on the server, with its progress and a button to cancel it in `place`. The job, or null.
+ * `work` are the parameters of a job, or a function that starts one.
+ */
+export async function longWork(work, place, button) {
   button.disabled = true;
   say();
   try {
-    let job = await post("api/jobs", params);
+    let job = await (typeof work === "function" ? work() : post("api/jobs", work));
     const path = `api/jobs/${job.id}`;
     const bar = element("progress", { "aria-label": "Progress" });
     const what = element("span");

@@ -4,10 +4,12 @@ import { $, element } from "./kit/dom.js";
 import { get, modelOptions, options, say } from "./parts.js";
 import { change, onReturn, param } from "./state.js";
 import * as evaluate from "./evaluate.js";
+import { themeButton } from "./kit/theme.js";
 import * as make from "./make.js";
+import * as pictures from "./pictures.js";
 import * as train from "./train.js";
 
-const pages = { make, evaluate, train };
+const pages = { make, pictures, train, evaluate };
 
 function show() {
   const page = param("page") in pages ? param("page") : "make";
@@ -18,14 +20,14 @@ function show() {
   }
   document.title = `${page[0].toUpperCase()}${page.slice(1)} · kaogan studio`;
   for (const [name, part] of Object.entries(pages)) if (name !== page) part.leave?.();
-  pages[page].enter();
+  pages[page].enter?.();
 }
 
 async function begin() {
   try {
     const overview = await get("api/overview");
     $("version").textContent = overview.version;
-    if (!overview.models.includes(param("model"))) change({ model: overview.models[0] ?? null });
+    if (!overview.models.includes(param("model"))) change({ model: overview.newest });
     for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, param("model"));
     for (const select of [$("evaluate-data"), $("train-data")]) {
       options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...overview.sets], param("data"));
@@ -46,5 +48,6 @@ for (const link of document.querySelectorAll("nav a")) {
     show();
   });
 }
+themeButton($("theme"), "kaogan studio ");
 onReturn(show);
 begin();

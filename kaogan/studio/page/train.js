@@ -49,18 +49,21 @@ function show(state) {
   const remaining = state.running && speed && state.total > state.clock ? `, ${time((state.total - state.clock) / speed)} left` : "";
   $("run-state").textContent = `${what}: ${number(state.clock)}${state.total ? ` of ${number(state.total)}` : ""} images${remaining}` +
     (failed || (state.running && !state.clock) ? `. ${message}` : "");
-  $("run-progress").value = state.total ? state.clock / state.total : 0;
+  if (state.running && !state.clock) $("run-progress").removeAttribute("value"); // it moves
+  else $("run-progress").value = state.total ? state.clock / state.total : 0;
   $("stop").disabled = !state.running || state.stopping || !state.allowed;
   $("resume-images").placeholder = state.total || "";
   $("resume").disabled = state.running || state.live || (state.finished && !$("resume-images").value) || !state.allowed;
   $("to-make").hidden = !$("model").querySelector(`option[value="${CSS.escape(param("run"))}"]`);
-  $("to-make").href = address("/", { page: "make", model: param("run") });
+  $("to-make").href = address("", { page: "make", model: param("run") });
   $("log").textContent = [...state.log, ...state.messages].join("\n");
   const drawn = JSON.stringify([param("run"), state.clock, Object.keys(state.curves).length]);
   if (drawn !== drawnOf) {
     drawnOf = drawn;
-    const made = curves(state.curves);
-    $("curves").replaceChildren(...(made.length ? made : [element("p", { className: "soft" }, "Nothing yet.")]));
+    const [first, others] = curves(state.curves);
+    $("curves").replaceChildren(...(first.length ? first : [element("p", { className: "soft" }, "Nothing yet.")]));
+    $("other-curves").replaceChildren(...others);
+    $("more-curves").hidden = !others.length;
   }
   showGrids(state.grids);
   if (!state.running && state.clock && $("to-make").hidden && !refreshed.has(param("run"))) refresh();

@@ -66,6 +66,15 @@ def page_folder(coded: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_web(coded, folder / "web", upscaler, title="Tiny <faces>", seed=3, upscale=True)
 
 
+@pytest.fixture(scope="session")
+def single_page(coded: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from kaogan.share.export import export_web
+
+    return export_web(
+        coded, tmp_path_factory.mktemp("single") / "faces.html", title="Tiny <faces>", seed=3, single_file=True
+    )
+
+
 class Site:
     """A static server; ``asked`` are the paths that were asked for."""
 

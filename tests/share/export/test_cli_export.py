@@ -18,6 +18,8 @@ from kaogan.generate.model import Model
         ("kao-sr --to onnx --scale 3", "no scale 3"),
         ("tiny --to onnx --scale 4", "--scale is for upscalers"),
         ("tiny --to hub --upscale", "--upscale is for web, not for hub"),
+        ("tiny --to onnx --single-file", "--single-file is for web, not for onnx"),
+        ("tiny --to web --single-file --out page", "ends in .html"),
         ("tiny --to web --scale 4", "--scale is for onnx, not for web"),
         ("tiny --to web --seed -1", "from 0 to 2^53 - 1"),
         ("tiny --to web --seed text", "invalid value for '--seed'"),

@@ -13,6 +13,7 @@ from PIL import Image
 
 from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.generate.model import Model
+from tests.accessibility import violations
 from tests.share.export.conftest import Site
 
 pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
@@ -22,8 +23,8 @@ PICTURE = "() => (({ width, height, data }) => [width, height, Array.from(data)]
 
 
 class Visit:
-    def __init__(self, browser: Any, site: Site, **options: Any):
-        self.site, self.asked, self.complaints = site, [], []  # type: ignore[var-annotated]
+    def __init__(self, browser: Any, url: str, **options: Any):
+        self.url, self.asked, self.complaints = url, [], []  # type: ignore[var-annotated]
         self.context = browser.new_context(viewport={"width": 390, "height": 844}, **options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(60_000)
@@ -32,8 +33,9 @@ class Visit:
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
 
     def open(self, address: str = "") -> None:
-        self.page.goto(self.site.url + address)
+        self.page.goto(self.url + address)
         self.page.wait_for_selector(READY, state="attached")
+        self.page.get_by_role("radio", name="16 px", exact=True).check()
 
     def picture(self) -> np.ndarray:
         """The picture on the stage (H, W, 3), once nothing is at work any more."""
@@ -45,7 +47,7 @@ class Visit:
 @pytest.fixture(scope="module")
 def visit(browser: Any, page_folder: Path) -> Iterator[Visit]:
     site = Site(page_folder)
-    visit = Visit(browser, site)
+    visit = Visit(browser, site.url)
     visit.open()
     yield visit
     visit.context.close()
@@ -138,6 +140,19 @@ def test_downloads(visit: Visit) -> None:
     assert np.abs(twice.astype(int) - (255 - shown.repeat(2, 0).repeat(2, 1))).max() <= 1
 
 
+def test_a_face_is_enlarged_four_times_unless_another_size_is_chosen(visit: Visit, coded: Model) -> None:
+    visit.page.goto(f"{visit.url}#seed=5&v.hair=pink&v.eyes=red")
+    visit.page.reload()
+    visit.page.wait_for_selector(READY, state="attached")
+    visit.page.wait_for_selector("#caption:has-text('Seed 5 ')")
+    small = wanted(coded, 5, hair="pink", eyes="red").astype(np.uint8)
+    right = load_upscaler("kao-sr", "cpu", "fp32").upscale(small[None], 4)
+    assert np.abs(visit.picture().astype(int) - right[0]).max() <= 2
+    assert visit.page.locator("#size").input_value() == "4"
+    visit.page.wait_for_function("document.querySelectorAll('#grid button').length === 24")
+    visit.open("#seed=5&v.hair=pink&v.eyes=red")
+
+
 def test_enlarging(visit: Visit, coded: Model) -> None:
     """On the stage and as a file, what kaogan's own upscaler makes of the face; back to the face itself at the end."""
     shown = visit.picture()
@@ -163,11 +178,41 @@ def test_everything_has_a_name_and_fits_a_phone(visit: Visit) -> None:
     )
     assert names == []
     assert visit.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    assert violations(visit.page) == []
+
+
+def test_a_single_file_opens_from_a_disk(browser: Any, single_page: Path, coded: Model) -> None:
+    """By a double click: no server, and nothing is asked for."""
+    visit = Visit(browser, single_page.as_uri())
+    visit.context.set_offline(True)
+    visit.open("#seed=11&v.hair=orange&v.eyes=red")
+    face = visit.picture()
+    assert np.abs(face - wanted(coded, 11, hair="orange", eyes="red")).max() <= 2
+    visit.page.get_by_role("radio", name="×4: 64 px").check()
+    right = load_upscaler("kao-sr", "cpu", "fp32").upscale(face[None], 4)[0].astype(int)
+    assert np.abs(visit.picture() - right).max() <= 2
+    assert downloaded(visit.page).shape == (64, 64, 3)
+    visit.context.close()
+    assert not visit.complaints
+    assert all(url.startswith((single_page.as_uri(), "blob:", "data:")) for url in visit.asked)
+
+
+def test_a_single_file_of_a_server_is_the_same(browser: Any, single_page: Path, coded: Model) -> None:
+    site = Site(single_page.parent)
+    visit = Visit(browser, f"{site.url}{single_page.name}")
+    visit.open("#seed=3&v.hair=pink&v.eyes=black")
+    assert np.abs(visit.picture() - wanted(coded, 3, hair="pink", eyes="black")).max() <= 2
+    visit.context.close()
+    site.close()
+    assert not visit.complaints and {path.split("?")[0] for path in site.asked} <= {
+        f"/{single_page.name}",
+        "/favicon.ico",
+    }
 
 
 def test_without_a_network_after_the_first_visit(browser: Any, page_folder: Path, coded: Model) -> None:
     site = Site(page_folder)
-    visit = Visit(browser, site)
+    visit = Visit(browser, site.url)
     visit.open("#seed=11&v.hair=orange&v.eyes=red")
     visit.page.evaluate("() => navigator.serviceWorker.ready.then(() => 0)")
     kept = "async () => (await caches.match('upscaler-8.onnx')) && (await caches.match('upscaler-4.onnx')) && true"
@@ -176,6 +221,7 @@ def test_without_a_network_after_the_first_visit(browser: Any, page_folder: Path
     visit.context.set_offline(True)
     visit.page.reload()
     visit.page.wait_for_selector(READY, state="attached")
+    visit.page.get_by_role("radio", name="16 px", exact=True).check()
     face = visit.picture()
     assert np.abs(face - wanted(coded, 11, hair="orange", eyes="red")).max() <= 2
     visit.page.get_by_role("radio", name="×8: 128 px").check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
@@ -14,7 +15,7 @@ from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.generate.model import Model
-from kaogan.share.export import export_web, web
+from kaogan.share.export import export_web, single_file, web
 from kaogan.share.export.runtime_files import FILES, RUNTIME, SOURCE
 from tests.share.export.conftest import enlarger
 
@@ -110,3 +111,34 @@ def test_bad_places_and_upscalers(page_folder: Path, coded: Model, plain: Model,
     with pytest.raises(UsageError, match="two upscalers enlarge 2 times"):
         export_web(coded, tmp_path / "page", [tmp_path / "two.onnx", tmp_path / "two.onnx"])
     assert not (tmp_path / "page").exists()
+
+
+def test_a_single_file_holds_all_that_the_folder_does(
+    coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "onnx_bytes", lambda model, half: (b"model", 0.0))
+    monkeypatch.setattr(web, "upscaler_bytes", lambda upscaler, scale, size, channels: (bytes([scale] * 9), 0.0))
+    page = export_web(coded, tmp_path / "new/page.html", title="Tiny <faces>", single_file=True)
+    html = page.read_text()
+    inside = dict(re.findall(r'data-file="([^"]+)" data-kind="[^"]+">([^<]*)<', html))
+    assert base64.b64decode(inside["model.onnx"]) == b"model" and base64.b64decode(inside["upscaler-4.onnx"]) == bytes(
+        [4] * 9
+    )
+    runtime = json.loads(base64.b64decode(inside["model.json"]))["runtime"]
+    assert set(runtime) == {"wasm"} and set(runtime["wasm"].values()) <= set(inside)
+    loaded = re.findall(r'(?:src|href)="([^"#]+)"', html)
+    assert loaded and all(each.startswith("data:") for each in loaded)
+    imports = json.loads(re.findall(r'<script type="importmap">(.*?)</script>', html)[0])["imports"]
+    for name, address in imports.items():
+        script = base64.b64decode(address.partition(",")[2]).decode()
+        assert {*re.findall(r'^import [^;]*?"([^"]+)";', script, re.MULTILINE)} <= set(imports), name
+    assert "<title>Tiny &lt;faces&gt;</title>" in html and [each.name for each in (tmp_path / "new").iterdir()] == [
+        "page.html"
+    ]
+    for place in (tmp_path / "page", tmp_path / "page.png"):
+        with pytest.raises(UsageError, match="ends in .html"):
+            export_web(coded, place, single_file=True)
+    monkeypatch.setattr(single_file, "LARGEST_FILE", 10**6)
+    with pytest.raises(KaoganError, match="a file of 7 MB, and at most 1"):
+        export_web(coded, tmp_path / "large.html", single_file=True)
+    assert not (tmp_path / "large.html").exists()

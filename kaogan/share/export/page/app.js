@@ -1,66 +1,31 @@
 import { Engine, blend, resolve, toVector } from "./engine.js";
-import { attributePicker, colour } from "./kit/attributes.js";
-import { $, capital, element, randomSeed, scrollBehavior } from "./kit/dom.js";
+import { facesOf } from "./faces.js";
+import { address, single } from "./files.js";
+import { attributePicker } from "./kit/attributes.js";
+import { $, capital, element, scrollBehavior } from "./kit/dom.js";
 import { paint, save, tile, toCanvas } from "./kit/pictures.js";
+import { store, stored, themeButton } from "./kit/theme.js";
+import { tint } from "./kit/tint.js";
 
 const GRID = 24;
 const REMEMBERED = 40;
 const MORPH_SECONDS = 3;
+const PATIENCE = 600; // ms before a wait is told of
+const PAUSE = 150; // ms for which a slider rests before its face is enlarged
 
 const engine = new Engine(showProgress); // its worker starts while the rest loads
-const model = await (await fetch("model.json")).json();
+const model = await (await fetch(address("model.json"))).json();
 const memory = `kaogan ${new URL(".", location.href).pathname} `; // pages of one site share their storage
+const { describe, fromAddress, python, randomFace, sound, toAddress } = facesOf(model);
 const controls = new Map();
 let face = fromAddress() ?? model.start;
 let end = randomFace();
-let picture; // on the stage, in the size that the network made it
+let picture; // on the stage, in the size that was made last
+let usual = 1; // the factor that faces are enlarged by unless another is chosen
 let past = remembered();
 let playing = false;
 let gridRun = 0;
 let speed = 0;
-
-// ---- faces
-
-function randomFace(base = model.start) {
-  const values = Object.fromEntries(model.attributes.map(({ name }) => [name, null]));
-  return { ...base, values, seed: randomSeed(), number: 0 };
-}
-
-function describe(one) {
-  const { values } = resolve(model, one);
-  const words = model.attributes.map(({ name }) => `${values[name]} ${name.replaceAll("_", " ")}`);
-  return [`Seed ${one.seed}${one.number ? `, no. ${one.number}` : ""}`, ...words].join(" · ");
-}
-
-function fromAddress() {
-  const requested = new URLSearchParams(location.hash.slice(1));
-  if (!requested.has("seed")) return null;
-  return sound({
-    seed: Number(requested.get("seed")),
-    number: Number(requested.get("n") ?? 0),
-    truncation: Number(requested.get("t") ?? 1),
-    values: Object.fromEntries(model.attributes.map(({ name }) => [name, requested.get(`v.${name}`)])),
-  });
-}
-
-/** The face if it is one of this model, else null: addresses and storage hold what they like. */
-function sound(one) {
-  const whole = (x) => Number.isSafeInteger(x) && x >= 0;
-  if (!one || !whole(one.seed) || !whole(one.number) || !(one.truncation >= 0 && one.truncation <= 10)) return null;
-  const values = {};
-  for (const { name, values: known } of model.attributes) {
-    values[name] = known.includes(one.values?.[name]) ? one.values[name] : null;
-  }
-  return { seed: one.seed, number: one.number, truncation: one.truncation, values };
-}
-
-function toAddress(one) {
-  const words = new URLSearchParams({ seed: one.seed });
-  if (one.number) words.set("n", one.number);
-  if (one.truncation !== 1) words.set("t", one.truncation);
-  for (const [name, value] of Object.entries(one.values)) if (value) words.set(`v.${name}`, value);
-  return `#${words}`;
-}
 
 // ---- the stage
 
@@ -84,21 +49,33 @@ function latest(work) {
     next = args;
     return (running ??= finish());
   };
-  return Object.assign(call, { settled: () => running });
+  return Object.assign(call, { settled: () => running, overtaken: () => next !== undefined });
 }
 
-const drawStage = latest(async (vector, label, after) => {
+/** First the face as the generator draws it, then enlarged; `each` hears of both, `rest` is how long to wait between. */
+const drawStage = latest(async (vector, label, each, rest = 0) => {
+  const drawn = await engine.draw(vector);
+  speed = speed ? 0.8 * speed + 0.2 * drawn.milliseconds : drawn.milliseconds;
+  if (!performance.getEntriesByName("first face").length) performance.mark("first face");
+  putOnStage(drawn.picture, label);
+  tint($("face"));
+  each?.(drawn.picture);
   const scale = playing ? 1 : chosenScale();
-  const drawn = await enlarged(vector, scale);
-  picture = drawn.picture;
+  if (scale === 1) return;
+  if (rest) await new Promise((done) => setTimeout(done, rest));
+  if (drawStage.overtaken()) return;
+  putOnStage((await enlarged(vector, scale)).picture, label);
+  each?.(picture);
+});
+
+function putOnStage(drawn, label) {
+  picture = drawn;
   paint($("face"), picture);
   $("face").setAttribute("aria-label", `A drawn face. ${label}`);
   $("face").hidden = false;
   $("first").hidden = $("loading").hidden = true;
   $("caption").textContent = label;
-  if (scale === 1) speed = speed ? 0.8 * speed + 0.2 * drawn.milliseconds : drawn.milliseconds;
-  await after?.();
-});
+}
 
 // ---- enlarging
 
@@ -106,18 +83,31 @@ function chosenScale() {
   return Number(document.querySelector("input[name=scale]:checked")?.value ?? 1);
 }
 
-/** Draws with a bar over the stage while a second network loads and works. */
+/** Draws with a bar over the stage where a second network takes long to load and to work. */
 async function enlarged(vector, scale) {
   if (scale === 1) return engine.draw(vector);
   const size = `${model.image_size * scale} px`;
+  let told = [`Enlarging to ${size}`];
+  const show = () => waitFor(...told);
+  let timer = setTimeout(() => { timer = null; show(); }, PATIENCE);
   const tell = (done, total) => {
-    if (done < total) waitFor(`Loading the network for ${size}: ${megabytes(done)} of ${megabytes(total)} MB`, done / total);
-    else waitFor(`Enlarging to ${size}`);
+    told = done < total ? [`Loading the network for ${size}: ${megabytes(done)} of ${megabytes(total)} MB`, done / total] : [`Enlarging to ${size}`];
+    if (timer === null) show();
   };
   try {
     return await engine.draw(vector, scale, tell);
   } finally {
+    clearTimeout(timer);
     $("loading").hidden = true;
+  }
+}
+
+/** Draw what is on tiles anew, enlarged, one after the other; `wanted` says whether it still matters. */
+async function sharpen(tiles, wanted) {
+  for (const [button, one] of usual > 1 ? tiles : []) {
+    if (!wanted()) return;
+    const drawn = await engine.draw(toVector(model, one), usual);
+    paint(button.querySelector("canvas"), drawn.picture);
   }
 }
 
@@ -130,8 +120,10 @@ function waitFor(text, share) {
 }
 
 function enlargeControl() {
+  const factors = model.upscalers.map(({ scale }) => scale);
+  usual = factors.includes(4) ? 4 : factors[0];
   const sizes = [{ scale: 1 }, ...model.upscalers].map(({ scale }) => {
-    const input = element("input", { type: "radio", name: "scale", value: scale, checked: scale === 1 });
+    const input = element("input", { type: "radio", name: "scale", value: scale, checked: scale === usual });
     input.onchange = () => {
       $("size").value = scale === 1 ? "original" : scale;
       show(face, { remember: false });
@@ -140,6 +132,7 @@ function enlargeControl() {
     return element("label", {}, input, element("span", { className: "chip" }, text));
   });
   $("scales").append(...sizes);
+  $("size").value = usual;
   $("upscaling").hidden = false;
 }
 
@@ -152,41 +145,31 @@ function show(one, { remember = true } = {}) {
   $("seed").value = face.seed;
   $("truncation").value = face.truncation;
   $("truncation-value").textContent = face.truncation.toFixed(2);
-  const tint = model.attributes.map(({ name }) => colour(values[name])).find(Boolean);
-  if (tint) document.documentElement.style.setProperty("--tint", tint);
   $("python").textContent = python(face, values);
   history.replaceState(null, "", toAddress(face));
   const shown = face;
-  return drawStage(toVector(model, face), describe(face), async () => {
-    paint($("morph-a").querySelector("canvas"), picture);
-    if (remember) rememberFace(shown, picture);
-  });
+  return drawStage(toVector(model, face), describe(face), (drawn) => {
+    paint($("morph-a").querySelector("canvas"), drawn);
+    if (remember) rememberFace(shown, drawn);
+  }, remember ? 0 : PAUSE);
 }
 
 function showValues(drawn) {
   for (const [name, control] of controls) control.set(face.values[name] === null ? [] : [face.values[name]], drawn[name]);
 }
 
-function python(one, values) {
-  const plain = model.keywords;
-  const pairs = model.attributes.map(({ name }) => (plain ? `, ${name}=` : `${JSON.stringify(name)}: `) + JSON.stringify(values[name]));
-  const words = plain ? pairs.join("") : `, attributes={${pairs.join(", ")}}`;
-  const truncation = one.truncation === 1 ? "" : `, truncation=${one.truncation}`;
-  return `import kaogan\n\nmodel = kaogan.load("${model.name}")\n` +
-    `face = model.sample(${one.number + 1}, seed=${one.seed}${truncation}${words})[${one.number}]`;
-}
-
 // ---- morphing
 
 function morph() {
   const t = Number($("morph").value);
-  return drawStage(onStage(), t > 0 ? `${Math.round(t * 100)} % of the way from seed ${face.seed} to ${end.seed}` : describe(face));
+  return drawStage(onStage(), t > 0 ? `${Math.round(t * 100)} % of the way from seed ${face.seed} to ${end.seed}` : describe(face), null, PAUSE);
 }
 
 async function setEnd(one) {
   end = one;
-  const drawn = await engine.draw(toVector(model, end));
-  paint($("morph-b").querySelector("canvas"), drawn.picture);
+  const vector = toVector(model, end);
+  paint($("morph-b").querySelector("canvas"), (await engine.draw(vector)).picture);
+  if (usual > 1) paint($("morph-b").querySelector("canvas"), (await engine.draw(vector, usual)).picture);
 }
 
 function stop() {
@@ -227,17 +210,22 @@ async function drawGrid() {
   const faces = gridFaces($("kind").value);
   const bar = Object.assign($("grid-progress"), { hidden: false, value: 0 });
   $("grid").replaceChildren();
+  $("save-grid").disabled = true;
   const sheet = element("canvas");
+  const tiles = [];
   for (const [index, one] of faces.entries()) {
     const drawn = await engine.draw(toVector(model, one));
     if (run !== gridRun) return;
-    $("grid").append(tile(drawn.picture, describe(one), () => { show(one); scrollTo({ top: 0, behavior: scrollBehavior() }); }));
+    const button = tile(drawn.picture, describe(one), () => { show(one); scrollTo({ top: 0, behavior: scrollBehavior() }); });
+    tiles.push([button, one]);
+    $("grid").append(button);
     toSheet(sheet, drawn.picture, index, faces.length);
     bar.value = (index + 1) / faces.length;
   }
   bar.hidden = true;
   $("save-grid").disabled = false;
   $("save-grid").onclick = () => save(sheet, `${model.name}-${face.seed}-sheet.png`);
+  await sharpen(tiles, () => run === gridRun);
 }
 
 function toSheet(sheet, one, index, count) {
@@ -249,33 +237,16 @@ function toSheet(sheet, one, index, count) {
 
 // ---- what was made before
 
-/** Storage may be closed, as in a private window: then things last as long as the page. */
-function stored(name) {
-  try {
-    return localStorage.getItem(memory + name);
-  } catch {
-    return null;
-  }
-}
-
-function store(name, text) {
-  try {
-    localStorage.setItem(memory + name, text);
-  } catch {
-    // Told above.
-  }
-}
-
 function remembered() {
   try {
-    return JSON.parse(stored("faces") ?? "[]").map(sound).filter(Boolean).slice(0, REMEMBERED);
+    return JSON.parse(stored(`${memory}faces`) ?? "[]").map(sound).filter(Boolean).slice(0, REMEMBERED);
   } catch {
     return [];
   }
 }
 
 function keep() {
-  store("faces", JSON.stringify(past));
+  store(`${memory}faces`, JSON.stringify(past));
 }
 
 function rememberFace(one, drawn) {
@@ -293,9 +264,10 @@ async function drawHistory() {
   const rows = [];
   for (const one of past) {
     const { picture: drawn } = await engine.draw(toVector(model, one));
-    rows.push(element("li", {}, tile(drawn, describe(one), () => show(one))));
+    rows.push([tile(drawn, describe(one), () => show(one)), one]);
   }
-  $("history").replaceChildren(...rows);
+  $("history").replaceChildren(...rows.map(([button]) => element("li", {}, button)));
+  return rows;
 }
 
 // ---- downloads
@@ -359,8 +331,8 @@ function build() {
   }
   const kinds = [["faces", `${GRID} faces of the seed`], ...model.attributes.map(({ name }) => [name, `Every ${name}`])];
   $("kind").append(...kinds.map(([value, text]) => element("option", { value }, capital(text))));
-  const sizes = [["original", `${size} px`], ["enlarged", "512 px, enlarged"]];
-  for (const { scale } of model.upscalers) sizes.push([scale, `${size * scale} px, ×${scale}`]);
+  const sizes = [["original", `${size} px`], ["enlarged", "512 px, smooth"]];
+  for (const { scale } of model.upscalers) sizes.push([scale, `${size * scale} px`]);
   $("size").append(...sizes.map(([value, text]) => element("option", { value }, text)));
   if (model.upscalers.length) enlargeControl();
   const { values } = resolve(model, face);
@@ -387,17 +359,7 @@ function wire() {
   $("download").onclick = () => download().catch(fail);
   $("link").onclick = copyLink;
   $("forget").onclick = () => { past = []; keep(); $("history").replaceChildren(); };
-  $("theme").onclick = () => {
-    const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
-    theme(dark ? "light" : "dark");
-  };
   addEventListener("hashchange", () => { const requested = fromAddress(); if (requested) show(requested); });
-}
-
-function theme(name) {
-  if (name) store("theme", name);
-  else name = stored("theme");
-  if (name) document.documentElement.dataset.theme = name;
 }
 
 // Asking for a graphics card takes as long as starting the network: where there was none, the next visit does not ask.
@@ -405,7 +367,7 @@ const noCard = `${model.version} ${navigator.userAgent}`;
 
 function backend() {
   const forced = new URLSearchParams(location.search).get("backend");
-  return forced ?? (stored("backend") === noCard ? "wasm" : null);
+  return forced ?? (stored(`${memory}backend`) === noCard ? "wasm" : null);
 }
 
 // For tests, and for the curious with the console open.
@@ -413,27 +375,27 @@ window.kaogan = { model, engine, toVector, picture: () => picture, face: () => f
 
 const scope = new URL(".", location.href).href;
 const requested = backend();
-const starting = engine.start(model, requested, `kaogan ${scope} ${model.version}`);
-theme();
+const starting = engine.start(model, requested, single ? null : `kaogan ${scope} ${model.version}`);
+themeButton($("theme"), memory);
 build();
 wire();
-navigator.serviceWorker?.register("sw.js").catch(() => null); // absent on plain http: then a visit needs the network
+if (!single) navigator.serviceWorker?.register("sw.js").catch(() => null); // absent on plain http: then a visit needs the network
 try {
   const ready = await starting;
-  if (ready.backend === "wasm" && !requested) store("backend", noCard);
+  if (ready.backend === "wasm" && !requested) store(`${memory}backend`, noCard);
   for (const id of ["new", "download", "morph", "play", "swap", "draw-grid"]) $(id).disabled = false;
   const shown = past.slice();
   await show(face, { remember: false });
   const names = { wasm: "WebAssembly", webgpu: "WebGPU" };
-  performance.mark("first face");
-  const first = (performance.now() / 1000).toFixed(1); // from the address to the face
+  const first = (performance.getEntriesByName("first face")[0].startTime / 1000).toFixed(1); // from the address to the face
   $("status").textContent =
     `${names[ready.backend]}: first face after ${first} s, ${Math.max(1, Math.round(speed))} ms a face. ${ready.note}`;
   document.documentElement.dataset.backend = ready.backend;
   await setEnd(end);
-  if (shown.length) await drawHistory();
+  const tiles = shown.length ? await drawHistory() : [];
   rememberFace(face, picture);
   engine.keep();
+  drawGrid().then(() => sharpen(tiles, () => true)).catch(fail);
 } catch (error) {
   fail(error);
 }

@@ -1,10 +1,11 @@
 // The page's side of the worker, and what a face is made of.
 
+import { address, inside } from "./files.js";
 import { drawLatents, drawValue } from "./latents.js";
 
 export class Engine {
   constructor(onProgress) {
-    this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.worker = new Worker(address("worker.js"), { type: "module" });
     this.waiting = new Map();
     this.next = 0;
     this.ready = new Promise((resolve, reject) => {
@@ -19,9 +20,9 @@ export class Engine {
     });
   }
 
-  /** `about` is model.json, `requested` a backend or null, `cache` the name of the page's cache. */
+  /** `about` is model.json, `requested` a backend or null, `cache` the name of the page's cache or null for none. */
   start(about, requested, cache) {
-    this.worker.postMessage({ type: "start", about, requested, cache });
+    this.worker.postMessage({ type: "start", about, requested, cache, files: inside });
     return this.ready;
   }
 

@@ -4,10 +4,11 @@ let model; // model.json
 let session; // of the generator
 let ort;
 let backend; // "webgpu" or "wasm"
-let store; // the name of the page's cache
+let store; // the name of the page's cache, or null
+let inside = {}; // addresses of the files that a page of a single file has in it
 const SLOW = 400; // ms a face, from where WebAssembly is worth a try
 const upscalers = new Map(); // scale -> session
-const address = (file) => new URL(file, self.location.href).href;
+const address = (file) => inside[file.split("?")[0]] ?? new URL(file, self.location.href).href;
 
 let queue = Promise.resolve(); // one thing after another: a session takes one run at a time
 self.onmessage = ({ data }) => {
@@ -15,9 +16,9 @@ self.onmessage = ({ data }) => {
   else queue = queue.then(() => (data.type === "start" ? start(data) : draw(data)));
 };
 
-async function start({ about, requested, cache }) {
+async function start({ about, requested, cache, files }) {
   const began = performance.now();
-  [model, store] = [about, cache];
+  [model, store, inside] = [about, cache, files];
   try {
     fetchOnce(model.file).catch(() => null); // load() tells of it
     const kinds = requested === "wasm" || !(await hasWebGPU(requested)) ? ["wasm"] : ["webgpu", "wasm"];
@@ -96,7 +97,7 @@ function createSession(bytes, kind) {
 
 /** A file's stream, from the page's own cache where it is there: then it is also there without a network. */
 async function open(file, report) {
-  const cache = self.caches && store ? await self.caches.open(store).catch(() => null) : null;
+  const cache = store && self.caches ? await self.caches.open(store).catch(() => null) : null;
   const found = await cache?.match(address(file));
   const response = found ?? (await fetch(address(file)));
   if (!response.ok) throw new Error(`${file} is missing on the server (${response.status})`);
@@ -117,7 +118,7 @@ async function fetchBytes(file, report) {
     const digest = new Uint8Array(await self.crypto.subtle.digest("SHA-256", bytes));
     const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
     if (found !== model.sha256[file]) {
-      const cache = self.caches && store ? await self.caches.open(store).catch(() => null) : null;
+      const cache = store && self.caches ? await self.caches.open(store).catch(() => null) : null;
       await cache?.delete(address(file));
       throw new Error(`${file} is damaged: its checksum does not match; load the page again, or export it again`);
     }
@@ -143,7 +144,7 @@ async function compile(file) {
 
 /** Puts what has not been needed yet into the page's cache, for visits without a network. */
 async function keep() {
-  const cache = self.caches && store && !self.navigator.connection?.saveData ? await self.caches.open(store) : null;
+  const cache = store && self.caches && !self.navigator.connection?.saveData ? await self.caches.open(store) : null;
   for (const { file } of cache ? model.upscalers : []) {
     if (!(await cache.match(address(file)))) await cache.add(address(file)).catch(() => null);
   }
