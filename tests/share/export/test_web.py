@@ -139,6 +139,6 @@ def test_a_single_file_holds_all_that_the_folder_does(
         with pytest.raises(UsageError, match="ends in .html"):
             export_web(coded, place, single_file=True)
     monkeypatch.setattr(single_file, "LARGEST_FILE", 10**6)
-    with pytest.raises(KaoganError, match="a file of 7 MB, and at most 1"):
+    with pytest.raises(KaoganError, match="a file of 5 MB, and at most 1"):
         export_web(coded, tmp_path / "large.html", single_file=True)
     assert not (tmp_path / "large.html").exists()
