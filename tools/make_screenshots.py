@@ -1,7 +1,7 @@
 """Screenshots of the studio and of the exported page for the documents.
 
-    python -m tools.make_screenshots                        the pictures of docs/how-to
-    python -m tools.make_screenshots --every DIR [--folder RUNS]   every screen in every size, light and dark, to look at
+    python -m tools.make_screenshots                 the pictures of docs/how-to
+    python -m tools.make_screenshots --every DIR     every screen in every size, light and dark, to look at
 
 Needs chromium and playwright. ``--folder`` is what the studio shows, with a run for its page Train.
 """
@@ -78,7 +78,9 @@ def main(every: Path | None, folder: Path | None) -> None:
             for name, (url, ready) in screens.items():
                 if every is None:
                     if name in IN_DOCS:
-                        shoot(browser, url, ready, IN_DOCS[name], "light").save(DOCS / f"{name}.webp", quality=80, method=6)
+                        shoot(browser, url, ready, IN_DOCS[name], "light").save(
+                            DOCS / f"{name}.webp", quality=80, method=6
+                        )
                     continue
                 every.mkdir(parents=True, exist_ok=True)
                 for width in WIDTHS:

@@ -11,6 +11,7 @@ from kaogan.generate.explore.latent_point import points, render
 from kaogan.generate.model import Model
 
 SAMPLES, STRENGTH = 12, 2.5  # faces that are moved, and how far to either side
+SPREAD = 0.3  # taken for the standard deviation of a probability: that of a rare colour is too small to divide by
 WEAK = 0.25  # standard deviations between samples: less is no change that one sees
 # (word for less, word for more); hair is named so, since only the tagger tells colours
 WORDS = {
@@ -34,8 +35,9 @@ def describe_directions(
 ) -> dict[str, Label]:
     """For each direction what is seen at its negative and at its positive end, such as ("darker", "lighter").
 
-    ``SAMPLES`` faces of the seed are moved both ways. The change of each measure, and of the tagger's probabilities, is
-    divided by its standard deviation between unmoved faces; strong changes are given out first, each label once.
+    ``SAMPLES`` faces of the seed are moved both ways. The change of each measure is divided by its standard deviation
+    between unmoved faces, that of the tagger's probabilities by ``SPREAD``. Strong changes get their labels first, each
+    label is given once.
     Directions along which nothing changes by more than ``WEAK`` are missing. Deterministic.
     """
     tagger = tagger or load_tagger()
@@ -52,7 +54,7 @@ def describe_directions(
             candidates.append((abs(float(change)), name, label if change > 0 else (label[1], label[0])))
     prediction = tagger.predict(pictures if pictures.shape[-1] == 3 else pictures.repeat(3, -1))
     for attribute, known in tagger.values.items():
-        for name, change in zip(names, _changes(prediction.probabilities[attribute]), strict=True):
+        for name, change in zip(names, _changes(prediction.probabilities[attribute], SPREAD), strict=True):
             least, most = int(change.argmin()), int(change.argmax())
             effect = float(change[most] - change[least]) / 2
             candidates.append((effect, name, (f"{known[least]} {attribute}", f"{known[most]} {attribute}")))
@@ -65,12 +67,12 @@ def describe_directions(
     return labels
 
 
-def _changes(values: np.ndarray) -> np.ndarray:
-    """Values of the unmoved and of the moved faces (N, ...) -> (D, ...): mean change along each direction, in standard
-    deviations of the unmoved."""
-    spread = values[:SAMPLES].std(0) + 0.02
+def _changes(values: np.ndarray, spread: float | None = None) -> np.ndarray:
+    """Values of the unmoved and of the moved faces (N, ...) -> (D, ...): mean change along each direction, divided by
+    ``spread`` or by the standard deviation of the unmoved."""
+    divisor = spread or values[:SAMPLES].std(0) + 0.02
     ends = values[SAMPLES:].reshape(-1, 2, SAMPLES, *values.shape[1:]).mean(2)
-    change: np.ndarray = (ends[:, 1] - ends[:, 0]) / spread
+    change: np.ndarray = (ends[:, 1] - ends[:, 0]) / divisor
     return change
 
 

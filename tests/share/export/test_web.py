@@ -136,7 +136,7 @@ def test_a_single_file_holds_all_that_the_folder_does(
         "page.html"
     ]
     for place in (tmp_path / "page", tmp_path / "page.png"):
-        with pytest.raises(UsageError, match="ends in .html"):
+        with pytest.raises(UsageError, match=r"ends in \.html"):
             export_web(coded, place, single_file=True)
     monkeypatch.setattr(single_file, "LARGEST_FILE", 10**6)
     with pytest.raises(KaoganError, match="a file of 5 MB, and at most 1"):
