@@ -66,7 +66,7 @@ class Served:
         return status, json.loads(content) if "json" in given["Content-Type"] else content, given
 
     def finished(self, job: dict) -> dict:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 150  # where many share a core
         while job["state"] in ("waiting", "running") and time.monotonic() < until:
             time.sleep(0.05)
             _, job, _ = self.call(f"/api/jobs/{job['id']}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,21 @@ def test_only_words_of_the_list_can_be_asked_for(folder, tmp_path, name):
 def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
         ModelIndex([tmp_path / "nothing"])
+
+
+def test_the_studio_opens_on_the_model_that_was_written_last(folder, tmp_path):
+    for name, when in (("one/model.safetensors", 2000), ("runs/a/model/model.safetensors", 1000)):
+        os.utime(folder / name, (when, when))
+    assert ModelIndex([folder]).found().newest == "one"
+    os.utime(folder / "runs/a/model/model.safetensors", (3000, 3000))
+    assert ModelIndex([folder]).found().newest == "runs/a"
+    (tmp_path / "empty").mkdir()
+    assert ModelIndex([tmp_path / "empty"]).found().newest == "kao"
+
+
+def test_the_set_of_a_model_is_that_of_its_run_or_of_its_own_account(folder):
+    found = ModelIndex([folder]).found()
+    assert found.set_of("one", {"name": "pictures.zip"}) == "pictures" == found.set_of("one", {"name": "pictures"})
+    assert found.set_of("one", {"name": "others"}) == "" == found.set_of("runs/a", {})
+    (folder / "runs/a/data.json").write_text(json.dumps({"source": str(folder / "pictures")}))
+    assert found.set_of("runs/a", {"name": "others"}) == "pictures"
