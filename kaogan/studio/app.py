@@ -6,7 +6,6 @@ A picture is a function of its address alone: visitors share nothing but the que
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +27,7 @@ from kaogan.studio.index import ModelIndex
 from kaogan.studio.jobs import BusyError, JobQueue, Jobs
 from kaogan.studio.middleware import SecurityMiddleware
 from kaogan.studio.rendering import ModelCache
+from kaogan.studio.request_body import parts, read_json
 from kaogan.studio.trainings import TrainingManager
 from kaogan.studio.uploads import Uploads, read_face
 from kaogan.version import __version__
@@ -37,8 +37,6 @@ Handler = Callable[["Studio", Request], Awaitable[Response]]
 MAX_WAITING, MAX_WAITING_JOBS = 12, 3  # calls that may wait for the one that is being worked on
 PAGE = Path(str(resources.files("kaogan.studio").joinpath("page")))
 KIT = Path(str(resources.files("kaogan.share.export").joinpath("page"))) / "kit"  # shared with the exported page
-MAX_BODY_BYTES = 16 * 2**10
-BODY_SECONDS = 10  # for a body to arrive; who stops in the middle must not be waited for
 REPORTS = ("report.html", "evaluation.html")  # pages without scripts, shown in a sandbox
 REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -206,7 +204,7 @@ async def previews(studio: Studio, request: Request) -> Response:
 
 async def add_picture(studio: Studio, request: Request) -> Response:
     query = request.query_params
-    count = await studio.uploads.add_picture(query.get("set", ""), query.get("file", ""), request.stream())
+    count = await studio.uploads.add_picture(query.get("set", ""), query.get("file", ""), parts(request))
     return JSONResponse({"files": count})
 
 
@@ -214,7 +212,7 @@ async def project(studio: Studio, request: Request) -> Response:
     """Start the search for the face of a model that is closest to the picture in the request."""
     query = request.query_params
     studio.uploads.check_allowed()
-    picture = await read_face(request.stream())
+    picture = await read_face(parts(request))
     ready = await _run_in_queue(
         studio, request, lambda: tasks.projection(_loaded(studio, query), picture, studio.uploads, query)
     )
@@ -222,7 +220,7 @@ async def project(studio: Studio, request: Request) -> Response:
 
 
 async def start_job(studio: Studio, request: Request) -> Response:
-    query = await _body(request)
+    query = await read_json(request)
     if query.get("job") == "film":
         ready = await _run_in_queue(studio, request, lambda: tasks.film(_loaded(studio, query), query))
     elif query.get("job") == "evaluation":
@@ -273,7 +271,7 @@ async def run_grid(studio: Studio, request: Request) -> Response:
 
 
 async def change_run(studio: Studio, request: Request) -> Response:
-    query = await _body(request)
+    query = await read_json(request)
     what, name = request.path_params["what"], query.get("run", "")
     if what == "start":
         name = await asyncio.to_thread(studio.trainings.start, query)
@@ -366,24 +364,6 @@ async def _run_in_queue(studio: Studio, request: Request, call: Callable[[], T])
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _body(request: Request) -> dict[str, str]:
-    """The parameters in a JSON object. Raises UsageError."""
-    content = b""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                content += part
-                if len(content) > MAX_BODY_BYTES:
-                    raise UsageError("this is too long")
-    except TimeoutError:
-        raise UsageError(f"the request was not whole within {BODY_SECONDS} s") from None
-    try:
-        found = json.loads(content)
-        return {str(key): str(value) for key, value in found.items()}
-    except (ValueError, AttributeError, RecursionError):
-        raise UsageError("a JSON object of texts is needed") from None
 
 
 def _nan_to_none(value: Any) -> Any:

@@ -91,10 +91,11 @@ def test_half_open_connections_starve_nobody(studio: Any, monkeypatch: pytest.Mo
 
 def test_a_request_that_never_ends_is_given_up(studio: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "REQUEST_SECONDS", 0.1)
-    monkeypatch.setattr("kaogan.studio.app.BODY_SECONDS", 0.1)
+    monkeypatch.setattr("kaogan.studio.request_body.BODY_SECONDS", 0.1)
     port = studio.socket.getsockname()[1]
-    body = b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nX-Kaogan: a\r\nContent-Length: 9\r\n\r\n{"
-    with half_open(port, body) as connection:
-        assert connection.recv(1000).startswith(b"HTTP/1.1 400")
+    for path in (b"/api/jobs", b"/api/pictures?set=never&file=a.png", b"/api/project?model=tiny"):
+        body = b"POST %s HTTP/1.1\r\nHost: localhost\r\nX-Kaogan: a\r\nContent-Length: 9\r\n\r\n{" % path
+        with half_open(port, body) as connection:
+            assert connection.recv(1000).startswith(b"HTTP/1.1 400"), path
     with half_open(port) as connection:
         assert closed(connection)
