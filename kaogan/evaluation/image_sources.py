@@ -27,7 +27,7 @@ from kaogan.data.shards.opening import open_images, open_shards
 from kaogan.data.sources import open_source
 from kaogan.data.storage import is_address
 from kaogan.generate.model import Model, load
-from kaogan.generate.model_io import find_model
+from kaogan.generate.model_io import find_model, model_names
 from kaogan.networks import DISCRIMINATORS
 
 BATCH = 64
@@ -132,14 +132,17 @@ def open_image_source(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> ImageSource:
-    """A model, a run, or pictures by their path. ``count`` pictures are drawn from a model; of plain pictures at most
-    as many are taken, all with ``every_picture``.
+    """A model, a run, or pictures by their path, or a model that comes with kaogan by its name.
 
+    ``count`` pictures are drawn from a model; of plain pictures at most as many are taken, all with ``every_picture``.
     Raises UsageError or KaoganError for what is neither.
     """
-    if is_model(path):
+    shipped = not path.exists() and str(path) in model_names()
+    if shipped or is_model(path):
         folder = find_model(path)
         run = path if folder != path else path.parent if (path.parent / "recipe.yaml").is_file() else None
+        if shipped:
+            run = None
         name = path.name if folder != path or run is None else f"{run.name}/{path.name}"
         model = load(path, device)
         source = GeneratedImages(name or str(path), model, count, seed, run)

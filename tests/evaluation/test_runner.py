@@ -344,3 +344,9 @@ def test_shards_are_measured_as_any_other_set(place: str, request: pytest.Fixtur
     assert found.shape == (6, 8, 8, 3) and (found == pixels()[source.rows]).all()
     assert (source.pictures([3, 1]) == found[[3, 1]]).all()
     assert image_sources.open_image_source(path, 6, every_picture=True).count == COUNT
+
+
+def test_a_model_that_comes_with_kaogan_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = image_sources.open_image_source(Path("kao"), 2, device="cpu")
+    assert (source.name, source.run, source.count) == ("kao", None, 2)
