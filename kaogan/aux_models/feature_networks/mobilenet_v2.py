@@ -6,6 +6,7 @@ are folded into the convolutions.
 
 from __future__ import annotations
 
+import contextlib
 from importlib.resources import files
 from pathlib import Path
 
@@ -56,12 +57,11 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds else y
 
     def _depthwise(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or self.depthwise.stride == (1, 1):
-            out: Tensor = self.depthwise(x)
-            return out
-        # On a CPU, PyTorch's derivative of this convolution takes ten times as long in bfloat16 as in float32.
-        with torch.autocast("cpu", enabled=False):
-            return F.conv2d(x.float(), self.depthwise.weight.float(), self.depthwise.bias.float(), 2, 1, 1, x.shape[1])
+        # On a CPU, PyTorch's derivative of the strided one takes ten times as long in bfloat16 as in float32.
+        slow = x.device.type == "cpu" and self.depthwise.stride != (1, 1)
+        with torch.autocast("cpu", enabled=False) if slow else contextlib.nullcontext():
+            out: Tensor = self.depthwise(x.float() if slow else x)
+        return out
 
 
 class MobileNetV2Features(FeatureNetwork):
