@@ -28,7 +28,10 @@ KERAS_WGAN = {G + "width": 4, G + "max_width": 8, D + "width": 4, D + "max_width
 STYLEGAN2_D = {D + "channel_base": 128, D + "channel_max": 8}
 STYLEGAN2 = {G + "w_dim": 8, G + "num_layers": 2, G + "channel_base": 128, G + "channel_max": 8, **STYLEGAN2_D}
 STYLEGAN3 = {G + "w_dim": 8, G + "num_layers": 4, G + "channel_base": 128, G + "channel_max": 8, **STYLEGAN2_D}
+# What gamma is at 64 px: auto would follow the size of these pictures.
+GAMMA = "penalties.r1.weight"
 R3GAN = {f"{side}{key}": value for side in (G, D) for key, value in (("channel_base", 256), ("channel_max", 16))}
+R3GAN |= {GAMMA: 2.0, "penalties.r2.weight": 2.0}
 # The recipe as the first record knew it: the tagger alone.
 PROJECTED = {
     G + "width": 4,
@@ -51,16 +54,22 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "kao": ("kao", PROJECTED | LABELLED | {D + "unfreeze_at": 64}),
     "r3gan": ("r3gan", R3GAN),
     "r3gan-64": ("r3gan-64", R3GAN),
+    "r3gan-128": ("r3gan-128", R3GAN),
+    "r3gan-256": ("r3gan-256", R3GAN),
     "resdcgan": ("resdcgan", RESIDUAL),
     "resdcgan-cycle": ("resdcgan-cycle", RESIDUAL),
     "resdcgan-wgan-gp": ("resdcgan-wgan-gp", RESIDUAL),
     "sagan": ("sagan", DCGAN | ATTENTION),
-    "stylegan2": ("stylegan2", STYLEGAN2),
+    "stylegan2": ("stylegan2", STYLEGAN2 | {GAMMA: 0.0256}),
     "stylegan2-64": ("stylegan2-64", STYLEGAN2),
-    "stylegan3-r": ("stylegan3-r", STYLEGAN3),
-    "stylegan3-r-64": ("stylegan3-r-64", STYLEGAN3),
-    "stylegan3-t": ("stylegan3-t", STYLEGAN3),
-    "stylegan3-t-64": ("stylegan3-t-64", STYLEGAN3),
+    "stylegan2-128": ("stylegan2-128", STYLEGAN2),
+    "stylegan2-256": ("stylegan2-256", STYLEGAN2),
+    "stylegan3-r": ("stylegan3-r", STYLEGAN3 | {GAMMA: 0.125}),
+    "stylegan3-r-64": ("stylegan3-r-64", STYLEGAN3 | {GAMMA: 0.5}),
+    "stylegan3-t": ("stylegan3-t", STYLEGAN3 | {GAMMA: 0.125}),
+    "stylegan3-t-64": ("stylegan3-t-64", STYLEGAN3 | {GAMMA: 0.5}),
+    "stylegan3-t-128": ("stylegan3-t-128", STYLEGAN3),
+    "stylegan3-t-256": ("stylegan3-t-256", STYLEGAN3),
     "wgan-clip": ("wgan-clip", KERAS_WGAN),
     "wgan-gp": ("wgan-gp", DCGAN),
     "wgan-gp-upsample": ("wgan-gp-upsample", DCGAN),

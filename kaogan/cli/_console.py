@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,17 @@ from kaogan.core.text import one_line, printable
 class _SafeConsole(Console):
     """A console that shows control characters of names and messages instead of obeying them."""
 
+    silent = True
+    """Whether nothing has been shown yet, on this console or the other one."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        _SafeConsole.silent = False
+        super().print(*objects, **options)
+
+    def set_live(self, live: Any) -> Any:
+        _SafeConsole.silent = False
+        return super().set_live(live)
+
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)  # before lines are wrapped
 
@@ -40,9 +52,34 @@ FREE_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Context settings of a command that takes ``--KEY VALUE`` options beyond those in its help."""
 
 
+def say_that_it_starts(seconds: float = 2.0) -> None:
+    """On a terminal that has shown nothing for so long: PyTorch takes seconds to be read, more from a cold disk."""
+
+    def say() -> None:
+        if _SafeConsole.silent:
+            errors.print("[dim]starting…[/]")
+
+    if errors.is_terminal:
+        timer = threading.Timer(seconds, say)
+        timer.daemon = True  # a command that is done does not wait for it
+        timer.start()
+
+
 @contextmanager
 def progress_bar(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """A bar with a rate and the time left. Yields ``update(done, total, description)``; a total of 0 is unknown."""
+    """A bar with a rate and the time left; where output is no terminal, a line every half minute.
+
+    Yields ``update(done, total, description)``; a total of 0 is unknown.
+    """
+    if not console.is_terminal:
+        lines = _Lines(time.monotonic() + SECONDS_BETWEEN_LINES)
+        what = description
+
+        def tell(done: int, total: int | None = None, description: str | None = None) -> None:
+            lines.tell(done, total or 0, description or what)
+
+        yield tell
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -65,7 +102,7 @@ def progress_bar(description: str, total: int | None = None) -> Iterator[Callabl
         Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(escape(one_line(description)), total=total)
 
         def update(done: int, total: int | None = None, description: str | None = None) -> None:
@@ -82,17 +119,29 @@ def progress_report(description: str) -> Iterator[Progress]:
         with progress_bar(description) as update:
             yield lambda done, total, what: update(done, total or None, what)
         return
-    last, printed_at = "", 0.0
+    lines, last = _Lines(0.0), ""
 
     def report(done: int, total: int, what: str) -> None:
-        nonlocal last, printed_at
-        now = time.monotonic()
-        if what != last or now - printed_at >= SECONDS_BETWEEN_LINES:
-            last, printed_at = what, now
-            how_far = f": {done:,} of {total:,}" if total else ""
-            console.print(f"{what}{how_far}", markup=False, soft_wrap=True)
+        nonlocal last
+        if what != last:
+            lines.due, last = 0.0, what
+        lines.tell(done, total, what)
 
     yield report
+
+
+class _Lines:
+    """Progress as lines: the first at the time ``due``, the next ones every half minute."""
+
+    def __init__(self, due: float) -> None:
+        self.due = due
+
+    def tell(self, done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if now >= self.due:
+            self.due = now + SECONDS_BETWEEN_LINES
+            how_far = f": {done:,} of {total:,}" if total else f": {done:,}" if done else ""
+            console.print(f"{what}{how_far}", markup=False, soft_wrap=True)
 
 
 def parse_overrides(words: dict[str, str]) -> dict[str, Any]:

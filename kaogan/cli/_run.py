@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from kaogan.cli._console import errors
+from kaogan.cli._console import errors, say_that_it_starts
 from kaogan.core.errors import KaoganError, UsageError
 
 
@@ -25,6 +25,7 @@ def run_app(app: typer.Typer, name: str) -> None:
     try:
         words, plugins = split_plugins(sys.argv[1:])
         if words and words[0] not in ("-h", "--help", "--version"):
+            say_that_it_starts()
             load_plugins(plugins)
         code = app(words, prog_name=name, standalone_mode=False)
         sys.stdout.flush()

@@ -56,15 +56,19 @@ def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path 
         f"In {escape(str(outcome.path))}:",
         soft_wrap=True,
     )
-    tell_files(console, outcome.path)
+    tell_files(console, outcome)
     return 0
 
 
-def tell_files(console: Console, run: Path) -> None:
-    """What a finished run left behind, and what to do next."""
+def tell_files(console: Console, outcome: TrainResult) -> None:
+    """What a finished run left behind, and what to do next, or what is wrong with it."""
+    run = outcome.path
     for name, meaning in LEFT_BEHIND.items():
         if (run / name).exists():
             console.print(f"  {name:<15} {meaning}")
+    if outcome.warning:
+        console.print(f"[yellow]This run does not look well.[/] {escape(outcome.warning)}", soft_wrap=True)
+        return
     console.print(f"Next:  kaogan sample {escape(shlex.quote(str(run)))} --out samples.png", soft_wrap=True)
 
 
@@ -84,12 +88,18 @@ def train_with_bar(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    shown = time.monotonic()
+    if plain:
+        soon = min(recipe.run.stats_every, recipe.training.images)
+        console.print(f"training {recipe.name}; the first numbers come after {soon:,} images", soft_wrap=True)
+    shown, warned = time.monotonic(), ""
     with Progress(*columns, console=console, disable=plain) as bar:
         task = bar.add_task(recipe.name, total=recipe.training.images, numbers="")
 
         def on_progress(step: TrainProgress) -> None:
-            nonlocal shown
+            nonlocal shown, warned
+            if step.warning and not warned:
+                console.print(f"[yellow]At {step.images_seen:,} images:[/] {escape(step.warning)}", soft_wrap=True)
+            warned = step.warning
             text = "  ".join(part.format(**step.stats) for part in numbers if _has(step.stats, part))
             bar.update(task, completed=min(step.images_seen, step.total), numbers=text)
             if plain and (time.monotonic() - shown > 15 or step.images_seen >= step.total):

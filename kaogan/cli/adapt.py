@@ -51,4 +51,4 @@ def adapt(
     with progress_report("measuring") as report:
         found = finish(prepared, out, report)
     console.print(escape(f"{summary(found)}. In {out}:"), soft_wrap=True)
-    tell_files(console, out)
+    tell_files(console, outcome)

@@ -46,7 +46,7 @@ def compare(
     from kaogan.config.recipe import Recipe
     from kaogan.evaluation.compare import Budget
     from kaogan.evaluation.compare import compare as run
-    from kaogan.evaluation.leaderboard import write_leaderboard
+    from kaogan.evaluation.leaderboard import verdict_of, write_leaderboard
 
     subjects, pairs = split_words(context, names or [])
     refuse_misspelt(context, pairs, set(Recipe.model_fields))
@@ -57,4 +57,6 @@ def compare(
             count=count, overrides=parse_overrides(pairs), report=report,
         )  # fmt: skip
     path = write_leaderboard(entries, out / "leaderboard.html")
+    if sentence := verdict_of(entries):
+        console.print(escape(sentence), soft_wrap=True)
     console.print(escape(f"The leaderboard: {path}"), soft_wrap=True)

@@ -43,6 +43,13 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE.html", help="The page. (evaluation.html, in the run if it is one)")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Also write the table as Markdown.")] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="Also the Fréchet distance from published statistics (mu, sigma)."),
+    ] = None,
+    write_reference: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="Write those of SET, for other programs.")
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are not here.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -54,12 +61,15 @@ def evaluate(
     with progress_report("measuring") as report:
         evaluation = run(
             subjects, data, metrics=split_list(metrics), features=split_list(features) or [DEFAULT_FEATURES],
-            count=count, seed=seed, download=download, device=device, report=report,
+            count=count, seed=seed, download=download, device=device, reference=reference,
+            write_reference=write_reference, report=report,
         )  # fmt: skip
     print_results(evaluation)
     evaluation_page.append_lines(evaluation)
     evaluation_page.write_cards(evaluation)
     page = evaluation_page.write_page(evaluation, out) if out else evaluation_page.write_default_page(evaluation)
+    for sentence in evaluation_page.verdicts(evaluation):
+        console.print(escape(sentence), soft_wrap=True)
     console.print(escape(f"The page: {page}"), soft_wrap=True)
     if markdown:
         write_text(markdown, evaluation_page.markdown(evaluation))

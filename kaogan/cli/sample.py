@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli._console import console, parse_attributes, progress_bar, refuse_misspelt, sort_words
+from kaogan.cli._console import console, errors, parse_attributes, progress_bar, refuse_misspelt, sort_words
 from kaogan.cli._options import ATTRIBUTES, Device, ModelArgument, Seed, Truncation
 from kaogan.core.errors import UsageError
 
@@ -38,6 +38,7 @@ def sample(
     """Draw faces from a trained model."""
     from kaogan.generate.grids import write_mode, write_samples
     from kaogan.generate.model import load
+    from kaogan.generate.model_card import youth
 
     model, words = sort_words(context, model)
     if model is None:
@@ -82,3 +83,5 @@ def sample(
             attributes=attributes, progress=update, upscaler=upscaler, scale=upscale or 1,
         )  # fmt: skip
     console.print(escape(f"{len(paths)} pictures in {out}" if separate else str(paths[0])), soft_wrap=True)
+    if note := youth(loaded.config):
+        errors.print(f"[dim]note: {escape(note)}[/]", soft_wrap=True)

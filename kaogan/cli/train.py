@@ -43,6 +43,10 @@ def train(
         str | None,
         typer.Option(metavar="MODEL", help="Begin with the weights of a model, a run or a name of 'kaogan models'."),
     ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", "--license", metavar="ID", help="Of the model, for its card: cc-by-4.0, other, ..."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved recipe, sizes, memory and time; train nothing.")
     ] = False,
@@ -62,7 +66,7 @@ def train(
     overrides = parse_overrides(words)
     for key, value in {"images": images, "image_size": image_size, "batch_size": batch_size, "seed": seed,
                        "device": device, "precision": precision, "eval_every": eval_every,
-                       "start_from": start_from}.items():  # fmt: skip
+                       "start_from": start_from, "run.licence": licence}.items():  # fmt: skip
         if value is not None:
             overrides[key] = value
     if deterministic:

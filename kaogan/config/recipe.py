@@ -8,6 +8,8 @@ whose ``__init__.py`` reads them, applies overrides and words the errors.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -76,7 +78,10 @@ class GradientPenalty(Section):
 
 
 class ZeroCentred(Section):
-    weight: Weight = Field(0.0, description="gamma; the loss is gamma/2 times the mean squared gradient norm; 0 is off")
+    weight: Weight = Field(
+        0.0,
+        description="gamma; the loss is gamma/2 times the mean squared gradient norm; 0 is off, auto by size, batch",
+    )
     every: int = Field(1, ge=1, description="apply at every n-th discriminator step, n times as strong")
 
 
@@ -229,6 +234,11 @@ class Run(Section):
     deterministic: bool = Field(
         False, description="on CUDA the same bits each time, more slowly; a CPU gives them without being asked"
     )
+    licence: str = Field(
+        "other",
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$",
+        description="of the model, for its card, as the Hugging Face hub spells it",
+    )
     channels_last: bool = Field(True, description="memory layout (N, H, W, C), which convolutions are fast with")
     stats_every: Images = Field(1_000, description="images between two lines of stats.jsonl")
     grid_every: Images = Field(5_000, description="images between two grids of the fixed latents")
@@ -279,6 +289,34 @@ class Recipe(Described):
     data: Data = Data()
     run: Run = Run()
     eval: Evaluation = Evaluation()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_penalties(cls, tree: Any) -> Any:
+        """``auto`` becomes the number, so that a run's own recipe says what was trained."""
+        for name in ("r1", "r2"):
+            with suppress(KeyError, TypeError, ValueError):  # whatever else is wrong is told where it stands
+                penalty = tree["penalties"][name]
+                if penalty["weight"] == "auto":
+                    weight = auto_gamma(tree)
+                    tree = tree | {"penalties": tree["penalties"] | {name: penalty | {"weight": weight}}}
+        return tree
+
+
+def auto_gamma(tree: Mapping[str, Any]) -> float:
+    """gamma of R1 and R2 for the size and the batch of a recipe, given as nested mappings.
+
+    A relativistic objective: the power of the size on which R3GAN's published settings for faces lie, 2 at 64 px and
+    150 at 256 px (Huang et al. 2024). StyleGAN3: as published, 2 at 256 px with a batch of 32, by the size squared over
+    the batch (Karras et al. 2021). Else ADA's 0.0002 size^2 / batch (Karras et al. 2020b).
+    """
+    size = int(tree.get("image_size", Recipe.model_fields["image_size"].default))
+    batch = int(tree.get("training", {}).get("batch_size", Training.model_fields["batch_size"].default))
+    if tree.get("objective", {}).get("name") == "relativistic":
+        return 2 * (size / 64) ** math.log(75, 4)
+    if tree["generator"]["family"] == "stylegan3":
+        return size**2 / (1024 * batch)
+    return 0.0002 * size**2 / batch
 
 
 def recipe_type() -> type[Recipe]:

@@ -50,6 +50,8 @@ class TrainProgress:
     images_seen: int
     total: int
     stats: dict[str, float]
+    warning: str = ""
+    """One line about what goes wrong, empty while nothing does."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class TrainResult:
     seconds: float
     """Of this session."""
     path: Path
+    warning: str = ""
+    """What goes wrong at the end of it."""
 
 
 OnProgress = Callable[[TrainProgress], None]
@@ -101,6 +105,8 @@ class TrainingLoop(ABC):
     loss_limit: float = math.inf
     """A loss beyond +- this stops the training."""
     meters: Meters = field(default_factory=Meters)
+    warning: str = ""
+    """One line about what goes wrong, which ``report`` keeps up to date."""
 
     @abstractmethod
     def step(self) -> None:
@@ -159,7 +165,7 @@ class TrainingLoop(ABC):
                         stats = {**self.meters.take(), "images_per_second": (clock - reported) / (now - reported_at)}
                         self.check_losses(stats)
                         self.report(stats)
-                        tell(on_progress, TrainProgress(clock, self.images, stats))
+                        tell(on_progress, TrainProgress(clock, self.images, stats, self.warning))
                         reported, reported_at = clock, now
                     if saving:
                         self.check_losses(self.meters.means())
@@ -176,7 +182,7 @@ class TrainingLoop(ABC):
                 state.images_seen = clock + self.batch_size
                 self.after_step()
         finished = clock >= self.images or self.should_stop()
-        return TrainResult(clock, finished, time.monotonic() - began, self.folder)
+        return TrainResult(clock, finished, time.monotonic() - began, self.folder, self.warning)
 
     def save_checkpoint(self) -> None:
         checkpoint.save(self.checkpoints, *self.state.state_dict())

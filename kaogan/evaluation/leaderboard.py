@@ -16,6 +16,7 @@ from kaogan.evaluation import tables
 from kaogan.evaluation.compare import Entry, config_of, curve, last_line, metric
 from kaogan.evaluation.page import TEMPLATES
 from kaogan.evaluation.results import TRAINED_FOOTNOTE, TRAINED_MARK
+from kaogan.evaluation.verdict import verdict
 from kaogan.generate.model import load
 from kaogan.metrics import curve_plots
 from kaogan.metrics.registry import Better, cost
@@ -40,7 +41,7 @@ def write_leaderboard(entries: Sequence[Entry], path: Path) -> Path:
     head, rows = leaderboard_table(ranked, lines, keys, crowned=learnt)
     text = environment(TEMPLATES).get_template("leaderboard.html.j2").render(
         **_introduction(first, entries),
-        unlearnt="" if learnt else UNLEARNT,
+        verdict=verdict_of(entries),
         head=head,
         rows=rows,
         footnote=TRAINED_FOOTNOTE if any(_trained(line, key) for line in lines.values() for key in keys) else "",
@@ -50,6 +51,24 @@ def write_leaderboard(entries: Sequence[Entry], path: Path) -> Path:
     )  # fmt: skip
     write_text(path, text)
     return path
+
+
+def verdict_of(entries: Sequence[Entry]) -> str:
+    """How good the best of them is, in a sentence; empty where nothing was measured."""
+    lines = {run: line for entry in entries for run in entry.runs if (line := last_line(run))}
+    if not anything_learnt(lines.values()):
+        return UNLEARNT
+    keys = metric_keys(list(lines.values()))
+    measured = [entry for entry in entries if any(run in lines for run in entry.runs)]
+    best = min(measured, key=lambda entry: _rank(entry, keys, lines), default=None)
+    if best is None:
+        return ""
+    told = {
+        key: {**found, "value": estimate.value, "trained_against": _entry_trained(best, lines, key)}
+        for key, found in keys.items()
+        if (estimate := metric(best.runs, key))
+    }
+    return verdict(best.name, told, among=len(measured))
 
 
 def metric_keys(lines: Sequence[Line]) -> dict[str, Line]:

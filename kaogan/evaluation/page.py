@@ -18,6 +18,7 @@ from kaogan.evaluation import tables
 from kaogan.evaluation.image_sources import GeneratedImages, read_lines
 from kaogan.evaluation.results import TRAINED_FOOTNOTE, TRAINED_MARK, EvaluationResult
 from kaogan.evaluation.runner import Evaluation
+from kaogan.evaluation.verdict import verdict
 from kaogan.generate.model_card import card
 from kaogan.generate.model_io import CARD, find_model
 from kaogan.metrics import curve_plots
@@ -63,7 +64,8 @@ def write_cards(results: Sequence[EvaluationResult]) -> list[Path]:
         source = result.source
         if isinstance(source, GeneratedImages) and source.run is not None:
             path = find_model(source.run) / CARD
-            text = card(source.model.config, measured=measured_section(result.to_json()))
+            line = result.to_json()
+            text = card(source.model.config, measured=measured_section(line), results=measured_results(line))
             try:
                 write_text(path, text)
             except KaoganError as error:
@@ -74,11 +76,16 @@ def write_cards(results: Sequence[EvaluationResult]) -> list[Path]:
     return written
 
 
-def measured_of(model: Path, clock: object) -> str:
-    """The section for the card of a run's model, or of a model in a run, at ``clock``; empty where nothing was
-    measured of it."""
+def measured_of(model: Path, clock: object) -> dict[str, Any]:
+    """What the card of a run's model, or of a model in a run, says of its quality at ``clock``: keywords of ``card``,
+    none where nothing was measured of it."""
     lines = [line for folder in (model, model.parent) for line in metrics_lines(folder) if line.get("clock") == clock]
-    return measured_section(lines[-1]) if lines else ""
+    return {"measured": measured_section(lines[-1]), "results": measured_results(lines[-1])} if lines else {}
+
+
+def measured_results(line: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a line of metrics.jsonl by the names of their rows."""
+    return {str(found.get("name")): float(found["value"]) for found in line.get("metrics", {}).values()}
 
 
 def measured_section(line: Mapping[str, Any]) -> str:
@@ -116,12 +123,19 @@ def write_page(results: Sequence[EvaluationResult], path: Path) -> Path:
         rows=rows,
         footnote=TRAINED_FOOTNOTE if tables.marked(results) else "",
         failures=[f"{failure.name} was not measured: {failure.reason}" for failure in failures],
+        verdicts=verdicts(results),
         reading=" ".join(_reading(results)),
         curves=curves(results),
         sections=[_section(result) for result in results],
     )  # fmt: skip
     write_text(path, text)
     return path
+
+
+def verdicts(results: Sequence[EvaluationResult]) -> list[str]:
+    """A sentence for each result that can be told in one."""
+    told = (verdict(result.source.name, result.to_json()["metrics"]) for result in results)
+    return [sentence for sentence in told if sentence]
 
 
 def write_default_page(results: Sequence[EvaluationResult]) -> Path:

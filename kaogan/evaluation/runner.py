@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from kaogan.evaluation.results import EvaluationResult, Failure, MetricRow
 from kaogan.metrics.collect import Collector, FeatureCollector, Measured, collect
 from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
-from kaogan.metrics.fid import LEAST_EXTRAPOLATED
+from kaogan.metrics.fid import LEAST_EXTRAPOLATED, Gaussian, against_gaussian
 from kaogan.metrics.reference import Reference
+from kaogan.metrics.reference_statistics import read_statistics, write_statistics
 from kaogan.metrics.registry import DEFAULT_COUNT, DEFAULT_FEATURES, METRICS, Metric, metric_names
 from kaogan.metrics.stats.estimate import TooFewSamplesError
 
@@ -44,9 +46,14 @@ def evaluate(
     download: bool = False,
     device: str = "auto",
     cache: Path | None = None,
+    reference: Path | None = None,
+    write_reference: Path | None = None,
     report: Progress = no_progress,
 ) -> Evaluation:
     """Measure each of ``paths`` against the real pictures ``data`` (None: the avatars).
+
+    ``reference`` is an .npz of published statistics, whose Fréchet distance is a row more; those of ``data`` go into
+    ``write_reference``, of the first extractor.
 
     ``count`` pictures are drawn from a model (10,000), or at most taken of a folder (all). An extractor or a metric
     that does not work is a note of the result, and a path with nothing to be measured beside others is one of the
@@ -62,6 +69,7 @@ def evaluate(
         raise UsageError(f"--count must be 2 or more, not {count}")
     needs_features = any(METRICS[name].needs == "features" for name in chosen)
     extractors, failures = open_extractors(features, download) if needs_features else ([], [])
+    published = _published(reference, extractors) if reference else None
     references: dict[tuple[int, int], Reference] = {}
 
     def reference_of(key: tuple[int, int]) -> Reference:
@@ -81,7 +89,7 @@ def evaluate(
                 path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, device=device, progress=report
             )
             real = reference_of((source.image_size, source.channels))
-            result = evaluate_one(source, real, extractors, chosen, seed=seed, report=report)
+            result = evaluate_one(source, real, extractors, chosen, seed=seed, published=published, report=report)
         except UsageError:
             raise
         except KaoganError as error:  # the others may still be measured
@@ -93,7 +101,33 @@ def evaluate(
         evaluation.append(result)
     if not evaluation:
         raise errors[0]
+    if write_reference is not None:
+        if not extractors:
+            raise UsageError("--write-reference needs a metric of features, such as --metrics fid")
+        write_statistics(write_reference, evaluation[0].reference.measured(extractors[0], report).features)
     return evaluation
+
+
+@dataclass(frozen=True)
+class Published:
+    """Statistics of real features that were made elsewhere, and the extractor whose features they are."""
+
+    name: str
+    gaussian: Gaussian
+    extractor: str
+
+
+def _published(path: Path, extractors: Sequence[Extractor]) -> Published:
+    gaussian = read_statistics(path)
+    size = len(gaussian.mean)
+    fitting = [extractor.name for extractor in extractors if extractor.size == size]
+    if not fitting:
+        sizes = ", ".join(f"{extractor.name} {extractor.size}" for extractor in extractors) or "none"
+        raise UsageError(
+            f"{path} has statistics of {size} numbers, the features have others ({sizes}); those of FID are "
+            "--features inception, 2048"
+        )
+    return Published(path.name, gaussian, fitting[0])
 
 
 def open_extractors(features: Sequence[str], download: bool) -> tuple[list[Extractor], list[str]]:
@@ -124,6 +158,7 @@ def evaluate_one(
     metrics: Sequence[str],
     *,
     seed: int = 0,
+    published: Published | None = None,
     report: Progress = no_progress,
 ) -> EvaluationResult:
     """Every metric, with every extractor where it needs features; what fails for lack of pictures is noted, and the
@@ -159,6 +194,11 @@ def evaluate_one(
             extractor, *measured, seed, source.schema, source.requested, reference.pictures,
             partial(reference.remembered, extractor),
         )  # fmt: skip
+        if published is not None and published.extractor == extractor.name:
+            name = f"{METRICS['fid'].label('fid', extractor.label)} against {published.name}"
+            estimate = against_gaussian(measured[0].features, published.gaussian)
+            seen = extractor.name in source.trained_against
+            result.rows[f"fid_published/{extractor.name}"] = MetricRow(name, estimate, trained_against=seen)
         for metric in on_features:
             if metric.features == extractor.name or (metric.features is None and number < general):
                 _add(result, metric, comparison, extractor)

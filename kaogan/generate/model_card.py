@@ -8,10 +8,12 @@ import keyword
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.loaded_plugins import plugin_records
 from kaogan.core.schema import Schema
@@ -56,31 +58,53 @@ def make_config(
         "image_size": recipe.image_size,
         "channels": recipe.channels,
         "attributes": attributes.to_json(),
+        "settings": settings_of(recipe),
+        **({"licence": recipe.run.licence} if recipe.run.licence != "other" else {}),
         "clock": clock,
         "data": dict(data or {}),
         "minutes": round(minutes, 2),
         "machine": machine,
-        "plugins": plugin_records(),
+        # A model is shared: the folder of a plug-in's file is nobody's business.
+        "plugins": [each | ({} if each["package"] else {"name": Path(each["name"]).name}) for each in plugin_records()],
         **({"start_from": dict(base)} if base else {}),
     }
 
 
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """What made the weights, by dotted keys: all but where and how a run was watched, which may name local paths."""
+    settings = recipes.flatten(recipe.to_dict())
+    return {
+        key: value
+        for key, value in settings.items()
+        if key == "run.seed"
+        or key.split(".")[0] not in ("name", "summary", "source", "start_from", "run", "eval", "generator")
+    }
+
+
 def card(
-    config: Mapping[str, Any], *, license: str | None = None, repository: str | None = None, measured: str = ""
+    config: Mapping[str, Any],
+    *,
+    license: str | None = None,
+    repository: str | None = None,
+    measured: str = "",
+    results: Mapping[str, float] | None = None,
 ) -> str:
     """The model card as Markdown, with the front matter that the Hugging Face hub reads.
 
-    ``license`` is one of its identifiers, ``repository`` the USER/NAME there that the model can be had from,
-    ``measured`` a section about its quality, in Markdown.
+    ``license`` is one of its identifiers (without it: the one that the training was given), ``repository`` the
+    USER/NAME there that the model can be had from, ``measured`` a section about its quality, in Markdown, and
+    ``results`` the same numbers by name, for programs.
     """
     attributes = Schema.from_json(config.get("attributes", ()))
     recipe = _line(config.get("recipe", "custom"))
     size = config["image_size"]
+    licence = license or str(config.get("licence") or "")
     front = {
-        "license": license or "other",
+        "license": licence or "other",
         "library_name": "kaogan",
         "pipeline_tag": "unconditional-image-generation",
         "tags": ["kaogan", "gan", "anime", "faces", *(["conditional"] if attributes else [])],
+        **({"model-index": [_index(config, recipe, results)]} if results else {}),
     }
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
@@ -96,7 +120,7 @@ def card(
         parts.append(_table(attributes))
     if measured:
         parts.append(measured)
-    parts.append(_LIMITS)
+    parts.append(_LIMITS + (_LICENSED.format(licence=_line(licence)) if licence else _UNLICENSED))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -105,8 +129,19 @@ _LIMITS = """## Limits and licence
 The model knows nothing but the pictures it was trained on and repeats their habits, their gaps and their biases. Some
 of its pictures are broken; it may come close to single pictures of a small set.
 
-What may be done with the model and its pictures depends on the licence of the training pictures, which kaogan cannot
-know. Whoever publishes this folder states it here and in `license` above."""
+"""
+_UNLICENSED = """What may be done with the model and its pictures depends on the licence of the training pictures, which
+kaogan cannot know. Whoever publishes this folder states it here and in `license` above."""
+_LICENSED = """Licence: {licence}, chosen by who trained or published the model, who knows the licence of the training
+pictures."""
+
+
+def _index(config: Mapping[str, Any], recipe: str, results: Mapping[str, float]) -> dict[str, Any]:
+    """The hub's table of results."""
+    data = str((config.get("data") or {}).get("name", "")) or "unknown"
+    metrics = [{"type": name, "name": name, "value": round(value, 6)} for name, value in results.items()]
+    task = {"type": "unconditional-image-generation"}
+    return {"name": recipe, "results": [{"task": task, "dataset": {"name": data, "type": data}, "metrics": metrics}]}
 
 
 def _facts(config: Mapping[str, Any], recipe: str) -> str:
@@ -163,6 +198,19 @@ def _table(attributes: Schema) -> str:
         rows.append(f"| {_line(attribute.name)} | {values.replace('|', '/')} |")
     lines = ["## Attributes", "", "| attribute | values, and how often the data has them |", "|---|---|", *rows]
     return "\n".join(lines)
+
+
+def youth(config: Mapping[str, Any]) -> str:
+    """A sentence for a model that has seen less than a fifth of the images that its recipe takes; else empty."""
+    name, seen = str(config.get("recipe", "")), config.get("clock")
+    published = recipes.load(name).training.images if name in recipes.names() else 0
+    needed = published or (config.get("settings") or {}).get("training.images", 0)
+    if config.get("imported") or not isinstance(seen, int) or not isinstance(needed, int) or seen * 5 >= needed:
+        return ""
+    return (
+        f"this model is young: it has seen {seen:,} images, and the recipe {one_line(name)} takes {needed:,}; train it "
+        "further for better faces"
+    )
 
 
 def is_keyword(name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,14 +45,26 @@ class _Root:
         return centred @ (self.vectors / self.scales)
 
 
+class Gaussian(NamedTuple):
+    """Mean (D,) and covariance (D, D)."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
 def distance_of_moments(one: Moments, other: Moments) -> float:
-    """‖m1 - m2‖² + tr(S1 + S2 - 2 (S1 S2)^½). Raises TooFewSamplesError below two pictures a side.
+    """The distance of the Gaussians that have these moments. Raises TooFewSamplesError below two pictures a side."""
+    if min(one.count, other.count) < LEAST:
+        raise TooFewSamplesError(f"{min(one.count, other.count)} pictures, at least {LEAST} are needed")
+    return distance_of_gaussians(Gaussian(one.mean, one.covariance), Gaussian(other.mean, other.covariance))
+
+
+def distance_of_gaussians(one: Gaussian, other: Gaussian) -> float:
+    """‖m1 - m2‖² + tr(S1 + S2 - 2 (S1 S2)^½).
 
     The trace of the root is the sum of the singular values of S1^½ S2^½. Roots of the eigenvalues of their product, the
     usual way, would turn rounding errors of 1e-16 into 1e-8, once for each direction in which nothing varies.
     """
-    if min(one.count, other.count) < LEAST:
-        raise TooFewSamplesError(f"{min(one.count, other.count)} pictures, at least {LEAST} are needed")
     a, b = one.covariance, other.covariance
     cross = _Root.of(a).factor.T @ _Root.of(b).factor
     root = float(np.linalg.svd(cross, compute_uv=False).sum()) if cross.size else 0.0
@@ -84,17 +97,30 @@ def standard_error(generated: np.ndarray, real: np.ndarray, one: Moments, other:
     if not (a.scales.size and b.scales.size):
         return 0.0
     left, singular, right = np.linalg.svd(a.factor.T @ b.factor, full_matrices=False)
-    variance = 0.0
-    for features, moments, root, turn, towards in (
-        (generated, one, a, left, other.mean),
-        (real, other, b, right.T, one.mean),
-    ):
-        parts = [
-            _influence(features[start : start + CHUNK], moments, root, turn * np.sqrt(singular), towards)
-            for start in range(0, len(features), CHUNK)
-        ]
-        variance += float(np.concatenate(parts).var(ddof=1)) / len(features)
-    return math.sqrt(variance)
+    variance = _variance(generated, one, a, left * np.sqrt(singular), other.mean)
+    return math.sqrt(variance + _variance(real, other, b, right.T * np.sqrt(singular), one.mean))
+
+
+def against_gaussian(generated: np.ndarray, real: Gaussian) -> Estimate:
+    """The distance of features (N, D) from a fixed Gaussian, such as a published one, and an interval that holds the
+    chance of the generated pictures alone. Raises TooFewSamplesError below two pictures."""
+    one = Moments.of(generated)
+    if one.count < LEAST:
+        raise TooFewSamplesError(f"{one.count} pictures, at least {LEAST} are needed")
+    value = distance_of_gaussians(Gaussian(one.mean, one.covariance), real)
+    a, b = _Root.of(one.covariance), _Root.of(real.covariance)
+    if not (a.scales.size and b.scales.size):
+        return Estimate.around(value, 0.0, least=0.0)
+    left, singular, _ = np.linalg.svd(a.factor.T @ b.factor, full_matrices=False)
+    error = math.sqrt(_variance(generated, one, a, left * np.sqrt(singular), real.mean))
+    return Estimate.around(value, NORMAL * error, least=0.0)
+
+
+def _variance(features: np.ndarray, own: Moments, root: _Root, turn: np.ndarray, towards: np.ndarray) -> float:
+    """Of the distance, by the chance of one side's pictures."""
+    starts = range(0, len(features), CHUNK)
+    parts = [_influence(features[start : start + CHUNK], own, root, turn, towards) for start in starts]
+    return float(np.concatenate(parts).var(ddof=1)) / len(features)
 
 
 def _influence(features: np.ndarray, own: Moments, root: _Root, turn: np.ndarray, towards: np.ndarray) -> np.ndarray:

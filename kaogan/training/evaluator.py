@@ -131,7 +131,7 @@ class Evaluator:
         values = self._values()
         best = bool(values[-1] < min(values[:-1], default=math.inf))
         if best:
-            self.logger.save_model(self.folder.path / "best")
+            self.logger.save_model(self.folder.path / "best", self.measured)
         self._plots(estimates)
         taken = time.monotonic() - began
         shown = ", ".join(f"{key} {e.value:.4g} ({e.low:.4g} to {e.high:.4g})" for key, e in estimates.items())
@@ -141,7 +141,30 @@ class Evaluator:
 
     @property
     def _label(self) -> str:
-        return self.extractor.label if self.extractor else "statistics"
+        if self.extractor:
+            return self.extractor.label
+        features = any(metric.needs == "features" for metric in self.metrics)  # of a session before this one
+        return self.settings.features.partition("=")[0] if features else "statistics"
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What the model's card says of the last measurement: keywords of ``card``, none before there is one."""
+        if self.off or not self.lines:
+            return {}
+        line, results, rows = self.lines[-1], {}, []
+        for metric in self.metrics:
+            for key in metric.training_keys:
+                if isinstance(line.get(f"eval/{key}"), int | float):
+                    value, low, high = (float(line.get(f"eval/{key}{end}", math.nan)) for end in ("", "_low", "_high"))
+                    name = metric.label(key, self._label if metric.needs == "features" else "")
+                    results[name] = value
+                    rows.append(f"| {name} | {value:.4g} | {low:.4g} … {high:.4g} |")
+        head = (
+            f"{line['eval/count']:,.0f} pictures against the training pictures, during training, at {line['clock']:,} "
+            "images; 95 % intervals."
+        )
+        text = "\n".join(["## Measured", "", head, "", "| | value | interval |", "|---|---|---|", *rows])
+        return {"measured": text, "results": results} if rows else {}
 
     def _collectors(self) -> list[Collector]:
         """Fresh ones: features first, where any metric needs them, then those of the metrics that need pictures."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,9 @@ class RunLogger:
         real = numpy_generator(self.recipe.run.seed, "grid/real").permutation(len(pictures.images))
         self._picture(pictures.images[np.sort(real[: len(self.latents)])], self.folder.path / "real.png")
 
-    def log_stats(self, clock: int, stats: dict[str, float]) -> None:
-        self.folder.append_stats({"clock": clock, "seconds": round(self.state.seconds, 3), **stats})
+    def log_stats(self, clock: int, stats: dict[str, float], words: Mapping[str, str] | None = None) -> None:
+        """``words`` go into stats.jsonl alone."""
+        self.folder.append_stats({"clock": clock, "seconds": round(self.state.seconds, 3), **stats, **(words or {})})
         for name, value in stats.items():
             self.board.add_scalar(name, value, clock)
 
@@ -105,8 +106,8 @@ class RunLogger:
         self._generate()
         return self.state.ema.module
 
-    def save_model(self, folder: Path | None = None) -> None:
-        """The model folder (or another, ``folder``) and the plots, as of now."""
+    def save_model(self, folder: Path | None = None, measured: Mapping[str, Any] | None = None) -> None:
+        """The model folder (or another, ``folder``) and the plots, as of now; ``measured`` are keywords of ``card``."""
         pictures, generator = self._generate(), self.generator()
         config = make_config(
             self.recipe,
@@ -124,7 +125,7 @@ class RunLogger:
         # On the device of the EMA: a model moves its generator to its own.
         model = Model(generator, self.pictures.schema, config, device=self.device)
         preview = grid(pictures[: min(64, len(self.latents))], min(8, self.columns))
-        model.save(folder or self.folder.model, card(config), preview)
+        model.save(folder or self.folder.model, card(config, **(measured or {})), preview)
         if folder is not None:
             return
         self._plots()

@@ -33,6 +33,7 @@ from kaogan.losses.extras import StepContext
 from kaogan.networks.base import DiscriminatorOutput
 from kaogan.networks.cpu.grad_modes import cached_weight_casts, clear_weight_casts
 from kaogan.networks.stylegan import is_style_generator
+from kaogan.training.health import SAMPLES_EVERY, sample_statistics
 from kaogan.training.phases import Network, Phase, build_phases
 from kaogan.training.sampler import Batch, InfiniteSampler
 from kaogan.training.shards import Shards
@@ -76,6 +77,11 @@ class GANTrainer:
         updates_generator = any(phase.is_due(number) for phase in self._phases("generator"))
         reuse = training.reuse_fakes and updates_generator
         fakes = self.discriminator_step(batches, reuse=reuse)
+        if number % max(1, SAMPLES_EVERY // training.batch_size) == 0:
+            for name, images in (("real", batches[0].images), ("fake", fakes[0].images)):
+                distance, saturated = sample_statistics(images)
+                self.meters.add(f"{name}_distance", distance)
+                self.meters.add(f"{name}_saturated", saturated)
         if updates_generator:
             self.generator_step(batches, fakes if reuse else None)
         return updates_generator

@@ -22,7 +22,9 @@ from kaogan.core.training_loop import (
 )
 from kaogan.data import PictureSet
 from kaogan.generate.model_io import CONFIG, WEIGHTS
+from kaogan.training import plots
 from kaogan.training.evaluator import Evaluator
+from kaogan.training.health import LINES, RunFacts, find_failure
 from kaogan.training.numerics import numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
 from kaogan.training.run_logger import RunLogger
@@ -66,7 +68,8 @@ def train(
         logger = RunLogger(folder, recipe, pictures, state, device, start.base)
         logger.open(precision, describe(device))
         with numerics(recipe, device, precision):
-            result = GANLoop(recipe, state, trainer, folder, logger, held_out).run(resumed, on_progress, on_stop)
+            facts = RunFacts.of(recipe, pictures)
+            result = GANLoop(recipe, state, trainer, folder, logger, facts, held_out).run(resumed, on_progress, on_stop)
         logger.close(result.finished, result.seconds)
         return result
 
@@ -78,7 +81,7 @@ class GANLoop(TrainingLoop):
 
     def __init__(
         self, recipe: Recipe, state: TrainState, trainer: GANTrainer, folder: RunDir, logger: RunLogger,
-        held_out: PictureSet | None = None,
+        facts: RunFacts, held_out: PictureSet | None = None,
     ) -> None:  # fmt: skip
         run = recipe.run
         super().__init__(
@@ -88,6 +91,9 @@ class GANLoop(TrainingLoop):
         )  # fmt: skip
         self.recipe, self.trainer, self.logger = recipe, trainer, logger
         self.evaluator = Evaluator(recipe, logger, held_out)
+        self.run_dir, self.facts = folder, facts
+        self.lines = plots.read_stats(folder.stats)[-LINES:] if folder.stats.exists() else []
+        self.warning = str(find_failure(self.lines, facts) or "")
 
     def step(self) -> None:
         self._generator_updated = self.trainer.step()
@@ -97,7 +103,15 @@ class GANLoop(TrainingLoop):
             self.state.ema.update(self.state.images_seen, self.batch_size * self.recipe.training.n_critic)
 
     def report(self, stats: dict[str, float]) -> None:
-        self.logger.log_stats(self.state.images_seen, stats)
+        clock, before = self.state.images_seen, self.warning
+        self.lines = [*self.lines, {"clock": clock, **stats}][-LINES:]
+        failure = find_failure(self.lines, self.facts)
+        self.logger.log_stats(clock, stats, {"warning": failure.name} if failure else {})
+        self.warning = str(failure or "")
+        if failure and not before:
+            self.run_dir.log.info("warning at %d images: %s", clock, failure)
+        elif before and not failure:
+            self.run_dir.log.info("no longer at %d images: %s", clock, before.partition(":")[0])
 
     def evaluate(self) -> None:
         self.evaluator.evaluate_if_due(self.state.images_seen)
@@ -109,7 +123,7 @@ class GANLoop(TrainingLoop):
         self.logger.save_grid(self.state.images_seen)
 
     def save_model(self) -> None:
-        self.logger.save_model()
+        self.logger.save_model(None, self.evaluator.measured)
 
     def has_model(self) -> bool:
         return all((self.logger.folder.model / name).is_file() for name in (CONFIG, WEIGHTS))

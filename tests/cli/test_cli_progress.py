@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
@@ -45,3 +46,34 @@ def test_names_never_reach_the_terminal_raw(monkeypatch: pytest.MonkeyPatch) -> 
         _console.print_table(table)
     assert "\x1b]" not in written.getvalue() and "\x07" not in written.getvalue() and "\x9b" not in written.getvalue()
     assert written.getvalue().count("[red]b") >= 3 and r"a\x1b]0;title\x07" in written.getvalue()
+
+
+def test_a_bar_in_a_file_is_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, now = io.StringIO(), iter([0.0, 1.0, 31.0, 32.0, 62.0])
+    monkeypatch.setattr(_console, "console", Console(file=written, width=100))
+    monkeypatch.setattr(_console.time, "monotonic", lambda: next(now))
+    with _console.progress_bar("sampling", 64) as update:
+        update(1, 64)
+        update(2, 64)
+        update(3, 64)
+        update(4, description="scoring")
+    assert written.getvalue().splitlines() == ["sampling: 2 of 64", "scoring: 4"]
+
+
+@pytest.mark.parametrize(("terminal", "said_before"), [(True, False), (True, True), (False, False)])
+def test_a_terminal_hears_that_a_slow_command_starts(
+    terminal: bool, said_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Timer:
+        def __init__(self, seconds: float, say: Callable[[], None]) -> None:
+            assert seconds == 2.0
+            self.start = say
+
+    written = io.StringIO()
+    monkeypatch.setattr(_console.threading, "Timer", Timer)
+    monkeypatch.setattr(_console, "errors", _console._SafeConsole(file=written, force_terminal=terminal, width=80))
+    monkeypatch.setattr(_console._SafeConsole, "silent", True)
+    if said_before:
+        _console._SafeConsole(file=io.StringIO()).print("reading")
+    _console.say_that_it_starts()
+    assert ("starting…" in written.getvalue()) == (terminal and not said_before)

@@ -155,3 +155,30 @@ def test_the_bar_fits_the_terminal(width: int, name: str, monkeypatch: pytest.Mo
     assert ("12346 images/s" in bar) == (width >= 80)
     assert ("loss D" in bar) == (width >= (120 if name != "demo" else 100))
     assert ("D(G(z))" in bar) == (width >= 200)
+
+
+def test_a_run_that_looks_unwell_says_so_and_not_what_comes_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Pictures:
+        images, source, schema, skipped, notes = [0], "x", (), (), ()
+
+    seen = "D has won [hard]: G learns nothing. Try less"
+
+    def fake(*_: object, on_progress: Callable[[TrainProgress], None], **__: object) -> TrainResult:
+        numbers = {"loss_d": 0.0, "loss_g": 9.0, "images_per_second": 10.0}
+        for clock, warning in ((1_000, ""), (2_000, seen), (3_000, seen)):
+            on_progress(TrainProgress(clock, 3_000, numbers, warning))
+        return TrainResult(3_000, True, 3.0, tmp_path, seen)
+
+    monkeypatch.setattr(_train_progress, "read_data", lambda *_: Pictures)
+    monkeypatch.setattr(_train_progress.api, "run", fake)
+    with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
+        console = Console(file=file, width=80, highlight=False)
+        assert _train_progress.run_training(console, recipes.load("dcgan", {"images": 3_000}), None, None, False) == 0
+        file.seek(0)
+        lines = file.read().splitlines()
+    assert lines[0] == "training dcgan; the first numbers come after 1,000 images"
+    assert lines.count(f"At 2,000 images: {seen}") == 1 and not any(line.startswith("At 3,000") for line in lines)
+    assert lines[-1] == f"This run does not look well. {seen}"
+    assert not any("Next:" in line for line in lines)

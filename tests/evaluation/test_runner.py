@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
@@ -94,10 +95,12 @@ def test_a_run_is_measured_and_remembers_it(run: Path, faces: Path) -> None:
     assert line["clock"] == 5000 and line["count"] == 90 and line["data"]["count"] == 120 and line["seed"] == 0
     assert line["features"] == {"tagger": "f1"}
     assert "FD-tagger" in out.output and "120 real pictures" in out.output
+    assert re.search(r"^In short: of 100 pictures of .+ look like real ones \(\d+ of real ones do\)", out.output, re.M)
     page = (run / "evaluation.html").read_text()
     assert page.count("data:image/webp;base64,") == 2 and "confusion" in page
     assert "<script" not in page and "http" not in page
     card = (run / "model/README.md").read_text()
+    assert "model-index:" in card and "type: FD-tagger" in card
     assert "## Measured" in card and "| FD-tagger ↓ |" in card and "fixed share" in card and "## Limits" in card
     CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90", "--features", "tagger"])
     first, second = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
@@ -350,3 +353,16 @@ def test_a_model_that_comes_with_kaogan_is_known_by_its_name(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     source = image_sources.open_image_source(Path("kao"), 2, device="cpu")
     assert (source.name, source.run, source.count) == ("kao", None, 2)
+
+
+def test_published_statistics_in_and_out(run: Path, faces: Path, tmp_path: Path) -> None:
+    words = ["evaluate", str(run), "--data", str(faces), "--count", "90", "--features", "tagger", "--metrics", "fid"]
+    first = CliRunner().invoke(app, [*words, "--write-reference", str(tmp_path / "real.npz")])
+    assert first.exit_code == 0, first.output
+    again = CliRunner().invoke(app, [*words, "--reference", str(tmp_path / "real.npz")])
+    assert again.exit_code == 0 and "FD-tagger against real.npz" in again.output
+    rows = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["metrics"]
+    assert rows["fid_published/tagger"]["value"] == pytest.approx(rows["fid/tagger"]["value"], rel=1e-9)
+    np.savez(tmp_path / "inception.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    with pytest.raises(UsageError, match=r"2048 numbers.*--features inception"):
+        evaluate([run], faces, count=50, reference=tmp_path / "inception.npz")

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from kaogan.core.errors import UsageError
 from kaogan.core.schema import Attribute, Schema
 from kaogan.generate.model import card, load
+from kaogan.generate.model_card import youth
 from tests.generate.conftest import SCHEMA, SIZE, tiny_model
 
 
@@ -164,6 +165,37 @@ def test_the_card_says_what_the_model_is(model):
     assert matter["license"] == "other" and matter["pipeline_tag"] == "unconditional-image-generation"
     for words in ("tiny", "1,234", "abc123", "5,000", "a laptop", "nowhere", "orange 50.0%", "--hair orange"):
         assert words in body
+
+
+def test_the_card_has_the_licence_and_the_results(model):
+    def front(text):
+        return yaml.safe_load(text.split("---\n", 2)[1])
+
+    assert "Whoever publishes this folder states it" in card(model.config)
+    text = card({**model.config, "licence": "cc-by-4.0"}, results={"FD-x": 1.23456789})
+    assert front(text)["license"] == "cc-by-4.0" and "Licence: cc-by-4.0" in text
+    (index,) = front(text)["model-index"]
+    (found,) = index["results"]
+    assert found["metrics"] == [{"type": "FD-x", "name": "FD-x", "value": 1.234568}]
+    assert found["dataset"]["name"] == model.config["data"]["name"]
+    assert front(card({**model.config, "licence": "cc-by-4.0"}, license="mit"))["license"] == "mit"
+
+
+@pytest.mark.parametrize(
+    ("changes", "young"),
+    [
+        ({"recipe": "dcgan", "clock": 59_999}, True),
+        ({"recipe": "dcgan", "clock": 60_000}, False),  # a fifth of 300,000
+        ({"recipe": "dcgan", "clock": 100, "settings": {"training.images": 120}}, True),  # what the recipe takes counts
+        ({"recipe": "mine", "clock": 10, "settings": {"training.images": 100}}, True),
+        ({"recipe": "mine", "clock": 90, "settings": {"training.images": 100}}, False),
+        ({"recipe": "mine", "clock": 10, "settings": {}}, False),
+        ({"recipe": "dcgan", "clock": 0, "imported": "elsewhere"}, False),
+    ],
+)
+def test_a_young_model_is_called_so(model, changes, young):
+    said = youth({**model.config, **changes})
+    assert bool(said) == young and (not young or f"it has seen {changes['clock']:,} images" in said)
 
 
 def test_free_text_cannot_break_the_card(model):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from kaogan.config import recipes
 from kaogan.core.errors import KaoganError, UsageError
@@ -55,6 +56,11 @@ def test_values_plot_and_best_model(tmp_path: Path) -> None:
         assert line["eval/count"] == 64
         for key in ("fid", "kid", "precision", "recall"):
             assert line[f"eval/{key}_low"] <= line[f"eval/{key}"] <= line[f"eval/{key}_high"]
+    card = (tmp_path / "run/model/README.md").read_text()
+    (index,) = yaml.safe_load(card.split("---\n")[1])["model-index"]
+    told = {row["name"]: row["value"] for row in index["results"][0]["metrics"]}
+    assert len(told) == 4 and pytest.approx(lines[-1]["eval/fid"], abs=1e-6) in told.values()
+    assert "## Measured" in card and "64 pictures against the training pictures" in card and "at 48 images" in card
     best = min(lines, key=lambda line: line["eval/fid"])["clock"]
     assert json.loads((tmp_path / "run/best/config.json").read_text())["clock"] == best
     assert all((tmp_path / "run" / f"{key}.png").stat().st_size > 1000 for key in ("fid", "kid", "precision", "recall"))

@@ -34,10 +34,10 @@ def export_hub(
     if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license):
         raise UsageError(f"'{license}' is no licence of the Hub; it is written as in cc-by-4.0 or mit")
     path, model = (None, model) if isinstance(model, Model) else (Path(model), load(model, "cpu"))
-    measured = "" if path is None else measured_of(path, model.config.get("clock"))
+    measured = {} if path is None else measured_of(path, model.config.get("clock"))
     folder = Path(folder)
     with staged(folder) as stage:
-        model.save(stage, card(model.config, license=license, repository=repository, measured=measured), half=half)
+        model.save(stage, card(model.config, license=license, repository=repository, **measured), half=half)
     return folder
 
 
