@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "tests" / "training" / "health.json"
 HEALTHY = "kao, 127,000 images"
-FAILING = ("bce, learning rate 0.5", "wgan-gp without its penalty", "one picture, many times", "labels shuffled")
+FAILING = (
+    "bce, the generator's learning rate 0.5",
+    "wgan-gp without its penalty",
+    "one picture, many times",
+    "labels shuffled",
+)
 
 
 def lines_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
@@ -70,10 +75,13 @@ def failing(runs: dict[str, Any]) -> Figure:
             above.plot(*plots.series(lines, key), "o-", label=label, markersize=3)
         keys = {
             "labels-at-chance": ("accuracy",),
+            "saturated": ("real_saturated", "fake_saturated"),
             "same-pictures": ("real_distance", "fake_distance"),
         }.get(said, ("real_score", "fake_score"))
         for key in keys:
             below.plot(*plots.series(lines, key), "o-", label=key, markersize=3)
+        if "score" not in keys[0]:
+            below.set_ylim(-0.02, 1.02 if "distance" not in keys[0] else 0.2)
         for part in (above, below):
             part.legend(frameon=False, fontsize=9)
             part.spines[["top", "right"]].set_visible(False)
