@@ -72,12 +72,11 @@ def make_config(
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """What made the weights, by dotted keys: all but where and how a run was watched, which may name local paths."""
-    settings = recipes.flatten(recipe.to_dict())
+    left_out = ("name", "summary", "source", "training.start_from", "run", "eval", "generator")
     return {
         key: value
-        for key, value in settings.items()
-        if key == "run.seed"
-        or key.split(".")[0] not in ("name", "summary", "source", "start_from", "run", "eval", "generator")
+        for key, value in recipes.flatten(recipe.to_dict()).items()
+        if key == "run.seed" or not key.startswith(left_out)
     }
 
 

@@ -84,7 +84,7 @@ class RunFacts:
             recipe.image_size,
             len(pictures.images),
             recipe.extras.augment.name != "none",
-            bool(recipe.start_from),
+            bool(recipe.training.start_from),
             any(part.weight for part in (penalties.gradient_penalty, penalties.r1, penalties.r2))
             or bool(penalties.clip or getattr(recipe.discriminator, "spectral", False)),
             {name: entropy(values) for name, values in priors.items()},
