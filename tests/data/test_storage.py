@@ -13,7 +13,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data import load_pictures
 from kaogan.data.cache import cache_folder
 from kaogan.data.shards.images import ShardedImages
-from kaogan.data.storage import as_address, explain_storage, is_address
+from kaogan.data.storage import Storage, as_address, explain_storage, is_address
 from tests.data.conftest import encoded, noise, write_folder, write_zip
 from tests.data.shards.conftest import empty_memory, pixels, remote, shards
 
@@ -72,6 +72,11 @@ def test_shards_are_read_in_parts_and_from_copies(remote: str) -> None:
     images.copies._wanted, images.copies.limit = [other], 2 * other.size
     assert images.copies._fetch(other)
     assert len(list(cache_folder().rglob("*.tar"))) == 2, "the oldest made room"
+
+
+def test_a_server_that_sends_whole_files_for_parts_is_read_too(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Storage, "read_ranges", lambda self, names, starts, ends: [self.read(name) for name in names])
+    assert (np.asarray(load_pictures(remote, image_size=8).images) == pixels()).all()
 
 
 def test_a_shard_that_changes_or_goes_is_one_line(remote: str) -> None:

@@ -69,7 +69,9 @@ class Reader:
             starts = [places[at].offset for at in absent]
             ends = [places[at].offset + places[at].size for at in absent]
             for at, part in zip(absent, storage_of(self.where).read_ranges(names, starts, ends), strict=True):
-                found[at] = part
+                # A plain web server may not know of parts and send the whole shard.
+                start = places[at].offset if len(part) > places[at].size else 0
+                found[at] = part[start : start + places[at].size]
         for place, data in zip(places, found, strict=True):
             assert data is not None
             if len(data) != place.size or zlib.crc32(data) != place.checksum:
