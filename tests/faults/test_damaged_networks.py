@@ -113,7 +113,7 @@ def _checksums(folder: Path) -> Case:
         return load_pictures(faces, image_size=8, cache=folder / "cache").fingerprint
 
     read()
-    [path] = (folder / "cache" / "checksums").glob("*.json")
+    [path] = (folder / "cache" / "checksums").glob("*.npz")
     return Case(path, read)
 
 
