@@ -20,15 +20,14 @@ demo: .venv/.installed
 	$(RUN) kaogan train demo --out runs/demo
 	$(RUN) kaogan sample runs/demo --out runs/demo/faces.png --count 64
 	$(RUN) kaogan sample runs/demo --out runs/demo/map.png --mode fix_noise
-	rm -rf runs/demo/page
-	$(RUN) kaogan export runs/demo --to web --out runs/demo/page
+	rm -f runs/demo/page.html
+	$(RUN) kaogan export runs/demo --to web --single-file --out runs/demo/page.html
 	@echo
 	@echo "Look at:  runs/demo/faces.png     64 faces"
 	@echo "          runs/demo/map.png       one face in all hair and eye colours"
 	@echo "          runs/demo/loss.png      the losses"
 	@echo "          runs/demo/progress.gif  the training as a film"
-	@echo "          runs/demo/page          a page that makes faces in the browser; to open it:"
-	@echo "                                  .venv/bin/python -m http.server -d runs/demo/page"
+	@echo "          runs/demo/page.html     a page that makes faces in your browser: open it by a double click"
 
 test: lint
 	$(RUN) pytest
