@@ -1,4 +1,4 @@
-"""The curves of docs/explanation/families: each picture on those pages, by the command that stands below it.
+"""The curves of docs/explanation/families: a picture for each command that stands on a line of its own there.
 
 python -m tools.draw_family_curves --train --sets DIR   run the trainings first (they resume), then draw
 python -m tools.draw_family_curves --runs DIR           only draw, from the runs there are
@@ -33,20 +33,30 @@ def main(
     runs: Annotated[Path, typer.Option(help="Where the runs are.")] = ROOT / "runs" / "families",
     sets: Annotated[Path, typer.Option(help="Where the sets of pictures are.")] = Path(),
 ) -> None:
-    for name, command in commands():
+    for page, name, command in commands():
         if train:
             words = [str(sets.resolve() / word) if word.endswith(".zip") else word for word in command.split()]
             subprocess.run([sys.executable, "-m", "kaogan", *words, "--out", str(runs / name)], cwd=ROOT, check=True)
         if (runs / name / "model").exists():
             draw(runs / name, PAGES / "curves" / f"{name}.webp")
+            show(page, name, command)
         else:
             print(f"{name}: no finished run in {runs}, left as it is")
 
 
-def commands() -> Iterator[tuple[str, str]]:
-    """(name of the picture, the words behind ``kaogan``) of each picture of curves."""
+def commands() -> Iterator[tuple[Path, str, str]]:
+    """(page, recipe, the words behind ``kaogan``) of each run whose curves a page shows or is to show."""
     for page in sorted(PAGES.glob("*.md")):
-        yield from re.findall(r"\(curves/([\w-]+)\.webp\)\n\n`kaogan ([^`]+)`", page.read_text(encoding="utf-8"))
+        for command in re.findall(r"^`kaogan (train [^`]+)`$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            yield page, command.split()[1], command
+
+
+def show(page: Path, name: str, command: str) -> None:
+    """The picture above its command, where the page has not got it yet."""
+    text = page.read_text(encoding="utf-8")
+    if f"(curves/{name}.webp)" not in text:
+        picture = f"![losses and pictures of a short {name} run](curves/{name}.webp)"
+        page.write_text(text.replace(f"`kaogan {command}`", f"{picture}\n\n`kaogan {command}`"), encoding="utf-8")
 
 
 def draw(run: Path, path: Path) -> None:

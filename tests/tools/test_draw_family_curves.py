@@ -8,14 +8,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tools.draw_family_curves import PAGES, WIDTH, commands, draw
+from tools.draw_family_curves import PAGES, WIDTH, commands, draw, show
 
 
 def test_every_picture_has_the_command_that_made_it() -> None:
-    found = dict(commands())
-    assert found.keys() == {path.stem for path in (PAGES / "curves").iterdir()}
-    for name, command in found.items():
-        assert command.split()[:2] == ["train", name]
+    found = list(commands())
+    assert len(found) == 12 and {path.stem for path in (PAGES / "curves").iterdir()} <= {name for _, name, _ in found}
+    for page, name, command in found:
+        drawn = (PAGES / "curves" / f"{name}.webp").exists()
+        assert drawn == (f"(curves/{name}.webp)\n\n`kaogan {command}`" in page.read_text(encoding="utf-8")), name
+
+
+def test_a_new_picture_is_put_above_its_command(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n\n`kaogan train dcgan`\n")
+    for _ in range(2):
+        show(page, "dcgan", "train dcgan")
+        picture = "![losses and pictures of a short dcgan run](curves/dcgan.webp)"
+        assert page.read_text() == f"a\n\n{picture}\n\n`kaogan train dcgan`\n"
 
 
 def test_a_picture_shows_losses_and_grids(tmp_path: Path) -> None:
