@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from kaogan.adaptation.run import finish, prepare
 from kaogan.aux_models.upscaler.load import is_upscaler, load_upscaler
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
+from kaogan.core.distributed import join
 from kaogan.core.errors import KaoganError
 from kaogan.core.training_loop import OnProgress, TrainResult, ignore_stop, no_train_progress
 from kaogan.data import PictureSet
@@ -66,11 +68,15 @@ def run(
     allow_changes: bool = False,
     on_progress: OnProgress = no_train_progress,
     on_stop: Callable[[], None] = ignore_stop,
+    minutes: float = math.inf,
+    track: str = "",
 ) -> TrainResult:
-    """The same for a resolved recipe and pictures in memory; an interrupted training returns, too."""
+    """The same for a resolved recipe and pictures in memory; an interrupted training returns, too, and one that has
+    taken so many ``minutes``. ``track`` sends its numbers to wandb, trackio or mlflow as well. Under torchrun all
+    processes train together."""
     return run_training(
         recipe, pictures, Path(out or Path("runs") / recipe.name), allow_changes=allow_changes,
-        on_progress=on_progress, on_stop=on_stop,
+        on_progress=on_progress, on_stop=on_stop, minutes=minutes, track=track, processes=join(),
     )  # fmt: skip
 
 

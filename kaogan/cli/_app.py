@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 import typer.core
-from rich.markup import escape
 
 from kaogan.cli import (
     _words,
@@ -36,7 +35,7 @@ from kaogan.cli import (
     upscale,
     walk,
 )
-from kaogan.cli._console import FREE_WORDS, console, errors
+from kaogan.cli._console import FREE_WORDS, console, notice
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.version import __version__
 
@@ -112,11 +111,6 @@ class MovedCommand(ExploreCommand):
     def invoke(self, ctx: Any) -> Any:
         notice(f"'kaogan {self.name}' is now called 'kaogan explore {self.name}'")
         return super().invoke(ctx)
-
-
-def notice(message: str) -> None:
-    """One line on standard error about a name that has changed."""
-    errors.print(f"[dim]note: {escape(message)}[/]", soft_wrap=True)
 
 
 app = typer.Typer(

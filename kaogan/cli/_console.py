@@ -229,3 +229,8 @@ def print_table(table: Any) -> None:
     for column in table.columns:
         column.overflow = "fold"
     (console if console.is_terminal else _SafeConsole(highlight=False, width=10_000)).print(table)
+
+
+def notice(message: str) -> None:
+    """One line on standard error about a name that has changed."""
+    errors.print(f"[dim]note: {escape(message)}[/]", soft_wrap=True)

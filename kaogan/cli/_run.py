@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import errors, say_that_it_starts
-from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.errors import KaoganError, ProcessLostError, UsageError, is_out_of_memory
 
 
 def run_app(app: typer.Typer, name: str) -> None:
@@ -29,6 +29,10 @@ def run_app(app: typer.Typer, name: str) -> None:
             load_plugins(plugins)
         code = app(words, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
+    except ProcessLostError:
+        from kaogan.core.distributed import code_of_failure
+
+        code = code_of_failure()
     except KaoganError as error:
         code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -45,9 +49,10 @@ def run_app(app: typer.Typer, name: str) -> None:
             code = _explain(error)
         elif type(error).__name__ == "Abort":
             code = _fail("interrupted", 130)
-        elif _is_out_of_memory(error):
+        elif is_out_of_memory(error):
             code = _fail("out of memory; ask for less: a smaller --batch-size, --image-size or --count", 1)
         else:
+            _speaks(1)
             raise
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -86,7 +91,18 @@ def _stdout_fails() -> bool:
     return False
 
 
+def _speaks(code: int) -> bool:
+    """Whether it is this process, of perhaps several, that tells the user of a failure."""
+    if "RANK" not in os.environ:
+        return True
+    from kaogan.core.distributed import report_failure
+
+    return report_failure(code)
+
+
 def _fail(message: str, code: int) -> int:
+    if not _speaks(code):
+        return code
     with suppress(OSError):  # of a full or closed standard error: the exit code still says it
         errors.print(f"[bold red]kaogan:[/] {escape(' '.join(message.split()))}", soft_wrap=True)
     return code
@@ -99,10 +115,3 @@ def _explain(error: Any) -> int:
         return int(error.exit_code)
     command = error.ctx.command_path if getattr(error, "ctx", None) else "kaogan"
     return _fail(f"{message[0].lower()}{message[1:]} (see '{command} --help')", error.exit_code)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # PyTorch has its own type for accelerators, and a plain RuntimeError for the CPU.
-    return isinstance(error, MemoryError) or (
-        type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import time
 from collections.abc import Callable
@@ -44,11 +45,14 @@ BAR = 12
 Shown = ParamSpec("Shown")
 
 
-def run_training(console: Console, recipe: Recipe, data: Path | None, out: Path | None, allow_changes: bool) -> int:
+def run_training(
+    console: Console, recipe: Recipe, data: Path | None, out: Path | None, allow_changes: bool,
+    minutes: float = math.inf, track: str = "",
+) -> int:  # fmt: skip
     """Train with a progress bar, then say where everything is. Returns the exit code."""
-    outcome = train_with_bar(console, recipe, read_data(console, recipe, data), out, allow_changes)
+    outcome = train_with_bar(console, recipe, read_data(console, recipe, data), out, allow_changes, minutes, track)
     if not outcome.finished:
-        return 130
+        return 0 if outcome.out_of_time else 130
     if not outcome.seconds or outcome.images_seen == 0:
         return 0
     console.print(
@@ -73,8 +77,9 @@ def tell_files(console: Console, outcome: TrainResult) -> None:
 
 
 def train_with_bar(
-    console: Console, recipe: Recipe, pictures: PictureSet, out: Path | None, allow_changes: bool
-) -> TrainResult:
+    console: Console, recipe: Recipe, pictures: PictureSet, out: Path | None, allow_changes: bool,
+    minutes: float = math.inf, track: str = "",
+) -> TrainResult:  # fmt: skip
     """Train with a progress bar; says so when it was interrupted."""
     plain = not console.is_terminal
     taken = len(f"{recipe.name} {recipe.training.images}/{recipe.training.images}  0:00:00 left 0:00:00 ") + BAR
@@ -115,6 +120,7 @@ def train_with_bar(
         outcome = api.run(
             recipe, pictures, out, allow_changes=allow_changes,
             on_progress=without_output_errors(on_progress), on_stop=without_output_errors(on_stop),
+            minutes=minutes, track=track,
         )  # fmt: skip
     if not outcome.finished:
         console.print(f"Stopped at {outcome.images_seen:,} images; the same command goes on from here.")

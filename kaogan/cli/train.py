@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,12 +56,26 @@ def train(
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Resume although the settings have changed.")
     ] = False,
+    processes: Annotated[
+        str | None, typer.Option(metavar="N", help="Processes that share training.shards; all: one a card, or a core.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", min=0, help="Stop with a checkpoint after so long; the same call goes on."),
+    ] = None,
+    track: Annotated[
+        str, typer.Option(metavar="T", help="Send the numbers to a tracker as well: wandb, trackio or mlflow.")
+    ] = "",
 ) -> None:
     """Train a generator. [dim]--SECTION.KEY VALUE[/] sets any key of the recipe: [dim]--optim.lr 1e-4[/]."""
     from kaogan.cli._train_progress import run_dry, run_training
     from kaogan.config import recipes
     from kaogan.config.recipe import Recipe
 
+    if "WORLD_SIZE" in os.environ or "MASTER_ADDR" in os.environ:  # of torchrun, or for srun
+        from kaogan.core.distributed import join
+
+        console.quiet = not join().first
     recipe, words = sort_words(context, recipe)
     refuse_misspelt(context, words, {*Recipe.model_fields, *recipes.SHORTHANDS})
     if recipe is not None and recipe_file is not None:
@@ -76,11 +93,21 @@ def train(
     if recipe in upscaling.names():
         from kaogan.cli._train_upscaler import run
 
+        if processes or minutes or track:
+            raise UsageError(
+                f"{recipe} trains in one process and to its end: leave out --processes, --minutes and --track"
+            )
         raise typer.Exit(run(console, recipe, overrides, data, out, dry_run, allow_changes))
     from kaogan.api import load_recipe
 
     resolved = load_recipe(recipe_file or recipe or recipes.DEFAULT, overrides, out)
     if dry_run:
         run_dry(console, resolved, data)
-    else:
-        raise typer.Exit(run_training(console, resolved, data, out, allow_changes))
+        return
+    if processes:
+        from kaogan.cli._processes import count_processes, launch, without_processes
+
+        count = count_processes(processes, resolved.training.shards, resolved.run.device)
+        if count > 1:
+            raise typer.Exit(launch(count, without_processes(sys.argv[1:])))
+    raise typer.Exit(run_training(console, resolved, data, out, allow_changes, minutes or math.inf, track))

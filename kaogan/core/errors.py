@@ -18,6 +18,19 @@ class UsageError(KaoganError):
     exit_code = 2
 
 
+class ProcessLostError(KaoganError):
+    """Another process of the run has ended and says why; the run can go on from its checkpoint."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch has its own type for accelerators, and a plain RuntimeError for the CPU."""
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt word: ``" (did you mean 'hair'?)"``, or all the choices when none is near."""
     known = list(known)

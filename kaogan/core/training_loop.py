@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from kaogan.core import checkpoint
+from kaogan.core.distributed import ALONE, Processes
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.meters import Meters, crosses_multiple
 
@@ -64,6 +65,8 @@ class TrainResult:
     path: Path
     warning: str = ""
     """What goes wrong at the end of it."""
+    out_of_time: bool = False
+    """Whether it was the time it was given that ended the session."""
 
 
 OnProgress = Callable[[TrainProgress], None]
@@ -107,6 +110,10 @@ class TrainingLoop(ABC):
     meters: Meters = field(default_factory=Meters)
     warning: str = ""
     """One line about what goes wrong, which ``report`` keeps up to date."""
+    minutes: float = math.inf
+    """Time that a session may take."""
+    processes: Processes = ALONE
+    """Those that train together. The first one writes; what ends the training is agreed by all."""
 
     @abstractmethod
     def step(self) -> None:
@@ -137,17 +144,17 @@ class TrainingLoop(ABC):
 
     def run(self, resumed: bool, on_progress: OnProgress = no_train_progress,
             on_stop: Callable[[], None] = ignore_stop) -> TrainResult:  # fmt: skip
-        """Train to the end, or to an interruption: Ctrl-C, SIGTERM and SIGHUP leave a checkpoint and return.
+        """Train to the end, or to an interruption: Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 leave a checkpoint and return.
 
         Events come in the order report, snapshot, model, checkpoint: the checkpoint comes last, so whatever is due
         where a ``resumed`` training starts was written before its checkpoint was, unless somebody deleted it since.
         """
-        state, intervals = self.state, self.intervals
+        state, intervals, processes = self.state, self.intervals, self.processes
         began, seconds_before = time.monotonic(), state.seconds
         nothing_due_at = state.images_seen if resumed else None
         reported, reported_at, paused = state.images_seen, began, 0.0
         with interruptible(on_stop) as interrupted:
-            if resumed and not self.has_model():
+            if processes.first and resumed and not self.has_model():
                 self.save_model()
             while True:
                 clock = state.images_seen
@@ -156,23 +163,26 @@ class TrainingLoop(ABC):
                 self.evaluate()
                 taken = time.monotonic() - evaluation_began
                 reported_at, paused = reported_at + taken, paused + taken
-                done = clock >= self.images or bool(interrupted) or self.should_stop()
+                out_of_time = time.monotonic() - began > 60 * self.minutes
+                done = clock >= self.images or processes.any(bool(interrupted) or out_of_time or self.should_stop())
 
                 if clock != nothing_due_at:
                     saving = done or (clock > 0 and self._crosses(intervals.checkpoint))
                     if clock > reported and (done or self._crosses(intervals.report)):
                         now = time.monotonic()
-                        stats = {**self.meters.take(), "images_per_second": (clock - reported) / (now - reported_at)}
+                        speed = (clock - reported) / (now - reported_at)
+                        stats = {**self._means(self.meters.take()), "images_per_second": speed}
                         self.check_losses(stats)
-                        self.report(stats)
-                        tell(on_progress, TrainProgress(clock, self.images, stats, self.warning))
+                        if processes.first:
+                            self.report(stats)
+                            tell(on_progress, TrainProgress(clock, self.images, stats, self.warning))
                         reported, reported_at = clock, now
                     if saving:
-                        self.check_losses(self.meters.means())
+                        self.check_losses(self._means(self.meters.means()))
                         self.check_weights()
-                    if done or (intervals.snapshot and self._crosses(intervals.snapshot)):
+                    if processes.first and (done or (intervals.snapshot and self._crosses(intervals.snapshot))):
                         self.snapshot()
-                    if saving:
+                    if processes.first and saving:
                         self.save_model()
                         self.save_checkpoint()
                 if done:
@@ -181,8 +191,10 @@ class TrainingLoop(ABC):
                 self.step()
                 state.images_seen = clock + self.batch_size
                 self.after_step()
-        finished = clock >= self.images or self.should_stop()
-        return TrainResult(clock, finished, time.monotonic() - began, self.folder, self.warning)
+        finished = clock >= self.images or processes.any(self.should_stop())
+        stopped = processes.any(bool(interrupted))
+        seconds, out_of_time = time.monotonic() - began, not (finished or stopped)
+        return TrainResult(clock, finished, seconds, self.folder, self.warning, out_of_time)
 
     def save_checkpoint(self) -> None:
         checkpoint.save(self.checkpoints, *self.state.state_dict())
@@ -197,12 +209,19 @@ class TrainingLoop(ABC):
 
     def check_weights(self) -> None:
         """Raise KaoganError for weights that are no numbers: they must never replace a good checkpoint."""
-        if not finite(self.state.networks()):
+        total = weight_norm(self.state.networks())
+        if not math.isfinite(total):
             raise self._diverged("a weight is not a number")
+        if not self.processes.agree(total):
+            raise KaoganError(f"training stopped in {self.folder}: its processes no longer have the same weights")
 
     def advice(self, kept: bool) -> str:
         """What to do when the training has diverged."""
         return "Try again with a lower learning rate"
+
+    def _means(self, stats: dict[str, float]) -> dict[str, float]:
+        """Over all processes."""
+        return dict(zip(stats, self.processes.mean(list(stats.values())), strict=True))
 
     def _crosses(self, every: int) -> bool:
         return crosses_multiple(every, self.state.images_seen, self.batch_size)
@@ -216,10 +235,10 @@ class TrainingLoop(ABC):
 
 
 @torch.no_grad()
-def finite(networks: Iterable[nn.Module]) -> bool:
-    """Whether every weight is a number."""
+def weight_norm(networks: Iterable[nn.Module]) -> float:
+    """The sum of the norms of all weights, which is finite when every weight is a number."""
     norms = [norm for network in networks for norm in torch._foreach_norm(list(network.parameters()))]
-    return math.isfinite(float(torch.stack(norms).sum()))
+    return float(torch.stack(norms).sum())
 
 
 def tell(on_progress: OnProgress, progress: TrainProgress) -> None:
@@ -275,7 +294,7 @@ def resume(state: State, checkpoints: Path, folder: Path | None = None) -> Resum
 
 @contextlib.contextmanager
 def interruptible(on_stop: Callable[[], None] = ignore_stop) -> Iterator[list[int]]:
-    """Collect Ctrl-C, SIGTERM and SIGHUP in a list instead of dying of them; a second Ctrl-C is obeyed at once.
+    """Collect Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 in a list instead of dying of them; a second Ctrl-C ends at once.
 
     ``on_stop`` is called at the first one, from the signal's handler.
     """
@@ -291,7 +310,7 @@ def interruptible(on_stop: Callable[[], None] = ignore_stop) -> Iterator[list[in
             with contextlib.suppress(OSError):
                 on_stop()
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
     # A SIGHUP that is ignored (nohup) stays ignored.
     numbers = [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in numbers}

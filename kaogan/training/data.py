@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device
+from kaogan.core.distributed import join
 from kaogan.data import PictureSet, load_pictures
 from kaogan.training.state import check_networks
 
@@ -23,15 +24,16 @@ def load_data(
     choose_device(recipe.run.device)
     check_networks(recipe)
     settings = recipe.attributes
-    return load_pictures(
-        None if data is None else os.fspath(data),
-        image_size=recipe.image_size,
-        channels=recipe.channels,
-        attributes=settings.names or None,
-        merge=settings.merge or None,
-        classes=recipe.data.classes if recipe.data.classes == "ask" else "yes" if recipe.data.classes else "no",
-        avatar_count=recipe.data.avatars,
-        avatar_seed=recipe.run.seed,
-        workers=recipe.data.workers,
-        progress=progress,
-    )
+    with join().one_first():
+        return load_pictures(
+            None if data is None else os.fspath(data),
+            image_size=recipe.image_size,
+            channels=recipe.channels,
+            attributes=settings.names or None,
+            merge=settings.merge or None,
+            classes=recipe.data.classes if recipe.data.classes == "ask" else "yes" if recipe.data.classes else "no",
+            avatar_count=recipe.data.avatars,
+            avatar_seed=recipe.run.seed,
+            workers=recipe.data.workers,
+            progress=progress,
+        )

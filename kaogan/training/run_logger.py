@@ -27,6 +27,7 @@ from kaogan.networks import count_parameters
 from kaogan.training import plots
 from kaogan.training.run_dir import RunDir
 from kaogan.training.state import TrainState
+from kaogan.training.trackers import Tracker
 from kaogan.version import __version__
 
 
@@ -48,9 +49,9 @@ class RunLogger:
 
     def __init__(
         self, folder: RunDir, recipe: Recipe, pictures: PictureSet, state: TrainState, device: torch.device,
-        base: dict[str, Any] | None = None,
+        base: dict[str, Any] | None = None, tracker: Tracker | None = None,
     ) -> None:  # fmt: skip
-        self.base = base
+        self.base, self.tracker = base, tracker
         self.folder, self.recipe, self.pictures, self.state, self.device = folder, recipe, pictures, state, device
         seed, count = recipe.run.seed, recipe.run.grid_pictures
         schema = pictures.schema
@@ -85,8 +86,11 @@ class RunLogger:
             f"{count_parameters(state.generator):,}",
             f"{count_parameters(state.discriminator):,}",
         )
-        for key, value in recipes.flatten(self.recipe.to_dict()).items():
+        settings = recipes.flatten(self.recipe.to_dict())
+        for key, value in settings.items():
             log.info("setting %s = %s", key, value)
+        if self.tracker:
+            self.tracker.open(self.folder.path.name, self.folder.path, settings, log)
         real = numpy_generator(self.recipe.run.seed, "grid/real").permutation(len(pictures.images))
         self._picture(pictures.images[np.sort(real[: len(self.latents)])], self.folder.path / "real.png")
 
@@ -95,6 +99,8 @@ class RunLogger:
         self.folder.append_stats({"clock": clock, "seconds": round(self.state.seconds, 3), **stats, **(words or {})})
         for name, value in stats.items():
             self.board.add_scalar(name, value, clock)
+        if self.tracker:
+            self.tracker.numbers(clock, stats)
 
     def save_grid(self, clock: int) -> None:
         pictures = self._generate()
@@ -137,6 +143,8 @@ class RunLogger:
         if note:
             self.folder.log.info("%s", note)
         self.board.close()
+        if self.tracker:
+            self.tracker.close()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         word = "finished" if finished else "interrupted"
         self.folder.log.info("%s at %d images after %.1f s, %s", word, self.state.images_seen, seconds, now)

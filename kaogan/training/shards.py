@@ -15,6 +15,17 @@ from kaogan.training.state import TrainState
 T = TypeVar("T")
 
 
+def shards_each(shards: int, processes: int) -> int:
+    """How many shards each of so many processes takes. Raises UsageError when they cannot be shared evenly."""
+    if shards % processes:
+        fitting = ", ".join(str(n) for n in range(1, shards + 1) if shards % n == 0)
+        raise UsageError(
+            f"training.shards is {shards}, which {processes} processes cannot share evenly: take a number of processes "
+            f"among {fitting}, or --training.shards {processes}"
+        )
+    return shards // processes
+
+
 class Shards:
     """``count`` micro-batches make a step; this process takes those in ``mine``, one after the other.
 
@@ -26,13 +37,7 @@ class Shards:
     """
 
     def __init__(self, count: int, state: TrainState, processes: Processes = ALONE) -> None:
-        if count % processes.count:
-            fitting = ", ".join(str(n) for n in range(1, count + 1) if count % n == 0)
-            raise UsageError(
-                f"training.shards is {count}, which {processes.count} processes cannot share evenly: take a number of "
-                f"processes among {fitting}, or --training.shards {processes.count}"
-            )
-        each = count // processes.count
+        each = shards_each(count, processes.count)
         self.count, self.state, self.processes = count, state, processes
         self.mine = range(processes.rank * each, (processes.rank + 1) * each)
         self._current: int | None = None

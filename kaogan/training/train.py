@@ -5,12 +5,16 @@ The loop itself is ``kaogan.core.training_loop.TrainingLoop.run``, a step is ``G
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device, describe, import_compiler_aside
+from kaogan.core.distributed import ALONE, Processes
+from kaogan.core.errors import KaoganError, is_out_of_memory
 from kaogan.core.training_loop import (
     Intervals,
     OnProgress,
@@ -32,6 +36,7 @@ from kaogan.training.sampler import InfiniteSampler, hold_out
 from kaogan.training.start_from import begin_with
 from kaogan.training.state import TrainState, build_train_state
 from kaogan.training.step import GANTrainer
+from kaogan.training.trackers import Tracker
 
 __all__ = ["TrainProgress", "TrainResult", "train"]
 
@@ -44,13 +49,18 @@ def train(
     allow_changes: bool = False,
     on_progress: OnProgress = no_train_progress,
     on_stop: Callable[[], None] = ignore_stop,
+    minutes: float = math.inf,
+    track: str = "",
+    processes: Processes = ALONE,
 ) -> TrainResult:
     """Train ``recipe`` on ``pictures`` in the folder ``out``, going on from its newest good checkpoint.
 
     Raises UsageError for settings that don't fit the data or the run, KaoganError when the disk or the training fails;
-    the last good checkpoint is always kept. Ctrl-C, SIGTERM and SIGHUP leave a checkpoint and return; ``on_stop`` is
-    called at once.
+    the last good checkpoint is always kept. Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 leave a checkpoint and return;
+    ``on_stop`` is called at once. ``minutes`` end a session as well; ``track`` names a tracker of
+    experiments. Of several ``processes`` the first one writes.
     """
+    tracker = Tracker(track) if track and processes.first else None
     import_compiler_aside()  # saves seconds: PyTorch's compiler is imported in a thread
     device = choose_device(recipe.run.device)
     precision = training_precision(recipe, device)
@@ -59,48 +69,89 @@ def train(
     sampler = InfiniteSampler(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )
-    trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
+    trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision, processes)
+    if not processes.first:
+        tensors, numbers = processes.share(*state.state_dict())
+        state.load_state_dict(tensors, numbers)
+        with numerics(recipe, device, precision):
+            log = logging.getLogger("kaogan.run.follower")
+            return GANSteps(recipe, state, trainer, out, log, minutes).run(numbers["resumed"])
     data = data_record(whole) | {"attributes": pictures.schema.to_json()}
     with RunDir(out) as folder:
         start = begin_with(state, recipe, pictures.schema, folder)
         resumed = folder.open_session(state, recipe, data | start.data, recipes.load, RESUMABLE_KEYS, allow_changes)
         start.tell(folder.log)
-        logger = RunLogger(folder, recipe, pictures, state, device, start.base)
+        tensors, numbers = state.state_dict()
+        processes.share(tensors, numbers | {"resumed": resumed})
+        logger = RunLogger(folder, recipe, pictures, state, device, start.base, tracker)
         logger.open(precision, describe(device))
         with numerics(recipe, device, precision):
             facts = RunFacts.of(recipe, pictures)
-            result = GANLoop(recipe, state, trainer, folder, logger, facts, held_out).run(resumed, on_progress, on_stop)
+            loop = GANLoop(recipe, state, trainer, folder, logger, facts, held_out, minutes)
+            result = loop.run(resumed, on_progress, on_stop)
         logger.close(result.finished, result.seconds)
         return result
 
 
-class GANLoop(TrainingLoop):
-    """The schedule of a recipe: stats, grids, the model folder, evaluation, and the EMA after each generator step."""
+class GANSteps(TrainingLoop):
+    """The steps of a recipe, and the EMA after each of the generator's: all that further processes do."""
 
     state: TrainState
 
     def __init__(
-        self, recipe: Recipe, state: TrainState, trainer: GANTrainer, folder: RunDir, logger: RunLogger,
-        facts: RunFacts, held_out: PictureSet | None = None,
+        self, recipe: Recipe, state: TrainState, trainer: GANTrainer, out: Path, log: logging.Logger,
+        minutes: float = math.inf,
     ) -> None:  # fmt: skip
         run = recipe.run
         super().__init__(
             state, recipe.training.images, recipe.training.batch_size,
             Intervals(run.stats_every, run.checkpoint_every, run.grid_every, run.keep_last, run.keep_every),
-            folder.path, folder.checkpoints, folder.log, run.loss_limit, trainer.meters,
+            out, out / "checkpoints", log, run.loss_limit, trainer.meters, minutes=minutes,
+            processes=trainer.shards.processes,
         )  # fmt: skip
-        self.recipe, self.trainer, self.logger = recipe, trainer, logger
-        self.evaluator = Evaluator(recipe, logger, held_out)
-        self.run_dir, self.facts = folder, facts
-        self.lines = plots.read_stats(folder.stats)[-LINES:] if folder.stats.exists() else []
-        self.warning = str(find_failure(self.lines, facts) or "")
+        self.recipe, self.trainer = recipe, trainer
 
     def step(self) -> None:
-        self._generator_updated = self.trainer.step()
+        try:
+            self._generator_updated = self.trainer.step()
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory() from None
+            raise
 
     def after_step(self) -> None:
         if self._generator_updated:
             self.state.ema.update(self.state.images_seen, self.batch_size * self.recipe.training.n_critic)
+
+    def _out_of_memory(self) -> KaoganError:
+        batch, shards = self.batch_size, self.recipe.training.shards
+        more = next((n for n in range(2 * shards, batch + 1) if batch % n == 0), None)
+        remedy = "a smaller --image-size or narrower networks need less"
+        if more:
+            remedy = f"--training.shards {more} takes {batch // more} at a time, with the same batch"
+        return KaoganError(f"out of memory in {self.folder} with {batch // shards} pictures at a time; {remedy}")
+
+    def advice(self, kept: bool) -> str:
+        go_on = "--allow-changes and " if kept else ""
+        return (
+            f"Try again with {go_on}a lower learning rate (--optim.lr), --precision fp32, or a penalty "
+            "(--penalties.r1.weight 1)"
+        )
+
+
+class GANLoop(GANSteps):
+    """What the first process does beside: stats, grids, the model folder, evaluation."""
+
+    def __init__(
+        self, recipe: Recipe, state: TrainState, trainer: GANTrainer, folder: RunDir, logger: RunLogger,
+        facts: RunFacts, held_out: PictureSet | None = None, minutes: float = math.inf,
+    ) -> None:  # fmt: skip
+        super().__init__(recipe, state, trainer, folder.path, folder.log, minutes)
+        self.logger = logger
+        self.evaluator = Evaluator(recipe, logger, held_out)
+        self.run_dir, self.facts = folder, facts
+        self.lines = plots.read_stats(folder.stats)[-LINES:] if folder.stats.exists() else []
+        self.warning = str(find_failure(self.lines, facts) or "")
 
     def report(self, stats: dict[str, float]) -> None:
         clock, before = self.state.images_seen, self.warning
@@ -127,10 +178,3 @@ class GANLoop(TrainingLoop):
 
     def has_model(self) -> bool:
         return all((self.logger.folder.model / name).is_file() for name in (CONFIG, WEIGHTS))
-
-    def advice(self, kept: bool) -> str:
-        go_on = "--allow-changes and " if kept else ""
-        return (
-            f"Try again with {go_on}a lower learning rate (--optim.lr), --precision fp32, or a penalty "
-            "(--penalties.r1.weight 1)"
-        )

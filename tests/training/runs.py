@@ -24,12 +24,15 @@ RUN = {
 }
 
 
+PASSED_ON = ("allow_changes", "on_progress", "on_stop", "minutes", "track")
+
+
 def recipe(images: int = 48, **overrides: Any) -> Recipe:
     return tiny(**{"run": RUN, "training.images": images, "extras.instance_noise.amount": 0.1} | overrides)
 
 
 def train(out: Path, *, pictures: PictureSet | None = None, **overrides: Any) -> TrainResult:
-    keywords = {name: overrides.pop(name) for name in ("allow_changes", "on_progress", "on_stop") if name in overrides}
+    keywords = {name: overrides.pop(name) for name in PASSED_ON if name in overrides}
     return run_training(recipe(**overrides), pictures or make_pictures(), out, **keywords)
 
 
