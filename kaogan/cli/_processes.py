@@ -41,7 +41,9 @@ def launch(count: int, words: list[str]) -> int:
 
     When one is killed, all are started again, and go on from the newest checkpoint.
     """
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed"):  # what they warn of is told here, in one line
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     cores = psutil.cpu_count(logical=False) or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

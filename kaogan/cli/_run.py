@@ -54,6 +54,8 @@ def run_app(app: typer.Typer, name: str) -> None:
         else:
             _speaks(1)
             raise
+    if "RANK" in os.environ:  # torchrun ends the others where one has failed; each is ending by itself
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -72,10 +72,10 @@ CALL = [
 ]  # fmt: skip
 
 
-def _wait_for(what: str, log: Path, process: subprocess.Popen[str]) -> None:
+def _wait_for(what: str, times: int, log: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 400
     while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and what in log.read_text():
+        if log.exists() and log.read_text().count(what) >= times:
             return
         time.sleep(0.1)
     raise AssertionError(f"no '{what}': {process.communicate(timeout=30) if process.poll() is not None else 'in time'}")
@@ -85,10 +85,11 @@ def test_a_killed_process_is_started_again_and_a_stop_is_agreed(tmp_path: Path) 
     out, log = tmp_path / "run", tmp_path / "run/log.txt"
     call = [*CALL, "--images", "10000000", "--processes", "2", "--out", str(out)]
     process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    _wait_for("saved at", log, process)
+    _wait_for("saved at", 1, log, process)
     second = next(p for p in psutil.Process(process.pid).children() if p.environ().get("RANK") == "1")
     second.send_signal(signal.SIGKILL)
-    _wait_for("resumed at", log, process)
+    _wait_for("resumed at", 1, log, process)
+    _wait_for("saved at", log.read_text().count("saved at") + 1, log, process)
     process.send_signal(signal.SIGTERM)
     told, complaints = process.communicate(timeout=400)
     assert process.returncode == 130
