@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +31,8 @@ from kaogan.training.run_dir import RunDir
 from kaogan.training.state import TrainState
 from kaogan.training.trackers import Tracker
 from kaogan.version import __version__
+
+PLOTS_EVERY = 60.0  # seconds; where a card shows 10,000 images in one, plotting would take longer than training
 
 
 def _quieten_board() -> None:
@@ -68,6 +72,7 @@ class RunLogger:
         self.columns = max(1, round(count**0.5))
         self.machine = ""
         self._sampled: tuple[int, np.ndarray] | None = None
+        self._plotted = -1, -math.inf
 
     def open(self, precision: str, machine: str) -> None:
         log, state, pictures = self.folder.log, self.state, self.pictures
@@ -134,10 +139,11 @@ class RunLogger:
         model.save(folder or self.folder.model, card(config, **(measured or {})), preview)
         if folder is not None:
             return
-        self._plots()
+        self._plot(PLOTS_EVERY)
         self.folder.log.info("saved at %d images, %.0f s", self.state.images_seen, self.state.seconds)
 
     def close(self, finished: bool, seconds: float) -> None:
+        self._plot()
         frames = sorted(self.folder.grids.glob("*.png"))
         note = plots.film(frames, self.folder.path / "progress.gif", self.folder.path / "progress.mp4")
         if note:
@@ -148,6 +154,13 @@ class RunLogger:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         word = "finished" if finished else "interrupted"
         self.folder.log.info("%s at %d images after %.1f s, %s", word, self.state.images_seen, seconds, now)
+
+    def _plot(self, interval: float = 0.0) -> None:
+        """Draw the plots of now, unless they are less than ``interval`` seconds old."""
+        clock, (drawn_at, when) = self.state.images_seen, self._plotted
+        if clock != drawn_at and time.monotonic() - when >= interval:
+            self._plots()
+            self._plotted = clock, time.monotonic()
 
     def _plots(self) -> None:
         # A checkpoint may come before the first line.
