@@ -8,7 +8,7 @@ after some processor time, at any instruction), a full disk after a number of by
 from __future__ import annotations
 
 import ctypes
-import importlib
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ from typing import Any
 from tests.faults.verbs import TRAIN, VERBS, Verb, contents, leftovers, size
 
 SERVER = multiprocessing.get_context("forkserver")
-PRELOAD = [__name__, "kaogan.cli._app", "kaogan.training.loop", "kaogan.prepare", "kaogan.evaluation.runner",
+PRELOAD = [__name__, "kaogan.cli._app", "kaogan.training.train", "kaogan.prepare", "kaogan.evaluation.runner",
            "kaogan.generate.video", "kaogan.share.export", "kaogan.share.import_weights", "kaogan.aux_models.tagger",
            "kaogan.data.formats", "torch._dynamo", "matplotlib.figure", "av", "tests.share.import_weights.conftest",
            ]  # fmt: skip
@@ -300,6 +300,7 @@ def _fresh(verb: Verb, kit: Path, scratch: Path) -> Path:
 
 def in_child(function: Callable[..., Any], result: Path, *arguments: Any) -> Any:
     """The result of ``function`` in a process that has calculated nothing. Raises AssertionError with its traceback."""
+    assert all(map(importlib.util.find_spec, PRELOAD)), "the server leaves out in silence what it cannot import"
     SERVER.set_forkserver_preload(PRELOAD)
     child = SERVER.Process(target=_report, args=(function.__name__, result, arguments))
     child.start()
