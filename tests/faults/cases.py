@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 from kaogan.core.errors import KaoganError
 from tests.faults import table
 
-EXAMPLES = int(os.environ.get("KAOGAN_FAULTS", "25"))
+FILES = 45  # kinds of damaged files
+EXAMPLES = -(-int(os.environ.get("KAOGAN_FAULTS", "1125")) // FILES)
 
 
 def bounded(examples: int = EXAMPLES) -> settings:

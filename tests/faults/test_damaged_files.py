@@ -1,6 +1,6 @@
 """Every file that kaogan reads, damaged in many ways: one line that says so, and of weights never other numbers.
 
-``KAOGAN_FAULTS`` is the number of damaged copies of each file; where it is set, others are made each time.
+``KAOGAN_FAULTS`` is the number of damaged copies of all files; where it is set, others are made each time.
 """
 
 from __future__ import annotations

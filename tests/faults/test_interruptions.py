@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +32,7 @@ def _trials() -> Iterator[tuple[str, str, int]]:
             if not verb.slow:
                 yield name, trial.FAULTS[number % len(trial.FAULTS)], 1
         return
-    start = random.SystemRandom().randrange(10**6)
+    start = int(os.environ.get("KAOGAN_FAULTS_SEED", "0"))  # the same in all processes of a run
     for fault in trial.FAULTS:
         for number in range(KILLS if fault == "killed" else KILLS // 4):
             names = [name for name, verb in VERBS.items() if not verb.slow or number % 5 == 0]

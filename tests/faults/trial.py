@@ -123,7 +123,9 @@ class Disk:
     """A file system of its own in memory over ``folder``, if this system lets us, which only this process sees."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.small = folder, False
+        if sys.platform != "linux":
+            return
         self._libc = ctypes.CDLL(None, use_errno=True)
         users = 0 if os.geteuid() == 0 else 0x10000000  # CLONE_NEWUSER
         self.small = self._libc.unshare(0x00020000 | users) == 0  # CLONE_NEWNS
@@ -210,7 +212,7 @@ def attempt(name: str, fault: str, seed: int, kit: Path, scratch: Path, referenc
             what, made = f"ended after {seconds:.3f} s of {reference['seconds']:.3f}", dying_after(seconds)
         children.append(run(verb.words, folder, said, made, limit))
     elif fault == "full disk":
-        room = int(draw.uniform(0, 1.1) * reference["bytes"])
+        room = int(draw.uniform(0, 0.9) * reference["bytes"])
         if disk and disk.resize(size(folder) + room):
             what = f"room for {room:,} of {reference['bytes']:,} bytes"
             children.append(run(verb.words, folder, said, None, limit))
