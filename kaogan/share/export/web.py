@@ -28,6 +28,7 @@ from kaogan.share.export.upscaler import upscaler_bytes
 
 PAGE = Path(__file__).resolve().parent / "page"
 MODEL, FIRST, ABOUT = "model.onnx", "first.png", "model.json"
+EMPTY = '""}'  # the end of model.json before its checksum is put in
 PLACES = 64  # of the picture that the page compares with Python's
 LARGEST_SEED = 2**53 - 1  # the integers of JavaScript
 SCALES = range(2, 9)
@@ -176,7 +177,9 @@ def _finish(files: dict[str, bytes], about: Mapping[str, Any]) -> None:
     for name in sorted(files):
         digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
     version = digest.hexdigest()[:16]
-    files[ABOUT] = json.dumps({**about, "version": version}, ensure_ascii=False).encode()
+    text = json.dumps({**about, "version": version, "checksum": ""}, ensure_ascii=False)
+    checksum = hashlib.sha256(text.encode()).hexdigest()  # of the text without it, which the page looks at
+    files[ABOUT] = f'{text.removesuffix(EMPTY)}"{checksum}"}}'.encode()
     early = [name for name in sorted(files) if not name.endswith(LATE) and name != "sw.js"]
     release = f"const RELEASE = {json.dumps({'version': version, 'files': early})};"
     files["sw.js"] = files["sw.js"].decode().replace('const RELEASE = { version: "", files: [] };', release).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,20 @@ def test_without_a_network_after_the_first_visit(browser: Any, page_folder: Path
     assert np.abs(visit.picture() - right).max() <= 2
     visit.context.close()
     assert not visit.complaints
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.onnx"])
+def test_a_flipped_bit_is_told_in_the_page(name: str, browser: Any, page_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(page_folder, tmp_path / "web"))
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    site = Site(folder)
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(site.url)
+    page.wait_for_selector("#status.bad", state="attached")
+    assert f"{name} is damaged" in page.text_content("#status")
+    context.close()
+    site.close()

@@ -14,7 +14,10 @@ const PATIENCE = 600; // ms before a wait is told of
 const PAUSE = 150; // ms for which a slider rests before its face is enlarged
 
 const engine = new Engine(showProgress); // its worker starts while the rest loads
-const model = await (await fetch(address("model.json"))).json();
+const model = await loadModel().catch((error) => {
+  fail(error);
+  throw error;
+});
 const memory = `kaogan ${new URL(".", location.href).pathname} `; // pages of one site share their storage
 const { describe, fromAddress, python, randomFace, sound, toAddress } = facesOf(model);
 const controls = new Map();
@@ -26,6 +29,18 @@ let past = remembered();
 let playing = false;
 let gridRun = 0;
 let speed = 0;
+
+async function loadModel() {
+  const text = await (await fetch(address("model.json"))).text();
+  if (!window.crypto?.subtle) return JSON.parse(text); // browsers have digests on https and on this machine only
+  const bare = new TextEncoder().encode(text.replace(/"[0-9a-f]{64}"\}$/, '""}'));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bare));
+  const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (!text.endsWith(`"checksum": "${found}"}`)) {
+    throw new Error("model.json is damaged: its checksum does not match; load the page again, or export it again");
+  }
+  return JSON.parse(text);
+}
 
 // ---- the stage
 
