@@ -51,7 +51,7 @@ def references() -> dict[str, dict[str, Any]]:
     return {}
 
 
-@pytest.mark.parametrize(("name", "fault", "seed"), _trials())
+@pytest.mark.parametrize(("name", "fault", "seed"), list(_trials()))
 def test_an_accident(name: str, fault: str, seed: int, kit: Path, references: dict[str, dict[str, Any]]) -> None:
     scratch, result = kit / "scratch", kit / "result.json"
     if name not in references:

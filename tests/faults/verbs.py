@@ -42,6 +42,13 @@ VERBS = {
     for verb in (
         Verb("train", f"{TRAIN} --images 48", ("faces",), whole=False),
         Verb("train (resumed)", f"{TRAIN} --images 64", ("faces", "run"), whole=False),
+        Verb(
+            "adapt",
+            "adapt run --data faces --images 16 --out adapted --seed 1 --training.batch_size 8",
+            ("run", "faces"),
+            whole=False,
+            slow=True,
+        ),
         Verb("prepare", "prepare photos set --crop none --size 16 --workers 1", ("photos",), whole=False),
         Verb("convert --to webdataset", "convert faces out --to webdataset", ("faces",)),
         Verb("convert --to stylegan", "convert faces out.zip --to stylegan", ("faces",)),

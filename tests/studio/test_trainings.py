@@ -15,6 +15,7 @@ from kaogan.studio import trainings
 from kaogan.studio.index import ModelIndex
 from kaogan.studio.trainings import TrainingManager
 
+pytestmark = pytest.mark.timeout(300)  # trainings in processes of their own start slowly where many share a core
 WORDS = {"recipe": "demo", "name": "mine", "data": "(avatars)", "image_size": "16", "batch_size": "8"}
 
 
@@ -23,7 +24,7 @@ def found(home: Path) -> ModelIndex:
     return ModelIndex([home])
 
 
-def wait(ready, seconds=60):
+def wait(ready, seconds=90):
     until = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < until

@@ -295,7 +295,7 @@ def test_a_killed_run_leaves_nothing_in_the_way(faces: Path, tmp_path: Path) -> 
     code = (
         "import sys, time, pathlib; from kaogan.data.formats import convert\n"
         "def progress(done, total, what):\n"
-        "    if done == 3: print('there', flush=True); time.sleep(60)\n"
+        "    if done == 3: print('there', flush=True); time.sleep(600)\n"
         f"convert(pathlib.Path({str(faces)!r}), pathlib.Path({str(tmp_path / 'out')!r}), 'kaogan', progress=progress)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
