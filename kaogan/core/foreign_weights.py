@@ -15,6 +15,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.safe_pickle import read_pickle
 from kaogan.core.text import shown
 from kaogan.core.weights_file import LFS
+from kaogan.core.zip_entries import check_entries
 
 NVIDIA = (b"torch_utils.persistence", b"dnnlib.")
 LIMIT = 4 * 2**30  # bytes
@@ -102,6 +103,7 @@ def read_weight_file(path: Path) -> WeightFile:
 
 def _check_zip(path: Path) -> None:
     """PyTorch's files are zips without compression; another one may unpack to anything."""
+    check_entries(path, "no file of weights is like that")
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

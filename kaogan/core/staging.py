@@ -28,6 +28,7 @@ def staged(out: Path) -> Iterator[Path]:
     lock = FileLock(stage / _LOCK)
     try:
         if os.path.lexists(out) and not (out.is_dir() and not out.is_symlink() and not any(out.iterdir())):
+            _sweep_abandoned(out.parent)  # a kill between the last move and the end leaves the empty stage of ``out``
             raise UsageError(f"{out} exists; remove it or name another place")
         stage.mkdir(parents=True, exist_ok=True)
         try:
@@ -68,7 +69,7 @@ def _sweep(stage: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _sweep_abandoned(folder: Path, ours: Path) -> None:
+def _sweep_abandoned(folder: Path, ours: Path | None = None) -> None:
     """Remove the stages of other outputs that nobody is writing: their locks are free."""
     for stage in folder.glob(f".*{TEMPORARY_SUFFIX}"):
         if stage == ours or not (stage / _LOCK).is_file():

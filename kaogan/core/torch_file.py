@@ -13,6 +13,7 @@ import torch
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError
 from kaogan.core.weights_file import refuse_lfs_pointer
+from kaogan.core.zip_entries import check_entries
 
 
 class UnreadableFile(KaoganError):  # noqa: N818 - it names what it is
@@ -28,6 +29,7 @@ def read_torch_file(path: Path) -> Any:
     try:
         refuse_lfs_pointer(path)
         if zipfile.is_zipfile(path):
+            check_entries(path, "no file of weights is like that")
             with zipfile.ZipFile(path) as archive:
                 if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
                     raise UnreadableFile(path, "its parts claim more bytes than the file has")

@@ -26,6 +26,7 @@ from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain, sweep, write_text
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.loaded_plugins import changed_plugins, plugin_records, recorded
+from kaogan.core.text import printable
 from kaogan.core.training_loop import State, resume
 from kaogan.data import PictureSet
 
@@ -64,7 +65,7 @@ class RunDir:
         self.log = logging.getLogger(f"kaogan.run.{os.getpid()}.{id(self)}")
         self.log.setLevel(logging.INFO)
         self.log.propagate = False
-        self._handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+        self._handler.setFormatter(_Printable("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
         self.log.addHandler(self._handler)
 
     @property
@@ -194,6 +195,13 @@ def data_record(pictures: PictureSet) -> dict[str, Any]:
         **former,
         "plugins": plugin_records(),
     }
+
+
+class _Printable(logging.Formatter):
+    """Names of pictures and settings may hold anything, and a log is looked at in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class _LogFile(logging.FileHandler):

@@ -249,6 +249,12 @@ def test_a_full_disk_in_tensorboards_thread_is_one_line(tmp_path: Path, monkeypa
         train(tmp_path / "run")
 
 
+def test_names_in_the_log_are_printable(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run") as folder:
+        folder.log.info("skipped %s", "a\x1b]0;title\x07.png")
+    assert r"skipped a\x1b]0;title\x07.png" in (tmp_path / "run/log.txt").read_text()
+
+
 def test_a_full_log_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kaogan.core.atomic_io import explain
-from kaogan.core.errors import KaoganError
+from kaogan.core.zip_entries import check_entries
 from kaogan.data.sources import base
 from kaogan.data.sources.archive import Archive, Member
 from kaogan.data.sources.names import decode_names
@@ -25,19 +25,13 @@ def is_zip(path: Path) -> bool:
 
 
 _UTF8 = 0x800  # the flag of a name in UTF-8
-MAX_ENTRIES = 500_000  # zipfile holds 1.5 KB of each in memory
-_ENTRY, _END, _SEARCHED = 46, 22, 65_557  # bytes: of an entry at least, of the end record, where that may be
 
 
 class Zip(Archive):
     kind = "zip"
 
     def _open(self, path: Path) -> None:
-        if (count := _most_entries(path)) > MAX_ENTRIES:
-            raise KaoganError(
-                f"{path} holds {count:,} files, more than the {MAX_ENTRIES:,} that are read from a zip; unpack it and "
-                "give the folder, or pack it as a tar"
-            )
+        check_entries(path, "unpack it and give the folder, or pack it as a tar")
         self._archive = zipfile.ZipFile(path)
 
     def _close(self) -> None:
@@ -74,35 +68,6 @@ class Zip(Archive):
     def _read(self, place: zipfile.ZipInfo, size: int, limit: int) -> bytes:
         with self._archive.open(place) as file:
             return file.read(limit + 1)
-
-
-def _most_entries(path: Path) -> int:
-    """How many entries the directory of a zip has, by the bytes of the directory itself; 0 where there is none."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _SEARCHED))
-        tail = file.read()
-        at = tail.rfind(b"PK\x05\x06")
-        if at < 0 or at + _END > len(tail):
-            return 0
-        length = int.from_bytes(tail[at + 12 : at + 16], "little")
-        wide = tail.rfind(b"PK\x06\x06")  # zip64
-        if length == 0xFFFFFFFF and wide >= 0:
-            length = int.from_bytes(tail[wide + 40 : wide + 48], "little")
-        if length // (_ENTRY + 1) <= MAX_ENTRIES:
-            return length // (_ENTRY + 1)
-        end = size - len(tail) + (wide if wide >= 0 else at)
-        file.seek(max(0, end - length))
-        count = 0
-        while file.tell() < end:
-            head = file.read(_ENTRY)
-            if len(head) < _ENTRY or head[:4] != b"PK\x01\x02":
-                return count
-            count += 1
-            if count > 10 * MAX_ENTRIES:
-                return count
-            file.seek(sum(int.from_bytes(head[i : i + 2], "little") for i in (28, 30, 32)), 1)
-        return count
 
 
 def _refused(info: zipfile.ZipInfo) -> str | None:

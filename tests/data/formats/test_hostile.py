@@ -316,6 +316,15 @@ def test_a_killed_run_leaves_nothing_in_the_way(faces: Path, tmp_path: Path) -> 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["faces", "out"]
 
 
+def test_a_kill_after_the_last_move_leaves_a_stage_that_the_refusal_sweeps(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / ".lock").touch()
+    with pytest.raises(UsageError, match="exists"), staged(tmp_path / "out"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_staging_explains_the_system(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(KaoganError, match="file"), staged(tmp_path / "file" / "out"):

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from kaogan.core import zip_entries
 from kaogan.core.errors import KaoganError
+from kaogan.core.foreign_weights import read_weight_file
+from kaogan.core.torch_file import read_torch_file
 from kaogan.data.sources import open_source
-from kaogan.data.sources import zip as zip_source
 from kaogan.data.sources.names import decode_names
 from tests.data.conftest import encoded, load, picture
 
@@ -70,7 +72,7 @@ def test_bytes_that_are_no_text_stay_what_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lie", [False, True])
 def test_a_zip_of_very_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: bool) -> None:
     """Refused by the bytes of its directory, before zipfile fills the memory."""
-    monkeypatch.setattr(zip_source, "MAX_ENTRIES", 20)
+    monkeypatch.setattr(zip_entries, "MAX_ENTRIES", 20)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for number in range(50):
             archive.writestr(f"{number}.png", PNG)
@@ -81,6 +83,9 @@ def test_a_zip_of_very_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(KaoganError, match="holds 50 files, more than the 20"), open_source(tmp_path / "a.zip"):
         pass
-    monkeypatch.setattr(zip_source, "MAX_ENTRIES", 50)
+    for read in (read_weight_file, read_torch_file):
+        with pytest.raises(KaoganError, match="holds 50 files"):
+            read(tmp_path / "a.zip")
+    monkeypatch.setattr(zip_entries, "MAX_ENTRIES", 50)
     with open_source(tmp_path / "a.zip") as source:
         assert len(source.listing.entries) == 50
