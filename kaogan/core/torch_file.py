@@ -48,7 +48,7 @@ def _reason(error: Exception) -> str:
     """The part of torch's message that says what was wrong; the rest is advice to trust the file."""
     text = " ".join(str(error).split())
     if found := re.search(r"WeightsUnpickler error: (.{1,160})", text):
-        text = found[1].split(" This file")[0]
+        text = re.split(" This file| Check the doc", found[1])[0]
     if called := re.search(r"(?:GLOBAL|unrecognized function) <?(?:built-in function )?([\w.]+)", text):
         return f"it would call {called[1][:80]}"
     return text[:160] or type(error).__name__

@@ -16,6 +16,7 @@ from kaogan.core.atomic_io import atomic
 from kaogan.core.deprecation import renamed_keyword
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.foreign_weights import WeightFile
+from kaogan.core.staging import staged
 from kaogan.generate.model import Model, load, make_config
 from kaogan.networks import build_generator
 from kaogan.share.import_weights import acgan, bamsgan, ganime, keras, starsface, stylegan
@@ -55,10 +56,9 @@ def import_weights(
     """
     file = Path(file).expanduser()
     out = Path(file.stem if out is None else out).expanduser()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out} exists; remove it or name another place with --out")
-    model = read_generator(file, program=program, hints=hints)
-    model.save(out)
+    with staged(out) as stage:
+        model = read_generator(file, program=program, hints=hints)
+        model.save(stage)
     return out, model
 
 

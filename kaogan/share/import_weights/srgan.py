@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kaogan.aux_models.upscaler.model import FILE, Upscaler, save_upscaler
 from kaogan.aux_models.upscaler.srgan import NAME, read_upscaler, recognises
-from kaogan.core.errors import UsageError
+from kaogan.core.staging import staged
 
 __all__ = ["NAME", "import_upscaler", "recognises"]
 
@@ -15,8 +15,6 @@ def import_upscaler(file: Path, out: Path | None = None) -> tuple[Path, Upscaler
     """Write the network as ``OUT/upscaler.safetensors``, by default in a folder of the file's stem."""
     upscaler = read_upscaler(file)
     out = Path(Path(file).stem if out is None else out).expanduser()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out} exists; remove it or name another place with --out")
-    path = out / FILE
-    save_upscaler(path, upscaler.network, upscaler.settings, upscaler.facts, half=False)
-    return path, upscaler
+    with staged(out) as stage:
+        save_upscaler(stage / FILE, upscaler.network, upscaler.settings, upscaler.facts, half=False)
+    return out / FILE, upscaler
