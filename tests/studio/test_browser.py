@@ -318,10 +318,11 @@ def test_a_picture_becomes_a_face_that_is_changed_and_remembered(visit, home, tm
     assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--hue')") != "350"
 
 
+@pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
 def test_a_model_becomes_a_page(visit):
     visitor = visit()
     page = visitor.open(model="tiny", count=2)
     page.click("#share")
-    with page.expect_download(timeout=120_000) as saved:
-        page.click("text=Download tiny.html", timeout=120_000)
+    with page.expect_download(timeout=240_000) as saved:
+        page.click("text=Download tiny.html", timeout=240_000)
     assert saved.value.path().read_bytes().startswith(b"<!doctype html>")
