@@ -17,12 +17,15 @@ from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import UsageError
 from kaogan.data import PictureSet
+from kaogan.training.sampler import held_out_count
 from kaogan.training.start_from import BaseWeights, read_base
 
 LEAST, MOST = 10, 1000  # pictures
 LEAST_DIFFERENT = 8
 LEAST_FOR_COPIES = 50
 """Pictures below which too few are left to say what a copy is (kaogan/metrics/memorization.py)."""
+BATCH = 16
+"""At most: of few pictures, many small steps learn more than few large ones in the same time."""
 FROZEN_LAYERS = 4  # of a StyleGAN discriminator, from the picture on
 SAME = 2.0  # levels between two pictures' blocks that compression alone makes
 GREY = 4.0  # levels: the mean spread between a picture's channels below which it has no colours
@@ -34,7 +37,7 @@ SETTINGS: dict[str, Any] = {
     "attributes.names": [],
     "optim.lr": 4e-4,
     "optim.generator.lr": 2e-4,
-    "training.images": 20_000,
+    "training.images": 40_000,
     "training.ema_halflife": 1_000,
     "training.ema_rampup": 0,  # the average starts as the base, not as the first steps
     "data.horizontal_flip": True,
@@ -45,7 +48,7 @@ SETTINGS: dict[str, Any] = {
     "run.checkpoint_every": 2_000,
     "eval.every": 2_000,
     "eval.metrics": ["kid", "memorization"],
-    "eval.pictures": 400,
+    "eval.pictures": 300,
     "eval.patience": 4,
     "eval.max_copies": 0.1,
 }
@@ -64,7 +67,8 @@ def adapted_recipe(
     tree, settings = _of_base(base, weights), dict(SETTINGS)
     if count < LEAST_FOR_COPIES:
         settings["eval.metrics"] = ["kid"]
-    settings["training.batch_size"] = min(tree["training"].get("batch_size", 32), count - max(2, round(count * 0.2)))
+    trained = count - held_out_count(count, settings["data.held_out"])
+    settings["training.batch_size"] = min(BATCH, tree["training"].get("batch_size", BATCH), trained)
     return recipes.resolve(tree, {**settings, "training.start_from": base, **(overrides or {})}, "adapt")
 
 

@@ -37,8 +37,13 @@ def hold_out(pictures: PictureSet, share: float, seed: int) -> tuple[PictureSet,
         return pictures, None
     total = len(pictures)
     order = numpy_generator(seed, "data/held_out").permutation(total)
-    count = min(max(2, round(share * total)), total)
+    count = held_out_count(total, share)
     return _part(pictures, np.sort(order[count:]), "trained"), _part(pictures, np.sort(order[:count]), "held out")
+
+
+def held_out_count(total: int, share: float) -> int:
+    """The number of pictures that ``hold_out`` keeps apart of ``total``."""
+    return min(max(2, round(share * total)), total)
 
 
 def _part(pictures: PictureSet, rows: np.ndarray, what: str) -> PictureSet:

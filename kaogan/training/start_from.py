@@ -113,7 +113,7 @@ def begin_with(state: TrainState, recipe: Recipe, schema: Schema, folder: RunDir
 
 def _remembered(path: Path) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        return json.loads(path.read_text(encoding="utf-8")).get("start_from")  # type: ignore[no-any-return]
+        return json.loads(path.read_text(encoding="utf-8")).get("start_from")
     return None
 
 

@@ -70,7 +70,7 @@ def test_the_recipe_for_kao() -> None:
     assert recipe.training.start_from == "kao" and recipe.generator.family == "dcgan"
     assert recipe.discriminator.family == "projected" and recipe.discriminator.unfreeze_at is None
     assert recipe.data.horizontal_flip and recipe.eval.metrics == ("kid", "memorization")
-    assert recipe.training.batch_size == 32
+    assert recipe.training.batch_size == 16
     few = adapted_recipe("kao", 10, {"optim.lr": 1e-3})
     assert few.training.batch_size == 8 and few.eval.metrics == ("kid",) and few.optim.lr == 1e-3
 

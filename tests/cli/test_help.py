@@ -124,6 +124,7 @@ def test_kaogan_alone_guides_to_the_next_command(run: Run) -> None:
         "train",
         "prepare",
         "train",
+        "adapt",
         "sample",
         "explore",
         "studio",
