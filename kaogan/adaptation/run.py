@@ -15,8 +15,7 @@ from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress, no_progress
 from kaogan.data import PictureSet, load_pictures
-from kaogan.data.sources import open_source
-from kaogan.evaluation.image_sources import common_size
+from kaogan.evaluation.image_sources import size_of
 from kaogan.generate.model import load
 from kaogan.generate.model_io import CARD, CONFIG, PREVIEW, WEIGHTS
 from kaogan.training.start_from import read_base
@@ -38,8 +37,7 @@ def prepare(
     """The recipe and the pictures, checked. Raises UsageError and KaoganError for a base or pictures that won't do."""
     base, weights = os.fspath(base), read_base(base)
     size, channels = weights.config["image_size"], weights.config["channels"]
-    with open_source(Path(data)) as files:
-        side, notes = common_size(files)
+    side, notes = size_of(Path(data))
     if 2 * side < size:
         raise UsageError(f"the pictures of {data} are {side} px small and {base} draws {size} px: give larger ones")
     pictures = load_pictures(os.fspath(data), image_size=size, channels=channels, progress=progress)

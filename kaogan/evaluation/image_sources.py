@@ -152,7 +152,7 @@ def open_image_source(
         raise UsageError(f"no such model, run, folder or zip: {path}")
     if path.is_dir() and (path / "recipe.yaml").is_file():
         find_model(path)  # a run without a model: says so
-    size, notes = _size_of(path)
+    size, notes = size_of(path)
     pictures = load_pictures(path, image_size=size, attributes=["auto"], progress=progress)
     if pictures.skipped:
         first, reason = pictures.skipped[0]
@@ -180,8 +180,8 @@ def is_model(path: Path) -> bool:
     return any((folder / "config.json").is_file() for folder in (path, path / "model"))
 
 
-def _size_of(path: Path) -> tuple[int, list[str]]:
-    """``common_size`` of a set in shards, or of any other."""
+def size_of(path: Path) -> tuple[int, list[str]]:
+    """``common_size`` of the pictures at ``path``, in shards or not. Raises UsageError and KaoganError."""
     if (index := open_shards(path)) is None:
         with open_source(path) as files:
             return common_size(len(files.listing.entries), lambda rows: map(files.read, rows.tolist()))
