@@ -1,11 +1,12 @@
 import { Engine, blend, resolve, toVector } from "./engine.js";
 import { facesOf } from "./faces.js";
-import { address, single } from "./files.js";
+import { readModel, single } from "./files.js";
 import { attributePicker } from "./kit/attributes.js";
 import { $, capital, element, scrollBehavior } from "./kit/dom.js";
 import { paint, save, tile, toCanvas } from "./kit/pictures.js";
 import { store, stored, themeButton } from "./kit/theme.js";
 import { tint } from "./kit/tint.js";
+import { latest } from "./latest.js";
 
 const GRID = 24;
 const REMEMBERED = 40;
@@ -14,7 +15,7 @@ const PATIENCE = 600; // ms before a wait is told of
 const PAUSE = 150; // ms for which a slider rests before its face is enlarged
 
 const engine = new Engine(showProgress); // its worker starts while the rest loads
-const model = await loadModel().catch((error) => {
+const model = await readModel().catch((error) => {
   fail(error);
   throw error;
 });
@@ -30,42 +31,7 @@ let playing = false;
 let gridRun = 0;
 let speed = 0;
 
-async function loadModel() {
-  const text = await (await fetch(address("model.json"))).text();
-  if (!window.crypto?.subtle) return JSON.parse(text); // browsers have digests on https and on this machine only
-  const bare = new TextEncoder().encode(text.replace(/"[0-9a-f]{64}"\}$/, '""}'));
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bare));
-  const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (!text.endsWith(`"checksum": "${found}"}`)) {
-    throw new Error("model.json is damaged: its checksum does not match; load the page again, or export it again");
-  }
-  return JSON.parse(text);
-}
-
 // ---- the stage
-
-/** Only the last of many calls matters while one is at work. A call resolves when nothing is left to do. */
-function latest(work) {
-  let running;
-  let next;
-  const finish = async () => {
-    try {
-      while (next) {
-        const now = next;
-        next = undefined;
-        await work(...now);
-      }
-    } catch (error) {
-      fail(error);
-    }
-    running = undefined;
-  };
-  const call = (...args) => {
-    next = args;
-    return (running ??= finish());
-  };
-  return Object.assign(call, { settled: () => running, overtaken: () => next !== undefined });
-}
 
 /** First the face as the generator draws it, then enlarged; `each` hears of both, `rest` is how long to wait between. */
 const drawStage = latest(async (vector, label, each, rest = 0) => {
@@ -81,7 +47,7 @@ const drawStage = latest(async (vector, label, each, rest = 0) => {
   if (drawStage.overtaken()) return;
   putOnStage((await enlarged(vector, scale)).picture, label);
   each?.(picture);
-});
+}, fail);
 
 function putOnStage(drawn, label) {
   picture = drawn;
