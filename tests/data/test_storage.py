@@ -12,6 +12,7 @@ import pytest
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data import load_pictures
 from kaogan.data.cache import cache_folder
+from kaogan.data.formats import convert
 from kaogan.data.shards.images import ShardedImages
 from kaogan.data.storage import Storage, as_address, explain_storage, is_address
 from tests.data.conftest import encoded, noise, write_folder, write_zip
@@ -53,6 +54,13 @@ def test_a_folder_and_a_zip_read_as_on_the_disk(form: str, tmp_path: Path) -> No
     if form == "folder":
         memory.pipe("/bucket/set/images/0.png", encoded(noise((12, 12), 9)))
         assert load_pictures(address, image_size=8).fingerprint != there.fingerprint
+
+
+def test_a_set_behind_an_address_is_converted(tmp_path: Path) -> None:
+    empty_memory().put(str(write_folder(tmp_path / "set", FILES)), "/bucket/set", recursive=True)
+    for source, out in ((tmp_path / "set", "near"), (Path("memory://bucket/set"), "far")):
+        assert convert(source, tmp_path / out, "webdataset").written == 5
+    assert (tmp_path / "near" / "shards.json").read_bytes() == (tmp_path / "far" / "shards.json").read_bytes()
 
 
 def test_shards_are_read_in_parts_and_from_copies(remote: str) -> None:

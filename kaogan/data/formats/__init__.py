@@ -16,6 +16,7 @@ from kaogan.data.formats.class_folders import folder_layout
 from kaogan.data.labels import LabelTable
 from kaogan.data.layout import Layout, check_side_files, entry_names, whole
 from kaogan.data.sources import Source, open_source
+from kaogan.data.storage import is_address
 
 __all__ = ["FORMATS", "ConversionResult", "Format", "Options", "convert", "detect", "layout_of", "pictures_of"]
 _FOLDERS = ("classes", "flat", "nested")  # formats of folders without any file of labels
@@ -102,7 +103,7 @@ def convert(
 
 def _check(source: Path, out: Path, options: Options) -> None:
     try:
-        if not source.exists():
+        if not source.exists() and not is_address(source):
             raise UsageError(f"no such folder or file: {shown(str(source))}; check the path")
         if out.resolve().is_relative_to(source.resolve()):
             raise UsageError(f"{out} lies inside of the source {source}; choose a place outside")
