@@ -50,7 +50,7 @@ def healthy(lines: list[dict[str, Any]]) -> Figure:
             "then neither wins: both losses stay\nnear what they are; faces get better",
             (45_000, 1.65),
         ),
-        (losses, 100_000, "loss_d", "at 90,000 images the tagger learns, too;\na kink, and on it goes", (88_000, 1.9)),
+        (losses, 100_000, "loss_d", "from here on the tagger learned, too\n(unfreeze_at 90000): a kink", (88_000, 1.9)),
         (scores, 30_000, "real_score", "D(x) and D(G(z)) come nearer:\nfakes are harder to tell", (42_000, 1.5)),
         (scores, 105_000, "fake_score", "never the same: D still\nhas something to say", (92_000, -1.6)),
     )
