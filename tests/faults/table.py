@@ -57,6 +57,7 @@ def lines(path: Path) -> list[str]:
         found = json.loads(line)
         old = sums.setdefault(found["name"], [0] * len(COLUMNS))
         sums[found["name"]] = [a + found[column] for a, column in zip(old, COLUMNS, strict=True)]
+    sums = dict(sorted(sums.items()))
     sums["all"] = [sum(column) for column in zip(*sums.values(), strict=True)]
     head = [f"| what | {' | '.join(COLUMNS)} |", f"|---|{'---|' * len(COLUMNS)}"]
     return head + [f"| {name} | {' | '.join(f'{n:,}' for n in counts)} |" for name, counts in sums.items()]
