@@ -72,7 +72,11 @@ def _sweep(stage: Path) -> None:
 def _sweep_abandoned(folder: Path, ours: Path | None = None) -> None:
     """Remove the stages of other outputs that nobody is writing: their locks are free."""
     for stage in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-        if stage == ours or not (stage / _LOCK).is_file():
+        if stage == ours:
+            continue
+        if not (stage / _LOCK).is_file():
+            with suppress(OSError):  # an empty one is of a process that was killed while it removed its own
+                stage.rmdir()
             continue
         with suppress(OSError, Timeout), FileLock(stage / _LOCK, timeout=0):
             shutil.rmtree(stage, ignore_errors=True)

@@ -320,6 +320,7 @@ def test_a_kill_after_the_last_move_leaves_a_stage_that_the_refusal_sweeps(tmp_p
     (tmp_path / "out").touch()
     (tmp_path / ".out.partial").mkdir()
     (tmp_path / ".out.partial" / ".lock").touch()
+    (tmp_path / ".other.partial").mkdir()
     with pytest.raises(UsageError, match="exists"), staged(tmp_path / "out"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
