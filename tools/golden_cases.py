@@ -30,7 +30,9 @@ STYLEGAN2 = {G + "w_dim": 8, G + "num_layers": 2, G + "channel_base": 128, G + "
 STYLEGAN3 = {G + "w_dim": 8, G + "num_layers": 4, G + "channel_base": 128, G + "channel_max": 8, **STYLEGAN2_D}
 # What gamma is at 64 px: auto would follow the size of these pictures.
 GAMMA = "penalties.r1.weight"
-R3GAN = {f"{side}{key}": value for side in (G, D) for key, value in (("channel_base", 256), ("channel_max", 16))}
+R3GAN: dict[str, Any] = {
+    f"{side}{key}": value for side in (G, D) for key, value in (("channel_base", 256), ("channel_max", 16))
+}
 R3GAN |= {GAMMA: 2.0, "penalties.r2.weight": 2.0}
 # The recipe as the first record knew it: the tagger alone.
 PROJECTED = {

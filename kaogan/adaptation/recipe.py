@@ -98,7 +98,7 @@ def check_pictures(pictures: PictureSet, base: str) -> list[str]:
             f"{where} has {count:,} pictures; adapt takes {LEAST} to {MOST:,}: train with --start-from {base}, or give "
             "a part of them"
         )
-    different = different_pictures(pictures.images)
+    different = different_pictures(np.asarray(pictures.images[:]))
     if different < LEAST_DIFFERENT:
         raise UsageError(
             f"{where} has {count} pictures, but only {different} different one{'s' * (different > 1)}; "

@@ -76,7 +76,7 @@ def measure(recipe: Recipe, pictures: PictureSet, base: Model, model: Model, pro
     def faces(shown: Pictures) -> float:
         return float(np.mean([bool(found) for found in detector.find_many(shown[: SHOWN * 2])]))
 
-    training, others = features(trained.images, "your pictures"), features(held_out.images, "held-out pictures")
+    training, others = features(trained.images[:], "your pictures"), features(held_out.images[:], "held-out pictures")
     both = np.concatenate([training, others]) if held_out is not trained else training
 
     def of(generator: Model, what: str) -> tuple[Generated, np.ndarray]:
