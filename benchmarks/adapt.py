@@ -194,7 +194,8 @@ def measured(folder: Path, name: str, base: str, images: int) -> dict[str, Any]:
 
     def trained(kind: str, each: Recipe) -> dict[str, Any]:
         run = folder / kind.replace(" ", "-")
-        train(each, load_pictures(folder / "given", image_size=SIDE), run)
+        if not train(each, load_pictures(folder / "given", image_size=SIDE), run).finished:
+            raise typer.Exit(130)
         model = run / "best" if (run / "best").is_dir() else run / "model"
         Image.fromarray(grid(load(model, "cpu").sample(64, seed=0), 16)).save(folder / f"{kind}.png")
         return measure.of(model) | {"clock": json.loads((model / "config.json").read_text())["clock"]}
