@@ -19,7 +19,7 @@ FAMILIES = ("dcgan", "residual", "keras_wgan", "starsface_wgan", "stylegan2", "r
 
 def spelt(value: Any) -> str:
     """A value as one would type it on the command line."""
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         return value
     if isinstance(value, list) and len(value) > 1 and not any(isinstance(part, dict) for part in value):
         return ",".join(map(spelt, value))
@@ -81,6 +81,7 @@ def changed(value: Any, key: str) -> Any:
         "generator.attention": [8], "generator.max_width": 99,
         "discriminator.norm": "layer", "discriminator.init": "glorot", "discriminator.attention": [8],
         "discriminator.max_width": 99, "discriminator.attribute_head": "split", "eval.metrics": ["kid"],
+        "data.workers": 1, "optim.generator.frozen": ["body.0"], "optim.discriminator.frozen": ["body.0"],
     }  # fmt: skip
     if key in special:
         return special[key]

@@ -25,7 +25,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many files each batch held."""
     sizes: list[int] = []
     real = pipeline.process_files
-    monkeypatch.setattr(pipeline, "process_files", lambda *a: (sizes.append(len(a[-1])), real(*a))[1])
+    monkeypatch.setattr(pipeline, "process_files", lambda *a, **k: (sizes.append(len(a[-1])), real(*a, **k))[1])
     return sizes
 
 

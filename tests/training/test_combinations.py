@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from kaogan.config import recipes
 from kaogan.core.errors import UsageError
-from kaogan.core.training_loop import finite
+from kaogan.core.training_loop import weight_norm
 from kaogan.losses import OBJECTIVES
 from kaogan.losses.extras import EXTRAS as EXTRAS_REGISTRY
 from kaogan.networks import DISCRIMINATORS, GENERATORS
@@ -96,7 +97,7 @@ def trains(bench: Bench, steps: int = 2) -> None:
     stats = bench.step(steps)
     assert {"loss_d", "loss_g", "real_score", "fake_score", "adversarial_d", "adversarial_g"} <= stats.keys()
     assert all(torch.isfinite(torch.tensor(value)) for value in stats.values()), stats
-    assert finite(bench.state.networks())
+    assert math.isfinite(weight_norm(bench.state.networks()))
     for player, weights in before.items():
         assert not torch.equal(weights, bench.weights(player)), f"the {player} does not move"
     assert bench.state.images_seen == 8 * steps

@@ -58,7 +58,7 @@ class InvertedResidual(nn.Module):
 
     def _depthwise(self, x: Tensor) -> Tensor:
         # On a CPU, PyTorch's derivative of the strided one takes ten times as long in bfloat16 as in float32.
-        slow = x.device.type == "cpu" and self.depthwise.stride != (1, 1)
+        slow = x.device.type == "cpu" and x.dtype == torch.bfloat16 and self.depthwise.stride != (1, 1)
         with torch.autocast("cpu", enabled=False) if slow else contextlib.nullcontext():
             out: Tensor = self.depthwise(x.float() if slow else x)
         return out

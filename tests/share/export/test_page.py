@@ -150,7 +150,7 @@ def test_a_face_is_enlarged_four_times_unless_another_size_is_chosen(visit: Visi
     right = load_upscaler("kao-sr", "cpu", "fp32").upscale(small[None], 4)
     assert np.abs(visit.picture().astype(int) - right[0]).max() <= 2
     assert visit.page.locator("#size").input_value() == "4"
-    visit.page.wait_for_function("document.querySelectorAll('#grid button').length === 24")
+    visit.page.locator("#grid button").nth(23).wait_for(state="attached")
     visit.open("#seed=5&v.hair=pink&v.eyes=red")
 
 
