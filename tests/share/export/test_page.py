@@ -91,6 +91,8 @@ def test_latents_are_pythons(visit: Visit) -> None:
 
 def test_what_a_visitor_does(visit: Visit, coded: Model) -> None:
     page = visit.page
+    visit.open("#seed=42&t=0.5&v.hair=pink&v.eyes=black")
+    page.wait_for_selector("#caption:has-text('Seed 42 ')")
     page.get_by_role("radio", name="white").first.check()
     page.get_by_role("spinbutton", name="Seed").fill("9")
     page.keyboard.press("Enter")
