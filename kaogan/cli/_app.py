@@ -49,7 +49,7 @@ Nothing yet: draw with a model that comes with kaogan, or train one on drawn fac
   [bold]kaogan train demo[/]
 
 Pictures: find, crop and label the faces, then train on them
-  [bold]kaogan prepare PICTURES --out SET[/]
+  [bold]kaogan prepare PICTURES SET[/]
   [bold]kaogan train --data SET[/]
 
 A few pictures in your own style: teach them to a model that comes with kaogan, in about ten minutes

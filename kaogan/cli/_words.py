@@ -23,7 +23,7 @@ COMMANDS = {
     "ui": "'kaogan studio'",
     "web": "'kaogan studio', or 'kaogan export MODEL --to web'",
     "serve": "'kaogan studio'",
-    "crop": "'kaogan prepare PICTURES --out SET'",
+    "crop": "'kaogan prepare PICTURES SET'",
     "detect": "'kaogan faces PICTURES'",
     "tag": "'kaogan tagger PICTURES'",
     "video": "'kaogan explore walk MODEL --out walk.mp4'",
