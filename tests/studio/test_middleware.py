@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -42,7 +43,9 @@ def answer(path: str, root_path: str = "", hosts: tuple[str, ...] = ("localhost"
 
     headers = [(b"host", name.encode()) for name in named or ("localhost",)]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
-    asyncio.run(SecurityMiddleware(app, hosts, root_path)(scope, None, send))  # type: ignore[arg-type]
+    # In a thread of its own: a browser that another test has open keeps this one's event loop running.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, SecurityMiddleware(app, hosts, root_path)(scope, None, send)).result()  # type: ignore[arg-type]
     location = dict(sent[0]["headers"]).get(b"location")
     return sent[0]["status"], location.decode() if location else (seen or [None])[0]
 
