@@ -52,7 +52,7 @@ Pictures: find, crop and label the faces, then train on them
   [bold]kaogan prepare PICTURES SET[/]
   [bold]kaogan train --data SET[/]
 
-A few pictures in your own style: teach them to a model that comes with kaogan, in about ten minutes
+A few pictures in your own style: teach them to a model that comes with kaogan
   [bold]kaogan adapt kao --data PICTURES[/]
 
 A trained model: draw faces, film them, play in a browser, publish it
