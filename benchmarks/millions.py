@@ -114,7 +114,7 @@ def speed(folder: Path, form: str, steps: int) -> dict[str, float]:
         sampler.at(number * size)
     loader = count * size / (time.monotonic() - ready)
     few = replace(pictures, images=np.array(pictures.images[: 4 * size]), labels=pictures.labels[: 4 * size])
-    trainer.sampler = InfiniteSampler(few, size, 0)
+    trainer.sampler = trainer.loss.sampler = InfiniteSampler(few, size, 0)
     trainer.step()
     ready = time.monotonic()
     for _ in range(steps):

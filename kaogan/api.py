@@ -16,7 +16,8 @@ from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.distributed import join
 from kaogan.core.errors import KaoganError
-from kaogan.core.training_loop import OnProgress, TrainResult, ignore_stop, no_train_progress
+from kaogan.core.interruption import ignore_stop
+from kaogan.core.training_loop import OnProgress, TrainResult, no_train_progress
 from kaogan.data import PictureSet
 from kaogan.generate.model import Model
 from kaogan.generate.model import load as load_model

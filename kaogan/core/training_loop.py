@@ -1,4 +1,4 @@
-"""What every training shares: the schedule of events, resuming, interruption, the guard against NaN, progress.
+"""The loop of every training: the schedule of events, the guard against NaN, progress.
 
 A training says how one step is taken and what its checkpoint holds; ``TrainingLoop.run`` is the loop around it.
 """
@@ -8,21 +8,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import signal
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from kaogan.core import checkpoint
 from kaogan.core.distributed import ALONE, Processes
-from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.errors import KaoganError
+from kaogan.core.interruption import ignore_stop, interruptible
 from kaogan.core.meters import Meters, crosses_multiple
 
 
@@ -74,10 +73,6 @@ OnProgress = Callable[[TrainProgress], None]
 
 def no_train_progress(progress: TrainProgress) -> None:
     """Show nothing."""
-
-
-def ignore_stop() -> None:
-    """Say nothing when a training is asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -245,77 +240,3 @@ def tell(on_progress: OnProgress, progress: TrainProgress) -> None:
     """Show progress; a terminal or a pipe that is gone must not end the training."""
     with contextlib.suppress(OSError):
         on_progress(progress)
-
-
-# Resuming
-
-
-class Resumed(NamedTuple):
-    """The checkpoint that a training goes on from, and the newer ones that could not be used, with the reason."""
-
-    path: Path | None
-    unusable: dict[Path, str]
-
-    def accept(self, log: logging.Logger, images_seen: int) -> None:
-        """Note it in the log, and put away what is unusable, lest it count among the checkpoints that are kept."""
-        for path, reason in self.unusable.items():
-            log.info("cannot use %s: %s", path.name, reason)
-            path.rename(path.with_name(f"{path.name}.unusable"))
-        if self.path is not None:
-            log.info("resumed at %d images from %s", images_seen, self.path.name)
-
-    def __bool__(self) -> bool:
-        return self.path is not None
-
-
-def resume(state: State, checkpoints: Path, folder: Path | None = None) -> Resumed:
-    """Load the newest good checkpoint into ``state``, if there is any; nothing on the disk changes.
-
-    Raises KaoganError when there are checkpoints and none can be used.
-    """
-    unusable: dict[Path, str] = {}
-    for path in reversed(checkpoint.find(checkpoints)):
-        try:
-            state.load_state_dict(*checkpoint.load(path))
-        except UsageError:
-            raise
-        except (KaoganError, ValueError, KeyError) as error:
-            unusable[path] = str(error) if isinstance(error, KaoganError) else f"{path.name}: {error}"
-            continue
-        return Resumed(path, unusable)
-    if unusable:
-        first = next(iter(unusable.values()))
-        raise KaoganError(f"no checkpoint in {folder or checkpoints} can be used ({first}); move it away to start anew")
-    return Resumed(None, {})
-
-
-# Interruption
-
-
-@contextlib.contextmanager
-def interruptible(on_stop: Callable[[], None] = ignore_stop) -> Iterator[list[int]]:
-    """Collect Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 in a list instead of dying of them; a second Ctrl-C ends at once.
-
-    ``on_stop`` is called at the first one, from the signal's handler.
-    """
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def note(number: int, frame: object) -> None:
-        caught.append(number)
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-        if len(caught) == 1:
-            with contextlib.suppress(OSError):
-                on_stop()
-
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
-    # A SIGHUP that is ignored (nohup) stays ignored.
-    numbers = [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kaogan.config.recipe import Recipe
+from kaogan.core.meters import Meters
 from kaogan.data import PictureSet
 from kaogan.losses import OBJECTIVES
 
@@ -247,6 +248,14 @@ def _binary_entropy(priors: Sequence[float]) -> float:
 
 def _binary_entropy_of(p: float) -> float:
     return _entropy((p, 1 - p))
+
+
+def add_sample_statistics(meters: Meters, **samples: Tensor) -> None:
+    """Note ``sample_statistics`` of each kind of images under its name."""
+    for name, images in samples.items():
+        distance, saturated = sample_statistics(images)
+        meters.add(f"{name}_distance", distance)
+        meters.add(f"{name}_saturated", saturated)
 
 
 @torch.no_grad()

@@ -26,8 +26,9 @@ from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain, sweep, write_text
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.loaded_plugins import changed_plugins, plugin_records, recorded
+from kaogan.core.resume import resume
 from kaogan.core.text import printable
-from kaogan.core.training_loop import State, resume
+from kaogan.core.training_loop import State
 from kaogan.data import PictureSet
 
 # Changing these between two sessions changes neither the weights nor the clock of what is already trained.

@@ -1,53 +1,24 @@
-"""One batch of a GAN's training: the losses of both networks and the updates that they lead to."""
+"""One batch of a GAN's training: the updates of both networks, on the losses that are due."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
 
 from kaogan.config.recipe import Recipe
-from kaogan.core.device import to_device
 from kaogan.core.distributed import ALONE, Processes
-from kaogan.core.meters import Meters
-from kaogan.core.rng import draw_latents, randn, torch_generator
 from kaogan.core.schema import Schema
-from kaogan.losses import (
-    OBJECTIVES,
-    LabelledImages,
-    attribute_accuracy,
-    attribute_loss,
-    clip_weights,
-    discriminator_loss,
-    draw_targets,
-    due_gradient_penalties,
-    extra_fakes_loss,
-    generator_loss,
-    path_length_penalty,
-    path_lengths,
-)
-from kaogan.losses.extras import StepContext
-from kaogan.networks.base import DiscriminatorOutput
+from kaogan.losses import clip_weights
 from kaogan.networks.cpu.grad_modes import cached_weight_casts, clear_weight_casts
-from kaogan.networks.stylegan import is_style_generator
-from kaogan.training.health import SAMPLES_EVERY, sample_statistics
-from kaogan.training.phases import Network, Phase, build_phases
+from kaogan.training.gan_loss import Fakes, GANLoss
+from kaogan.training.health import SAMPLES_EVERY, add_sample_statistics
+from kaogan.training.phases import Network, build_phases
 from kaogan.training.sampler import Batch, InfiniteSampler
 from kaogan.training.shards import Shards
 from kaogan.training.state import TrainState
-
-
-@dataclass
-class Fakes:
-    """Generated images, as they are and as extras process them, and the attributes they were drawn for."""
-
-    images: Tensor
-    processed: Tensor
-    labels: Tensor
-    conditions: Tensor | None
 
 
 class GANTrainer:
@@ -57,16 +28,10 @@ class GANTrainer:
         self, recipe: Recipe, schema: Schema, state: TrainState, sampler: InfiniteSampler, device: torch.device,
         precision: str, processes: Processes = ALONE,
     ) -> None:  # fmt: skip
-        self.shards = Shards(recipe.training.shards, state, processes)
-        self.recipe, self.schema, self.state, self.sampler, self.device = recipe, schema, state, sampler, device
-        self.objective, self.phases = OBJECTIVES[recipe.objective.name], build_phases(recipe)
-        self.extras = {name: extra for name, extra in state.extras.items() if extra.active}
-        self.generator_needs_reals = self.objective.paired or any(extra.needs_reals for extra in self.extras.values())
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-        self.autocast = torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
-        # Gradients of gradients would underflow in fp16.
-        self.autocast_penalties = torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
-        self.meters = Meters()
+        self.recipe, self.state, self.sampler = recipe, state, sampler
+        self.phases, self.shards = build_phases(recipe), Shards(recipe.training.shards, state, processes)
+        self.loss = GANLoss(recipe, schema, state, sampler, self.shards, device, precision)
+        self.meters = self.loss.meters
 
     def step(self) -> bool:
         """Update each network that is due after the batch at the state's clock; whether the generator was one."""
@@ -74,134 +39,37 @@ class GANTrainer:
         number = self.state.images_seen // training.batch_size
         batches = [self.sampler.at(self.state.images_seen, shard, self.shards.count) for shard in self.shards.mine]
         self.state.set_learning_rates(self.recipe)
-        updates_generator = any(phase.is_due(number) for phase in self._phases("generator"))
+        updates_generator = any(phase.network == "generator" and phase.is_due(number) for phase in self.phases)
         reuse = training.reuse_fakes and updates_generator
         fakes = self.discriminator_step(batches, reuse=reuse)
         if number % max(1, SAMPLES_EVERY // training.batch_size) == 0:
-            for name, images in (("real", batches[0].images), ("fake", fakes[0].images)):
-                distance, saturated = sample_statistics(images)
-                self.meters.add(f"{name}_distance", distance)
-                self.meters.add(f"{name}_saturated", saturated)
+            add_sample_statistics(self.meters, real=batches[0].images, fake=fakes[0].images)
         if updates_generator:
             self.generator_step(batches, fakes if reuse else None)
         return updates_generator
-
-    # The discriminator
 
     @cached_weight_casts()
     def discriminator_step(self, batches: Sequence[Batch], reuse: bool = False) -> list[Fakes]:
         """Show each shard's batch and as many fakes to the discriminator. With ``reuse`` the fakes keep their graph, so
         that the generator's step can use them again."""
-        shown = [self._show(batch, reuse) for batch in self.shards.each(batches)]
+        shown = [self.loss.show(batch, keep_graph=reuse) for batch in self.shards.each(batches)]
         for losses in self._due_losses("discriminator"):
-            self._optimize(
-                "discriminator",
-                (self._discriminator_phase(losses, real, fakes) for real, fakes in self.shards.each(shown)),
-            )
+            of_shards = (self.loss.discriminator(losses, *each) for each in self.shards.each(shown))
+            self._optimize("discriminator", of_shards)
         self.shards.merge()
-
         if self.recipe.penalties.clip:
             clip_weights(self.state.discriminator.parameters(), self.recipe.penalties.clip)
         fakes = [generated for _, generated in shown]
         self._after_discriminator_step(fakes)
         return fakes
 
-    def _show(self, batch: Batch, reuse: bool) -> tuple[LabelledImages, Fakes]:
-        """The reals as the discriminator is shown them, and as many fakes."""
-        real = self._on_images(to_device(batch.images, self.device), "real")
-        with self.autocast, torch.set_grad_enabled(reuse):
-            return LabelledImages(real, batch.labels), self._generate("discriminator", len(real))
-
-    def _discriminator_phase(self, losses: Collection[str], real: LabelledImages, fakes: Fakes) -> Tensor | float:
-        fake = LabelledImages(fakes.processed.detach(), fakes.labels)
-        loss: Tensor | float = 0.0
-        if "main" in losses:
-            loss = self._discriminator_loss(real, fake)
-        loss = loss + self._gradient_penalties(losses, real, fake)
-        if "main" in losses:
-            self.meters.add("loss_d", torch.as_tensor(loss))
-        return loss
-
     def _after_discriminator_step(self, fakes: Sequence[Fakes]) -> None:
-        context, images = self._context(), fakes[0].images
-        if any(extra.needs_fakes(context) for extra in self.extras.values()):
+        context, extras, images = self.loss.context(), self.loss.extras.values(), fakes[0].images
+        if any(extra.needs_fakes(context) for extra in extras):
             images = self.shards.gather([each.images.detach() for each in fakes])
-        for extra in self.extras.values():
+        for extra in extras:
             for name, value in extra.after_discriminator_step(images, context).items():
                 self.meters.add(name, torch.as_tensor(value))
-
-    def _discriminator_loss(self, real: LabelledImages, fake: LabelledImages) -> Tensor:
-        """The adversarial loss, that of extra fakes, that of extras, and classification."""
-        settings, meters = self.recipe.objective, self.meters
-        with self.autocast:
-            real_output = self._discriminate(real.images, "real", real.labels, real=True)
-            fake_output = self._discriminate(fake.images, "fake", fake.labels)
-        loss = settings.discriminator_weight * discriminator_loss(
-            self.objective,
-            real_output.scores,
-            fake_output.scores,
-            self._draw_targets("real", settings.real_label, len(real.images)),
-            self._draw_targets("fake", settings.fake_label, len(fake.images)),
-        )
-        meters.add("adversarial_d", loss)
-        for name, scores in (("real_score", real_output.scores), ("fake_score", fake_output.scores)):
-            meters.add(name, (scores.sigmoid() if self.objective.logistic else scores).mean())
-        loss = loss + self._extra_fakes_loss(real_output.scores.detach()) + self._extra_losses(real, fake)
-        if real_output.logits is None or fake_output.logits is None:
-            return loss
-        labels = to_device(real.labels, self.device)
-        attributes = self._attribute_loss("attributes_d", real_output.logits, labels)
-        if self.recipe.attributes.on_fakes:
-            attributes = attributes + self._attribute_loss("attributes_fake", fake_output.logits, fake.labels)
-        meters.add("accuracy", attribute_accuracy(real_output.logits, labels, self.schema.slices))
-        return loss + self.recipe.attributes.discriminator_weight * attributes
-
-    def _extra_fakes_loss(self, real_scores: Tensor) -> Tensor | float:
-        """Of blurred and replayed pictures, each kind a batch of its own."""
-        loss: Tensor | float = 0.0
-        for name, extra in self.extras.items():
-            images = extra.extra_fakes(len(real_scores), self._context())
-            if images is None:
-                continue
-            purpose = extra.fakes_purpose
-            with self.autocast:
-                scores = self._discriminate(self._on_images(to_device(images, self.device), purpose), purpose).scores
-            term = extra.fakes_weight * extra_fakes_loss(self.objective, scores, real_scores)
-            self.meters.add(name, term)
-            loss = loss + term
-        return loss
-
-    def _extra_losses(self, real: LabelledImages, fake: LabelledImages) -> Tensor | float:
-        """What further terms extras add to the discriminator's loss."""
-
-        def discriminate(images: Tensor, purpose: str) -> Tensor:
-            return self._discriminate(
-                images, purpose, fake.labels if purpose.startswith("fake") else real.labels
-            ).scores
-
-        loss: Tensor | float = 0.0
-        for name, extra in self.extras.items():
-            with self.autocast:
-                term = extra.discriminator_loss(real.images, fake.images, discriminate, self._context())
-            if term is not None:
-                self.meters.add(name, term)
-                loss = loss + term
-        return loss
-
-    def _gradient_penalties(self, due: Collection[str], real: LabelledImages, fake: LabelledImages) -> Tensor | float:
-        def share() -> Tensor:
-            return to_device(torch.rand(len(real.images), generator=self._rng("penalty")), self.device)
-
-        def scores(purpose: str, images: Tensor, labels: Tensor) -> Tensor:
-            return self._discriminate(images, purpose, labels, real=purpose == "r1").scores
-
-        with self.autocast_penalties:
-            terms = due_gradient_penalties(self.recipe, due, self.state.images_seen, scores, real, fake, share)
-        for name, term in terms.items():
-            self.meters.add(name, term)
-        return sum(terms.values(), 0.0)
-
-    # The generator
 
     def generator_step(self, batches: Sequence[Batch], fakes: Sequence[Fakes] | None = None) -> None:
         """Update the generator on fresh fakes, or on those of the discriminator's step, with each shard's batch."""
@@ -209,150 +77,16 @@ class GANTrainer:
         set_requires_grad(weights, False)  # their gradients would be thrown away
         given = list(zip_longest(batches, fakes or []))
         for losses in self._due_losses("generator"):
-            self._optimize("generator", (self._generator_phase(losses, *each) for each in self.shards.each(given)))
+            of_shards = (self.loss.generator(losses, *each) for each in self.shards.each(given))
+            self._optimize("generator", of_shards)
         self.shards.merge()
         set_requires_grad(weights, True)
-
-    def _generator_phase(self, losses: Collection[str], batch: Batch, fakes: Fakes | None) -> Tensor | float:
-        loss: Tensor | float = 0.0
-        if "main" in losses:
-            loss = self._generator_loss(batch, fakes)
-        if "path_length" in losses:
-            loss = loss + self._path_length(len(batch.images))
-        if "main" in losses:
-            self.meters.add("loss_g", torch.as_tensor(loss))
-        return loss
-
-    def _generator_loss(self, batch: Batch, fakes: Fakes | None) -> Tensor:
-        """The adversarial loss, classification, and that of extras."""
-        with self.autocast:
-            fakes = fakes or self._generate("generator", len(batch.images))
-            output = self._discriminate(fakes.processed, "generator", fakes.labels)
-        real, real_scores = fakes.processed, output.scores  # placeholders, for losses that ask for no reals
-        if self.generator_needs_reals:
-            real = self._on_images(to_device(batch.images, self.device), "real")
-        if self.objective.paired:
-            with self.autocast, torch.no_grad():
-                real_scores = self._discriminate(real, "generator/real", batch.labels).scores
-        label = self._draw_targets("generator", self.recipe.objective.generator_label, len(fakes.processed))
-        loss = generator_loss(self.objective, output.scores, real_scores, label)
-        self.meters.add("adversarial_g", loss)
-        if output.logits is not None:
-            attributes = self._attribute_loss("attributes_g", output.logits, fakes.labels)
-            loss = loss + self.recipe.attributes.generator_weight * attributes
-        for name, extra in self.extras.items():
-            term = extra.generator_loss(real, fakes.processed, self._context())
-            if term is not None:
-                self.meters.add(name, term)
-                loss = loss + term
-        return loss
-
-    def _path_length(self, batch_size: int) -> Tensor:
-        """Of fresh styles, a part of the batch (Karras et al. 2020, section 3.2)."""
-        settings, state = self.recipe.penalties.path_length, self.state
-        with self.autocast_penalties:
-            latents, _, conditions = self._draw_inputs("path", max(1, batch_size // settings.shrink))
-            rng = self._rng("synthesis/path")
-            styles = self._styles(latents, conditions, rng)
-            assert is_style_generator(state.generator)
-            images = state.generator.synthesis(styles, random=rng)
-            noise = randn(images.shape, rng, images.device)
-            lengths = path_lengths(images, styles, noise)
-            penalty, state.path_mean = path_length_penalty(lengths, state.path_mean, settings.decay)
-        term = settings.weight * settings.every * penalty
-        self.meters.add("path_length", state.path_mean)
-        self.meters.add("path_penalty", term)
-        return term
-
-    # What both need
-
-    def _phases(self, network: Network) -> list[Phase]:
-        return [phase for phase in self.phases if phase.network == network]
 
     def _due_losses(self, network: Network) -> list[list[str]]:
         """The losses of each optimiser step that ``network`` takes now."""
         number = self.state.images_seen // self.recipe.training.batch_size
-        return [losses for phase in self._phases(network) if (losses := phase.due_losses(number))]
-
-    def _generate(self, purpose: str, count: int) -> Fakes:
-        latents, labels, conditions = self._draw_inputs(purpose, count)
-        generator = self.state.generator
-        if is_style_generator(generator):
-            rng, update_emas = self._rng(f"synthesis/{purpose}"), purpose == "discriminator"
-            styles = self._styles(latents, conditions, rng, update_emas)
-            images = generator.synthesis(styles, random=rng, update_emas=update_emas)
-        else:
-            images = generator(latents, conditions)
-        return Fakes(images, self._on_images(images, f"fake/{purpose}"), to_device(labels, self.device), conditions)
-
-    def _draw_inputs(self, purpose: str, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Latents, labels (count, K) and conditions (count, A) for the generator."""
-        recipe, rng = self.recipe, self._rng(f"latents/{purpose}")
-        latents = draw_latents(count, recipe.latent.size, recipe.latent.distribution, rng)
-        labels = self.schema.sample(count, rng, uniform=recipe.attributes.uniform)
-        conditions = to_device(self.schema.encode(labels), self.device) if self.schema else None
-        return to_device(latents, self.device), labels, conditions
-
-    def _styles(
-        self, latents: Tensor, conditions: Tensor | None, rng: torch.Generator, update_emas: bool = False
-    ) -> Tensor:
-        """Styles (N, num_ws, w_dim) of latents (N, Z), changed as extras want it."""
-        generator, latent = self.state.generator, self.recipe.latent
-        assert is_style_generator(generator)
-
-        def of_other_latents() -> Tensor:
-            others = draw_latents(len(latents), latent.size, latent.distribution, rng)
-            return generator.styles(to_device(others, latents.device), conditions)
-
-        styles = generator.styles(latents, conditions, update_emas=update_emas)
-        for extra in self.extras.values():
-            styles = extra.on_styles(styles, of_other_latents, rng)
-        return styles
-
-    def _discriminate(
-        self, images: Tensor, purpose: str, labels: Tensor | None = None, *, real: bool = False
-    ) -> DiscriminatorOutput:
-        """The discriminator's output for images, seen as extras want it, with scores in float32."""
-        context = self._context()
-        for extra in self.extras.values():
-            images = extra.on_discriminator_input(images, purpose, context)
-        conditions = to_device(self.schema.encode(labels), self.device) if self.schema and labels is not None else None
-        output = self.state.discriminator(images, conditions)
-        scores = output.scores.float()
-        if real:
-            for extra in self.extras.values():
-                extra.on_real_scores(scores)
-        return DiscriminatorOutput(scores, output.logits)
-
-    def _on_images(self, images: Tensor, purpose: str) -> Tensor:
-        """Images as extras show them to the discriminator, before augmentation."""
-        context = self._context()
-        for extra in self.extras.values():
-            images = extra.on_images(images, purpose, context)
-        return images
-
-    def _draw_targets(self, side: str, span: tuple[float, float], count: int) -> Tensor | float:
-        """Labels of real (1) and fake (0): one number when all are alike, else (count,)."""
-        flip = 0.0 if side == "generator" else self.recipe.objective.label_flip
-        targets = draw_targets(span, flip, count, self._rng(f"labels/{side}"))
-        return targets if isinstance(targets, float) else to_device(targets, self.device)
-
-    def _attribute_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-        losses = attribute_loss(logits, labels, self.schema.slices, self.recipe.attributes.loss)
-        for attribute, loss in zip(self.schema.names, losses, strict=True):
-            self.meters.add(f"{name}/{attribute}", loss)
-        return torch.stack(losses).mean()
-
-    def _context(self) -> StepContext:
-        clock = self.state.images_seen
-        of_shard = self.shards.purpose
-        return StepContext(
-            self.recipe, clock, self.device,
-            lambda purpose, count: self.sampler.extra(of_shard(purpose), clock, count), of_shard,
-        )  # fmt: skip
-
-    def _rng(self, purpose: str) -> torch.Generator:
-        return torch_generator(self.recipe.run.seed, self.shards.purpose(purpose), self.state.images_seen)
+        due = (phase.due_losses(number) for phase in self.phases if phase.network == network)
+        return [losses for losses in due if losses]
 
     def _optimize(self, network: Network, losses: Iterable[Tensor | float]) -> None:
         """A step of the optimiser on the mean of ``losses``, one of each shard."""

@@ -15,13 +15,13 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device, describe, import_compiler_aside
 from kaogan.core.distributed import ALONE, Processes
 from kaogan.core.errors import KaoganError, is_out_of_memory
+from kaogan.core.interruption import ignore_stop
 from kaogan.core.training_loop import (
     Intervals,
     OnProgress,
     TrainingLoop,
     TrainProgress,
     TrainResult,
-    ignore_stop,
     no_train_progress,
 )
 from kaogan.data import PictureSet

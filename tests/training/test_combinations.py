@@ -72,7 +72,7 @@ def test_any_network_with_any_objective_and_any_extra(
             check_networks(recipe)
         return
     check_networks(recipe)
-    assert list(bench(recipe).trainer.extras) == [extra]
+    assert list(bench(recipe).trainer.loss.extras) == [extra]
     trains(bench(recipe), steps=1)
 
 

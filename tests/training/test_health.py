@@ -139,11 +139,11 @@ def test_distances_and_saturation() -> None:
 
 
 def test_looking_changes_nothing(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kaogan.training import step
+    from kaogan.training import health
 
     def weights(looking: bool) -> torch.Tensor:
         if not looking:
-            monkeypatch.setattr(step, "sample_statistics", lambda images: (torch.zeros(()), torch.zeros(())))
+            monkeypatch.setattr(health, "sample_statistics", lambda images: (torch.zeros(()), torch.zeros(())))
         here: Bench = bench(tiny(**{"training.reuse_fakes": True}))
         here.step(3)
         return here.weights()

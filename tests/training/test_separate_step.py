@@ -10,7 +10,7 @@ import torch
 from kaogan.config.recipe import Recipe
 from kaogan.networks import DISCRIMINATORS
 from kaogan.networks.cpu.grad_modes import cached_weight_casts
-from kaogan.training.step import GANTrainer
+from kaogan.training.gan_loss import GANLoss
 from tests.small import small
 from tests.training.conftest import Bench
 
@@ -45,9 +45,7 @@ def test_penalties_see_the_weights_of_now(
     results = []
     for fresh in (False, True):
         if fresh:
-            monkeypatch.setattr(
-                GANTrainer, "_gradient_penalties", cached_weight_casts()(GANTrainer._gradient_penalties)
-            )
+            monkeypatch.setattr(GANLoss, "_gradient_penalties", cached_weight_casts()(GANLoss._gradient_penalties))
         there = bench(recipe_of(family, 0.02), precision=precision)
         stats = there.step(2)
         results.append((stats["r1"], stats["r2"], there.weights("discriminator")))

@@ -59,9 +59,9 @@ def test_shards_draw_their_own_and_see_their_part_of_the_batch(bench: Build) -> 
     trained = bench(tiny(**{"training.shards": 4, "data.horizontal_flip": False}))
     whole = trained.sampler.at(16).images
     assert torch.equal(torch.cat([trained.sampler.at(16, shard, 4).images for shard in range(4)]), whole)
-    drawn = [trained.trainer._draw_inputs("test", 2)[0] for _ in trained.trainer.shards.each(range(4))]
+    drawn = [trained.trainer.loss.draw_inputs("test", 2)[0] for _ in trained.trainer.shards.each(range(4))]
     assert len({tuple(latents.flatten().tolist()) for latents in drawn}) == 4
-    assert not any(torch.equal(trained.trainer._draw_inputs("test", 2)[0], latents) for latents in drawn)
+    assert not any(torch.equal(trained.trainer.loss.draw_inputs("test", 2)[0], latents) for latents in drawn)
 
 
 def test_what_no_shard_moves_keeps_its_bits(bench: Build) -> None:

@@ -36,14 +36,14 @@ def test_what_is_remembered_are_the_fakes_without_noise(bench: Callable[..., Ben
     }
     trained = bench(tiny(**settings))
     trained.step()
-    made = trained.trainer._generate
+    made = trained.trainer.loss.generate
     kept = {}
 
     def spy(purpose: str, count: int) -> Any:
         kept[purpose] = made(purpose, count)
         return kept[purpose]
 
-    trained.trainer._generate = spy  # type: ignore[method-assign]
+    trained.trainer.loss.generate = spy  # type: ignore[method-assign]
     trained.trainer.discriminator_step([trained.sampler.at(8)])
     newest = to_float(trained.state.extras["replay"].buffer._pictures[8:16])  # type: ignore[index]
     assert float((newest - kept["discriminator"].images).abs().max()) <= 1 / 255 + 1e-6
@@ -52,12 +52,12 @@ def test_what_is_remembered_are_the_fakes_without_noise(bench: Callable[..., Ben
 @pytest.mark.parametrize(("ratio", "count"), [(0.5, 4), (0.3, 2), (0.01, 1), (1.0, 8)])
 def test_blur_shows_its_share_of_real_pictures(bench: Callable[..., Bench], ratio: float, count: int) -> None:
     trained = bench(tiny(**{"extras.blurred_reals.ratio": ratio, "extras.blurred_reals.weight": 3.0}))
-    blurred = trained.state.extras["blurred_reals"].extra_fakes(8, trained.trainer._context())
+    blurred = trained.state.extras["blurred_reals"].extra_fakes(8, trained.trainer.loss.context())
     assert blurred is not None and blurred.shape == (count, 3, 16, 16) and float(blurred.abs().max()) <= 1
     originals = to_float(trained.sampler.extra("blur", 0, count))
     assert not torch.equal(blurred, originals) and float((blurred - originals).abs().mean()) < 0.5
     with torch.no_grad():
-        term = trained.trainer._extra_fakes_loss(torch.zeros(8))
+        term = trained.trainer.loss._extra_fakes_loss(torch.zeros(8))
         expected = 3 * torch.nn.functional.softplus(trained.state.discriminator(blurred).scores).mean()
     assert float(term) == pytest.approx(float(expected), rel=1e-5)
 
@@ -67,19 +67,19 @@ def test_noise_by_hand(bench: Callable[..., Bench]) -> None:
     images = torch.full((8, 3, 16, 16), 0.5)
     for clock, amount in ((0, 0.5), (50, 0.25), (100, 0.0), (1000, 0.0)):
         trained.state.images_seen = clock
-        seen = trained.trainer._on_images(images, "real")
+        seen = trained.trainer.loss.on_images(images, "real")
         noise = seen - (1 - amount) * images
         assert float(noise.std()) == pytest.approx(amount, abs=0.02) and abs(float(noise.mean())) < 0.02
-        assert torch.equal(seen, trained.trainer._on_images(images, "real"))
-        assert not amount or not torch.equal(seen, trained.trainer._on_images(images, "fake"))
-    assert trained.trainer._on_images(images, "real") is images
+        assert torch.equal(seen, trained.trainer.loss.on_images(images, "real"))
+        assert not amount or not torch.equal(seen, trained.trainer.loss.on_images(images, "fake"))
+    assert trained.trainer.loss.on_images(images, "real") is images
 
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_pull_by_hand(bench: Callable[..., Bench], power: int) -> None:
     trained = bench(tiny(**{"extras.pixel_loss": {"weight": 3.0, "power": power}}))
     batch = trained.sampler.at(0)
-    fakes = trained.trainer._generate("generator", 8)
+    fakes = trained.trainer.loss.generate("generator", 8)
     expected = 3 * ((fakes.images.detach() - batch.images).abs() ** power).mean()
     trained.trainer.generator_step([batch])
     stats = trained.trainer.meters.take()
@@ -125,7 +125,7 @@ def test_clipped_weights_stay_within(bench: Callable[..., Bench]) -> None:
 def test_label_ranges(bench: Callable[..., Bench]) -> None:
     objective = {"real_label": [0.7, 0.9], "fake_label": [0.1, 0.3], "generator_label": 0.95}
     trained = bench(tiny(objective=objective))
-    targets = trained.trainer._draw_targets
+    targets = trained.trainer.loss.draw_targets
     for side, (low, high) in (("real", (0.7, 0.9)), ("fake", (0.1, 0.3))):
         labels = targets(side, (low, high), 2000)
         assert isinstance(labels, torch.Tensor) and labels.shape == (2000,)
@@ -136,11 +136,11 @@ def test_label_ranges(bench: Callable[..., Bench]) -> None:
 
 def test_flipped_labels(bench: Callable[..., Bench]) -> None:
     trained = bench(tiny(**{"objective.label_flip": 0.2}))
-    labels = trained.trainer._draw_targets("real", (0.9, 0.9), 5000)
+    labels = trained.trainer.loss.draw_targets("real", (0.9, 0.9), 5000)
     assert isinstance(labels, torch.Tensor)
     assert float((labels < 0.5).float().mean()) == pytest.approx(0.2, abs=0.02)
     assert torch.allclose(labels.unique(), torch.tensor([0.1, 0.9]))
-    assert trained.trainer._draw_targets("generator", (1.0, 1.0), 8) == 1.0, "never the generator's"
+    assert trained.trainer.loss.draw_targets("generator", (1.0, 1.0), 8) == 1.0, "never the generator's"
 
 
 # Attributes
@@ -164,7 +164,7 @@ def test_fakes_ask_for_attributes_by_the_priors_or_uniformly(bench: Callable[...
         for clock in range(0, 800, 8):
             trained.state.images_seen = clock
             with torch.no_grad():
-                fakes = trained.trainer._generate("generator", 8)
+                fakes = trained.trainer.loss.generate("generator", 8)
             labels.append(fakes.labels)
             assert fakes.conditions is not None and torch.equal(
                 fakes.conditions, trained.pictures.schema.encode(fakes.labels)
@@ -223,15 +223,15 @@ def test_each_network_pulls_the_scores_its_own_way(bench: Callable[..., Bench], 
             return trained.state.discriminator(images).scores.mean()
 
     with torch.no_grad():
-        fakes = trained.trainer._generate("discriminator", 8).images
+        fakes = trained.trainer.loss.generate("discriminator", 8).images
     gap = scores(batch.images) - scores(fakes)
     trained.trainer.discriminator_step([batch])
     assert scores(batch.images) - scores(fakes) > gap
     with torch.no_grad():
-        before = scores(trained.trainer._generate("generator", 8).images)
+        before = scores(trained.trainer.loss.generate("generator", 8).images)
     trained.trainer.generator_step([batch])
     with torch.no_grad():
-        assert scores(trained.trainer._generate("generator", 8).images) > before
+        assert scores(trained.trainer.loss.generate("generator", 8).images) > before
 
 
 def test_fakes_are_used_again_when_asked_for(bench: Callable[..., Bench]) -> None:

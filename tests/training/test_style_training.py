@@ -143,7 +143,7 @@ def test_mixed_styles(bench: Any) -> None:
     plain = generator.styles(latents)
     cutoffs = set()
     for seed in range(30):
-        mixed = trained.trainer._styles(latents, None, torch.Generator().manual_seed(seed))
+        mixed = trained.trainer.loss.styles(latents, None, torch.Generator().manual_seed(seed))
         own = (mixed == plain).all(2).all(0)
         cutoff = int(own.sum())
         cutoffs.add(cutoff)
@@ -153,7 +153,7 @@ def test_mixed_styles(bench: Any) -> None:
     never = bench(small("stylegan2-64", **{"extras.style_mixing": 0.0}))
     latents = torch.randn(4, 8)
     plain = never.state.generator.styles(latents)
-    assert torch.equal(never.trainer._styles(latents, None, torch.Generator()), plain)
+    assert torch.equal(never.trainer.loss.styles(latents, None, torch.Generator()), plain)
 
 
 def test_averages_move_in_the_discriminators_step_only(bench: Any) -> None:
@@ -176,15 +176,16 @@ def test_the_slope_is_taken_through_the_augmentation(bench: Any) -> None:
     """It is 0 where a cutout hides the picture, for which the score is another."""
     trained = bench(small("stylegan2-64", **{"extras.augment": {"name": "diffaugment", "policy": ["cutout"]}}))
     images = trained.sampler.at(0).images.requires_grad_()
-    (slope,) = torch.autograd.grad(trained.trainer._discriminate(images, "r1").scores.sum(), images)
+    (slope,) = torch.autograd.grad(trained.trainer.loss.discriminate(images, "r1").scores.sum(), images)
     hidden = (slope == 0).all(1)
     assert (hidden.flatten(1).sum(1) > 0).all() and (hidden.flatten(1).sum(1) <= 64).all()
     other = images.detach() + hidden[:, None] * 0.5
     assert torch.equal(
-        trained.trainer._discriminate(other, "r1").scores, trained.trainer._discriminate(images, "r1").scores
+        trained.trainer.loss.discriminate(other, "r1").scores, trained.trainer.loss.discriminate(images, "r1").scores
     )
     assert not torch.equal(
-        trained.trainer._discriminate(other, "real").scores, trained.trainer._discriminate(images, "real").scores
+        trained.trainer.loss.discriminate(other, "real").scores,
+        trained.trainer.loss.discriminate(images, "real").scores,
     )
 
 

@@ -22,8 +22,9 @@ from kaogan.core.atomic_io import atomic
 from kaogan.core.device import choose_precision
 from kaogan.core.ema import EMA
 from kaogan.core.images import to_float
+from kaogan.core.resume import resume
 from kaogan.core.rng import numpy_generator
-from kaogan.core.training_loop import Intervals, TrainingLoop, TrainProgress, resume
+from kaogan.core.training_loop import Intervals, TrainingLoop, TrainProgress
 from tools.face_detector import hard_negatives
 from tools.face_detector.synthesize import Portrait, lesson
 from tools.network_state import NetworkState

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from kaogan.aux_models.tagger.network import ATTRIBUTES, Architecture, TaggerNetwork
 from kaogan.core.device import choose_device, choose_precision
 from kaogan.core.ema import EMA
+from kaogan.core.resume import resume
 from kaogan.core.rng import seed_for
-from kaogan.core.training_loop import Intervals, TrainingLoop, TrainProgress, resume
+from kaogan.core.training_loop import Intervals, TrainingLoop, TrainProgress
 from tools.network_state import NetworkState
 from tools.tagger.examples import MAIN, POLISH, Batch, Examples
 

@@ -21,13 +21,13 @@ from kaogan.core.device import choose_device, choose_precision, describe
 from kaogan.core.ema import EMA
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
+from kaogan.core.interruption import ignore_stop
 from kaogan.core.rng import seed_for
 from kaogan.core.training_loop import (
     Intervals,
     OnProgress,
     TrainingLoop,
     TrainResult,
-    ignore_stop,
     no_train_progress,
 )
 from kaogan.data import PictureSet

@@ -1,0 +1,284 @@
+"""The losses of both networks on one batch, and the fakes that they are taken on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kaogan.config.recipe import Recipe
+from kaogan.core.device import to_device
+from kaogan.core.meters import Meters
+from kaogan.core.rng import draw_latents, randn, torch_generator
+from kaogan.core.schema import Schema
+from kaogan.losses import (
+    OBJECTIVES,
+    LabelledImages,
+    attribute_accuracy,
+    attribute_loss,
+    discriminator_loss,
+    draw_targets,
+    due_gradient_penalties,
+    extra_fakes_loss,
+    generator_loss,
+    path_length_penalty,
+    path_lengths,
+)
+from kaogan.losses.extras import StepContext
+from kaogan.networks.base import DiscriminatorOutput
+from kaogan.networks.stylegan import is_style_generator
+from kaogan.training.sampler import Batch, InfiniteSampler
+from kaogan.training.shards import Shards
+from kaogan.training.state import TrainState
+
+
+@dataclass
+class Fakes:
+    """Generated images, as they are and as extras process them, and the attributes they were drawn for."""
+
+    images: Tensor
+    processed: Tensor
+    labels: Tensor
+    conditions: Tensor | None
+
+
+class GANLoss:
+    """What both networks minimise under one recipe: the objective, attributes, penalties and extras.
+
+    Every method reads the clock and the networks from ``state``, and draws for the shard at work.
+    """
+
+    def __init__(
+        self, recipe: Recipe, schema: Schema, state: TrainState, sampler: InfiniteSampler, shards: Shards,
+        device: torch.device, precision: str,
+    ) -> None:  # fmt: skip
+        self.recipe, self.schema, self.state = recipe, schema, state
+        self.sampler, self.shards, self.device = sampler, shards, device
+        self.objective = OBJECTIVES[recipe.objective.name]
+        self.extras = {name: extra for name, extra in state.extras.items() if extra.active}
+        self.generator_needs_reals = self.objective.paired or any(extra.needs_reals for extra in self.extras.values())
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        self.autocast = torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+        # Gradients of gradients would underflow in fp16.
+        self.autocast_penalties = torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
+        self.meters = Meters()
+
+    def show(self, batch: Batch, keep_graph: bool) -> tuple[LabelledImages, Fakes]:
+        """The reals as the discriminator is shown them, and as many fakes, with or without the graph behind them."""
+        real = self.on_images(to_device(batch.images, self.device), "real")
+        with self.autocast, torch.set_grad_enabled(keep_graph):
+            return LabelledImages(real, batch.labels), self.generate("discriminator", len(real))
+
+    def discriminator(self, losses: Collection[str], real: LabelledImages, fakes: Fakes) -> Tensor | float:
+        """The sum of those ``losses`` of a phase that concern the discriminator, a scalar."""
+        fake = LabelledImages(fakes.processed.detach(), fakes.labels)
+        loss: Tensor | float = 0.0
+        if "main" in losses:
+            loss = self._discriminator_loss(real, fake)
+        loss = loss + self._gradient_penalties(losses, real, fake)
+        if "main" in losses:
+            self.meters.add("loss_d", torch.as_tensor(loss))
+        return loss
+
+    def _discriminator_loss(self, real: LabelledImages, fake: LabelledImages) -> Tensor:
+        """The adversarial loss, that of extra fakes, that of extras, and classification."""
+        settings, meters = self.recipe.objective, self.meters
+        with self.autocast:
+            real_output = self.discriminate(real.images, "real", real.labels, real=True)
+            fake_output = self.discriminate(fake.images, "fake", fake.labels)
+        loss = settings.discriminator_weight * discriminator_loss(
+            self.objective,
+            real_output.scores,
+            fake_output.scores,
+            self.draw_targets("real", settings.real_label, len(real.images)),
+            self.draw_targets("fake", settings.fake_label, len(fake.images)),
+        )
+        meters.add("adversarial_d", loss)
+        for name, scores in (("real_score", real_output.scores), ("fake_score", fake_output.scores)):
+            meters.add(name, (scores.sigmoid() if self.objective.logistic else scores).mean())
+        loss = loss + self._extra_fakes_loss(real_output.scores.detach()) + self._extra_losses(real, fake)
+        if real_output.logits is None or fake_output.logits is None:
+            return loss
+        labels = to_device(real.labels, self.device)
+        attributes = self._attribute_loss("attributes_d", real_output.logits, labels)
+        if self.recipe.attributes.on_fakes:
+            attributes = attributes + self._attribute_loss("attributes_fake", fake_output.logits, fake.labels)
+        meters.add("accuracy", attribute_accuracy(real_output.logits, labels, self.schema.slices))
+        return loss + self.recipe.attributes.discriminator_weight * attributes
+
+    def _extra_fakes_loss(self, real_scores: Tensor) -> Tensor | float:
+        """Of blurred and replayed pictures, each kind a batch of its own."""
+        loss: Tensor | float = 0.0
+        for name, extra in self.extras.items():
+            images = extra.extra_fakes(len(real_scores), self.context())
+            if images is None:
+                continue
+            purpose = extra.fakes_purpose
+            with self.autocast:
+                scores = self.discriminate(self.on_images(to_device(images, self.device), purpose), purpose).scores
+            term = extra.fakes_weight * extra_fakes_loss(self.objective, scores, real_scores)
+            self.meters.add(name, term)
+            loss = loss + term
+        return loss
+
+    def _extra_losses(self, real: LabelledImages, fake: LabelledImages) -> Tensor | float:
+        """What further terms extras add to the discriminator's loss."""
+
+        def discriminate(images: Tensor, purpose: str) -> Tensor:
+            return self.discriminate(images, purpose, fake.labels if purpose.startswith("fake") else real.labels).scores
+
+        loss: Tensor | float = 0.0
+        for name, extra in self.extras.items():
+            with self.autocast:
+                term = extra.discriminator_loss(real.images, fake.images, discriminate, self.context())
+            if term is not None:
+                self.meters.add(name, term)
+                loss = loss + term
+        return loss
+
+    def _gradient_penalties(self, due: Collection[str], real: LabelledImages, fake: LabelledImages) -> Tensor | float:
+        def share() -> Tensor:
+            return to_device(torch.rand(len(real.images), generator=self._rng("penalty")), self.device)
+
+        def scores(purpose: str, images: Tensor, labels: Tensor) -> Tensor:
+            return self.discriminate(images, purpose, labels, real=purpose == "r1").scores
+
+        with self.autocast_penalties:
+            terms = due_gradient_penalties(self.recipe, due, self.state.images_seen, scores, real, fake, share)
+        for name, term in terms.items():
+            self.meters.add(name, term)
+        return sum(terms.values(), 0.0)
+
+    def generator(self, losses: Collection[str], batch: Batch, fakes: Fakes | None) -> Tensor | float:
+        """The sum of a phase's ``losses``, a scalar, on given fakes or on fresh ones."""
+        loss: Tensor | float = 0.0
+        if "main" in losses:
+            loss = self._generator_loss(batch, fakes)
+        if "path_length" in losses:
+            loss = loss + self._path_length(len(batch.images))
+        if "main" in losses:
+            self.meters.add("loss_g", torch.as_tensor(loss))
+        return loss
+
+    def _generator_loss(self, batch: Batch, fakes: Fakes | None) -> Tensor:
+        """The adversarial loss, classification, and that of extras."""
+        with self.autocast:
+            fakes = fakes or self.generate("generator", len(batch.images))
+            output = self.discriminate(fakes.processed, "generator", fakes.labels)
+        real, real_scores = fakes.processed, output.scores  # placeholders, for losses that ask for no reals
+        if self.generator_needs_reals:
+            real = self.on_images(to_device(batch.images, self.device), "real")
+        if self.objective.paired:
+            with self.autocast, torch.no_grad():
+                real_scores = self.discriminate(real, "generator/real", batch.labels).scores
+        label = self.draw_targets("generator", self.recipe.objective.generator_label, len(fakes.processed))
+        loss = generator_loss(self.objective, output.scores, real_scores, label)
+        self.meters.add("adversarial_g", loss)
+        if output.logits is not None:
+            attributes = self._attribute_loss("attributes_g", output.logits, fakes.labels)
+            loss = loss + self.recipe.attributes.generator_weight * attributes
+        for name, extra in self.extras.items():
+            term = extra.generator_loss(real, fakes.processed, self.context())
+            if term is not None:
+                self.meters.add(name, term)
+                loss = loss + term
+        return loss
+
+    def _path_length(self, batch_size: int) -> Tensor:
+        """Of fresh styles, a part of the batch (Karras et al. 2020, section 3.2)."""
+        settings, state = self.recipe.penalties.path_length, self.state
+        with self.autocast_penalties:
+            latents, _, conditions = self.draw_inputs("path", max(1, batch_size // settings.shrink))
+            rng = self._rng("synthesis/path")
+            styles = self.styles(latents, conditions, rng)
+            assert is_style_generator(state.generator)
+            images = state.generator.synthesis(styles, random=rng)
+            noise = randn(images.shape, rng, images.device)
+            lengths = path_lengths(images, styles, noise)
+            penalty, state.path_mean = path_length_penalty(lengths, state.path_mean, settings.decay)
+        term = settings.weight * settings.every * penalty
+        self.meters.add("path_length", state.path_mean)
+        self.meters.add("path_penalty", term)
+        return term
+
+    def generate(self, purpose: str, count: int) -> Fakes:
+        latents, labels, conditions = self.draw_inputs(purpose, count)
+        generator = self.state.generator
+        if is_style_generator(generator):
+            rng, update_emas = self._rng(f"synthesis/{purpose}"), purpose == "discriminator"
+            styles = self.styles(latents, conditions, rng, update_emas)
+            images = generator.synthesis(styles, random=rng, update_emas=update_emas)
+        else:
+            images = generator(latents, conditions)
+        return Fakes(images, self.on_images(images, f"fake/{purpose}"), to_device(labels, self.device), conditions)
+
+    def draw_inputs(self, purpose: str, count: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Latents, labels (count, K) and conditions (count, A) for the generator."""
+        recipe, rng = self.recipe, self._rng(f"latents/{purpose}")
+        latents = draw_latents(count, recipe.latent.size, recipe.latent.distribution, rng)
+        labels = self.schema.sample(count, rng, uniform=recipe.attributes.uniform)
+        conditions = to_device(self.schema.encode(labels), self.device) if self.schema else None
+        return to_device(latents, self.device), labels, conditions
+
+    def styles(
+        self, latents: Tensor, conditions: Tensor | None, rng: torch.Generator, update_emas: bool = False
+    ) -> Tensor:
+        """Styles (N, num_ws, w_dim) of latents (N, Z), changed as extras want it."""
+        generator, latent = self.state.generator, self.recipe.latent
+        assert is_style_generator(generator)
+
+        def of_other_latents() -> Tensor:
+            others = draw_latents(len(latents), latent.size, latent.distribution, rng)
+            return generator.styles(to_device(others, latents.device), conditions)
+
+        styles = generator.styles(latents, conditions, update_emas=update_emas)
+        for extra in self.extras.values():
+            styles = extra.on_styles(styles, of_other_latents, rng)
+        return styles
+
+    def discriminate(
+        self, images: Tensor, purpose: str, labels: Tensor | None = None, *, real: bool = False
+    ) -> DiscriminatorOutput:
+        """The discriminator's output for images, seen as extras want it, with scores in float32."""
+        context = self.context()
+        for extra in self.extras.values():
+            images = extra.on_discriminator_input(images, purpose, context)
+        conditions = to_device(self.schema.encode(labels), self.device) if self.schema and labels is not None else None
+        output = self.state.discriminator(images, conditions)
+        scores = output.scores.float()
+        if real:
+            for extra in self.extras.values():
+                extra.on_real_scores(scores)
+        return DiscriminatorOutput(scores, output.logits)
+
+    def on_images(self, images: Tensor, purpose: str) -> Tensor:
+        """Images as extras show them to the discriminator, before augmentation."""
+        context = self.context()
+        for extra in self.extras.values():
+            images = extra.on_images(images, purpose, context)
+        return images
+
+    def draw_targets(self, side: str, span: tuple[float, float], count: int) -> Tensor | float:
+        """Labels of real (1) and fake (0): one number when all are alike, else (count,)."""
+        flip = 0.0 if side == "generator" else self.recipe.objective.label_flip
+        targets = draw_targets(span, flip, count, self._rng(f"labels/{side}"))
+        return targets if isinstance(targets, float) else to_device(targets, self.device)
+
+    def _attribute_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
+        losses = attribute_loss(logits, labels, self.schema.slices, self.recipe.attributes.loss)
+        for attribute, loss in zip(self.schema.names, losses, strict=True):
+            self.meters.add(f"{name}/{attribute}", loss)
+        return torch.stack(losses).mean()
+
+    def context(self) -> StepContext:
+        clock = self.state.images_seen
+        of_shard = self.shards.purpose
+        return StepContext(
+            self.recipe, clock, self.device,
+            lambda purpose, count: self.sampler.extra(of_shard(purpose), clock, count), of_shard,
+        )  # fmt: skip
+
+    def _rng(self, purpose: str) -> torch.Generator:
+        return torch_generator(self.recipe.run.seed, self.shards.purpose(purpose), self.state.images_seen)
