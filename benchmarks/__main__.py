@@ -17,13 +17,12 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from benchmarks import steps
+from benchmarks import SET_FOLDER, steps
 from benchmarks.timing import Timing
 from kaogan.core.device import choose_precision, describe
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-SHARED = ROOT.parent / "shared" / "data"
 RESULTS, PAGE = HERE / "results.json", ROOT / "docs" / "results" / "benchmarks.md"
 
 
@@ -103,9 +102,9 @@ def memory(plan: Plan) -> Row:
 
 
 def loader(plan: Plan) -> Row:
-    archive = SHARED / "konachan96_tagged7k.zip"
+    archive = SET_FOLDER / "konachan96_tagged7k.zip"
     if not archive.exists():
-        return skipped("loader", f"no {archive.name} in ../shared/data")
+        return skipped("loader", f"no {archive.name} in {SET_FOLDER}")
     with tempfile.TemporaryDirectory() as folder:  # never in the project: the pictures have no licence
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(folder)
@@ -152,7 +151,7 @@ def busy(share: float) -> str:
 
 def shared(name: str) -> dict[str, str]:
     """The shared set if it is here; without it, avatars take its place."""
-    return {"data": str(SHARED / name)} if (SHARED / name).exists() else {}
+    return {"data": str(SET_FOLDER / name)} if (SET_FOLDER / name).exists() else {}
 
 
 def fresh(what: str, **settings: Any) -> dict[str, Any]:

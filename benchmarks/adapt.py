@@ -1,7 +1,7 @@
 """``python -m benchmarks.adapt OUT [--images N] [--styles NAME ...]``: adapt against its base and against training from
 nothing in as many images, on five styles of 50 pictures each, as a Markdown table.
 
-Three styles need the sets in ../shared/data and are left out, with a word, where these are absent; the avatars and the
+Three styles need the sets in KAOGAN_SETS and are left out, with a word, where these are absent; the avatars and the
 photograph-like faces are drawn. Distances are to pictures of the style that no training saw, in the features of
 EfficientNet-Lite0, which no training looks through. The same command again goes on: ``OUT/STYLE/measured.json`` holds
 what is done.
@@ -20,6 +20,7 @@ import numpy as np
 import typer
 from PIL import Image, ImageDraw, ImageFilter
 
+from benchmarks import SET_FOLDER
 from kaogan.adaptation.recipe import adapted_recipe
 from kaogan.aux_models.face_detector import load_detector
 from kaogan.config import recipes
@@ -36,7 +37,6 @@ from kaogan.metrics.memorization import memorization
 from kaogan.metrics.reference import Reference
 from kaogan.training.train import train
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 ARCHIVES = {
     "konachan96": "konachan96_tagged7k",
     "makegirls64": "makegirls64_tagged8k",
@@ -47,7 +47,7 @@ GIVEN, UNSEEN, DRAWN, SIDE = 50, 300, 300, 64
 
 def archive(name: str) -> Callable[[int], Iterator[Image.Image]]:
     def pictures(count: int) -> Iterator[Image.Image]:
-        with ZipFile(SHARED / f"{ARCHIVES[name]}.zip") as opened:
+        with ZipFile(SET_FOLDER / f"{ARCHIVES[name]}.zip") as opened:
             names = sorted(each for each in opened.namelist() if each.endswith(".jpg"))
             for number in numpy_generator(0, f"benchmarks/adapt/{name}").permutation(len(names))[:count]:
                 yield Image.open(BytesIO(opened.read(names[number]))).convert("RGB")
@@ -127,8 +127,8 @@ STYLES: dict[str, Callable[[int], Iterator[Image.Image]]] = {
 
 def write_style(folder: Path, name: str) -> bool:
     """``given/`` with 50 pictures to adapt to and ``unseen/`` with 400 to measure against; False where it has none."""
-    if name in ARCHIVES and not (SHARED / f"{ARCHIVES[name]}.zip").is_file():
-        print(f"{name}: {ARCHIVES[name]}.zip is absent from {SHARED}, left out")
+    if name in ARCHIVES and not (SET_FOLDER / f"{ARCHIVES[name]}.zip").is_file():
+        print(f"{name}: {ARCHIVES[name]}.zip is absent from {SET_FOLDER}, left out")
         return False
     if (folder / "unseen" / f"{GIVEN + UNSEEN - 1:05d}.png").exists():
         return True

@@ -1,6 +1,6 @@
 """Is attribute accuracy the tagger's own on real pictures, and chance on shuffled labels?
 
-python -m benchmarks.attributes --folder ../shared/data
+python -m benchmarks.attributes --folder SETS
 
 On the held-out parts of the labelled sets, which the tagger was not trained on. Prints Markdown; needs no network.
 """
@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from benchmarks import SET_FOLDER
 from kaogan.core.rng import numpy_generator
 from kaogan.metrics.attribute_accuracy import accuracy
 from kaogan.metrics.collect import measure
@@ -23,7 +24,7 @@ from tools.tagger.data import SETS, TAGGED, parted, read_set
 SHUFFLES = 200
 
 
-def main(folder: Annotated[Path, typer.Option(help="Where the sets are.")] = Path("../shared/data")) -> None:
+def main(folder: Annotated[Path, typer.Option(help="Where the sets are.")] = SET_FOLDER) -> None:
     extractor = load("tagger", None, False)
     print("| held-out part | attribute | pictures | tagger's own | as asked | labels shuffled 200 times | chance |")
     print("|---|---|---|---|---|---|---|")

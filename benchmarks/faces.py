@@ -1,6 +1,6 @@
 """``python -m benchmarks.faces [--canvases N]``: recall, precision and speed of the face finder.
 
-Needs the sets in ../shared/data, and says so when they are absent. Everything is measured on the fifth of the pictures
+Needs the sets in KAOGAN_SETS, and says so when they are absent. Everything is measured on the fifth of the pictures
 that training never saw; which these are depends on their bytes alone.
 """
 
@@ -16,14 +16,14 @@ import numpy as np
 import torch
 import typer
 
+from benchmarks import SET_FOLDER
 from kaogan.aux_models.face_detector import Detector, load_detector
 from kaogan.core.device import describe
 from kaogan.core.rng import numpy_generator
 from tools.face_detector.dataset import load_portraits
-from tools.face_detector.evaluate import NOTHING, Outcome, canvases, judge
+from tools.face_detector.evaluate import NOTHING, Outcome, canvases, match_faces
 from tools.face_detector.synthesize import Portrait
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 BOXED = "selfie2anime256_1500"
 PASTED = ("getchu64_12k", "konachan96_tagged7k", "makegirls64_tagged8k", BOXED)
 LOW = 0.1  # scores are kept from here on, to show what other thresholds would give
@@ -32,7 +32,7 @@ LOW = 0.1  # scores are kept from here on, to show what other thresholds would g
 def outcome(detector: Detector, pictures: Iterable[tuple[np.ndarray, np.ndarray]]) -> Outcome:
     total = NOTHING
     for picture, known in pictures:
-        total += judge(detector.find(picture, threshold=LOW), known)
+        total += match_faces(detector.find(picture, threshold=LOW), known)
     return total
 
 
@@ -78,12 +78,12 @@ def main(
     seconds: Annotated[float, typer.Option(help="for the speed")] = 20,
     weights: Annotated[Path | None, typer.Option(help="other weights than the shipped ones")] = None,
 ) -> None:
-    absent = [name for name in PASTED if not (SHARED / f"{name}.zip").exists()]
+    absent = [name for name in PASTED if not (SET_FOLDER / f"{name}.zip").exists()]
     if absent:
-        print(f"skipped: {', '.join(absent)} not in {SHARED}")
+        print(f"skipped: {', '.join(absent)} not in {SET_FOLDER}")
         return
     detector = load_detector(weights)
-    held_out = {name: load_portraits([SHARED / f"{name}.zip"], held_out=True, limit=800) for name in PASTED}
+    held_out = {name: load_portraits([SET_FOLDER / f"{name}.zip"], held_out=True, limit=800) for name in PASTED}
     print(describe(torch.device("cpu")))
     print(speed(detector, held_out[BOXED], seconds))
     print(summary_row("selfie2anime, held out", outcome(detector, boxed(held_out[BOXED])), detector.threshold))

@@ -3,7 +3,8 @@
     python -m benchmarks.prepare [--count 12000] [--workers 2] [--faces 400] [--hundred-thousand] [--megapixels]
 
 The loop stops at the first hash that is near and finds neither mirrored nor cropped copies. Comparing a row at a time
-with NumPy is reported as well. The last line is JSON. Without ../shared/data, avatars take the place of the pictures.
+with NumPy is reported as well. The last line is JSON. Without the sets in KAOGAN_SETS, avatars
+ take their place.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ import psutil
 import typer
 from PIL import Image
 
+from benchmarks import SET_FOLDER
 from benchmarks.timing import Watch
 from kaogan.prepare import make_settings, prepare
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 UNTAGGED: dict[str, Any] = {"tags": {"enabled": False}}
 PLAIN: dict[str, Any] = {**UNTAGGED, "picture": {"crop": "none"}}
 
@@ -182,7 +183,7 @@ def main(
     results: dict[str, Any] = {"count": count, "workers": workers}
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         place = Path(folder)
-        archive = SHARED / "getchu64_12k.zip"
+        archive = SET_FOLDER / "getchu64_12k.zip"
         source = some_of(archive, place / "faces.zip", count or 12_000)
         results["of"] = archive.stem if archive.exists() else "avatars"
         if count:
@@ -194,7 +195,7 @@ def main(
             results["processor_ratio"] = plain.processor / found.processor
             results["processor_ratio_with_rows"] = (plain.processor - plain.pairs + plain.rows) / found.processor
         if faces:
-            portraits = some_of(SHARED / "selfie2anime256_1500.zip", place / "portraits.zip", faces)
+            portraits = some_of(SET_FOLDER / "selfie2anime256_1500.zip", place / "portraits.zip", faces)
             results["faces"] = asdict(found := measured(portraits, place / "cut", UNTAGGED, workers))
             results["faces_per_second"] = faces / found.seconds
         if large:

