@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
-RUNS = ROOT / "tests" / "training" / "health.json"
+RUNS = ROOT / "tests" / "training" / "failure_detector.json"
 HEALTHY = "kao, 127,000 images"
 FAILING = (
     "bce, the generator's learning rate 0.5",
@@ -32,7 +32,7 @@ FAILING = (
 
 
 def lines_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Columns of statistics, as health.json keeps them -> lines, as stats.jsonl has them."""
+    """Columns of statistics, as failure_detector.json keeps them -> lines, as stats.jsonl has them."""
     rows = zip(*columns.values(), strict=True)
     lines = ({key: value for key, value in zip(columns, row, strict=True) if value is not None} for row in rows)
     return [{"loss_g": line.get("adversarial_g"), **line} for line in lines]  # kept once where both are the same

@@ -39,8 +39,8 @@ def main(
     for name, command in SETTINGS["runs"].items():
         words = [SETTINGS["data"].get(word, word) for word in command.split()]
         if train:
-            told = [str(sets.resolve() / word) if word in SETTINGS["data"].values() else word for word in words]
-            subprocess.run([sys.executable, "-m", "kaogan", *told, "--out", str(runs / name)], cwd=ROOT, check=True)
+            full = [str(sets.resolve() / word) if word in SETTINGS["data"].values() else word for word in words]
+            subprocess.run([sys.executable, "-m", "kaogan", *full, "--out", str(runs / name)], cwd=ROOT, check=True)
         if (runs / name / "model" / "config.json").exists():
             keep(runs / name, folder_of(name))
         if not (folder_of(name) / "config.json").exists():
@@ -101,7 +101,7 @@ def entry(name: str, command: str) -> str:
 
 
 def threads(run: Path) -> str:
-    """How many threads the sittings had, from the log."""
+    """How many threads the sessions had, from the log."""
     log = (run / "log.txt").read_text(encoding="utf-8")
     found = sorted({part.split(" threads")[0].rsplit(" ", 1)[-1] for part in log.splitlines() if " threads, " in part})
     return f"{' and '.join(found)} thread{'s' if found != ['1'] else ''}"

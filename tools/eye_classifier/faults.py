@@ -1,4 +1,4 @@
-"""Synthetic faults of eyes: what the eye judge learns to tell from real faces. No generator is involved.
+"""Synthetic faults of eyes: what the eye classifier learns to tell from real faces. No generator is involved.
 
 A face is uint8 (64, 64, 3) with the boxes of its two eyes, float (2, 4): x, y, width, height, the left one first.
 """

@@ -1,6 +1,6 @@
-"""Boxes of both eyes of every picture of a zip, by the package animeface: a CSV for tools/eye_judge/train.py.
+"""Boxes of both eyes of every picture of a zip, by the package animeface: a CSV for tools/eye_classifier/train.py.
 
-    python tools/eye_judge/find_eyes.py SET.zip eyes.csv
+    python tools/eye_classifier/find_eyes.py SET.zip eyes.csv
 
 Runs in an environment of its own, with animeface 2.0.3 and Pillow 11.3: with Pillow 12 and later animeface finds
 nothing, and says nothing.

@@ -1,4 +1,4 @@
-"""The eye judge: does a face have two matching eyes? Trained by tools/eye_judge; no weights are shipped yet."""
+"""The eye classifier with its threshold: does a face have two matching eyes? No weights are shipped yet."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 
-from kaogan.aux_models.eye_judge.network import SIDE, EyeJudge
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
+from tools.eye_classifier.network import SIDE, EyeClassifier
 
 WEIGHTS = Path(__file__).parent / "weights.safetensors"
 
 
-class EyeJudgeModel:
+class EyeClassifierModel:
     """The network with its threshold."""
 
-    def __init__(self, network: EyeJudge, threshold: float, fingerprint: str) -> None:
+    def __init__(self, network: EyeClassifier, threshold: float, fingerprint: str) -> None:
         self.network, self.threshold, self.fingerprint = network.eval().requires_grad_(False), threshold, fingerprint
 
     @torch.inference_mode()
@@ -38,18 +38,18 @@ class EyeJudgeModel:
         return self.scores(pictures) >= self.threshold
 
 
-def load_eye_judge(path: Path = WEIGHTS) -> EyeJudgeModel:
-    """Kaogan's weights, or those of ``tools/eye_judge/train.py`` in another file. Raises KaoganError."""
+def load_eye_classifier(path: Path = WEIGHTS) -> EyeClassifierModel:
+    """Kaogan's weights, or those of ``tools/eye_classifier/train.py`` in another file. Raises KaoganError."""
     try:
         content = path.read_bytes()
         with safe_open(path, "pt") as opened:
             state = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118 - not a dict
             threshold = float((opened.metadata() or {})["threshold"])
-        network = EyeJudge()
+        network = EyeClassifier()
         network.load_state_dict({**network.state_dict(), **state})
     except OSError as error:
         raise explain(error, path) from error
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise KaoganError(f"{path} is not the weights of an eye judge ({reason})") from error
-    return EyeJudgeModel(network, threshold, hashlib.sha256(content).hexdigest())
+        raise KaoganError(f"{path} is not the weights of an eye classifier ({reason})") from error
+    return EyeClassifierModel(network, threshold, hashlib.sha256(content).hexdigest())

@@ -1,4 +1,4 @@
-"""The eye judge's network: a face of 64 px -> a logit, positive where it has two matching eyes."""
+"""The eye classifier's network: a face of 64 px -> a logit, positive where it has two matching eyes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTHS, KERNELS = (32, 64, 96), (5, 3, 3)
 MERGED, HIDDEN = 64, 32
 
 
-class EyeJudge(nn.Module):
+class EyeClassifier(nn.Module):
     """Images (N, 3, 64, 64) in [-1, 1] -> logits (N,). About 0.19 million weights.
 
     The last maps meet their own mirror image, so that the eyes can be compared: a plain convolution sees one at a time.

@@ -1,7 +1,7 @@
-"""Training of the eye judge: real faces against the same faces with synthetic faults.
+"""Training of the eye classifier: real faces against the same faces with synthetic faults.
 
-python tools/eye_judge/find_eyes.py SET.zip eyes.csv     # once for each set, in an environment with animeface
-python -m tools.eye_judge.train --set SET.zip eyes.csv --set SET2.zip eyes2.csv --minutes 20 --out weights.safetensors
+python tools/eye_classifier/find_eyes.py SET.zip eyes.csv     # once for each set, in an environment with animeface
+python -m tools.eye_classifier.train --set SET.zip eyes.csv --set B.zip b.csv --minutes 20 --out weights.safetensors
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from kaogan.aux_models.eye_judge.network import EyeJudge
 from kaogan.core.rng import numpy_generator
-from tools.eye_judge.faults import FAULTS, SIDE, Face, sample, spread
+from tools.eye_classifier.faults import FAULTS, SIDE, Face, sample, spread
+from tools.eye_classifier.network import EyeClassifier
 
 BATCH, FRESH, POOL = 64, 32, 4096  # each sample is shown about twice, flipped, moved and lit anew
 HELD_OUT = 8  # one face in so many
@@ -65,16 +65,16 @@ def varied(images: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
 
 def train(
     faces: list[Face], minutes: float, seed: int = 0, start: Mapping[str, torch.Tensor] | None = None
-) -> EyeJudge:
+) -> EyeClassifier:
     torch.manual_seed(seed)
-    network = EyeJudge().to(memory_format=torch.channels_last)
+    network = EyeClassifier().to(memory_format=torch.channels_last)
     if start is not None:
         network.load_state_dict({**network.state_dict(), **start})
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.02)
     began, step, shown = time.monotonic(), 0, 0.0
     pool, answers, place = torch.empty(POOL, 3, SIDE, SIDE), torch.empty(POOL), 0
     while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
-        random = numpy_generator(seed, "eye judge", step)
+        random = numpy_generator(seed, "eye classifier", step)
         for _ in range(FRESH if step else POOL):
             picture, right = sample(faces, random)
             pool[place], answers[place], place = tensor([picture])[0], float(right), (place + 1) % POOL
@@ -96,7 +96,7 @@ def train(
 
 
 @torch.no_grad()
-def scores(network: EyeJudge, pictures: list[np.ndarray]) -> np.ndarray:
+def scores(network: EyeClassifier, pictures: list[np.ndarray]) -> np.ndarray:
     parts = [network(tensor(pictures[i : i + 256])).numpy() for i in range(0, len(pictures), 256)]
     return np.concatenate(parts)
 
@@ -109,9 +109,9 @@ def area_under_curve(real: np.ndarray, faulty: np.ndarray) -> float:
     )
 
 
-def report(network: EyeJudge, faces: list[Face]) -> dict[str, object]:
+def report(network: EyeClassifier, faces: list[Face]) -> dict[str, object]:
     """Of held-out faces: the threshold, and how well each fault is told."""
-    random = numpy_generator(1, "eye judge test")
+    random = numpy_generator(1, "eye classifier test")
     plain = scores(network, [face.pixels for face in faces])
     real = scores(network, [spread(faces[int(random.integers(len(faces)))].pixels, random) for _ in range(TESTED)])
     threshold = float(np.quantile(plain, 1 - PASSING))

@@ -36,7 +36,7 @@ class Outcome:
 NOTHING = Outcome(np.zeros(0), np.zeros(0, bool), 0)
 
 
-def judge(found: Sequence[Face], known: np.ndarray, overlap: float = OVERLAP) -> Outcome:
+def match_faces(found: Sequence[Face], known: np.ndarray, overlap: float = OVERLAP) -> Outcome:
     """Match faces with known boxes (K, 4) x, y, width, height: best score first, each box once."""
     left = np.asarray(known, float).reshape(-1, 4)
     total, scores, right = len(left), [], []

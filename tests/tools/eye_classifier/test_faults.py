@@ -1,4 +1,4 @@
-"""Synthetic faults of eyes and the training of the eye judge, on drawn faces."""
+"""Synthetic faults of eyes and the training of the eye classifier, on drawn faces."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from kaogan.aux_models.eye_judge import load_eye_judge
 from kaogan.core.errors import KaoganError
 from kaogan.core.rng import numpy_generator
-from tools.eye_judge import train
-from tools.eye_judge.faults import FAULTS, Face, sample, sham
+from tools.eye_classifier import train
+from tools.eye_classifier.faults import FAULTS, Face, sample, sham
+from tools.eye_classifier.model import load_eye_classifier
 
 
 def drawn_face(number: int) -> Face:
@@ -63,11 +63,11 @@ def test_training_learns_and_its_weights_load(monkeypatch: pytest.MonkeyPatch, t
     network = train.train(FACES, minutes=0.02)
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(state, tmp_path / "weights.safetensors", {"threshold": "0.5"})
-    judge = load_eye_judge(tmp_path / "weights.safetensors")
+    classifier = load_eye_classifier(tmp_path / "weights.safetensors")
     pictures = np.stack([face.pixels for face in FACES])
-    assert judge.scores(pictures) == pytest.approx(train.scores(network, list(pictures)), abs=1e-4)
-    assert (judge.passing(pictures) == (judge.scores(pictures) >= 0.5)).all()
-    assert judge.scores(pictures[..., :1].repeat(2, 1).repeat(2, 2)).shape == (8,)
+    assert classifier.scores(pictures) == pytest.approx(train.scores(network, list(pictures)), abs=1e-4)
+    assert (classifier.passing(pictures) == (classifier.scores(pictures) >= 0.5)).all()
+    assert classifier.scores(pictures[..., :1].repeat(2, 1).repeat(2, 2)).shape == (8,)
 
 
 def test_area_under_curve_by_hand() -> None:
@@ -78,7 +78,7 @@ def test_area_under_curve_by_hand() -> None:
 
 def test_other_files_are_refused_in_one_line(tmp_path) -> None:
     (tmp_path / "text").write_text("no weights")
-    with pytest.raises(KaoganError, match="is not the weights of an eye judge"):
-        load_eye_judge(tmp_path / "text")
+    with pytest.raises(KaoganError, match="is not the weights of an eye classifier"):
+        load_eye_classifier(tmp_path / "text")
     with pytest.raises(KaoganError, match="absent"):
-        load_eye_judge(tmp_path / "absent")
+        load_eye_classifier(tmp_path / "absent")

@@ -14,7 +14,7 @@ from kaogan.aux_models.face_detector.boxes import Face
 from kaogan.core.errors import KaoganError
 from kaogan.core.rng import numpy_generator
 from tools.face_detector.dataset import drawn_portraits, is_held_out, load_portraits, pack, unpack
-from tools.face_detector.evaluate import canvases, judge
+from tools.face_detector.evaluate import canvases, match_faces
 from tools.face_detector.synthesize import Portrait, lesson, place
 from tools.face_detector.train import Settings, batch, train
 
@@ -87,11 +87,11 @@ def test_canvases_hold_what_they_say() -> None:
 def test_judging_by_hand() -> None:
     known = np.array([[0, 0, 10, 10], [100, 100, 20, 20]], float)
     found = [Face(1, 1, 10, 10, 0.9), Face(0, 0, 10, 10, 0.8), Face(50, 50, 10, 10, 0.3), Face(100, 104, 20, 20, 0.4)]
-    result = judge(found, known)
+    result = match_faces(found, known)
     assert result.known == 2 and result.right.tolist() == [True, False, True, False]
     assert result.at(0.5) == (0.5, 0.5) and result.at(0.35) == (1.0, pytest.approx(2 / 3)) and result.at(0.95) == (0, 1)
-    assert (result + judge([], known)).at(0.1) == (0.5, 0.5)
-    assert judge([], np.zeros((0, 4))).at(0.5) == (0, 1)
+    assert (result + match_faces([], known)).at(0.1) == (0.5, 0.5)
+    assert match_faces([], np.zeros((0, 4))).at(0.5) == (0, 1)
 
 
 def test_the_table_keeps_half_a_percent() -> None:
