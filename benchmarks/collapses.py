@@ -1,7 +1,7 @@
 """Trainings that collapse on purpose, and healthy ones, small and short: their statistics are what the tests of
-kaogan/training/health.py read.
+kaogan/training/failure_detector.py read.
 
-python -m benchmarks.collapses --data SET [--runs RUN...] [--out tests/training/health.json]
+python -m benchmarks.collapses --data SET [--runs RUN...] [--out tests/training/failure_detector.json]
 
 SET is labelled with hair and eyes; RUN are folders of real, healthy runs whose statistics are added.
 """
@@ -23,7 +23,7 @@ from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.data import PictureSet
 from kaogan.training import plots
-from kaogan.training.health import RunFacts, find_failure
+from kaogan.training.failure_detector import RunFacts, find_failure
 from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
-    parser.add_argument("--out", type=Path, default=ROOT / "tests" / "training" / "health.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "tests" / "training" / "failure_detector.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     kept: dict[str, Any] = {}

@@ -207,6 +207,16 @@ WHERE = {
     "a face is found": ("face_detector", "def load_detector|load_detector"),
     "what a checkpoint holds": ("state", "def state_dict"),
     "web page": ("web", "def export_web"),
+    "moving average": ("ema", "class EMA"),
+    "ADA": ("ada", "class "),
+    "path length": ("path_length", "def path_length_penalty"),
+    "collapse": ("failure_detector", "def find_failure"),
+    "projection": ("projection", "def project"),
+    "resuming": ("resume", "def resume"),
+    "network of the tagger": ("network", "class "),
+    "shards of pictures": ("shards", "[Ss]hards"),
+    "n_critic": ("optimizers", "def set_learning_rate"),
+    "one step": ("step", "class GANTrainer"),
 }
 
 

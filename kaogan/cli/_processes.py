@@ -42,7 +42,7 @@ def launch(count: int, words: list[str]) -> int:
     When one is killed, all are started again, and go on from the newest checkpoint.
     """
     for name in list(logging.root.manager.loggerDict):
-        if name.startswith("torch.distributed"):  # what they warn of is told here, in one line
+        if name.startswith("torch.distributed"):  # what they warn of is said here, in one line
             logging.getLogger(name).setLevel(logging.CRITICAL)
     cores = psutil.cpu_count(logical=False) or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
@@ -60,9 +60,9 @@ def launch(count: int, words: list[str]) -> int:
             return 130
         except ChildFailedError as error:
             codes = [failure.exitcode for failure in error.failures.values()]
-            told = [code for code in codes if code > 0 and code != ProcessLostError.exit_code]
-            if told:
-                return told[0]
+            own = [code for code in codes if code > 0 and code != ProcessLostError.exit_code]
+            if own:
+                return own[0]
             if attempt < RESTARTS:
                 notice("a process of this run was killed; all start again from the newest checkpoint")
     raise KaoganError(f"a process of this run was killed {RESTARTS + 1} times; the same command goes on from there")

@@ -163,8 +163,8 @@ class Annealing(Section):
         return end + (start - end) * (1 + math.cos(math.pi * min(clock / self.images, 1.0))) / 2
 
 
-class PlayerOptim(Section):
-    """What one player does otherwise; null means: as in ``optim``."""
+class NetworkOptim(Section):
+    """What one network does otherwise; null means: as in ``optim``."""
 
     lr: Annotated[float, Field(gt=0)] | None = Field(None, description="learning rate; null: as in optim")
     betas: tuple[Fraction, Fraction] | None = Field(None, description="adam's and adamw's; null: as in optim")
@@ -176,7 +176,7 @@ class PlayerOptim(Section):
 
 class Optim(Section):
     name: Literal["adam", "rmsprop", "adamw", "sgd"] = Field("adam", description="the optimiser of both networks")
-    lr: float = Field(2e-4, gt=0, description="learning rate of both players")
+    lr: float = Field(2e-4, gt=0, description="learning rate of both networks")
     betas: tuple[Fraction, Fraction] = Field((0.5, 0.999), description="adam's and adamw's")
     alpha: Fraction = Field(0.99, description="rmsprop's smoothing")
     momentum: Fraction = Field(0.0, description="rmsprop's and sgd's")
@@ -184,8 +184,8 @@ class Optim(Section):
     weight_decay: Weight = Field(0.0, description="pull of the weights to zero at each step")
     schedule: LearningRateSchedule = LearningRateSchedule()
     annealing: Annealing = Field(Annealing(), description="what else changes along the run")
-    generator: PlayerOptim = Field(PlayerOptim(), description="overrides for the generator's optimizer")
-    discriminator: PlayerOptim = Field(PlayerOptim(), description="overrides for the discriminator's optimizer")
+    generator: NetworkOptim = Field(NetworkOptim(), description="overrides for the generator's optimizer")
+    discriminator: NetworkOptim = Field(NetworkOptim(), description="overrides for the discriminator's optimizer")
 
 
 class Training(Section):
@@ -295,7 +295,7 @@ class Recipe(Described):
     def _auto_penalties(cls, tree: Any) -> Any:
         """``auto`` becomes the number, so that a run's own recipe says what was trained."""
         for name in ("r1", "r2"):
-            with suppress(KeyError, TypeError, ValueError):  # whatever else is wrong is told where it stands
+            with suppress(KeyError, TypeError, ValueError):  # other mistakes have messages of their own
                 penalty = tree["penalties"][name]
                 if penalty["weight"] == "auto":
                     weight = auto_gamma(tree)

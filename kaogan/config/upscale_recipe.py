@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from kaogan.config import recipes
-from kaogan.config.recipe import Described, Fraction, Images, LearningRateSchedule, PlayerOptim, Range, Section, Weight
+from kaogan.config.recipe import Described, Fraction, Images, LearningRateSchedule, NetworkOptim, Range, Section, Weight
 from kaogan.config.registries import UpscalerSettings
 
 
@@ -60,7 +60,7 @@ class Optim(Section):
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.99), description="adam's")
     clip: Weight = Field(0.0, description="longest gradient of the generator; 0: any")
     schedule: LearningRateSchedule = LearningRateSchedule()
-    discriminator: PlayerOptim = Field(PlayerOptim(), description="overrides for the discriminator's optimizer")
+    discriminator: NetworkOptim = Field(NetworkOptim(), description="overrides for the discriminator's optimizer")
 
 
 class Training(Section):

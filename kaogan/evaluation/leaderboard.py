@@ -63,12 +63,12 @@ def verdict_of(entries: Sequence[Entry]) -> str:
     best = min(measured, key=lambda entry: _rank(entry, keys, lines), default=None)
     if best is None:
         return ""
-    told = {
+    metrics = {
         key: {**found, "value": estimate.value, "trained_against": _entry_trained(best, lines, key)}
         for key, found in keys.items()
         if (estimate := metric(best.runs, key))
     }
-    return verdict(best.name, told, among=len(measured))
+    return verdict(best.name, metrics, among=len(measured))
 
 
 def metric_keys(lines: Sequence[Line]) -> dict[str, Line]:

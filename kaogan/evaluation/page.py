@@ -133,9 +133,9 @@ def write_page(results: Sequence[EvaluationResult], path: Path) -> Path:
 
 
 def verdicts(results: Sequence[EvaluationResult]) -> list[str]:
-    """A sentence for each result that can be told in one."""
-    told = (verdict(result.source.name, result.to_json()["metrics"]) for result in results)
-    return [sentence for sentence in told if sentence]
+    """A sentence for each result that has one."""
+    found = (verdict(result.source.name, result.to_json()["metrics"]) for result in results)
+    return [sentence for sentence in found if sentence]
 
 
 def write_default_page(results: Sequence[EvaluationResult]) -> Path:

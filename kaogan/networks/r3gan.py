@@ -1,4 +1,4 @@
-"""R3GAN's networks (Huang et al. 2024): ResNeXt-like blocks without any normalisation, the same in both players.
+"""R3GAN's networks (Huang et al. 2024): ResNeXt-like blocks without normalisation, in generator and discriminator.
 
 Fix-up initialisation (Zhang et al. 2019) stands in for normalisation: the last convolution of every block starts at 0,
 the others are scaled by the number of blocks to the power -1/4.
@@ -63,7 +63,7 @@ class R3GANDiscriminatorSettings(_Shared):
 
 
 class _Frame(nn.Module):
-    """What both players are built of, at the resolutions 4, 8, ... S."""
+    """What both networks are built of, at the resolutions 4, 8, ... S."""
 
     resample_filter: Tensor
 

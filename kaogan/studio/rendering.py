@@ -115,8 +115,8 @@ def point_of(loaded: LoadedModel, render_params: RenderParams) -> LatentPoint:
 def _step(model: Model, point: LatentPoint, face: FaceId) -> LatentPoint:
     """The last step of ``face`` taken from ``point``: part of the way to a latent of its own.
 
-    Normal latents are turned towards it by up to a right angle, which keeps their law however many steps are taken (a
-    mean of two would draw them to the middle); uniform ones are turned as the normal ones that they stand for.
+    Normal latents are turned towards it by up to a right angle, which keeps their distribution however many steps are
+    taken (a mean of two would draw them to the middle); uniform ones are turned as the normal ones that they stand for.
     """
     percent, number = face.steps[-1]
     generator = torch_generator(face.seed, f"studio/{replace(face, steps=face.steps[:-1])}/{percent}", number)

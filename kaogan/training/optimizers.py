@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from kaogan.config.recipe import Optim, PlayerOptim, Recipe
+from kaogan.config.recipe import NetworkOptim, Optim, Recipe
 from kaogan.core.errors import UsageError, nearest
 from kaogan.networks.base import Discriminator, Generator
 from kaogan.training.phases import Network, build_phases, lazy_ratio
 
 
-def build_optimizer(module: nn.Module, optim: Optim, own: PlayerOptim, lazy: float = 1.0) -> torch.optim.Optimizer:
+def build_optimizer(module: nn.Module, optim: Optim, own: NetworkOptim, lazy: float = 1.0) -> torch.optim.Optimizer:
     """An optimiser with the fastest implementation that the device has; ``lazy``: see ``lazy_ratio``."""
     parameters = list(module.parameters())
     common: dict[str, Any] = {
@@ -35,7 +35,7 @@ def build_optimizer(module: nn.Module, optim: Optim, own: PlayerOptim, lazy: flo
     return torch.optim.SGD(parameters, momentum=optim.momentum, foreach=True, **common)
 
 
-def freeze(module: nn.Module, network: Network, own: PlayerOptim) -> None:
+def freeze(module: nn.Module, network: Network, own: NetworkOptim) -> None:
     """Keep the weights that ``frozen`` names as they are. Raises UsageError for a name that no weight begins with."""
     parameters = dict(module.named_parameters())
     for beginning in own.frozen:

@@ -84,8 +84,8 @@ def attribute_figure(stats: Sequence[dict[str, Any]], title: str) -> Figure | No
     axes = figure.subplots()
     names = list(dict.fromkeys(key.partition("/")[2] for key in drawn))
     for key in drawn:
-        player, _, name = key.partition("/")
-        generated = player == "attributes_g"
+        side, _, name = key.partition("/")
+        generated = side == "attributes_g"
         label = f"{name}, {'generated' if generated else 'real'} pictures"
         colour = COLOURS[names.index(name) % len(COLOURS)]
         _draw(axes, stats, key, label, colour, "--" if generated else "-", log=True)

@@ -13,8 +13,8 @@ from kaogan.core.distributed import ALONE, Processes
 from kaogan.core.schema import Schema
 from kaogan.losses import clip_weights
 from kaogan.networks.cpu.grad_modes import cached_weight_casts, clear_weight_casts
+from kaogan.training.failure_detector import SAMPLES_EVERY, add_sample_statistics
 from kaogan.training.gan_loss import Fakes, GANLoss
-from kaogan.training.health import SAMPLES_EVERY, add_sample_statistics
 from kaogan.training.phases import Network, build_phases
 from kaogan.training.sampler import Batch, InfiniteSampler
 from kaogan.training.shards import Shards

@@ -28,7 +28,7 @@ from kaogan.data import PictureSet
 from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.training import plots
 from kaogan.training.evaluator import Evaluator
-from kaogan.training.health import LINES, RunFacts, find_failure
+from kaogan.training.failure_detector import LINES, RunFacts, find_failure
 from kaogan.training.numerics import numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
 from kaogan.training.run_logger import RunLogger

@@ -43,9 +43,9 @@ def test_trains_resumes_bit_for_bit_saves_loads_and_samples(name: str, tmp_path:
     same(tmp_path / "whole", tmp_path / "parts")
 
     end, _ = newest(tmp_path / "whole")
-    for player in ("generator", "discriminator", "ema"):
-        weights = [k for k in end if k.startswith(f"{player}/") and k.endswith("weight")]
-        assert any(not torch.equal(end[k], first_half[k]) for k in weights), f"{player} does not learn"
+    for network in ("generator", "discriminator", "ema"):
+        weights = [k for k in end if k.startswith(f"{network}/") and k.endswith("weight")]
+        assert any(not torch.equal(end[k], first_half[k]) for k in weights), f"{network} does not learn"
 
     model = kaogan.load(tmp_path / "whole")
     pictures = model.sample(3, seed=1)

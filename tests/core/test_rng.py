@@ -38,12 +38,12 @@ def test_generators_differ_by_purpose_and_clock() -> None:
     assert numpy_generator(0, "a", 0).random(4).tolist() == draws[0]
 
 
-@pytest.mark.parametrize(("law", "mean", "deviation"), [("normal", 0.0, 1.0), ("uniform", 0.0, 3**-0.5)])
-def test_the_laws_of_latents(law: str, mean: float, deviation: float) -> None:
-    latents = draw_latents(400, 100, law, torch_generator(0, "law"))
+@pytest.mark.parametrize(("distribution", "mean", "deviation"), [("normal", 0.0, 1.0), ("uniform", 0.0, 3**-0.5)])
+def test_the_distributions_of_latents(distribution: str, mean: float, deviation: float) -> None:
+    latents = draw_latents(400, 100, distribution, torch_generator(0, "distribution"))
     assert latents.shape == (400, 100) and latents.dtype == torch.float32
     assert abs(float(latents.mean()) - mean) < 0.02 and abs(float(latents.std()) - deviation) < 0.02
-    if law == "uniform":
+    if distribution == "uniform":
         assert float(latents.min()) >= -1 and float(latents.max()) <= 1
         assert float(latents.min()) < -0.99 and float(latents.max()) > 0.99
     assert abs(float(np.corrcoef(latents[:, 0], latents[:, 1])[0, 1])) < 0.15

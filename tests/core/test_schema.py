@@ -1,4 +1,4 @@
-"""The schema: names and values, codes and labels, priors."""
+"""The schema: names and values, conditions and labels, priors."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def test_slices_and_sizes() -> None:
 
 @pytest.mark.parametrize("kind", [np.array, torch.tensor])
 def test_codes_by_hand(kind: type) -> None:
-    codes = SCHEMA.encode(kind([[0, 1], [2, UNKNOWN], [UNKNOWN, 0], [UNKNOWN, UNKNOWN]]))
-    assert codes.dtype == torch.float32
-    assert codes.tolist() == [[1, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]
+    conditions = SCHEMA.encode(kind([[0, 1], [2, UNKNOWN], [UNKNOWN, 0], [UNKNOWN, UNKNOWN]]))
+    assert conditions.dtype == torch.float32
+    assert conditions.tolist() == [[1, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]
 
 
 def test_of_no_attributes() -> None:

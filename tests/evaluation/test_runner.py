@@ -224,9 +224,9 @@ def test_the_model_is_asked_for_what_counts_as_asked(run: Path) -> None:
     generate = subject.model.generate
     subject.model.generate = lambda z, c=None: (seen.append(c), generate(z, c))[1]  # type: ignore[method-assign]
     list(subject.batches())
-    codes = np.concatenate([c.numpy() for c in seen])
-    assert (codes[:, :12].argmax(1) == subject.requested[:, 0]).all() and (
-        codes[:, 12:].argmax(1) == subject.requested[:, 1]
+    conditions = np.concatenate([c.numpy() for c in seen])
+    assert (conditions[:, :12].argmax(1) == subject.requested[:, 0]).all() and (
+        conditions[:, 12:].argmax(1) == subject.requested[:, 1]
     ).all()
 
 

@@ -24,7 +24,7 @@ DCGAN = {"family": "dcgan", "width": 4, "attention": [8], "spectral": True}
 
 def tiny_model(
     schema: Schema = SCHEMA,
-    law: str = "normal",
+    distribution: str = "normal",
     channels: int = 3,
     settings: dict[str, Any] = DCGAN,
     size: int = SIZE,
@@ -37,7 +37,7 @@ def tiny_model(
             "source": "nowhere",
             "image_size": size,
             "channels": channels,
-            "latent": {"size": 6, "distribution": law},
+            "latent": {"size": 6, "distribution": distribution},
             "generator": settings,
             "discriminator": {"family": "dcgan", "width": 4},
         }

@@ -28,10 +28,10 @@ def test_pictures_have_the_promised_form_and_differ(model):
     assert pictures._repr_png_() and model.generate(model.latents(2), model.conditions(2))._repr_png_()
 
 
-@pytest.mark.parametrize("law", ["normal", "uniform"])
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
 @pytest.mark.parametrize("schema", [SCHEMA, Schema()], ids=["attributes", "plain"])
-def test_a_picture_is_the_same_whatever_the_count(law, schema):
-    model = tiny_model(schema, law)
+def test_a_picture_is_the_same_whatever_the_count(distribution, schema):
+    model = tiny_model(schema, distribution)
     many = model.sample(70, seed=3)
     for count in (1, 3, 32, 33):
         np.testing.assert_array_equal(model.sample(count, seed=3), many[:count])
@@ -99,7 +99,7 @@ def test_progress_counts_pictures(model):
 
 def test_truncation_scales_the_latents(model):
     assert torch.equal(model.latents(4, truncation=0.5), model.latents(4) * 0.5)
-    uniform = tiny_model(law="uniform").latents(500, truncation=0.5)
+    uniform = tiny_model(distribution="uniform").latents(500, truncation=0.5)
     assert 0.49 < uniform.abs().max() <= 0.5
     for wrong in (-0.1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="truncation"):
@@ -110,9 +110,9 @@ def test_truncation_scales_the_latents(model):
 
 def test_codes_are_what_was_asked_for(model):
     hair, eyes = SCHEMA.slices
-    codes = model.conditions(200, hair="pink")
-    assert torch.equal(codes[:, hair], torch.eye(12)[SCHEMA["hair"].index("pink")].expand(200, -1))
-    assert torch.equal(codes[:, eyes].sum(1), torch.ones(200)) and (codes[:, eyes].sum(0) > 5).all()
+    conditions = model.conditions(200, hair="pink")
+    assert torch.equal(conditions[:, hair], torch.eye(12)[SCHEMA["hair"].index("pink")].expand(200, -1))
+    assert torch.equal(conditions[:, eyes].sum(1), torch.ones(200)) and (conditions[:, eyes].sum(0) > 5).all()
     names = ["red", "blue", "aqua"]
     listed = model.conditions(3, eyes=names)[:, eyes]
     assert [SCHEMA["eyes"].values[i] for i in listed.argmax(1)] == names

@@ -90,26 +90,26 @@ def test_further_fakes_are_a_mean_over_their_own_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("player", ["generator", "discriminator"])
-def test_one_step_goes_the_right_way(name: str, player: str) -> None:
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_one_step_goes_the_right_way(name: str, network: str) -> None:
     """One generator step raises D(G(z)); one discriminator step widens D(x) - D(G(z)). A wrong sign fails."""
     torch.manual_seed(0)
     generator, discriminator = nn.Linear(4, 6), nn.Linear(6, 1)
     latents, real = torch.randn(32, 4), torch.randn(32, 6) + 1
 
-    def judge() -> tuple[torch.Tensor, torch.Tensor]:
+    def score_both() -> tuple[torch.Tensor, torch.Tensor]:
         return discriminator(real).flatten(), discriminator(generator(latents)).flatten()
 
     def merit() -> float:
         with torch.no_grad():
-            r, f = judge()
-        return (f.mean() if player == "generator" else r.mean() - f.mean()).item()
+            r, f = score_both()
+        return (f.mean() if network == "generator" else r.mean() - f.mean()).item()
 
     before = merit()
-    r, f = judge()
-    moving = generator if player == "generator" else discriminator
+    r, f = score_both()
+    moving = generator if network == "generator" else discriminator
     loss = (
-        generator_loss(OBJECTIVES[name], f, r) if player == "generator" else discriminator_loss(OBJECTIVES[name], r, f)
+        generator_loss(OBJECTIVES[name], f, r) if network == "generator" else discriminator_loss(OBJECTIVES[name], r, f)
     )
     optimiser = torch.optim.SGD(moving.parameters(), lr=0.01)
     loss.backward()

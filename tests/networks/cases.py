@@ -103,9 +103,9 @@ def wake(network: nn.Module) -> nn.Module:
     return network
 
 
-def one_score(judgement: DiscriminatorOutput) -> Tensor:
+def one_score(output: DiscriminatorOutput) -> Tensor:
     """(N,): of several heads the mean."""
-    return judgement.scores.flatten(1).mean(1) if judgement.scores.ndim > 1 else judgement.scores
+    return output.scores.flatten(1).mean(1) if output.scores.ndim > 1 else output.scores
 
 
 def noise(count: int = 4) -> tuple[Tensor, Tensor]:

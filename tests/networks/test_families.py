@@ -35,9 +35,9 @@ def _seeded():
 @every_generator
 def test_generator_shape_and_range(case, size, channels, conditional):
     network = generator(case, size, channels, CODE if conditional else 0)
-    latents, codes = noise(2)
+    latents, conditions = noise(2)
     with torch.no_grad():
-        images = network(latents, codes) if conditional else network(latents)
+        images = network(latents, conditions) if conditional else network(latents)
     assert images.shape == (2, channels, size, size)
     assert images.dtype == torch.float32
     assert GENERATOR_CASES[case]["family"] in UNSQUASHED or images.abs().max() <= 1
@@ -53,14 +53,14 @@ def test_discriminator_shape(case, size, channels, attribute_sizes):
     images = pictures(size, channels, 2)
     kept = images.clone()
     with torch.no_grad():
-        judgement = network(images)
-    assert isinstance(judgement, DiscriminatorOutput)
+        output = network(images)
+    assert isinstance(output, DiscriminatorOutput)
     heads = {"projected": (4,), "projected patches": (5,), "projected two networks": (7,)}.get(case, ())
-    assert judgement.scores.shape == (2, *heads)
+    assert output.scores.shape == (2, *heads)
     if attribute_sizes:
-        assert judgement.logits.shape == (2, CODE)
+        assert output.logits.shape == (2, CODE)
     else:
-        assert judgement.logits is None
+        assert output.logits is None
     assert torch.equal(images, kept)
 
 
@@ -99,9 +99,9 @@ def test_scores_are_unbounded_logits(case):
 @every_generator
 def test_generator_obeys_its_code(case):
     network = settled(generator(case), *noise(8))
-    latents, codes = noise()
+    latents, conditions = noise()
     with torch.no_grad():
-        change = network(latents, codes) - network(latents, codes.flip(1))
+        change = network(latents, conditions) - network(latents, conditions.flip(1))
     assert (change.abs().amax((1, 2, 3)) > 1e-4).all()
 
 
@@ -129,8 +129,8 @@ def test_gradients_reach_every_parameter_of_the_generator(case):
 @every_discriminator
 def test_gradients_reach_every_parameter_of_the_discriminator(case):
     network = discriminator(case)
-    judgement = network(pictures())
-    ((one_score(judgement) * torch.randn(4)).sum() + (judgement.logits * torch.randn(4, CODE)).sum()).backward()
+    output = network(pictures())
+    ((one_score(output) * torch.randn(4)).sum() + (output.logits * torch.randn(4, CODE)).sum()).backward()
     assert_all_learn(network)
 
 
@@ -169,13 +169,13 @@ def test_second_derivatives(case):
 @every_generator
 def test_generated_picture_is_independent_of_its_batch(case):
     network = settled(generator(case).double(), *(x.double() for x in noise(8)))
-    latents, codes = (x.double() for x in noise())
+    latents, conditions = (x.double() for x in noise())
     with torch.no_grad():
-        torch.testing.assert_close(network(latents, codes)[2:3], network(latents[2:3], codes[2:3]))
+        torch.testing.assert_close(network(latents, conditions)[2:3], network(latents[2:3], conditions[2:3]))
 
 
 @every_discriminator
-def test_judgement_is_independent_of_its_batch(case):
+def test_scores_are_independent_of_its_batch(case):
     network = settled(discriminator(case).double(), pictures(count=8).double())
     images = pictures().double()
     with torch.no_grad():
@@ -201,9 +201,9 @@ def test_discriminator_channels_last(case):
     with torch.no_grad():
         expected = network(images)
         network.to(memory_format=torch.channels_last)
-        judgement = network(images.to(memory_format=torch.channels_last))
-    torch.testing.assert_close(judgement.scores, expected.scores)
-    torch.testing.assert_close(judgement.logits, expected.logits)
+        output = network(images.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(output.scores, expected.scores)
+    torch.testing.assert_close(output.logits, expected.logits)
 
 
 @every_generator
@@ -229,11 +229,11 @@ def test_discriminator_bf16(case):
     with torch.no_grad():
         expected = network(images).scores
     with torch.autocast("cpu", torch.bfloat16):
-        judgement = network(images)
+        output = network(images)
         penalty = gradient_penalty(network, images)
-    (judgement.logits.sum() + penalty).backward()
-    assert judgement.scores.dtype == judgement.logits.dtype == torch.float32
-    torch.testing.assert_close(judgement.scores, expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
+    (output.logits.sum() + penalty).backward()
+    assert output.scores.dtype == output.logits.dtype == torch.float32
+    torch.testing.assert_close(output.scores, expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
 
 

@@ -94,12 +94,12 @@ def test_attributes_enter_the_score_of_every_head():
     settings = ProjectedDiscriminatorSettings(width=4, max_width=8, attribute_head="projection")
     network = build_discriminator(settings, attribute_sizes=(2, 3), image_size=64, channels=3).eval()
     images = torch.rand(2, 3, 64, 64) * 2 - 1
-    codes = torch.eye(5)[[1, 4]]
+    conditions = torch.eye(5)[[1, 4]]
     with torch.no_grad():
-        unknown, known = network(images), network(images, codes)
+        unknown, known = network(images), network(images, conditions)
         assert known.logits is None
         torch.testing.assert_close(network(images, torch.zeros(2, 5)).scores, unknown.scores)
         maps = load_tagger().network.stages(images)
         for column, (head, x) in enumerate(zip(network.heads, maps, strict=True)):
-            added = torch.einsum("nf,fa,na->n", head.trunk(x).mean((2, 3)), head.embed.weight, codes)
+            added = torch.einsum("nf,fa,na->n", head.trunk(x).mean((2, 3)), head.embed.weight, conditions)
             torch.testing.assert_close(known.scores[:, column], unknown.scores[:, column] + added)

@@ -54,11 +54,11 @@ def test_neighbours_differ_more_the_farther_they_are(loaded):
     assert means[0] < means[1] < means[2]
 
 
-@pytest.mark.parametrize("law", ["normal", "uniform"])
-def test_a_step_keeps_to_the_law_of_the_latents(law):
-    loaded = LoadedModel(tiny_model(law=law), (), no_file)
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_a_step_keeps_to_the_distribution_of_the_latents(distribution):
+    loaded = LoadedModel(tiny_model(distribution=distribution), (), no_file)
     far = [rendering.point_of(loaded, plain(f"0.0~50.{number}~50.1~50.2")).z for number in range(300)]
-    if law == "uniform":
+    if distribution == "uniform":
         assert torch.stack(far).abs().max() <= 1
     lengths = torch.stack([z.norm() for z in far])
     drawn = loaded.model.latents(300, 1).norm(dim=1)

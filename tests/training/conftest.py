@@ -52,11 +52,11 @@ class Bench:
             self.state.images_seen += self.recipe.training.batch_size
         return self.trainer.meters.take()
 
-    def weights(self, player: str = "") -> torch.Tensor:
+    def weights(self, network: str = "") -> torch.Tensor:
         modules = [
             m
             for n, m in (("generator", self.state.generator), ("discriminator", self.state.discriminator))
-            if player in n
+            if network in n
         ]
         return torch.cat([p.detach().flatten() for m in modules for p in m.parameters()])
 

@@ -21,7 +21,7 @@ from tests.training.conftest import Bench
 from tests.training.tiny import ATTRIBUTES, EXTRAS, SOON, tiny
 
 OPTIMISERS = ("adam", "adamw", "rmsprop", "sgd")
-LAWS = ("constant", "linear", "cosine", "exponential")
+SCHEDULES = ("constant", "linear", "cosine", "exponential")
 
 # Settings that turn each extra of the registry on.
 ON: dict[str, Any] = {
@@ -35,9 +35,9 @@ ON: dict[str, Any] = {
     "fixed_pattern": {"weight": 1.0, "start": 0, "ramp": 8},
 }
 # Every family meets every extra; objectives and discriminators take turns, so that all pairs of three registries occur.
-FAMILIES, JUDGES, GOALS = GENERATORS.names(), DISCRIMINATORS.names(), OBJECTIVES.names()
+FAMILIES, CRITICS, GOALS = GENERATORS.names(), DISCRIMINATORS.names(), OBJECTIVES.names()
 ROWS = [
-    (family, JUDGES[(f + 2 * e) % len(JUDGES)], GOALS[(f + e) % len(GOALS)], extra)
+    (family, CRITICS[(f + 2 * e) % len(CRITICS)], GOALS[(f + e) % len(GOALS)], extra)
     for (f, family), (e, extra) in itertools.product(enumerate(FAMILIES), enumerate(ON))
 ]
 
@@ -50,17 +50,17 @@ def test_all_pairs_are_in_the_rows() -> None:
     assert set(zip(goals, extras, strict=True)) == set(itertools.product(GOALS, ON))
 
 
-@pytest.mark.parametrize(("family", "judge", "objective", "extra"), ROWS)
+@pytest.mark.parametrize(("family", "critic", "objective", "extra"), ROWS)
 def test_any_network_with_any_objective_and_any_extra(
-    bench: Callable[..., Bench], family: str, judge: str, objective: str, extra: str
+    bench: Callable[..., Bench], family: str, critic: str, objective: str, extra: str
 ) -> None:
-    generator, discriminator = GENERATORS[family], DISCRIMINATORS[judge]
+    generator, discriminator = GENERATORS[family], DISCRIMINATORS[critic]
     sides = set(generator.image_sizes.sides()) & set(discriminator.image_sizes.sides())
     recipe = recipes.load(
         {
             "image_size": min(side for side in sides if side >= 16),
             "generator": {"family": family, **generator.tiny},
-            "discriminator": {"family": judge, **discriminator.tiny},
+            "discriminator": {"family": critic, **discriminator.tiny},
             "latent": {"size": 8},
             "training": {"batch_size": 8},
             "objective": {"name": objective},
@@ -79,27 +79,27 @@ def test_any_network_with_any_objective_and_any_extra(
 @pytest.mark.parametrize("number", range(len(EXTRAS)))
 def test_several_heads_with_any_objective_and_any_extra(bench: Callable[..., Bench], number: int) -> None:
     """Penalties go through the tagger; labels are of pictures, not of heads."""
-    judge = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.patches": 4 * (number % 2)}
+    critic = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.patches": 4 * (number % 2)}
     objective = list(OBJECTIVES)[number % len(OBJECTIVES)]
-    trains(bench(tiny(**EXTRAS[number] | judge | {"objective.name": objective})))
+    trains(bench(tiny(**EXTRAS[number] | critic | {"objective.name": objective})))
 
 
 @pytest.mark.parametrize("extra", range(len(EXTRAS)))
 def test_every_extra_with_every_optimiser_and_schedule(bench: Callable[..., Bench], extra: int) -> None:
     objective = list(OBJECTIVES)[(extra + 3) % len(OBJECTIVES)]
     settings = {"optim.name": OPTIMISERS[(extra + 1) % 4], "optim.momentum": 0.5, "optim.weight_decay": 1e-3,
-                "optim.schedule.type": LAWS[(extra + extra // 4) % 4], "optim.schedule.final": 0.1}  # fmt: skip
+                "optim.schedule.type": SCHEDULES[(extra + extra // 4) % 4], "optim.schedule.final": 0.1}  # fmt: skip
     trains(bench(tiny(**(EXTRAS[extra] | settings | {"objective.name": objective}))))
 
 
 def trains(bench: Bench, steps: int = 2) -> None:
-    before = {player: bench.weights(player) for player in ("generator", "discriminator")}
+    before = {network: bench.weights(network) for network in ("generator", "discriminator")}
     stats = bench.step(steps)
     assert {"loss_d", "loss_g", "real_score", "fake_score", "adversarial_d", "adversarial_g"} <= stats.keys()
     assert all(torch.isfinite(torch.tensor(value)) for value in stats.values()), stats
     assert math.isfinite(weight_norm(bench.state.networks()))
-    for player, weights in before.items():
-        assert not torch.equal(weights, bench.weights(player)), f"the {player} does not move"
+    for network, weights in before.items():
+        assert not torch.equal(weights, bench.weights(network)), f"the {network} does not move"
     assert bench.state.images_seen == 8 * steps
 
 

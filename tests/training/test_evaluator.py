@@ -105,7 +105,7 @@ def test_a_resumed_run_measures_the_same(tmp_path: Path, monkeypatch: pytest.Mon
     for images in (16, 40, 64):
         train(tmp_path / "parts", **{"training.images": images, "eval.pictures": 0, "eval.share": 1})
     keys = [key for key in measured(tmp_path / "whole")[0] if key.startswith("eval/") or key == "clock"]
-    # The end of each sitting is measured, too.
+    # The end of each session is measured, too.
     parts = [{k: line[k] for k in keys} for line in measured(tmp_path / "parts") if line["clock"] % 16 == 0]
     assert parts == [{k: line[k] for k in keys} for line in measured(tmp_path / "whole")]
     assert contents(tmp_path / "parts")["clock"] == contents(tmp_path / "whole")["clock"]

@@ -31,8 +31,8 @@ def per_pixel(critic: nn.Module, real: Tensor, fake: Tensor, share: Tensor) -> T
     return ((gradients.norm(2, dim=1) - 1) ** 2).mean()
 
 
-def latents(recipe: Recipe, player: str, clock: int) -> Tensor:
-    random = torch_generator(recipe.run.seed, f"latents/{player}", clock)
+def latents(recipe: Recipe, network: str, clock: int) -> Tensor:
+    random = torch_generator(recipe.run.seed, f"latents/{network}", clock)
     return draw_latents(recipe.training.batch_size, recipe.latent.size, recipe.latent.distribution, random)
 
 

@@ -80,8 +80,8 @@ def test_conditional_from_unconditional_draws_the_same_at_first(base: Path) -> N
     state, plain = fresh(HAIR, **{"attributes.names": ["hair"]}), fresh()
     start_from(plain, read_base(base), tiny(), Schema())
     start_from(state, read_base(base), tiny(), HAIR)
-    latents, codes = torch.randn(4, 8), torch.eye(3)[[0, 1, 2, 0]]
-    assert torch.allclose(state.generator(latents, codes), plain.generator(latents), atol=1e-6)
+    latents, conditions = torch.randn(4, 8), torch.eye(3)[[0, 1, 2, 0]]
+    assert torch.allclose(state.generator(latents, conditions), plain.generator(latents), atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["stylegan2", "r3gan"])

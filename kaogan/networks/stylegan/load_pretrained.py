@@ -47,18 +47,18 @@ class Published:
 
 
 def load_published(
-    path: str | Path, player: Literal["G_ema", "G", "D"] | None = None, *, keep_transform: bool = False,
+    path: str | Path, network: Literal["G_ema", "G", "D"] | None = None, *, keep_transform: bool = False,
     **settings: Any,
 ) -> Published:  # fmt: skip
     """The StyleGAN2 or StyleGAN3 generator, or the discriminator, whose tensors are in ``path``.
 
-    ``player`` chooses from a file that holds a dictionary for each (default: the first of G_ema, G, D). ``settings``
+    ``network`` chooses from a file that holds a dictionary for each (default: the first of G_ema, G, D). ``settings``
     are those that no tensor tells: ``conv_clamp`` (256 for networks trained by the PyTorch programs, None by
     TensorFlow's), ``mbstd_group_size``. ``input.transform`` is set to the identity unless ``keep_transform``. Raises
     KaoganError, one line, for a file that is something else; nothing in it is ever executed.
     """
     path = Path(path)
-    return build_published(_choose(read_tensors(path), player, path), path, keep_transform=keep_transform, **settings)
+    return build_published(_choose(read_tensors(path), network, path), path, keep_transform=keep_transform, **settings)
 
 
 def build_published(
@@ -102,12 +102,12 @@ def read_tensors(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _choose(content: dict[str, Any], player: str | None, path: Path) -> dict[str, Tensor]:
+def _choose(content: dict[str, Any], network: str | None, path: Path) -> dict[str, Tensor]:
     nested = [name for name in ("G_ema", "G", "D") if isinstance(content.get(name), Mapping)]
     if nested:
-        if player is not None and player not in nested:
-            raise UsageError(f"{path} holds {', '.join(nested)}, but no '{player}'")
-        content = dict(content[player or nested[0]])
+        if network is not None and network not in nested:
+            raise UsageError(f"{path} holds {', '.join(nested)}, but no '{network}'")
+        content = dict(content[network or nested[0]])
     if not content or not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in content.items()):
         raise KaoganError(f"{path} holds no dictionary of tensors")
     return content

@@ -137,7 +137,7 @@ def _about(model: Model, seed: int, kinds: Sequence[str]) -> tuple[dict[str, Any
         "parameters": count_parameters(model.generator),
         "image_size": side,
         "channels": model.channels,
-        "latent": {"size": model.latent_size, "law": config["latent"]["distribution"]},
+        "latent": {"size": model.latent_size, "distribution": config["latent"]["distribution"]},
         "styled": model.has_style_space,
         "attributes": model.attributes.to_json(),
         "keywords": all(map(is_keyword, model.attributes.names)),

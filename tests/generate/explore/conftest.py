@@ -22,7 +22,7 @@ def styled_model(schema: Schema = SCHEMA, settings: dict = STYLED) -> Model:
 
 FAMILIES = {
     "z": lambda: tiny_model(Schema()),
-    "uniform": lambda: tiny_model(Schema(), law="uniform"),
+    "uniform": lambda: tiny_model(Schema(), distribution="uniform"),
     "grey": lambda: tiny_model(Schema(), channels=1),
     "codes": tiny_model,
     "residual": lambda: tiny_model(settings={"family": "residual", "width": 4, "blocks": 1, "start": 4}),

@@ -20,7 +20,7 @@ from kaogan.networks.stylegan import (
     stylegan2,
     stylegan3,
 )
-from kaogan.networks.stylegan import discriminator as judges
+from kaogan.networks.stylegan import discriminator as discriminators
 from kaogan.networks.stylegan.filters import prepare_filter
 from kaogan.networks.stylegan.layers import Conv2d, Linear, demodulation, resampled_conv2d
 from kaogan.networks.stylegan.resampling import (
@@ -272,7 +272,7 @@ def test_plain_layers() -> None:
 @pytest.mark.parametrize(("count", "group", "size"), [(8, 4, 4), (6, 4, 3), (4, None, 4), (3, 8, 3), (5, 4, 1)])
 def test_minibatch_stddev(count: int, group: int | None, size: int) -> None:
     x = torch.randn(count, 6, 4, 4)
-    found = judges.minibatch_stddev(x, group, 2)
+    found = discriminators.minibatch_stddev(x, group, 2)
     assert found.shape == (count, 2, 4, 4)
     groups = count // size
     for i in range(count):
@@ -362,7 +362,7 @@ def test_fourier_features_move_the_picture() -> None:
 def test_frozen_layers_are_buffers_of_the_same_names() -> None:
     def build(layers: int) -> nn.Module:
         made = StyleGAN2DiscriminatorSettings(channel_base=64, channel_max=8, freeze_layers=layers)
-        return judges.StyleGAN2Discriminator(made, attribute_sizes=(), image_size=16, channels=3)
+        return discriminators.StyleGAN2Discriminator(made, attribute_sizes=(), image_size=16, channels=3)
 
     free, frozen = build(0), build(5)
     assert free.state_dict().keys() == frozen.state_dict().keys()

@@ -55,9 +55,9 @@ def test_generators_are_recognised(case: str, attribute_size: int, tmp_path: Pat
     if case not in ("uniform", "t wide"):  # there, more than one channel_base gives these channels
         assert found.settings == GENERATORS[case]
     latents = torch.randn(2, 10)
-    codes = torch.eye(3)[:2] if attribute_size else None
+    conditions = torch.eye(3)[:2] if attribute_size else None
     with torch.no_grad():
-        assert torch.equal(found.network(latents, codes), network(latents, codes))
+        assert torch.equal(found.network(latents, conditions), network(latents, conditions))
 
 
 @pytest.mark.parametrize("base", [1000, 333, 96])

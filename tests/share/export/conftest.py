@@ -33,7 +33,7 @@ def coded() -> Model:
 
 @pytest.fixture(scope="session")
 def plain() -> Model:
-    return lively(tiny_model(Schema(), law="uniform", channels=1))
+    return lively(tiny_model(Schema(), distribution="uniform", channels=1))
 
 
 def enlarger(path: Path, factor: int, channels: int = 3, size: int = 16) -> Path:

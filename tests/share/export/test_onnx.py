@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where man
 # What of the generators an exporter could stumble over: every family, norm, way to double, and filters of both kinds.
 NETWORKS = {
     "attention, spectral": lambda: tiny_model(),
-    "grey, uniform": lambda: tiny_model(Schema(), law="uniform", channels=1),
+    "grey, uniform": lambda: tiny_model(Schema(), distribution="uniform", channels=1),
     "layer norm, shuffle": lambda: tiny_model(
         settings={"family": "dcgan", "width": 4, "norm": "layer", "upsample": "shuffle"}
     ),

@@ -84,8 +84,8 @@ def test_latents_are_pythons(visit: Visit) -> None:
     cases = [(128, "normal", 1, 0), (100, "normal", 2**40 + 1, 7), (9, "normal", 5, 2), (33, "uniform", 0, 3)]
     draw = "(cases) => import('./latents.js').then((m) => cases.map((c) => [...m.drawLatents(...c)]))"
     for case, found in zip(cases, visit.page.evaluate(draw, cases), strict=True):
-        size, law, seed, number = case
-        right = draw_latents(1, size, law, torch_generator(seed, "sample/latent", number))[0]
+        size, distribution, seed, number = case
+        right = draw_latents(1, size, distribution, torch_generator(seed, "sample/latent", number))[0]
         assert np.abs(np.array(found) - right.numpy()).max() < 2e-6, case
 
 

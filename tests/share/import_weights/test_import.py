@@ -29,10 +29,10 @@ def outputs(network: nn.Module, model: Model, dtype: torch.dtype = torch.float32
     torch.manual_seed(1)
     count = 2 if model.image_size == 64 else 1
     z = torch.randn(count, model.latent_size, dtype=dtype)
-    codes = model.conditions(count, 5).to(dtype)
+    conditions = model.conditions(count, 5).to(dtype)
     with torch.no_grad():
         if model.attributes:
-            return network.to(dtype)(z, codes), model.generator.to(dtype)(z, codes)
+            return network.to(dtype)(z, conditions), model.generator.to(dtype)(z, conditions)
         return network.to(dtype)(z), model.generator.to(dtype)(z)
 
 

@@ -68,11 +68,11 @@ function chosenScale() {
 async function enlarged(vector, scale) {
   if (scale === 1) return engine.draw(vector);
   const size = `${model.image_size * scale} px`;
-  let told = [`Enlarging to ${size}`];
-  const show = () => waitFor(...told);
+  let message = [`Enlarging to ${size}`];
+  const show = () => waitFor(...message);
   let timer = setTimeout(() => { timer = null; show(); }, PATIENCE);
   const tell = (done, total) => {
-    told = done < total ? [`Loading the network for ${size}: ${megabytes(done)} of ${megabytes(total)} MB`, done / total] : [`Enlarging to ${size}`];
+    message = done < total ? [`Loading the network for ${size}: ${megabytes(done)} of ${megabytes(total)} MB`, done / total] : [`Enlarging to ${size}`];
     if (timer === null) show();
   };
   try {

@@ -60,7 +60,7 @@ export function resolve(model, face) {
 }
 
 export function toVector(model, face) {
-  const latents = drawLatents(model.latent.size, model.latent.law, face.seed, face.number);
+  const latents = drawLatents(model.latent.size, model.latent.distribution, face.seed, face.number);
   if (!model.styled) for (let i = 0; i < latents.length; i++) latents[i] *= face.truncation;
   const { values } = resolve(model, face);
   const codes = model.attributes.flatMap((each) => each.values.map((value) => (value === values[each.name] ? 1 : 0)));
@@ -71,7 +71,7 @@ export function toVector(model, face) {
 export function blend(model, a, b, t) {
   const straight = (x, y) => x.map((value, i) => value + (y[i] - value) * t);
   return {
-    latents: model.latent.law === "normal" ? slerp(a.latents, b.latents, t) : straight(a.latents, b.latents),
+    latents: model.latent.distribution === "normal" ? slerp(a.latents, b.latents, t) : straight(a.latents, b.latents),
     codes: a.codes && straight(a.codes, b.codes),
     truncation: a.truncation + (b.truncation - a.truncation) * t,
   };

@@ -8,10 +8,10 @@ export function seedFor(seed, purpose, number) {
   return ((low >>> 1) | ((d[4] & 1) << 31)) >>> 0; // kaogan shifts the first 64 bits right by one
 }
 
-/** The latents (Float32Array) of picture `number` of `seed`; law is "normal" or "uniform". */
-export function drawLatents(size, law, seed, number) {
+/** The latents (Float32Array) of picture `number` of `seed`; distribution is "normal" or "uniform". */
+export function drawLatents(size, distribution, seed, number) {
   const twister = new Twister(seedFor(seed, "sample/latent", number));
-  if (law === "uniform") return Float32Array.from({ length: size }, () => Math.fround(twister.uniform() * 2) - 1);
+  if (distribution === "uniform") return Float32Array.from({ length: size }, () => Math.fround(twister.uniform() * 2) - 1);
   return size < 16 ? fewNormals(twister, size) : manyNormals(twister, size);
 }
 

@@ -18,8 +18,8 @@ def test_truncation_is_of_the_styles(tmp_path: Path) -> None:
     model = tiny_model(settings=STYLED)
     with torch.no_grad():
         for _ in range(20):
-            codes = torch.eye(22)[torch.randint(22, (64,))]
-            model.generator(torch.randn(64, 6), codes, update_emas=True)
+            conditions = torch.eye(22)[torch.randint(22, (64,))]
+            model.generator(torch.randn(64, 6), conditions, update_emas=True)
     assert torch.equal(model.latents(3, truncation=0.5), model.latents(3)), "z is normalised: its length means nothing"
     pictures = {t: model.sample(4, truncation=t, hair="pink", eyes="red").astype(float) for t in (0.0, 0.5, 1.0)}
     assert (pictures[0.0] == pictures[0.0][:1]).all() and not (pictures[1.0] == pictures[1.0][:1]).all()

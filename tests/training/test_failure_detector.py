@@ -1,4 +1,4 @@
-"""Failures told from running statistics: of runs that were made to collapse, and of healthy ones (health.json)."""
+"""Failures seen in running statistics: of runs that were made to collapse, and of healthy ones."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from kaogan.config import recipes
-from kaogan.training.health import CHANCE, RunFacts, find_failure, sample_statistics
+from kaogan.training.failure_detector import CHANCE, RunFacts, find_failure, sample_statistics
 from tests.training.conftest import Bench, make_pictures
 from tests.training.runs import stats_of, train
 from tests.training.tiny import tiny
 from tools.draw_curves import lines_of
 
-RUNS: dict[str, Any] = json.loads((Path(__file__).parent / "health.json").read_text(encoding="utf-8"))
+RUNS: dict[str, Any] = json.loads((Path(__file__).parent / "failure_detector.json").read_text(encoding="utf-8"))
 PLAIN = RunFacts()
 PLANTED = [name for name, run in RUNS.items() if run["failure"]]
 HEALTHY = [name for name, run in RUNS.items() if not run["failure"]]
@@ -139,11 +139,13 @@ def test_distances_and_saturation() -> None:
 
 
 def test_looking_changes_nothing(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kaogan.training import health
+    from kaogan.training import failure_detector
 
     def weights(looking: bool) -> torch.Tensor:
         if not looking:
-            monkeypatch.setattr(health, "sample_statistics", lambda images: (torch.zeros(()), torch.zeros(())))
+            monkeypatch.setattr(
+                failure_detector, "sample_statistics", lambda images: (torch.zeros(()), torch.zeros(()))
+            )
         here: Bench = bench(tiny(**{"training.reuse_fakes": True}))
         here.step(3)
         return here.weights()

@@ -1,4 +1,4 @@
-"""One step of each player."""
+"""One step of each network."""
 
 from __future__ import annotations
 
@@ -187,17 +187,17 @@ def test_each_step_computes_its_own_gradients_only(bench: Callable[..., Bench], 
     trained = bench(tiny(**extra))
     computed = {"generator": 0, "discriminator": 0}
 
-    def count(player: str) -> Callable[[torch.Tensor], None]:
+    def count(network: str) -> Callable[[torch.Tensor], None]:
         def hook(gradient: torch.Tensor) -> None:
-            computed[player] += 1
+            computed[network] += 1
 
         return hook
 
-    for player in computed:
-        for parameter in getattr(trained.state, player).parameters():
-            parameter.register_hook(count(player))
+    for network in computed:
+        for parameter in getattr(trained.state, network).parameters():
+            parameter.register_hook(count(network))
     batch = trained.sampler.at(0)
-    before = {player: trained.weights(player) for player in computed}
+    before = {network: trained.weights(network) for network in computed}
     fakes = trained.trainer.discriminator_step([batch], reuse=trained.recipe.training.reuse_fakes)
     assert computed["generator"] == 0 and computed["discriminator"] > 0
     assert torch.equal(trained.weights("generator"), before["generator"])

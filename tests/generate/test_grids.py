@@ -143,8 +143,8 @@ def test_a_map_is_one_face_with_every_hair_and_eyes(model):
     assert sheet.shape == (10 * STEP + 2, 12 * STEP + 2, 3)
     latents = model.latents(1, 6)
     for eyes, hair in ((0, 0), (9, 11), (3, 7)):
-        codes = model.conditions(1, hair=SCHEMA["hair"].values[hair], eyes=SCHEMA["eyes"].values[eyes])
-        np.testing.assert_array_equal(tile(sheet, eyes, hair), model.generate(latents, codes)[0])
+        conditions = model.conditions(1, hair=SCHEMA["hair"].values[hair], eyes=SCHEMA["eyes"].values[eyes])
+        np.testing.assert_array_equal(tile(sheet, eyes, hair), model.generate(latents, conditions)[0])
     turned = attribute_map(model, rows="hair", seed=6, labelled=False)
     assert turned.shape == (12 * STEP + 2, 10 * STEP + 2, 3)
     np.testing.assert_array_equal(tile(turned, 7, 3), tile(sheet, 3, 7))

@@ -49,7 +49,7 @@ def test_the_generator_moves_every_nth_step(
         moves.append((self.state.images_seen, fakes is not None)), generator(self, batch, fakes))[1])  # fmt: skip
     monkeypatch.setattr(GANTrainer, "discriminator_step", lambda self, batch, reuse: (
         shown.append(self.state.images_seen), discriminator(self, batch, reuse))[1])  # fmt: skip
-    # In two sittings, the second beginning between two steps of the generator.
+    # In two sessions, the second beginning between two steps of the generator.
     for images in (32, 64):
         train(tmp_path / "run", images=images, **{"training.n_critic": n_critic, "training.reuse_fakes": reuse})
     assert shown == list(range(0, 64, 8))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from kaogan.cli import app
 from kaogan.core.errors import KaoganError, UsageError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "docs" / "gallery" / "models" / "acgan"
 
 

@@ -1,4 +1,4 @@
-"""Failures of a GAN's training, told from its running statistics.
+"""Failures of a GAN's training, recognised from its running statistics.
 
 ``find_failure`` is a function of the last lines of stats.jsonl and of a few facts about the run: it costs nothing and
 changes nothing. The distances between samples, which it needs, are measured on a few thinned pictures of a batch.
@@ -61,7 +61,7 @@ class RunFacts:
     weight: float = 1.0
     """Of the adversarial part of the discriminator's loss."""
     labels: tuple[float, float] = (1.0, 0.0)
-    """What the discriminator is told of real and generated pictures, on average."""
+    """What the discriminator scores real and generated pictures, on average."""
     image_size: int = 64
     pictures: int = 10_000
     augmented: bool = False

@@ -90,6 +90,6 @@ def test_nothing_beyond_reach_has_influence_and_something_near_it_has() -> None:
     assert felt.max() - felt.min() > reach  # the bound is not idle
 
 
-def test_judges_score_pictures_and_places() -> None:
+def test_discriminators_score_pictures_and_places() -> None:
     assert SRGANDiscriminator()(torch.zeros(2, 3, 16, 24)).shape == (2,)
     assert PatchDiscriminator(4)(torch.zeros(2, 3, 16, 24)).shape == (2, 1, 2, 3)
