@@ -10,10 +10,10 @@ large = kaogan.load("kao-sr").upscale(pictures, scale=8)
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.lazy_names import lazy_names
 from kaogan.version import __version__
 
 if TYPE_CHECKING:
@@ -47,24 +47,8 @@ __all__ = [
     "train",
 ]
 
-# Imported on first use, so that "kaogan --help" does not wait for torch.
-_HOMES = {
-    "kaogan.api": ("adapt", "load", "load_data", "train"),
-    "kaogan.generate.model": ("Model",),
-    "kaogan.networks": ("list_networks",),
-    "kaogan.plugins": (
-        "load_plugins",
-        "register_extra",
-        "register_format",
-        "register_metric",
-        "register_network",
-        "register_objective",
-    ),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module 'kaogan' has no attribute '{name}'")
+# So that "kaogan --help" does not wait for torch.
+__getattr__ = lazy_names(__name__, {
+    ".api": ("adapt", "load", "load_data", "train"), ".generate.model": ("Model",), ".networks": ("list_networks",),
+    ".plugins": ("load_plugins", *(name for name in __all__ if name.startswith("register_"))),
+})  # fmt: skip

@@ -6,6 +6,8 @@ import os
 import signal
 from typing import Any
 
+from kaogan.core.lazy_names import lazy_names
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
@@ -23,9 +25,4 @@ def _end_at_once(number: int, frame: Any) -> None:
     os._exit(128 + number)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "app":
-        from kaogan.cli._app import app
-
-        return app
-    raise AttributeError(f"module 'kaogan.cli' has no attribute '{name}'")
+__getattr__ = lazy_names(__name__, {"._app": ("app",)})

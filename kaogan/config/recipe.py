@@ -1,8 +1,8 @@
 """The recipe: one typed tree that describes a run completely.
 
 Every leaf can be set in a recipe's YAML file and on the command line (``--optim.lr 1e-4``). Lengths, starts and
-intervals are in *images shown*: real pictures that the discriminator has seen. Sources: see each file in ``recipes/``,
-whose ``__init__.py`` reads them, applies overrides and words the errors.
+intervals are in *images shown*: real pictures that the discriminator has seen. Sources: see each file in
+``recipe_files/``; ``recipes.py`` reads them, applies overrides and words the errors.
 """
 
 from __future__ import annotations

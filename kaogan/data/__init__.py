@@ -5,8 +5,9 @@ The names are looked up on first use, so that ``import kaogan.data.avatars`` doe
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kaogan.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kaogan.data.dataset import PictureSet, load_pictures
@@ -15,17 +16,5 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokenPicture", "PictureSet", "blur_edges", "decode", "load_pictures", "read_picture"]
 
-_HOMES = {
-    "BrokenPicture": "decoding",
-    "PictureSet": "dataset",
-    "blur_edges": "edge_blur",
-    "decode": "decoding",
-    "load_pictures": "dataset",
-    "read_picture": "decoding",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, {".dataset": ("PictureSet", "load_pictures"), ".edge_blur": ("blur_edges",),
+                                    ".decoding": ("BrokenPicture", "decode", "read_picture")})  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from kaogan.core.errors import KaoganError, UsageError
@@ -122,8 +122,3 @@ def explain_storage(error: Exception, where: str) -> KaoganError:
     if isinstance(error, FileNotFoundError) or any(word in words for word in _MISSING):
         return UsageError(f"nothing is at {where}; check the bucket and the path")
     return KaoganError(f"{where} cannot be read ({reason}); check the network and the address")
-
-
-def last_part(address: str) -> str:
-    """What an address ends with, as the name of a set."""
-    return PurePosixPath(address.split("?")[0]).name or address

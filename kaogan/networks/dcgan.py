@@ -1,7 +1,6 @@
 """DCGAN and its kin: DCGAN, ACGAN, SAGAN, BaMSGAN, StarsFace's DCGAN, WGAN and WGANP, all by settings.
 
-Radford et al. 2016; systems A, B, G and S. A stack of stages, each doubling (generator) or halving
-(discriminator) the map.
+Radford et al. 2016. A stack of stages, each doubling (generator) or halving (discriminator) the map.
 """
 
 from __future__ import annotations

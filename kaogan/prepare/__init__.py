@@ -6,8 +6,9 @@ Each step can be used alone: ``quality.measure``, ``fingerprints.perceptual_hash
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kaogan.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kaogan.prepare.pipeline import PrepareResult, prepare
@@ -15,15 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PrepareResult", "PrepareSettings", "make_settings", "prepare"]
 
-_HOMES = {
-    "PrepareResult": "pipeline",
-    "prepare": "pipeline",
-    "PrepareSettings": "settings",
-    "make_settings": "settings",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__, {".pipeline": ("PrepareResult", "prepare"), ".settings": ("PrepareSettings", "make_settings")}
+)

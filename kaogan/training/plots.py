@@ -12,8 +12,6 @@ import numpy as np
 from PIL import Image
 
 from kaogan.core.atomic_io import atomic, explain
-from kaogan.core.images import Pictures, grid
-from kaogan.core.picture_files import write_picture
 from kaogan.generate.video import write_video
 
 if TYPE_CHECKING:
@@ -144,11 +142,6 @@ def film(
         except Exception as error:  # codecs fail in ways of their own
             notes.append(f"no {path.name}: {error}")
     return "; ".join(notes) or None
-
-
-def contact_sheet(pictures: Pictures, path: Path, columns: int, gap: int = 2) -> Path:
-    """Pictures (N, H, W, C) as one sheet in the format of the path's ending."""
-    return write_picture(grid(pictures, columns, gap), path)
 
 
 def thin(items: Sequence[Path], limit: int) -> list[Path]:

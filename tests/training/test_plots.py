@@ -177,14 +177,6 @@ def test_without_a_codec_there_is_a_note_and_a_gif(tmp_path, frames, monkeypatch
     assert (tmp_path / "f.gif").exists() and not (tmp_path / "f.mp4").exists()
 
 
-def test_a_contact_sheet_is_a_grid(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), np.uint8)
-    path = plots.contact_sheet(pictures, tmp_path / "sheet.png", columns=3, gap=1)
-    sheet = np.asarray(Image.open(path))
-    assert sheet.shape == (2 * 9 + 1, 3 * 9 + 1)
-    np.testing.assert_array_equal(sheet[10:18, 10:18], pictures[4, :, :, 0])
-
-
 def test_the_stats_file_and_the_plot_agree(tmp_path):
     path = tmp_path / "stats.jsonl"
     path.write_text("".join(json.dumps(entry) + "\n" for entry in stats(3)))

@@ -5,17 +5,13 @@ The names are looked up on first use, so that ``import kaogan.aux_models.tagger`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kaogan.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kaogan.aux_models.tagger.predict import Prediction, Tagger, load_tagger
 
 __all__ = ["Prediction", "Tagger", "load_tagger"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kaogan.aux_models.tagger import predict
-
-    return getattr(predict, name)
+__getattr__ = lazy_names(__name__, {".predict": __all__})

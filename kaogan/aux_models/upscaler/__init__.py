@@ -5,7 +5,9 @@ The names are looked up on first use, so that ``import kaogan.aux_models.upscale
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kaogan.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kaogan.aux_models.upscaler.load import load_upscaler, names
@@ -13,10 +15,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Upscaler", "load_upscaler", "names", "save_upscaler"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kaogan.aux_models.upscaler import load, model
-
-    return getattr(load if name in ("load_upscaler", "names") else model, name)
+__getattr__ = lazy_names(__name__, {".load": ("load_upscaler", "names"), ".model": ("Upscaler", "save_upscaler")})

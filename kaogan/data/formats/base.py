@@ -173,7 +173,6 @@ class Format:
 
     name: str
     title: str
-    writes_file = False  # the output is one file rather than a folder
     selects = False  # some of the pictures are no data; ``layout`` then reads names alone
     needs = ""  # what a source of this format must hold, for the message when it does not
 

@@ -29,7 +29,6 @@ Attributes = Mapping[str, Sequence[str]]
 class StyleGan(Format):
     name = "stylegan"
     title = "NVIDIA's dataset.json zip of square PNGs, for StyleGAN2 and StyleGAN3"
-    writes_file = True
     needs = f"{INDEX} with 'labels'"
 
     def layout(self, source: Source) -> Layout | None:

@@ -27,7 +27,6 @@ from kaogan.networks.stylegan.discriminator import StyleGAN2Discriminator, Style
 from kaogan.networks.stylegan.stylegan2 import StyleGAN2Generator, StyleGAN2GeneratorSettings
 from kaogan.networks.stylegan.stylegan3 import StyleGAN3Generator, StyleGAN3GeneratorSettings, schedule
 
-Family = Literal["stylegan2", "stylegan3", "discriminator"]
 LIMIT = 4 * 2**30  # bytes
 Shapes = dict[str, tuple[int, ...]]
 AnySettings = StyleGAN2GeneratorSettings | StyleGAN3GeneratorSettings | StyleGAN2DiscriminatorSettings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kaogan.core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from kaogan.share.export.hub import export_hub, push
@@ -14,11 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["export_hub", "export_onnx", "export_safetensors", "export_upscaler", "export_web", "push"]
 
-_PLACES = {"export_hub": "hub", "push": "hub", "export_onnx": "onnx_file", "export_safetensors": "safetensors_file",
-           "export_upscaler": "upscaler", "export_web": "web"}  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-    raise AttributeError(f"module 'kaogan.share.export' has no attribute '{name}'")
+__getattr__ = lazy_names(__name__, {".hub": ("export_hub", "push"), ".onnx_file": ("export_onnx",),
+                                    ".safetensors_file": ("export_safetensors",), ".upscaler": ("export_upscaler",),
+                                    ".web": ("export_web",)})  # fmt: skip
