@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,9 @@ from rich.markup import escape
 from kaogan.cli._console import console, errors, parse_attributes, progress_bar, refuse_misspelt, sort_words
 from kaogan.cli._options import ATTRIBUTES, Device, ModelArgument, Seed, Truncation
 from kaogan.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from kaogan.generate.model import Model
 
 EPILOG = ATTRIBUTES
 
@@ -46,12 +49,7 @@ def sample(
         raise UsageError("name the folder of a run or of a model, or one of 'kaogan models', as in: kaogan sample kao")
     loaded = load(model, device)
     if list_attributes:
-        options = {word.lstrip("-") for parameter in context.command.params for word in parameter.opts}
-        for each in loaded.attributes.attributes:
-            option = f"--attribute {each.name}=" if each.name in options else f"--{each.name}"
-            console.print(f"[bold]{escape(option)}[/]  {escape(', '.join(each.values))}", soft_wrap=True)
-        if not loaded.attributes:
-            console.print("none: this model was trained without attributes")
+        _print_attributes(context, loaded)
         return
     refuse_misspelt(context, words, loaded.attributes.names)
     attributes = parse_attributes(words)
@@ -66,14 +64,9 @@ def sample(
             raise UsageError("--upscale enlarges faces, not the sheets of --mode; 'kaogan upscale' takes any picture")
     if mode:
         path = write_mode(
-            loaded,
-            mode,
-            out or Path(f"{mode}.{format}"),
-            seed=seed,
-            truncation=truncation,
-            format=format,
+            loaded, mode, out or Path(f"{mode}.{format}"), seed=seed, truncation=truncation, format=format,
             attributes=attributes,
-        )
+        )  # fmt: skip
         console.print(escape(str(path)), soft_wrap=True)
         return
     out = out or Path("samples" if separate else f"samples.{format}")
@@ -85,3 +78,12 @@ def sample(
     console.print(escape(f"{len(paths)} pictures in {out}" if separate else str(paths[0])), soft_wrap=True)
     if note := youth(loaded.config):
         errors.print(f"[dim]note: {escape(note)}[/]", soft_wrap=True)
+
+
+def _print_attributes(context: typer.Context, model: Model) -> None:
+    options = {word.lstrip("-") for parameter in context.command.params for word in parameter.opts}
+    for each in model.attributes.attributes:
+        option = f"--attribute {each.name}=" if each.name in options else f"--{each.name}"
+        console.print(f"[bold]{escape(option)}[/]  {escape(', '.join(each.values))}", soft_wrap=True)
+    if not model.attributes:
+        console.print("none: this model was trained without attributes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,6 +13,9 @@ from rich.markup import escape
 from kaogan.cli._console import console, errors, progress_bar
 from kaogan.cli._options import Device
 from kaogan.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from kaogan.generate.upscale_files import UpscaleReport
 
 EPILOG = (
     "Examples:  kaogan upscale face.png --scale 4 --out large.png        kaogan upscale runs/dcgan --scale 8 --count 16"
@@ -73,6 +76,12 @@ def upscale(
     out = out or Path("upscaled")
     with progress_bar("upscaling") as update:
         report = upscale_files(upscaler, places, out, scale, format=format, compare=compare, tile=tile, progress=update)
+    _print_report(report, out)
+    if report.skipped and not report.written:
+        raise typer.Exit(1)
+
+
+def _print_report(report: UpscaleReport, out: Path) -> None:
     for name, reason in report.skipped[:SHOWN]:
         errors.print(escape(f"skipped {name}: {reason}"), soft_wrap=True)
     if len(report.skipped) > SHOWN:
@@ -87,8 +96,6 @@ def upscale(
     if report.written:
         where = str(report.written[0]) if len(report.written) == 1 else f"{len(report.written)} pictures in {out}"
         console.print(escape(where), soft_wrap=True)
-    if report.skipped and not report.written:
-        raise typer.Exit(1)
 
 
 def _is_model(place: Path) -> bool:

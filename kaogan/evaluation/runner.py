@@ -60,13 +60,7 @@ def evaluate(
     evaluation's ``failures``; only when none works it is an error. Raises UsageError, KaoganError.
     """
     chosen = metric_names(metrics)
-    if not paths:
-        raise UsageError("name what is to be measured: models, runs or folders of pictures")
-    for path in map(Path, paths):  # before hours are spent on the others
-        if not path.exists() and not is_address(path):
-            raise UsageError(f"no such model, run, folder or zip: {path}")
-    if count is not None and count < 2:
-        raise UsageError(f"--count must be 2 or more, not {count}")
+    _check(paths, count)
     needs_features = any(METRICS[name].needs == "features" for name in chosen)
     extractors, failures = open_extractors(features, download) if needs_features else ([], [])
     published = _published(reference, extractors) if reference else None
@@ -106,6 +100,17 @@ def evaluate(
             raise UsageError("--write-reference needs a metric of features, such as --metrics fid")
         write_statistics(write_reference, evaluation[0].reference.measured(extractors[0], report).features)
     return evaluation
+
+
+def _check(paths: Sequence[Path], count: int | None) -> None:
+    """Raise UsageError before hours are spent on some of them."""
+    if not paths:
+        raise UsageError("name what is to be measured: models, runs or folders of pictures")
+    for path in map(Path, paths):
+        if not path.exists() and not is_address(path):
+            raise UsageError(f"no such model, run, folder or zip: {path}")
+    if count is not None and count < 2:
+        raise UsageError(f"--count must be 2 or more, not {count}")
 
 
 @dataclass(frozen=True)

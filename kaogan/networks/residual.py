@@ -131,12 +131,7 @@ class ResidualGenerator(Generator):
         for stage in range(stages):
             last = stage == stages - 1
             after = max(width // 2, 1) if s.narrow == "upsample" else width
-            if s.upsample == "bilinear":
-                body.append(nn.Upsample(scale_factor=2, mode="bilinear"))
-            elif s.upsample == "shuffle":
-                body += [nn.Conv2d(width, 4 * after, 3, padding=1), nn.PixelShuffle(2)]
-            else:
-                body.append(nn.ConvTranspose2d(width, after, 4, 2, 1, bias=False))
+            body += upsampling_layers(s.upsample, width, after)
             size, width = 2 * size, after
             if s.upsample != "bilinear":
                 body += norm(width)
@@ -157,6 +152,15 @@ class ResidualGenerator(Generator):
         if self.long_skip is not None:
             x = x + self.long_skip(first)
         return to_image(self.body(x))
+
+
+def upsampling_layers(kind: str, before: int, after: int) -> list[nn.Module]:
+    """(N, before, H, W) -> (N, after, 2H, 2W); bilinear keeps the width: after = before."""
+    if kind == "bilinear":
+        return [nn.Upsample(scale_factor=2, mode="bilinear")]
+    if kind == "shuffle":
+        return [nn.Conv2d(before, 4 * after, 3, padding=1), nn.PixelShuffle(2)]
+    return [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
 
 
 @register_discriminator("residual", tiny={"width": 4, "blocks": 1})

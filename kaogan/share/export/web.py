@@ -64,13 +64,7 @@ def export_web(
     if single_file and (place.suffix.lower() not in (".html", ".htm") or place.is_dir()):
         raise UsageError(f"a page of a single file is written to a file whose name ends in .html, not to {place}")
     model = model if isinstance(model, Model) else load(model, "cpu")
-    given = [upscaler] if isinstance(upscaler, str | os.PathLike) else list(upscaler or ())
-    enlargers: dict[int, bytes] = {}
-    for path in map(Path, given):
-        content, scale = _upscaler(path, model)
-        if scale in enlargers:
-            raise UsageError(f"{path}: two upscalers enlarge {scale} times; give one of each factor")
-        enlargers[scale] = content
+    enlargers = _given_upscalers(model, upscaler)
     if upscale and not _own_scales(model):
         raise UsageError(
             f"kao-sr enlarges faces of 8 to {LARGEST_SIDE // OWN_SCALES[0]} px in a page, these are larger"
@@ -99,6 +93,19 @@ def export_web(
             (stage / name).parent.mkdir(parents=True, exist_ok=True)
             (stage / name).write_bytes(content)
     return place
+
+
+def _given_upscalers(
+    model: Model, given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
+) -> dict[int, bytes]:
+    """Scale -> ONNX of the user's own upscalers. Raises UsageError for two of one factor."""
+    enlargers: dict[int, bytes] = {}
+    for path in map(Path, [given] if isinstance(given, str | os.PathLike) else given or ()):
+        content, scale = _upscaler(path, model)
+        if scale in enlargers:
+            raise UsageError(f"{path}: two upscalers enlarge {scale} times; give one of each factor")
+        enlargers[scale] = content
+    return enlargers
 
 
 def _files(model: Model, kinds: Sequence[str], half: bool) -> dict[str, bytes]:
