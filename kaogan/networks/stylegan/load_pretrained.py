@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from kaogan.core.atomic_io import explain
+from kaogan.core.deprecation import renamed_keyword
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.foreign_weights import without_wrappers
 from kaogan.core.torch_file import UnreadableFile, read_torch_file
@@ -45,6 +46,7 @@ class Published:
     """Of a generator; 0 for a discriminator."""
 
 
+@renamed_keyword("player", "network")
 def load_published(
     path: str | Path, network: Literal["G_ema", "G", "D"] | None = None, *, keep_transform: bool = False,
     **settings: Any,
