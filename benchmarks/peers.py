@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.upscaling_quality import UpscaleMethod
 from kaogan.core.images import Pictures
-from kaogan.evaluation.upscaling import UpscaleMethod
 
 Network = Callable[[np.ndarray], np.ndarray]  # float32 (3, h, w) in [0, 1] -> (3, scale·h, scale·w)
 

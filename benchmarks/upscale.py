@@ -22,6 +22,7 @@ from PIL import Image
 
 from benchmarks import SET_FOLDER
 from benchmarks.peers import peers
+from benchmarks.upscaling_quality import UpscaleMethod, UpscalingResult, evaluate
 from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.config.upscale_recipe import load as load_recipe
 from kaogan.core.atomic_io import atomic, write_text
@@ -29,7 +30,6 @@ from kaogan.core.device import describe
 from kaogan.core.images import Pictures, grid
 from kaogan.data import load_pictures
 from kaogan.data.avatars import draw_many
-from kaogan.evaluation.upscaling import UpscaleMethod, UpscalingResult, evaluate
 from kaogan.generate.model import load as load_model
 from kaogan.generate.upscale_sheets import comparison_sheet, side_by_side
 from kaogan.metrics.stats.estimate import Estimate

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from kaogan.aux_models.face_detector.network import LARGEST, SMALLEST, Marks
 from tools.face_detector import backgrounds
+from tools.face_detector.targets import LARGEST, SMALLEST, Marks
 
 Generator = np.random.Generator
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kaogan.aux_models.face_detector.detector import Detector
-from kaogan.aux_models.face_detector.network import STRIDE, FaceNet, encode, fuse, loss
+from kaogan.aux_models.face_detector.network import STRIDE, FaceNet
 from kaogan.core import weights_file
 from kaogan.core.atomic_io import atomic
 from kaogan.core.device import choose_precision
@@ -27,6 +27,7 @@ from kaogan.core.rng import numpy_generator
 from kaogan.core.training_loop import Intervals, TrainingLoop, TrainProgress
 from tools.face_detector import hard_negatives
 from tools.face_detector.synthesize import Portrait, lesson
+from tools.face_detector.targets import encode, fuse, loss
 from tools.network_state import NetworkState
 
 LOSS_LIMIT = 1e6

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kaogan.aux_models.tagger import preprocessing
-from kaogan.aux_models.tagger.network import ATTRIBUTES, TaggerNetwork, fold
+from kaogan.aux_models.tagger.network import ATTRIBUTES, TaggerNetwork
 from kaogan.aux_models.tagger.predict import Tagger, load_tagger, save_tagger
 from kaogan.core.atomic_io import write_text
 from kaogan.core.rng import numpy_generator
@@ -21,6 +21,7 @@ from tools.tagger.calibration import expected_calibration_error, fit_temperature
 from tools.tagger.corruptions import FAULTS
 from tools.tagger.data import PARTS, TAGGED, Tagged
 from tools.tagger.examples import Examples
+from tools.tagger.folding import fold
 from tools.tagger.negatives import NEGATIVES
 from tools.tagger.training import Settings, Step, train
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -112,22 +111,3 @@ class TaggerNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         features = self.features(images)
         return features, {name: head(features) for name, head in self.heads.items()}
-
-
-@torch.no_grad()
-def fold(network: TaggerNetwork) -> TaggerNetwork:
-    """The same function as ``network`` in eval mode, every batch norm folded into the convolution before it."""
-    folded = TaggerNetwork(network.architecture, folded=True).eval()
-    convolutions = (
-        [m for m in network.modules() if isinstance(m, Convolution)],
-        [m for m in folded.modules() if isinstance(m, Convolution)],
-    )
-    for source, target in zip(*convolutions, strict=True):
-        norm = source.norm
-        if isinstance(norm, nn.BatchNorm2d):
-            fused = nn.utils.fusion.fuse_conv_bn_eval(source.conv.eval(), norm.eval())
-            target.conv.load_state_dict(fused.state_dict())
-        else:
-            target.conv.load_state_dict(source.conv.state_dict())
-    folded.heads.load_state_dict(network.heads.state_dict())
-    return folded

@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from kaogan.aux_models.face_detector import Detector, Face, load_detector, smallest_side
 from kaogan.aux_models.face_detector.boxes import overlaps
 from kaogan.aux_models.face_detector.detector import MAX_LEVEL, WEIGHTS, known_face
-from kaogan.aux_models.face_detector.network import FaceNet, fuse
+from kaogan.aux_models.face_detector.network import FaceNet
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.rng import numpy_generator
 from kaogan.data import avatars
 from tools.face_detector.dataset import AVATAR_BOX
+from tools.face_detector.targets import fuse
 
 SHIPPED = Path(__file__).parents[3] / "kaogan" / "aux_models" / "face_detector" / WEIGHTS
 

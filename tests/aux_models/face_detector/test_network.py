@@ -8,21 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from kaogan.aux_models.face_detector.network import (
-    CHANNELS,
-    LARGEST,
-    SMALLEST,
-    STRIDE,
-    UNIT,
-    FaceNet,
-    Marks,
-    decode,
-    encode,
-    fuse,
-    loss,
-)
+from kaogan.aux_models.face_detector.network import CHANNELS, STRIDE, UNIT, FaceNet, decode
 from kaogan.core.images import to_float
 from kaogan.core.rng import torch_generator
+from tools.face_detector.targets import LARGEST, SMALLEST, Marks, encode, fuse, loss
 
 
 def marks(*faces: tuple[float, float, float], doubtful: bool = False) -> Marks:

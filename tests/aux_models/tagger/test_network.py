@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from kaogan.aux_models.tagger.network import Architecture, TaggerNetwork, fold
+from kaogan.aux_models.tagger.network import Architecture, TaggerNetwork
 from kaogan.core.rng import torch_generator
+from tools.tagger.folding import fold
 
 TINY = Architecture(widths=(4, 6, 8, 8), depths=(1, 0, 1, 1), features=10)
 

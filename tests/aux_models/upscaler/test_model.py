@@ -14,13 +14,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import kaogan
+from benchmarks.lpips import find_lpips
+from benchmarks.upscaling_quality import evaluate
 from kaogan.aux_models.upscaler.load import load_upscaler, names
 from kaogan.aux_models.upscaler.model import Upscaler, save_upscaler
 from kaogan.aux_models.upscaler.networks import SRGANGenerator, SRGANSettings
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import to_float
-from kaogan.evaluation.upscaling import evaluate
-from kaogan.metrics.lpips import find_lpips
 from kaogan.share.import_weights.srgan import import_upscaler
 from tests.small import TINY_UPSCALER as TINY
 

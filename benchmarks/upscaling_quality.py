@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmarks.lpips import LPIPSDistance, find_lpips
 from kaogan.aux_models.upscaler.resampling import resized, shrink
 from kaogan.core.images import Pictures, to_float, to_uint8
-from kaogan.metrics.lpips import LPIPSDistance, find_lpips
 from kaogan.metrics.psnr_ssim import psnr, ssim
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.metrics.stats.intervals import mean_of
@@ -53,7 +53,7 @@ def evaluate(
     """Shrink ``originals`` uint8 (N, H, W, 3) by ``scale`` (antialiased bicubic, rounded) and enlarge them again.
 
     With ``baselines`` Pillow's bicubic and Lanczos are added. LPIPS is measured where it is installed with weights
-    (kaogan/metrics/lpips.py). Sides must be multiples of ``8`` and of ``scale``.
+    (benchmarks/lpips.py). Sides must be multiples of ``8`` and of ``scale``.
     """
     low = np.concatenate(
         [to_uint8(shrink(to_float(part), scale)) for part in np.array_split(originals, len(originals))]
