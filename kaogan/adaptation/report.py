@@ -80,7 +80,7 @@ def measure(recipe: Recipe, pictures: PictureSet, base: Model, model: Model, pro
     both = np.concatenate([training, others]) if held_out is not trained else training
 
     def of(generator: Model, what: str) -> tuple[Generated, np.ndarray]:
-        shown = generator.sample(DRAWN, seed=recipe.run.seed)
+        shown = generator.sample(DRAWN, seed=recipe.run.seed, keep=1)
         found = features(shown, what)
         one = np.zeros(len(found), int), np.zeros(len(both), int)
         distance = kernel_distance if len(others) >= LEAST else kernel_distance_to_few

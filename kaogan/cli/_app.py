@@ -19,6 +19,7 @@ from kaogan.cli import (
     evaluate,
     export,
     faces,
+    fit_filter,
     import_,
     interpolate,
     mix,
@@ -154,6 +155,7 @@ app.command(context_settings=FREE_WORDS, epilog=adapt.EPILOG, rich_help_panel=TR
 app.add_typer(recipes.app, name="recipes", rich_help_panel=TRAINING)
 app.command(epilog=evaluate.EPILOG, rich_help_panel=TRAINING)(evaluate.evaluate)
 app.command(context_settings=FREE_WORDS, epilog=compare.EPILOG, rich_help_panel=TRAINING)(compare.compare)
+app.command("fit-filter", epilog=fit_filter.EPILOG, rich_help_panel=TRAINING)(fit_filter.fit_filter)
 app.command(epilog=cite.EPILOG, rich_help_panel=TRAINING)(cite.cite)
 app.command(context_settings=FREE_WORDS, epilog=sample.EPILOG, rich_help_panel=MODELS)(sample.sample)
 app.command(epilog=models.EPILOG, rich_help_panel=MODELS)(models.models)

@@ -21,6 +21,10 @@ Interpolation = Annotated[
 Space = Annotated[str, typer.Option(metavar="z|w", help="w: interpolate the styles of a StyleGAN model.")]
 FoundSpace = Annotated[str | None, typer.Option("--space", metavar="z|w", help="(w if the model has it)")]
 Truncation = Annotated[float, typer.Option(metavar="T", help="Below 1: more typical faces; above 1: more varied ones.")]
+Keep = Annotated[
+    float | None,
+    typer.Option(metavar="X", help="Draw from the best X of the latents; 1 is all. (0.8 with a latent filter, else 1)"),
+]
 Size = Annotated[
     int | None, typer.Option(metavar="S", help="Side of a face, px. (the model's own; at least 256 in films)")
 ]

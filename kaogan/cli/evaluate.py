@@ -39,6 +39,9 @@ def evaluate(
         int | None, typer.Option(metavar="N", help="Pictures drawn from a model (10,000); taken of a folder (all).")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="K", help="Same seed, same pictures, same numbers.")] = 0,
+    keep: Annotated[
+        float, typer.Option(metavar="X", help="Draw from the best X of the latents of models that have a filter.")
+    ] = 1.0,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="The page. (evaluation.html, in the run if it is one)")
     ] = None,
@@ -61,7 +64,7 @@ def evaluate(
     with progress_report("measuring") as report:
         evaluation = run(
             subjects, data, metrics=split_list(metrics), features=split_list(features) or [DEFAULT_FEATURES],
-            count=count, seed=seed, download=download, device=device, reference=reference,
+            count=count, seed=seed, keep=keep, download=download, device=device, reference=reference,
             write_reference=write_reference, report=report,
         )  # fmt: skip
     print_results(evaluation)

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import console, errors, parse_attributes, progress_bar, refuse_misspelt, sort_words
-from kaogan.cli._options import ATTRIBUTES, Device, ModelArgument, Seed, Truncation
+from kaogan.cli._options import ATTRIBUTES, Device, Keep, ModelArgument, Seed, Truncation
 from kaogan.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def sample(
     rows: Annotated[int | None, typer.Option(metavar="R", help="Rows of the grid. (as many as columns)")] = None,
     separate: Annotated[bool, typer.Option("--separate", help="One file for each face.")] = False,
     truncation: Truncation = 1.0,
+    keep: Keep = None,
     format: Annotated[str, typer.Option(metavar="F", help="png, jpg or webp, where PATH does not say.")] = "png",
     mode: Annotated[
         str | None,
@@ -48,6 +49,8 @@ def sample(
         refuse_misspelt(context, words)
         raise UsageError("name the folder of a run or of a model, or one of 'kaogan models', as in: kaogan sample kao")
     loaded = load(model, device)
+    if keep is not None:
+        loaded.keep = keep
     if list_attributes:
         _print_attributes(context, loaded)
         return

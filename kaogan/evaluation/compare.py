@@ -234,7 +234,7 @@ def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], c
 
 def _measured(run: Path, features: Sequence[str], count: int) -> bool:
     line = last_line(run)
-    if line is None or line.get("count") != count:
+    if line is None or line.get("count") != count or line.get("keep", 1) != 1:
         return False
     known = line.get("features")
     wanted = {word.partition("=")[0] for word in features}

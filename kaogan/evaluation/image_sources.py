@@ -65,6 +65,8 @@ class GeneratedImages:
     seed: int = 0
     run: Path | None = None
     notes: list[str] = field(default_factory=list)
+    keep: float = 1.0
+    """Of ``Model.sample``: all latents unless it is asked for, whatever the model's own default is."""
 
     def __post_init__(self) -> None:
         self.schema = self.model.attributes
@@ -80,6 +82,11 @@ class GeneratedImages:
         self.facts: dict[str, object] = {
             key: config[key] for key in ("recipe", "clock", "minutes", "machine") if key in config
         }
+        if self.keep < 1:
+            self.facts["keep"] = self.keep
+            self.notes.append(f"drawn from the best {self.keep:.0%} of the latents (--keep {self.keep:g})")
+        elif self.model.latent_filter:
+            self.notes.append("drawn from all latents (--keep 1), and not with the model's latent filter")
 
     def batches(self) -> Iterator[Pictures]:
         for start in range(0, self.count, self.model.batch_size):
@@ -90,7 +97,7 @@ class GeneratedImages:
         return np.concatenate([empty, *(self._made(range(index, index + 1)) for index in map(int, indices))])
 
     def _made(self, numbers: range) -> Pictures:
-        latents = self.model.latents(len(numbers), self.seed, start=numbers.start)
+        latents = self.model.latents(len(numbers), self.seed, start=numbers.start, keep=self.keep)
         conditions = self.schema.encode(self.requested[numbers.start : numbers.stop]) if self.schema else None
         return self.model.generate(latents, conditions)
 
@@ -129,13 +136,14 @@ def open_image_source(
     *,
     every_picture: bool = False,
     seed: int = 0,
+    keep: float = 1.0,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> ImageSource:
     """A model, a run, or pictures by their path, or a model that comes with kaogan by its name.
 
     ``count`` pictures are drawn from a model; of plain pictures at most as many are taken, all with ``every_picture``.
-    Raises UsageError or KaoganError for what is neither.
+    ``keep`` goes to models that have a latent filter. Raises UsageError or KaoganError for what is neither.
     """
     shipped = not path.exists() and str(path) in model_names()
     if shipped or is_model(path):
@@ -145,7 +153,9 @@ def open_image_source(
             run = None
         name = path.name if folder != path or run is None else f"{run.name}/{path.name}"
         model = load(path, device)
-        source = GeneratedImages(name or str(path), model, count, seed, run)
+        source = GeneratedImages(name or str(path), model, count, seed, run, keep=keep if model.latent_filter else 1.0)
+        if keep < 1 and not model.latent_filter:
+            source.notes.append("drawn from all latents: it has no latent filter (kaogan fit-filter)")
         source.notes += _half_done(run, model)
         return source
     if not path.is_dir() and not path.is_file() and not is_address(path):

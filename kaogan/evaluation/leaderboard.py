@@ -156,6 +156,7 @@ def _warnings(lines: Sequence[Line]) -> list[str]:
     for what, values in (
         ("real pictures", {str((line.get("data") or {}).get("fingerprint")) for line in lines}),
         ("numbers of generated pictures", {line.get("count") for line in lines}),
+        ("shares of the latents (--keep)", {line.get("keep", 1) for line in lines}),
         ("weights of the features", {str(sorted((line.get("features") or {}).items())) for line in lines}),
     ):
         if len(values) > 1:
@@ -183,7 +184,7 @@ def _curves(entries: Sequence[Entry], line: Line) -> list[dict[str, str]]:
 
 def _sheet(entry: Entry) -> dict[str, str]:
     model = load(entry.runs[0], "cpu")
-    pixels = grid(model.sample(PICTURES), COLUMNS)
+    pixels = grid(model.sample(PICTURES, keep=1), COLUMNS)
     caption = f"the first {PICTURES} pictures of seed 0, nothing picked; {entry.runs[0].name}"
     return {
         "name": entry.name, "grid": picture_uri(pixels, max(1, 64 // model.image_size)), "caption": caption

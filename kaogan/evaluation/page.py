@@ -65,7 +65,10 @@ def write_cards(results: Sequence[EvaluationResult]) -> list[Path]:
         if isinstance(source, GeneratedImages) and source.run is not None:
             path = find_model(source.run) / CARD
             line = result.to_json()
-            text = card(source.model.config, measured=measured_section(line), results=measured_results(line))
+            text = card(
+                source.model.config, measured=measured_section(line), results=measured_results(line),
+                latent_filter=source.model.latent_filter,
+            )  # fmt: skip
             try:
                 write_text(path, text)
             except KaoganError as error:
@@ -102,11 +105,16 @@ def measured_section(line: Mapping[str, Any]) -> str:
         real_cell = tables.number(float(real)) if isinstance(real, int | float) else "–"
         rows.append(f"| {name} | {values[0]}{mark} | {values[1]} … {values[2]} | {real_cell} |")
     head = (
-        f"{line.get('count', 0):,} pictures of seed {line.get('seed', 0)} against {data.get('count', 0):,} real ones, "
-        "by kaogan evaluate; 95 % intervals; *real* is what real pictures reach against real ones."
+        f"{line.get('count', 0):,} pictures of seed {line.get('seed', 0)}{_kept(line)} against "
+        f"{data.get('count', 0):,} real ones, by kaogan evaluate; 95 % intervals; *real* is what real "
+        "pictures reach against real ones."
     )
     lines = ["## Measured", "", head, "", "| | value | interval | real |", "|---|---|---|---|", *rows]
     return "\n".join([*lines, *(["", TRAINED_FOOTNOTE] if marked else [])])
+
+
+def _kept(line: Mapping[str, Any]) -> str:
+    return f", from the best {line['keep']:.0%} of the latents," if line.get("keep", 1) < 1 else ""
 
 
 def write_page(results: Sequence[EvaluationResult], path: Path) -> Path:

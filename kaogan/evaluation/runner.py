@@ -15,6 +15,7 @@ from kaogan.data import load_pictures
 from kaogan.data.storage import is_address
 from kaogan.evaluation.image_sources import ImageSource, open_image_source
 from kaogan.evaluation.results import EvaluationResult, Failure, MetricRow
+from kaogan.generate.latent_filter import check_keep
 from kaogan.metrics.collect import Collector, FeatureCollector, Measured, collect
 from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
@@ -43,6 +44,7 @@ def evaluate(
     features: Sequence[str] = (DEFAULT_FEATURES,),
     count: int | None = None,
     seed: int = 0,
+    keep: float = 1.0,
     download: bool = False,
     device: str = "auto",
     cache: Path | None = None,
@@ -55,12 +57,13 @@ def evaluate(
     ``reference`` is an .npz of published statistics, whose Fréchet distance is a row more; those of ``data`` go into
     ``write_reference``, of the first extractor.
 
-    ``count`` pictures are drawn from a model (10,000), or at most taken of a folder (all). An extractor or a metric
-    that does not work is a note of the result, and a path with nothing to be measured beside others is one of the
-    evaluation's ``failures``; only when none works it is an error. Raises UsageError, KaoganError.
+    ``count`` pictures are drawn from a model (10,000), or at most taken of a folder (all); ``keep`` is that of
+    ``Model.sample``, for models with a latent filter. An extractor or a metric that does not work is a note of the
+    result, and a path with nothing to be measured beside others is one of the evaluation's ``failures``; only when none
+    works it is an error. Raises UsageError, KaoganError.
     """
     chosen = metric_names(metrics)
-    _check(paths, count)
+    _check(paths, count, keep)
     needs_features = any(METRICS[name].needs == "features" for name in chosen)
     extractors, failures = open_extractors(features, download) if needs_features else ([], [])
     published = _published(reference, extractors) if reference else None
@@ -80,8 +83,9 @@ def evaluate(
         began = time.monotonic()
         try:
             source = open_image_source(
-                path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, device=device, progress=report
-            )
+                path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, keep=keep, device=device,
+                progress=report,
+            )  # fmt: skip
             real = reference_of((source.image_size, source.channels))
             result = evaluate_one(source, real, extractors, chosen, seed=seed, published=published, report=report)
         except UsageError:
@@ -102,7 +106,7 @@ def evaluate(
     return evaluation
 
 
-def _check(paths: Sequence[Path], count: int | None) -> None:
+def _check(paths: Sequence[Path], count: int | None, keep: float) -> None:
     """Raise UsageError before hours are spent on some of them."""
     if not paths:
         raise UsageError("name what is to be measured: models, runs or folders of pictures")
@@ -111,6 +115,7 @@ def _check(paths: Sequence[Path], count: int | None) -> None:
             raise UsageError(f"no such model, run, folder or zip: {path}")
     if count is not None and count < 2:
         raise UsageError(f"--count must be 2 or more, not {count}")
+    check_keep(keep)
 
 
 @dataclass(frozen=True)

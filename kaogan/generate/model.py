@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import math
 import os
@@ -17,15 +18,26 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from kaogan.config.registries import GeneratorSettings
-from kaogan.core.atomic_io import atomic, write_text
+from kaogan.core.atomic_io import atomic, explain, write_text
 from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, grid, to_uint8
 from kaogan.core.picture_files import PictureArray
 from kaogan.core.progress import Progress
-from kaogan.core.rng import draw_latents, torch_generator
+from kaogan.core.rng import torch_generator
 from kaogan.core.schema import Attribute, Schema
 from kaogan.core.weights_file import write_weights
+from kaogan.generate.latent_filter import (
+    DEFAULT_KEEP,
+    FILTER,
+    LatentFilter,
+    candidates,
+    check_keep,
+    digest_of,
+    discard_other,
+    read_filter,
+    write_filter,
+)
 from kaogan.generate.model_card import card, make_config
 from kaogan.generate.model_io import (
     CARD,
@@ -55,7 +67,8 @@ class Model:
     """A generator with all that is needed to draw from it.
 
     ``generator`` is taken over: float32, in evaluation mode, channels last, on ``device``. ``config`` is as
-    ``make_config`` builds it. ``path`` is the folder or file that the model came from, if any.
+    ``make_config`` builds it. ``path`` is the folder or file that the model came from, if any. ``latent_filter`` is
+    one that was fitted on these weights: with it the model draws from the best 80 % of the latents, see ``keep``.
     """
 
     def __init__(
@@ -65,6 +78,7 @@ class Model:
         config: dict[str, Any],
         path: Path | None = None,
         device: str | torch.device = "cpu",
+        latent_filter: LatentFilter | None = None,
     ):
         self.device = torch.device(device)
         self.generator = generator.to(self.device, torch.float32, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -72,6 +86,27 @@ class Model:
         # The batch size depends on nothing but the model, or the pictures of a seed would not be the same ones in
         # every call: a convolution over 3 pictures and one over 32 may round differently.
         self.batch_size = max(1, min(32, 32 * 128**2 // self.image_size**2))
+        self.latent_filter = latent_filter
+        self._keep = DEFAULT_KEEP if latent_filter else 1.0
+        self._fitted = digest_of(self.generator.state_dict()) if latent_filter else ""
+
+    @property
+    def keep(self) -> float:
+        """The share of latents, the best ones, that pictures are drawn from: 0.8 with a latent filter, else 1, all.
+
+        Setting it raises UsageError for a number out of (0, 1], and below 1 for a model without a filter.
+        """
+        return self._keep
+
+    @keep.setter
+    def keep(self, keep: float) -> None:
+        self._keep = self._checked_keep(keep)
+
+    def keeping(self, keep: float) -> Model:
+        """The same model, not copied, that draws with another ``keep``. Raises UsageError."""
+        other = copy.copy(self)
+        other.keep = keep
+        return other
 
     @property
     def has_style_space(self) -> bool:
@@ -96,6 +131,7 @@ class Model:
         *,
         seed: int = 0,
         truncation: float = 1.0,
+        keep: float | None = None,
         attributes: AttributeRequests | None = None,
         progress: Progress | None = None,
         **named: AttributeRequest,
@@ -104,11 +140,12 @@ class Model:
 
         An array of NumPy; as the last line of a notebook's cell it shows the pictures.
 
-        Truncation, >= 0, scales the latents, or draws the w of a StyleGAN to their average. Attributes are keywords
+        Truncation, >= 0, scales the latents, or draws the w of a StyleGAN to their average. ``keep`` stands for the
+        model's own: 1 draws from all latents, as a model without a filter does. Attributes are keywords
         (``hair="pink"``) or, for names that are no keywords or those of parameters, a mapping ``attributes={"seed":
         "blue"}``; their values: see ``conditions``. Raises UsageError.
         """
-        batches = self.iter_samples(count, seed=seed, truncation=truncation, attributes=attributes, **named)
+        batches = self.iter_samples(count, seed=seed, truncation=truncation, keep=keep, attributes=attributes, **named)
         pictures = np.empty((count, self.image_size, self.image_size, self.channels), np.uint8)
         done = 0
         for some in batches:
@@ -124,32 +161,40 @@ class Model:
         *,
         seed: int = 0,
         truncation: float = 1.0,
+        keep: float | None = None,
         attributes: AttributeRequests | None = None,
         **named: AttributeRequest,
     ) -> Iterator[Pictures]:
         """The pictures of ``sample``, lazily, in batches of at most ``batch_size``."""
         requests = merge_requests(attributes, named)
         self._check_requests(count, requests)  # here, not at the first batch: the caller should hear of it at once
+        keep = self.keep if keep is None else self._checked_keep(keep)
 
         def batches() -> Iterator[Pictures]:
             for start in range(0, count, self.batch_size):
                 here = min(self.batch_size, count - start)
                 part = {name: _part(value, start, here) for name, value in requests.items()}
                 conditions = self.conditions(here, seed, start, part) if self.attributes else None
-                yield self.generate(self.latents(here, seed, truncation, start), conditions, truncation)
+                yield self.generate(self.latents(here, seed, truncation, start, keep), conditions, truncation)
 
         return batches()
 
-    def latents(self, count: int, seed: int = 0, truncation: float = 1.0, start: int = 0) -> Tensor:
+    def latents(
+        self, count: int, seed: int = 0, truncation: float = 1.0, start: int = 0, keep: float | None = None
+    ) -> Tensor:
         """Latents (count, Z) of the pictures ``start``, start + 1, ...; each a function of the seed and its number.
 
         Truncation scales them, but not those of a style network, whose length means nothing: there ``generate``
-        truncates. Raises UsageError unless truncation is a number >= 0.
+        truncates. With a ``keep`` below 1 (None: the model's) each is drawn again, from a purpose of its own, until
+        the latent filter counts it among the best. Raises UsageError unless truncation is a number >= 0.
         """
         check_truncation(truncation)
+        keep = self.keep if keep is None else self._checked_keep(keep)
         distribution = self.config["latent"]["distribution"]
         drawn = [
-            draw_latents(1, self.latent_size, distribution, torch_generator(seed, "sample/latent", number))
+            self.latent_filter.draw(keep, seed, number, distribution)
+            if self.latent_filter and keep < 1
+            else next(candidates(self.latent_size, distribution, seed, number))
             for number in range(start, start + count)
         ]
         scale = 1.0 if self.has_style_space else truncation
@@ -237,18 +282,42 @@ class Model:
         weights as float16, half as large, for sharing; pictures then differ by a few of 255 steps. Raises KaoganError.
         """
         folder = Path(folder)
-        if preview is None:
-            preview = self.sample(PREVIEW_PICTURES)
-        sheet = grid(preview, 8) if preview.ndim == 4 else preview
-        with atomic(folder / PREVIEW) as temporary:
-            Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(temporary, "PNG")
-        write_text(folder / CARD, card(self.config) if card_text is None else card_text)
+        self.save_preview(folder, preview)
+        write_text(
+            folder / CARD, card(self.config, latent_filter=self.latent_filter) if card_text is None else card_text
+        )
         weights = stored_weights(self.generator, half)
+        self._save_filter(folder / FILTER, weights)
         text = json.dumps(sign_config(self.config, weights), indent=2, ensure_ascii=False) + "\n"
         # One after the other: a process that dies between the two leaves a pair that loading refuses.
         write_weights(folder / WEIGHTS, weights, {"format": "pt"})
         write_text(folder / CONFIG, text)
         return folder
+
+    def save_preview(self, folder: Path, preview: Pictures | np.ndarray | None = None) -> None:
+        """The picture on the card; see ``save``. Raises KaoganError."""
+        if preview is None:
+            preview = self.sample(PREVIEW_PICTURES)
+        sheet = grid(preview, 8) if preview.ndim == 4 else preview
+        with atomic(folder / PREVIEW) as temporary:
+            Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(temporary, "PNG")
+
+    def _save_filter(self, path: Path, weights: Mapping[str, Tensor]) -> None:
+        """Before the ``weights`` beside it: a process that dies between the two leaves a pair that loading refuses."""
+        if self.latent_filter and digest_of(self.generator.state_dict()) == self._fitted:
+            write_filter(path, self.latent_filter, weights)
+            return
+        try:
+            discard_other(path, weights)  # of the weights that are replaced
+        except OSError as error:
+            raise explain(error, path) from error
+
+    def _checked_keep(self, keep: float) -> float:
+        if check_keep(keep) < 1 and not self.latent_filter:
+            raise UsageError(
+                f"keep {keep} needs a latent filter, which this model has not: fit one with 'kaogan fit-filter'"
+            )
+        return float(keep)
 
     def _check_requests(self, count: int, requests: AttributeRequests) -> None:
         if count < 0:
@@ -284,11 +353,11 @@ def check_truncation(truncation: float) -> None:
         raise UsageError(f"truncation must be a number that is 0 or more, not {truncation}")
 
 
-def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
+def load(path: str | os.PathLike[str], device: str | torch.device = "auto", *, filtered: bool = True) -> Model:
     """The model in a model folder, in the ``model`` folder of a run, or in a single safetensors file.
 
     Nothing in it is ever unpickled. Raises KaoganError, one line that names the file and the remedy, when it is absent,
-    incomplete or damaged.
+    incomplete or damaged. ``filtered=False`` leaves the folder's latent filter unread.
     """
     place = Path(path)
     single = single_config(place)
@@ -317,7 +386,10 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto") -> M
     except UsageError as error:
         raise KaoganError(f"{origin}: {error}") from error
     generator.load_state_dict(tensors)
-    return Model(generator, schema, config, place, choose_device(str(device)))
+    latent_filter = None
+    if filtered and place.is_dir() and (place / FILTER).exists():
+        latent_filter = read_filter(place / FILTER, tensors, config["latent"]["size"])
+    return Model(generator, schema, config, place, choose_device(str(device)), latent_filter)
 
 
 def stored_weights(generator: nn.Module, half: bool) -> dict[str, Tensor]:

@@ -18,14 +18,15 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.loaded_plugins import plugin_records
 from kaogan.core.schema import Schema
 from kaogan.core.text import one_line
+from kaogan.generate.latent_filter import DEFAULT_KEEP, LatentFilter
 from kaogan.networks import DISCRIMINATORS
 from kaogan.version import __version__
 
 FORMAT = 1
-PARAMETERS = frozenset({"self", "count", "seed", "truncation", "attributes", "progress"})  # of Model.sample
+PARAMETERS = frozenset({"self", "count", "seed", "truncation", "keep", "attributes", "progress"})  # of Model.sample
 OPTIONS = frozenset(
-    {"out", "count", "seed", "rows", "separate", "truncation", "format", "mode", "upscale", "device", "list-attributes",
-     "attribute", "help"}
+    {"out", "count", "seed", "rows", "separate", "truncation", "keep", "format", "mode", "upscale", "device",
+     "list-attributes", "attribute", "help"}
 )  # fmt: skip
 """Of ``kaogan sample``."""
 
@@ -87,12 +88,13 @@ def card(
     repository: str | None = None,
     measured: str = "",
     results: Mapping[str, float] | None = None,
+    latent_filter: LatentFilter | None = None,
 ) -> str:
     """The model card as Markdown, with the front matter that the Hugging Face hub reads.
 
     ``license`` is one of its identifiers (without it: the one that the training was given), ``repository`` the
     USER/NAME there that the model can be had from, ``measured`` a section about its quality, in Markdown, and
-    ``results`` the same numbers by name, for programs.
+    ``results`` the same numbers by name, for programs. ``latent_filter`` is the one that lies beside the weights.
     """
     attributes = Schema.from_json(config.get("attributes", ()))
     recipe = _line(config.get("recipe", "custom"))
@@ -112,7 +114,7 @@ def card(
         f"{'imported into' if config.get('imported') else 'trained with'} kaogan {_line(config.get('kaogan', ''))}. "
         f"{_line(config.get('summary', ''))}",
         "![pictures drawn from the model](preview.png)",
-        _facts(config, recipe),
+        _facts(config, recipe, latent_filter),
         _usage(attributes, repository),
     ]
     if attributes:
@@ -143,7 +145,7 @@ def _index(config: Mapping[str, Any], recipe: str, results: Mapping[str, float])
     return {"name": recipe, "results": [{"task": task, "dataset": {"name": data, "type": data}, "metrics": metrics}]}
 
 
-def _facts(config: Mapping[str, Any], recipe: str) -> str:
+def _facts(config: Mapping[str, Any], recipe: str, latent_filter: LatentFilter | None) -> str:
     data = config.get("data") or {}
     latent, base = config["latent"], config.get("start_from") or {}
     rows = {
@@ -158,9 +160,29 @@ def _facts(config: Mapping[str, Any], recipe: str) -> str:
         "machine": _line(config.get("machine", "")),
         "generator": _line(config["generator"].get("family", "")),
         "latent": f"{latent['size']} numbers, {latent['distribution']}",
+        "latent filter": filter_fact(latent_filter) if latent_filter else "",
     }
     lines = [f"| {name} | {value.replace('|', '/')} |" for name, value in rows.items() if value]
     return "\n".join(["## How it was made", "", "| | |", "|---|---|", *lines])
+
+
+def filter_fact(latent_filter: LatentFilter) -> str:
+    """What the card says of a latent filter, with its rates."""
+    report = latent_filter.report
+    return (
+        f"pictures are drawn from the best {DEFAULT_KEEP:.0%} of the latents, `--keep 1` draws from all; it foretells "
+        f"the distance to real pictures with r = {report.get('correlation', 0):.2f} and rejects "
+        f"{report.get('rejected', 0):.0%} of the worst fifth"
+    )
+
+
+def with_filter(text: str, latent_filter: LatentFilter) -> str:
+    """A card with the line of a filter that was fitted later; all else, which may be of its owner's hand, stays."""
+    rows = [line for line in text.splitlines() if not line.startswith("| latent filter |")]
+    places = [number for number, line in enumerate(rows) if line.startswith("| latent |")]
+    if places:
+        rows.insert(places[0] + 1, f"| latent filter | {filter_fact(latent_filter)} |")
+    return "\n".join(rows) + "\n"
 
 
 def _usage(attributes: Schema, repository: str | None) -> str:

@@ -35,7 +35,7 @@ def history(lines: Sequence[Mapping[str, Any]], key: str) -> list[Point]:
     for line in lines:
         found = line.get("metrics", {}).get(key) if isinstance(line.get("metrics"), Mapping) else None
         clock = line.get("clock")
-        if isinstance(found, Mapping) and isinstance(clock, int):
+        if isinstance(found, Mapping) and isinstance(clock, int) and line.get("keep", 1) == 1:
             minutes = line.get("minutes")
             points[clock] = Point(
                 clock,

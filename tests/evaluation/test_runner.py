@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from kaogan.cli import app
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
-from kaogan.core.schema import HAIR
+from kaogan.core.schema import HAIR, Schema
 from kaogan.data.avatars import draw_each, write_set
 from kaogan.evaluation import image_sources
 from kaogan.evaluation import runner as evaluation
@@ -29,7 +29,7 @@ from kaogan.metrics import features, reference
 from kaogan.metrics.collect import FeatureCollector
 from kaogan.metrics.stats.estimate import Estimate
 from tests.data.shards.conftest import COUNT, pixels, remote, shards
-from tests.generate.conftest import tiny_model
+from tests.generate.conftest import filtered, tiny_model
 
 __all__ = ["remote", "shards"]  # fixtures
 SIZE = 16
@@ -105,6 +105,22 @@ def test_a_run_is_measured_and_remembers_it(run: Path, faces: Path) -> None:
     CliRunner().invoke(app, ["evaluate", str(run), "--data", str(faces), "--count", "90", "--features", "tagger"])
     first, second = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     assert first["metrics"] == second["metrics"]
+
+
+def test_a_filter_takes_part_only_where_it_is_asked_for(tmp_path: Path, faces: Path) -> None:
+    folder, plain = filtered().save(tmp_path / "m"), tiny_model(Schema()).save(tmp_path / "plain")
+    settings: dict[str, Any] = {"count": 50, "metrics": ["fid"]}
+    raw, unfiltered = evaluate([folder, plain], faces, **settings)
+    kept, without = evaluate([folder, plain], faces, keep=0.5, **settings)
+    assert (
+        raw.rows["fid/tagger"].estimate == unfiltered.rows["fid/tagger"].estimate == without.rows["fid/tagger"].estimate
+    )
+    assert raw.rows["fid/tagger"].estimate != kept.rows["fid/tagger"].estimate
+    assert "drawn from all latents (--keep 1), and not with the model's latent filter" in raw.source.notes
+    assert "drawn from the best 50% of the latents (--keep 0.5)" in kept.source.notes and kept.to_json()["keep"] == 0.5
+    assert "keep" not in raw.to_json() and any("no latent filter" in note for note in without.source.notes)
+    with pytest.raises(UsageError, match="at most 1"):
+        evaluate([folder], faces, keep=1.5)
 
 
 def test_the_real_side_is_computed_once(run: Path, faces: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from kaogan.core.errors import KaoganError
 from tests.faults import table
 
-FILES = 45  # kinds of damaged files
+FILES = 46  # kinds of damaged files
 EXAMPLES = -(-int(os.environ.get("KAOGAN_FAULTS", "1125")) // FILES)
 
 

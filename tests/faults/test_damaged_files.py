@@ -35,13 +35,14 @@ from kaogan.data.label_files import PictureNames, read_csv, read_json_lines
 from kaogan.data.sources import open_source
 from kaogan.evaluation.page import metrics_lines
 from kaogan.generate.explore.directions import Directions, load_directions
+from kaogan.generate.latent_filter import read_filter, write_filter
 from kaogan.generate.model import load
 from kaogan.training.plots import loss_figure, read_stats
 from kaogan.training.run_dir import RunDir
 from tests.faults import table
 from tests.faults.cases import Case, bounded, check_words, hold, refusal
 from tests.faults.mutate import damaged, flipped
-from tests.generate.conftest import tiny_model
+from tests.generate.conftest import LATENT, any_filter, tiny_model
 
 NAMES = [f"{number:02d}.png" for number in range(6)]
 CSV = "file,hair,eyes,year\n" + "".join(f"{name},pink,aqua,20{name[:2]}\n" for name in NAMES)
@@ -106,6 +107,17 @@ def _directions(folder: Path) -> Case:
     return Case(path, read)
 
 
+def _latent_filter(folder: Path) -> Case:
+    path = folder / "latent_filter.safetensors"
+    write_filter(path, any_filter(), STATE)
+
+    def read() -> Any:
+        found = read_filter(path, STATE, LATENT)
+        return list(found.layers), found.quantiles, dict(found.report)
+
+    return Case(path, read)
+
+
 def _cache(folder: Path, name: str) -> Case:
     """Damaged pictures and indices are made anew, unless only a reader can notice, who then says so."""
     pictures = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), np.uint8)
@@ -125,12 +137,19 @@ WEIGHTS: dict[str, Callable[[Path], Case]] = {
     "weights": _weights,
     "checkpoint": _checkpoint,
     "directions": _directions,
+    "latent filter": _latent_filter,
     "images.npy of the cache": lambda folder: _cache(folder, "images.npy"),
     "index.json of the cache": lambda folder: _cache(folder, "index.json"),
 }
 
 
-BINARY = {"model.safetensors", "weights", "checkpoint", "directions"}  # in JSON, 1e-8 and 1E-8 are the same
+BINARY = {
+    "model.safetensors",
+    "weights",
+    "checkpoint",
+    "directions",
+    "latent filter",
+}  # in JSON, 1e-8 and 1E-8 are the same
 
 
 def _torch(folder: Path, zipped: bool, read: Callable[[Path], Any]) -> Case:

@@ -159,6 +159,7 @@ def build_kit(folder: Path) -> None:
     for words, fault in (
         ("avatars faces --count 24 --size 16", None),
         ("avatars photos --count 5 --size 48 --seed 3", None),
+        ("avatars many --count 100 --size 16 --seed 4", None),
         (f"{TRAIN} --images 32", None),
         ("models", foreign),
     ):

@@ -60,6 +60,7 @@ VERBS = {
         Verb("explore mix", "explore mix run --out mix.png --rows 2 --columns 2", ("run",)),
         Verb("explore directions", "explore directions run --out d.safetensors --count 2", ("run",)),
         Verb("evaluate", "evaluate run --data faces --count 24 --features tagger --metrics fid", ("run", "faces")),
+        Verb("fit-filter", "fit-filter run --data many --samples 100 --force", ("run", "many"), whole=False, slow=True),
         Verb("export --to safetensors", "export run --to safetensors --out m.safetensors", ("run",)),
         Verb("export --to hub", "export run --to hub --out hub", ("run",)),
         Verb("export --to onnx", "export run --to onnx --out m.onnx", ("run",), slow=True),

@@ -50,6 +50,7 @@ def find_directions(
     vectors are orthogonal to those of ``keep``. ``layers`` of a StyleGAN model are written as for ``mix``.
     Raises UsageError for settings that do not fit the method or the model.
     """
+    model = model.keeping(1)  # directions are of the model, whatever it is asked to keep
     if method not in METHODS:
         raise UsageError(f"unknown method '{method}'{nearest(method, METHODS)}")
     space = space or ("w" if model.has_style_space else "z")

@@ -37,7 +37,11 @@ def export_hub(
     measured = {} if path is None else measured_of(path, model.config.get("clock"))
     folder = Path(folder)
     with staged(folder) as stage:
-        model.save(stage, card(model.config, license=license, repository=repository, **measured), half=half)
+        model.save(
+            stage,
+            card(model.config, license=license, repository=repository, latent_filter=model.latent_filter, **measured),
+            half=half,
+        )
     return folder
 
 

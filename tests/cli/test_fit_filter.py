@@ -1,0 +1,53 @@
+"""kaogan fit-filter, and --keep of the commands that draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kaogan.core.schema import Schema
+from kaogan.data.avatars import write_set
+from kaogan.generate.latent_filter import FILTER
+from kaogan.generate.model import load
+from tests.cli.conftest import Run, refused
+from tests.generate.conftest import filtered, tiny_model
+
+
+def test_a_filter_is_fitted_into_the_folder(run: Run, tmp_path: Path) -> None:
+    folder = tiny_model(Schema()).save(tmp_path / "m")
+    write_set(tmp_path / "faces", 100, 16)
+    words = ("fit-filter", folder, "--data", "faces", "--samples", "100", "--force")
+    said = run(*words)
+    assert said.code == 0, said
+    assert "on latents not learnt from: r = " in said.out and said.out.endswith(f"{folder / FILTER}\n")
+    first = (folder / FILTER).read_bytes()
+    assert load(folder, "cpu").keep == 0.8 and "| latent filter |" in (folder / "README.md").read_text()
+    assert run(*words).code == 0 and (folder / FILTER).read_bytes() == first
+
+
+def test_what_cannot_be_fitted_is_told(run: Run, tmp_path: Path) -> None:
+    refused(run("fit-filter"), 2, "name a model and its pictures")
+    folder = tiny_model(Schema()).save(tmp_path / "m")
+    refused(run("fit-filter", folder), 2, "name the real pictures")
+    refused(run("fit-filter", folder, "--data", "nowhere"), 2, "nowhere")
+
+
+def test_keep_of_sample(run: Run, tmp_path: Path) -> None:
+    folder = filtered().save(tmp_path / "m")
+    plain = tiny_model(Schema()).save(tmp_path / "plain")
+    for name, words in {
+        "usual": [folder], "best": [folder, "--keep", "0.8"], "half": [folder, "--keep", "0.5"],
+        "all": [folder, "--keep", "1"], "plain": [plain],
+    }.items():  # fmt: skip
+        assert run("sample", *words, "--count", "9", "--out", f"{name}.png").code == 0
+    usual, best, half, every, unfiltered = (
+        (tmp_path / f"{name}.png").read_bytes() for name in ("usual", "best", "half", "all", "plain")
+    )
+    assert usual == best != half != every and every == unfiltered != usual
+    refused(run("sample", plain, "--keep", "0.8"), 2, "fit-filter")
+
+
+@pytest.mark.parametrize("keep", ["0", "1.5", "nan", "x"])
+def test_what_is_no_share_is_refused(run: Run, tmp_path: Path, keep: str) -> None:
+    refused(run("sample", filtered().save(tmp_path / "m"), "--keep", keep), 2, "keep")
