@@ -5,5 +5,5 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-SET_FOLDER = Path(os.environ.get("KAOGAN_SETS") or Path(__file__).resolve().parents[2] / "shared" / "data")
-"""The folder of picture sets: ``KAOGAN_SETS``, or ``shared/data`` beside the checkout."""
+SET_FOLDER = Path(os.environ.get("KAOGAN_SETS") or "sets")
+"""The folder of picture sets: ``KAOGAN_SETS``, or ``sets`` where the command is given."""

@@ -88,7 +88,8 @@ def prepare(
     ],
     *,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Processes. (one a core)", rich_help_panel=MACHINE)
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes that prepare. (one a core)", rich_help_panel=MACHINE),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Of a Dask cluster to use.", rich_help_panel=MACHINE)

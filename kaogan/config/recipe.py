@@ -35,6 +35,15 @@ Text = Annotated[str, BeforeValidator(lambda v: str(v) if type(v) is int else v)
 Names = Annotated[tuple[Text, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str | int) else v)]
 
 
+Licence = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$",
+        description="of the model, for its card, as the Hugging Face hub spells it",
+    ),
+]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -221,7 +230,11 @@ class Data(Section):
         "ask", description="whether sub-folders are classes where there are no labels; ask: refuse what is doubtful"
     )
     workers: int | None = Field(
-        None, ge=0, le=256, description="processes that decode a set in shards (one less than the cores, at most 8)"
+        None,
+        ge=0,
+        le=256,
+        description="processes that decode a set in shards during training (one less than the cores, at most 8); "
+        "prepare --workers are others",
     )
 
 
@@ -234,11 +247,7 @@ class Run(Section):
     deterministic: bool = Field(
         False, description="on CUDA the same bits each time, more slowly; a CPU gives them without being asked"
     )
-    licence: str = Field(
-        "other",
-        pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$",
-        description="of the model, for its card, as the Hugging Face hub spells it",
-    )
+    licence: Licence = "other"
     channels_last: bool = Field(True, description="memory layout (N, H, W, C), which convolutions are fast with")
     stats_every: Images = Field(1_000, description="images between two lines of stats.jsonl")
     grid_every: Images = Field(5_000, description="images between two grids of the fixed latents")

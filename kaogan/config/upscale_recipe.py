@@ -13,7 +13,17 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from kaogan.config import recipes
-from kaogan.config.recipe import Described, Fraction, Images, LearningRateSchedule, NetworkOptim, Range, Section, Weight
+from kaogan.config.recipe import (
+    Described,
+    Fraction,
+    Images,
+    LearningRateSchedule,
+    Licence,
+    NetworkOptim,
+    Range,
+    Section,
+    Weight,
+)
 from kaogan.config.registries import UpscalerSettings
 
 
@@ -74,6 +84,7 @@ class Run(Section):
     seed: int = Field(0, ge=0, lt=2**63, description="every random draw follows from it")
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: what the hardware is fast at")
+    licence: Licence = "other"
     stats_every: Images = Field(800, description="pictures between two lines of stats.jsonl")
     measure_every: Images = Field(16_000, description="pictures between two measurements and grids")
     checkpoint_every: Images = Field(8_000, description="pictures between two checkpoints")
@@ -101,8 +112,8 @@ class UpscaleRecipe(Described):
         return self
 
 
-RESUMABLE_KEYS = ("name", "summary", "source", "training.images", "run.device", "run.stats_every", "run.measure_every",
-        "run.checkpoint_every", "run.keep_last", "start_from")  # fmt: skip
+RESUMABLE_KEYS = ("name", "summary", "source", "training.images", "run.device", "run.licence", "run.stats_every",
+        "run.measure_every", "run.checkpoint_every", "run.keep_last", "start_from")  # fmt: skip
 
 
 FOLDER = resources.files("kaogan.config") / "recipe_files" / "upscaler"

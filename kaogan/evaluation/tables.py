@@ -22,11 +22,11 @@ class Cell:
 
 
 def number(value: float) -> str:
-    """Four significant digits, fixed point."""
+    """Four significant digits, fixed point; zero has no sign."""
     if not np.isfinite(value):
         return "–"
     digits = 0 if abs(value) >= 1000 else max(0, 3 - int(np.floor(np.log10(abs(value) or 1))))
-    return f"{value:,.{min(digits, 6)}f}"
+    return f"{value:z,.{min(digits, 6)}f}"
 
 
 def interval(estimate: Estimate) -> str:

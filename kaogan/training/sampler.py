@@ -73,7 +73,7 @@ class InfiniteSampler:
         if len(pictures.images) < batch_size:
             raise UsageError(
                 f"{pictures.source} has {len(pictures.images)} usable pictures, fewer than one batch of "
-                f"{batch_size}; add pictures or lower --batch-size"
+                f"{batch_size}; add pictures or lower --training.batch_size"
             )
         self.pictures, self.batch_size, self.seed, self.flip = pictures, batch_size, seed, flip
         self.device = device

@@ -119,7 +119,7 @@ def test_further_pictures_have_draws_of_their_own() -> None:
 
 
 def test_less_than_one_batch_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"a test has 7 usable pictures, fewer than one batch of 8; .*--batch-size"):
+    with pytest.raises(UsageError, match=r"a test has 7 usable pictures, fewer .* 8; .*--training.batch_size"):
         numbered(7, 8)
 
 
