@@ -21,6 +21,7 @@ from kaogan.config import recipes
 from kaogan.core.atomic_io import atomic, write_text
 from kaogan.core.images import grid
 from kaogan.generate.grids import attribute_map, attribute_strip
+from tools import write_cards
 
 ROOT = Path(__file__).resolve().parent.parent
 GALLERY = ROOT / "docs" / "gallery"
@@ -51,6 +52,7 @@ def main(
         print(f"{name}: done")
     if not entries:
         sys.exit(f"no run in {runs}: nothing to show; run the trainings with --train")
+    write_cards.main()
     left_out = f"\nNot trained here yet: {', '.join(missing)}.\n" if missing else ""
     write_text(GALLERY / "README.md", INTRODUCTION + left_out + "\n" + "\n".join(entries))
 

@@ -66,8 +66,7 @@ def write_cards(results: Sequence[EvaluationResult]) -> list[Path]:
             path = find_model(source.run) / CARD
             line = result.to_json()
             text = card(
-                source.model.config, measured=measured_section(line), results=measured_results(line),
-                latent_filter=source.model.latent_filter,
+                source.model.config, **measured_words(line), latent_filter=source.model.latent_filter
             )  # fmt: skip
             try:
                 write_text(path, text)
@@ -83,7 +82,16 @@ def measured_of(model: Path, clock: object) -> dict[str, Any]:
     """What the card of a run's model, or of a model in a run, says of its quality at ``clock``: keywords of ``card``,
     none where nothing was measured of it."""
     lines = [line for folder in (model, model.parent) for line in metrics_lines(folder) if line.get("clock") == clock]
-    return {"measured": measured_section(lines[-1]), "results": measured_results(lines[-1])} if lines else {}
+    return measured_words(lines[-1]) if lines else {}
+
+
+def measured_words(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of metrics.jsonl as keywords of ``card``."""
+    return {
+        "measured": measured_section(line),
+        "results": measured_results(line),
+        "measured_on": Path(str((line.get("data") or {}).get("source", ""))).name,
+    }
 
 
 def measured_results(line: Mapping[str, Any]) -> dict[str, float]:

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.loaded_plugins import plugin_records
+from kaogan.core.model_cards import front_matter
 from kaogan.core.schema import Schema
 from kaogan.core.text import one_line
 from kaogan.generate.latent_filter import DEFAULT_KEEP, LatentFilter
@@ -89,26 +88,30 @@ def card(
     measured: str = "",
     results: Mapping[str, float] | None = None,
     latent_filter: LatentFilter | None = None,
+    measured_on: str = "",
+    rights: str = "",
 ) -> str:
     """The model card as Markdown, with the front matter that the Hugging Face hub reads.
 
     ``license`` is one of its identifiers (without it: the one that the training was given), ``repository`` the
     USER/NAME there that the model can be had from, ``measured`` a section about its quality, in Markdown, and
-    ``results`` the same numbers by name, for programs. ``latent_filter`` is the one that lies beside the weights.
+    ``results`` the same numbers by name, for programs, ``measured_on`` the name of the real pictures (without it: those
+    of the training), ``rights`` a sentence about the licence in place of the usual one. ``latent_filter`` is the one
+    that lies beside the weights.
     """
     attributes = Schema.from_json(config.get("attributes", ()))
     recipe = _line(config.get("recipe", "custom"))
     size = config["image_size"]
     licence = license or str(config.get("licence") or "")
-    front = {
-        "license": licence or "other",
-        "library_name": "kaogan",
-        "pipeline_tag": "unconditional-image-generation",
-        "tags": ["kaogan", "gan", "anime", "faces", *(["conditional"] if attributes else [])],
-        **({"model-index": [_index(config, recipe, results)]} if results else {}),
-    }
     parts = [
-        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+        front_matter(
+            licence,
+            "unconditional-image-generation",
+            ["gan", "anime", "faces", *(["conditional"] if attributes else [])],
+            name=recipe,
+            data=measured_on or str((config.get("data") or {}).get("name", "")),
+            results=results,
+        ),
         f"# {recipe}, {size} × {size} px",
         f"A generator of {'grey ' if config['channels'] == 1 else ''}{size} × {size} px pictures, "
         f"{'imported into' if config.get('imported') else 'trained with'} kaogan {_line(config.get('kaogan', ''))}. "
@@ -121,7 +124,8 @@ def card(
         parts.append(_table(attributes))
     if measured:
         parts.append(measured)
-    parts.append(_LIMITS + (_LICENSED.format(licence=_line(licence)) if licence else _UNLICENSED))
+    usual = _UNLICENSED if licence in ("", "other") else _LICENSED.format(licence=_line(licence))
+    parts.append(_LIMITS + (rights or usual))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -135,14 +139,6 @@ _UNLICENSED = """What may be done with the model and its pictures depends on the
 kaogan cannot know. Whoever publishes this folder states it here and in `license` above."""
 _LICENSED = """Licence: {licence}, chosen by who trained or published the model, who knows the licence of the training
 pictures."""
-
-
-def _index(config: Mapping[str, Any], recipe: str, results: Mapping[str, float]) -> dict[str, Any]:
-    """The hub's table of results."""
-    data = str((config.get("data") or {}).get("name", "")) or "unknown"
-    metrics = [{"type": name, "name": name, "value": round(value, 6)} for name, value in results.items()]
-    task = {"type": "unconditional-image-generation"}
-    return {"name": recipe, "results": [{"task": task, "dataset": {"name": data, "type": data}, "metrics": metrics}]}
 
 
 def _facts(config: Mapping[str, Any], recipe: str, latent_filter: LatentFilter | None) -> str:

@@ -16,12 +16,13 @@ from kaogan.aux_models.upscaler.networks import build
 from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe
 from kaogan.config.upscale_recipe import RESUMABLE_KEYS, UpscaleRecipe
-from kaogan.core.atomic_io import atomic
+from kaogan.core.atomic_io import atomic, write_text
 from kaogan.core.device import choose_device, choose_precision, describe
 from kaogan.core.ema import EMA
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
 from kaogan.core.interruption import ignore_stop
+from kaogan.core.model_cards import CARD, auxiliary_card
 from kaogan.core.rng import seed_for
 from kaogan.core.training_loop import (
     Intervals,
@@ -107,7 +108,19 @@ class UpscalerLoop(TrainingLoop):
     def save_model(self) -> None:
         recipe = self.recipe
         facts = {"recipe": recipe.name, "clock": str(self.state.images_seen), "summary": recipe.summary}
+        if recipe.run.licence != "other":
+            facts["licence"] = recipe.run.licence
         save_upscaler(self.run_dir.model / FILE, self.state.ema.module, recipe.generator, facts)
+        data = {
+            "trained on": Path(self.crops.pictures.source).name,  # where it lay is nobody's business
+            "pictures": f"{len(self.crops.parts.train):,}, {len(self.crops.parts.held_out):,} more held out",
+            "kaogan": __version__,
+        }
+        what = f"Enlarges pictures, in kaogan: `kaogan upscale face.png --model FOLDER`. {recipe.summary}"
+        text = auxiliary_card(
+            recipe.name, what, facts | data, licence=recipe.run.licence, task="image-to-image", tags=["upscaling"]
+        )
+        write_text(self.run_dir.model / CARD, text)
 
     def has_model(self) -> bool:
         return (self.run_dir.model / FILE).is_file()

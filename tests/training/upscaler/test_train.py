@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe as recipes
 from kaogan.config.upscale_recipe import UpscaleRecipe
@@ -126,13 +128,21 @@ def test_distance_is_zero_for_equal_pictures_and_grows_with_blur() -> None:
 def test_training_learns_resumes_and_leaves_an_upscaler(faces: PictureSet, tmp_path: Path) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     losses: list[float] = []
-    train(small(), faces, straight, on_progress=lambda step: losses.append(step.stats["loss_g"]))
+    licensed = small(**{"run.licence": "cc-by-4.0"})
+    train(licensed, faces, straight, on_progress=lambda step: losses.append(step.stats["loss_g"]))
     train(small(**{"training.images": 24}), faces, broken)
     outcome = train(small(), faces, broken)
     assert outcome.finished and outcome.images_seen == 48
     one, other = (load_file(folder / "model" / "upscaler.safetensors") for folder in (straight, broken))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert (straight / "grids" / "000000048-x4.png").exists() and "gain" in (straight / "log.txt").read_text()
+    assert load_upscaler(straight).facts["licence"] == "cc-by-4.0" and "licence" not in load_upscaler(broken).facts
+    card = (straight / "model/README.md").read_text()
+    assert (
+        yaml.safe_load(card.split("---")[1])["license"] == "cc-by-4.0"
+        and "license: other" in (broken / "model/README.md").read_text()
+    )
+    assert "| trained on | avatars |" in card and str(tmp_path) not in card
     with pytest.raises(UsageError, match=r"optim\.lr was 0.002, now 0.1"):
         train(small(**{"optim.lr": 0.1}), faces, straight)
 
