@@ -96,7 +96,7 @@ async def overview(studio: Studio, request: Request) -> Response:
     """All that can be chosen."""
     found = await asyncio.to_thread(studio.model_index.found, True)
     return JSONResponse({
-        "version": __version__, "models": list(found.all_models), "newest": found.newest,
+        "version": __version__, "models": list(found.all_models), "opening": found.opening,
         "shipped": [name for name in found.shipped if name not in found.models],
         "runs": list(found.runs), "sets": list(found.sets),
         "recipes": await asyncio.to_thread(trainings.recipe_list), "training": studio.trainings.allowed,

@@ -11,17 +11,21 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kaogan.core.errors import UsageError, nearest
 from kaogan.generate.explore.directions_io import is_direction_file
 from kaogan.generate.model_io import CONFIG, MODELS, WEIGHTS, model_names
 
+BEST = "best"  # the folder of a run's best measured model
 DEPTH = 4  # folders below a root
 MAX_FOLDERS = 5_000  # looked into in one search
 MIN_PICTURES = 8  # that make a folder a set
@@ -47,18 +51,24 @@ class IndexEntries:
         return self.models | {name: path for name, path in self.shipped.items() if name not in self.models}
 
     @property
-    def newest(self) -> str | None:
-        """The model that the studio opens on: the own one that was written last, else a shipped one."""
+    def opening(self) -> str | None:
+        """The model that the studio opens on: the own one that was written last, or the best of its run where that was
+        measured on features that it was not trained against; else a shipped one."""
         times: dict[str, float] = {}
         for name, path in self.models.items():
             with suppress(OSError):
                 times[name] = (path / WEIGHTS).stat().st_mtime
-        return max(times, key=times.__getitem__) if times else next(iter(self.shipped), None)
+        if not times:
+            return next(iter(self.shipped), None)
+        newest = max(times, key=times.__getitem__)
+        run = self.models[newest].parent
+        wanted = run / (BEST if _chosen_fairly(run) else "model")
+        return next((name for name, path in self.models.items() if path == wanted and _is_run(run)), newest)
 
     def set_of(self, model: str, data: Mapping[str, Any]) -> str:
         """The set that a model was trained on, "" for none of the folders': by the path that its run tells, else by the
         name in ``data``, the model's own account of it."""
-        source, run = str(data.get("name", "")), self.runs.get(model)
+        source, run = str(data.get("name", "")), self.runs.get(model.removesuffix(f"/{BEST}"))
         with suppress(OSError, ValueError, KeyError, TypeError):
             if run is not None:
                 source = str(json.loads((run / "data.json").read_text(encoding="utf-8"))["source"])
@@ -112,9 +122,14 @@ class ModelIndex:
                         found.directions[name if folder == root and number == 0 else f"{entry}/{name}"] = folder / name
                 if {CONFIG, WEIGHTS} <= files:
                     found.models[entry.removesuffix("/model") if _is_run(folder.parent) else entry] = folder
-                elif _is_run(folder):
+                    continue
+                if _is_run(folder):
                     found.runs[entry] = folder
-                elif LABEL_FILES & files or sum(_is_picture(name) for name in files) >= MIN_PICTURES:
+                    continue
+                for name in sorted(files):
+                    if name.endswith(".zip") and _is_set(folder / name):
+                        found.sets[name if inside == "." and number == 0 else f"{entry}/{name}"] = folder / name
+                if LABEL_FILES & files or sum(_is_picture(name) for name in files) >= MIN_PICTURES:
                     found.sets[entry] = folder
         return found
 
@@ -131,16 +146,44 @@ def _folders(root: Path) -> Iterator[tuple[Path, set[str]]]:
 
 
 def _is_direction_file(path: Path) -> bool:
+    return _told(is_direction_file, path)
+
+
+def _is_set(path: Path) -> bool:
+    """Whether a zip has pictures enough."""
+    return _told(_has_pictures, path)
+
+
+def _told(question: Callable[[Path], bool], path: Path) -> bool:
+    """The answer about a file, kept while the file is the same."""
     try:
         stamp = path.stat()
     except OSError:
         return False
-    return _is_direction_file_cached(path, stamp.st_mtime_ns, stamp.st_size)
+    return _told_cached(question, path, stamp.st_mtime_ns, stamp.st_size)
 
 
 @lru_cache(maxsize=1024)
-def _is_direction_file_cached(path: Path, changed: int, size: int) -> bool:
-    return is_direction_file(path)
+def _told_cached(question: Callable[[Path], bool], path: Path, changed: int, size: int) -> bool:
+    return question(path)
+
+
+def _has_pictures(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as opened:
+            return sum(_is_picture(name) for name in opened.namelist()) >= MIN_PICTURES
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
+def _chosen_fairly(run: Path) -> bool:
+    """Whether a run's best model was measured on features that its training has not looked through."""
+    try:
+        against = json.loads((run / BEST / CONFIG).read_text(encoding="utf-8"))["trained_against"]
+        measured = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["eval"]["features"]
+        return str(measured).partition("=")[0] not in against
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return False
 
 
 def _is_run(folder: Path) -> bool:

@@ -199,6 +199,7 @@ def watch(path: Path) -> dict[str, Any]:
         "finished": finished,
         "live": age is not None and age < LIVE_SECONDS and not finished,
         "curves": curves(stats),
+        "warning": str(stats[-1].get("warning_text", "")) if stats else "",
         "grids": [grids[number] for number in chosen],
         "log": _tail(_file_inside(path, "log.txt")),
     }
@@ -212,7 +213,8 @@ def _file_inside(path: Path, name: str) -> Path:
 
 def curves(stats: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
     """Key -> [[clock, mean], ...], of at most ``MAX_POINTS`` equal parts each."""
-    keys = dict.fromkeys(key for line in stats[-50:] for key in line if key not in ("clock", "seconds"))
+    others = ("clock", "seconds", "warning", "warning_text")
+    keys = dict.fromkeys(key for line in stats[-50:] for key in line if key not in others)
     found: dict[str, list[list[float]]] = {}
     for key in list(keys)[:24]:
         clocks, values = plots.series(stats, key)

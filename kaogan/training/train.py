@@ -157,7 +157,8 @@ class GANLoop(GANSteps):
         clock, before = self.state.images_seen, self.warning
         self.lines = [*self.lines, {"clock": clock, **stats}][-LINES:]
         failure = find_failure(self.lines, self.facts)
-        self.logger.log_stats(clock, stats, {"warning": failure.name} if failure else {})
+        words = {"warning": failure.name, "warning_text": str(failure)} if failure else {}
+        self.logger.log_stats(clock, stats, words)
         self.warning = str(failure or "")
         if failure and not before:
             self.run_dir.log.info("warning at %d images: %s", clock, failure)

@@ -25,7 +25,7 @@ def pixels(answer: dict) -> list[bytes]:
 def test_what_there_is(studio):
     _, found, _ = studio.call("/api/overview")
     assert found["models"] == ["deep/styled", "tiny", "kao"] and found["shipped"] == ["kao"]
-    assert found["newest"] in ("deep/styled", "tiny")
+    assert found["opening"] in ("deep/styled", "tiny")
     assert found["sets"] == ["avatars"] and not found["runs"]
     assert "demo" in [recipe["name"] for recipe in found["recipes"]] and found["training"]
     _, facts, _ = studio.call("/api/model", model="tiny")

@@ -17,6 +17,7 @@ from kaogan.generate.model import load
 from kaogan.studio import rendering
 from tests.accessibility import violations
 from tests.studio.conftest import Served
+from tests.studio.test_trainings import make_run
 
 pytestmark = pytest.mark.timeout(180)
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -245,6 +246,24 @@ def test_a_training_is_started_watched_and_stopped(visit, home):
     page.click("#to-make")
     page.wait_for_selector("#grid button")
     assert page.input_value("#model") == "runs/first"
+
+
+def test_what_is_wrong_with_a_run_is_shown(browser, tmp_path):
+    run = make_run(tmp_path / "run", 2)
+    stats = (run / "stats.jsonl").read_text().splitlines()[0]
+    (run / "stats.jsonl").write_text(stats[:-1] + ', "warning_text": "the set has 24 pictures"}\n')
+    make_run(tmp_path / "well", 2)
+    served = Served(tmp_path)
+    visitor = Visitor(browser, served.address, PHONE)
+    try:
+        page = visitor.open(page="train", run="run")
+        page.wait_for_selector("#run-warning:not([hidden])")
+        assert page.inner_text("#run-warning") == "the set has 24 pictures" and violations(page) == []
+        page.select_option("#run", "well")
+        page.wait_for_selector("#run-warning", state="hidden")
+    finally:
+        visitor.close()
+        served.close()
 
 
 def test_a_face_is_upscaled(visit):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -94,11 +95,40 @@ def test_a_folder_that_does_not_exist(tmp_path):
 def test_the_studio_opens_on_the_model_that_was_written_last(folder, tmp_path):
     for name, when in (("one/model.safetensors", 2000), ("runs/a/model/model.safetensors", 1000)):
         os.utime(folder / name, (when, when))
-    assert ModelIndex([folder]).found().newest == "one"
+    assert ModelIndex([folder]).found().opening == "one"
     os.utime(folder / "runs/a/model/model.safetensors", (3000, 3000))
-    assert ModelIndex([folder]).found().newest == "runs/a"
+    assert ModelIndex([folder]).found().opening == "runs/a"
     (tmp_path / "empty").mkdir()
-    assert ModelIndex([tmp_path / "empty"]).found().newest == "kao"
+    assert ModelIndex([tmp_path / "empty"]).found().opening == "kao"
+
+
+def test_it_opens_on_the_best_of_the_newest_run_where_that_was_measured_fairly(folder):
+    run = folder / "runs/a"
+    model(run / "best")
+    os.utime(run / "model/model.safetensors", (2**32, 2**32))
+
+    def opening(features: str, against: list[str]) -> str | None:
+        (run / "recipe.yaml").write_text(json.dumps({"eval": {"features": features}}))
+        (run / "best/config.json").write_text(json.dumps({"trained_against": against}))
+        return ModelIndex([folder]).found().opening
+
+    assert opening("efficientnet", ["tagger"]) == "runs/a/best" and opening("tagger", ["tagger"]) == "runs/a"
+    os.utime(run / "best/model.safetensors", (2**32 + 1, 2**32 + 1))
+    assert opening("tagger", ["tagger"]) == "runs/a" and opening("tagger", []) == "runs/a/best"
+    os.utime(folder / "one/model.safetensors", (2**32 + 2, 2**32 + 2))
+    assert opening("efficientnet", []) == "one", "a newer model of another place"
+
+
+def test_zips_of_pictures_are_sets(folder):
+    with zipfile.ZipFile(folder / "faces.zip", "w") as opened:
+        for number in range(8):
+            opened.writestr(f"{number}.png", b"")
+    with zipfile.ZipFile(folder / "few.zip", "w") as opened:
+        opened.writestr("0.png", b"")
+    (folder / "broken.zip").write_bytes(b"PK")
+    found = ModelIndex([folder]).found()
+    assert found.sets == {"faces.zip": folder / "faces.zip", "pictures": folder / "pictures"}
+    assert found.set_of("one", {"name": "faces.zip"}) == "faces.zip"
 
 
 def test_the_set_of_a_model_is_that_of_its_run_or_of_its_own_account(folder):
@@ -106,4 +136,4 @@ def test_the_set_of_a_model_is_that_of_its_run_or_of_its_own_account(folder):
     assert found.set_of("one", {"name": "pictures.zip"}) == "pictures" == found.set_of("one", {"name": "pictures"})
     assert found.set_of("one", {"name": "others"}) == "" == found.set_of("runs/a", {})
     (folder / "runs/a/data.json").write_text(json.dumps({"source": str(folder / "pictures")}))
-    assert found.set_of("runs/a", {"name": "others"}) == "pictures"
+    assert found.set_of("runs/a", {"name": "others"}) == "pictures" == found.set_of("runs/a/best", {})

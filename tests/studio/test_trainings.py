@@ -109,6 +109,15 @@ def test_curves_have_few_points_that_are_means(tmp_path):
     assert all(value == 1.0 for _, value in state["curves"]["loss_g"])
 
 
+def test_the_last_line_says_whether_something_is_wrong(tmp_path):
+    run = make_run(tmp_path / "run", 3)
+    assert trainings.watch(run)["warning"] == ""
+    with (run / "stats.jsonl").open("a") as file:
+        file.write("\n" + json.dumps({"clock": 32, "loss_d": 0.0, "warning": "a", "warning_text": "too few"}) + "\n")
+    state = trainings.watch(run)
+    assert state["warning"] == "too few" and not any("warning" in key for key in state["curves"])
+
+
 def test_links_out_of_a_run_show_nothing(tmp_path):
     run = make_run(tmp_path / "run", 3)
     (tmp_path / "secret").write_text("secret")

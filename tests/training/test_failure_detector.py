@@ -158,8 +158,9 @@ def test_a_run_warns_in_log_stats_and_result(tmp_path: Path) -> None:
     told: list[str] = []
     outcome = train(tmp_path / "run", images=88, on_progress=lambda step: told.append(step.warning))
     assert outcome.warning == told[-1] == told[8] and "24 pictures" in outcome.warning and not any(told[:7])
-    names = [each.get("warning") for each in stats_of(tmp_path / "run")]
-    assert names == [None] * 8 + ["small-set"] * 3
+    lines = stats_of(tmp_path / "run")
+    assert [each.get("warning") for each in lines] == [None] * 8 + ["small-set"] * 3
+    assert lines[-1]["warning_text"] == outcome.warning and "warning_text" not in lines[0]
     assert (tmp_path / "run/log.txt").read_text().count("warning at 72 images: the set has 24 pictures") == 1
     again = train(tmp_path / "run", images=88)
     assert again.warning == outcome.warning

@@ -27,7 +27,7 @@ async function begin() {
   try {
     const overview = await get("api/overview");
     $("version").textContent = overview.version;
-    if (!overview.models.includes(param("model"))) change({ model: overview.newest });
+    if (!overview.models.includes(param("model"))) change({ model: overview.opening });
     for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, param("model"));
     for (const select of [$("evaluate-data"), $("train-data")]) {
       options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...overview.sets], param("data"));

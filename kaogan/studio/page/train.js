@@ -37,7 +37,7 @@ async function look() {
 function showNothing() {
   $("run-state").textContent = "No run yet: start one.";
   for (const id of ["stop", "resume"]) $(id).disabled = true;
-  $("to-make").hidden = true;
+  for (const id of ["to-make", "run-warning"]) $(id).hidden = true;
 }
 
 function show(state) {
@@ -51,6 +51,8 @@ function show(state) {
     (failed || (state.running && !state.clock) ? `. ${message}` : "");
   if (state.running && !state.clock) $("run-progress").removeAttribute("value"); // it moves
   else $("run-progress").value = state.total ? state.clock / state.total : 0;
+  $("run-warning").hidden = !state.warning;
+  if ($("run-warning").textContent !== state.warning) $("run-warning").textContent = state.warning; // read aloud once
   $("stop").disabled = !state.running || state.stopping || !state.allowed;
   $("resume-images").placeholder = state.total || "";
   $("resume").disabled = state.running || state.live || (state.finished && !$("resume-images").value) || !state.allowed;
