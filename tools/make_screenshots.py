@@ -3,7 +3,8 @@
     python -m tools.make_screenshots                 the pictures of docs/how-to
     python -m tools.make_screenshots --every DIR     every screen in every size, light and dark, to look at
 
-Needs chromium and playwright. ``--folder`` is what the studio shows, with a run for its page Train.
+Needs chromium and playwright. ``--folder`` should have a run for the page Train. ``--every DIR --file evaluation.html``
+takes any page of a file, a report or one of the built documents.
 """
 
 from __future__ import annotations
@@ -67,31 +68,42 @@ def shoot(browser: Any, url: str, ready: str, width: int, scheme: str) -> Image.
     return picture
 
 
-def main(every: Path | None, folder: Path | None) -> None:
+def main(given: argparse.Namespace) -> None:
     chromium = os.environ.get("KAOGAN_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        page = export_web(MODEL, Path(scratch) / "page.html", single_file=True)
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        with studio(folder or Path(scratch)) as address:
-            screens = {name: (address + query, ready) for name, (query, ready) in STUDIO.items()}
+        stack.callback(browser.close)
+        wanted = given.only or ([] if given.file else [*STUDIO, *PAGE] if given.every else [*IN_DOCS])
+        screens = {path.stem: (path.resolve().as_uri(), "body") for path in given.file}
+        if not STUDIO.keys().isdisjoint(wanted):
+            address = stack.enter_context(studio(given.folder or scratch))
+            screens |= {name: (address + query, ready) for name, (query, ready) in STUDIO.items() if name in wanted}
+        if not PAGE.keys().isdisjoint(wanted):
+            page = export_web(MODEL, scratch / "page.html", single_file=True)
             screens |= {name: (page.as_uri() + query, ready) for name, (query, ready) in PAGE.items()}
-            for name, (url, ready) in screens.items():
-                if every is None:
-                    if name in IN_DOCS:
-                        shoot(browser, url, ready, IN_DOCS[name], "light").save(
-                            DOCS / f"{name}.webp", quality=80, method=6
-                        )
-                    continue
-                every.mkdir(parents=True, exist_ok=True)
-                for width in WIDTHS:
-                    for scheme in ("light", "dark"):
-                        shoot(browser, url, ready, width, scheme).save(every / f"{name}-{width}-{scheme}.png")
-        browser.close()
+        for name, (url, ready) in screens.items():
+            if given.every is None:
+                shoot(browser, url, ready, IN_DOCS[name], "light").save(DOCS / f"{name}.webp", quality=80, method=6)
+                continue
+            given.every.mkdir(parents=True, exist_ok=True)
+            for width in given.width or WIDTHS:
+                for scheme in given.scheme or ("light", "dark"):
+                    shoot(browser, url, ready, width, scheme).save(given.every / f"{name}-{width}-{scheme}.png")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=Path, metavar="DIR")
-    parser.add_argument("--folder", type=Path, metavar="RUNS")
+    parser.add_argument(
+        "--every", type=Path, metavar="DIR", help="screens to look at, instead of those of the documents"
+    )
+    parser.add_argument("--folder", type=Path, metavar="RUNS", help="what the studio shows")
+    parser.add_argument("--only", nargs="+", default=[], choices=[*STUDIO, *PAGE], help="these screens")
+    parser.add_argument("--width", nargs="+", type=int, choices=WIDTHS, help="in these widths, px")
+    parser.add_argument("--scheme", nargs="+", choices=["light", "dark"])
+    parser.add_argument("--file", nargs="+", type=Path, default=[], metavar="FILE.html", help="these pages as well")
     given = parser.parse_args()
-    main(given.every, given.folder)
+    if given.every is None and (given.file or not IN_DOCS.keys() >= set(given.only)):
+        parser.error(f"the documents have {' and '.join(IN_DOCS)}; name a folder for other screens with --every DIR")
+    main(given)
