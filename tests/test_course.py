@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.write_reference import course_page, notebook, repository
+
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
 
@@ -45,3 +47,17 @@ def test_a_notebook_is_kept_without_outputs_and_as_jupyter_writes_it(path: Path)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
     assert "%pip install -q {KAOGAN}" in "".join(code[0]["source"])
+    source = code[0]["source"][1].split('"')[1]
+    assert source == f"git+{repository()}" if repository() else (path.parent / source / "pyproject.toml").is_file()
+
+
+def test_an_address_in_pyproject_reaches_the_page_and_the_first_cells() -> None:
+    page = course_page("https://github.com/somebody/kaogan")
+    for path in NOTEBOOKS:
+        where = f"github/somebody/kaogan/blob/main/docs/course/{path.name}"
+        assert f"(https://colab.research.google.com/{where})" in page
+        first = next(
+            cell for cell in json.loads(notebook(path, "https://a.example/b"))["cells"] if cell["cell_type"] == "code"
+        )
+        assert first["source"][1] == 'KAOGAN = "git+https://a.example/b"\n'
+    assert "colab" not in course_page("")
