@@ -55,7 +55,7 @@ def show(page: Path, name: str, command: str) -> None:
     """The picture above its command, where the page has not got it yet."""
     text = page.read_text(encoding="utf-8")
     if f"(curves/{name}.webp)" not in text:
-        picture = f"![losses and pictures of a short {name} run](curves/{name}.webp)"
+        picture = f"![losses and pictures of a run of {name}](curves/{name}.webp)"
         page.write_text(text.replace(f"`kaogan {command}`", f"{picture}\n\n`kaogan {command}`"), encoding="utf-8")
 
 

@@ -143,11 +143,11 @@ def leaderboard_table(
         minutes = float(np.mean([c.get("minutes", 0) for c in configs]))
         marks = {key: TRAINED_MARK if _entry_trained(entry, lines, key) else "" for key in keys}
         cells = [tables.cell(columns[key][place], winners[key] == place, marks[key]) for key in keys]
-        body.append([entry.name, f"{len(entry.runs)}", f"{clock:,.0f}", tables.number(minutes), *cells])
+        body.append([entry.name, *cells, f"{len(entry.runs)}", f"{clock:,.0f}", f"{minutes:,.1f}"])
     reals = [found.get("real") for found in keys.values()]
     real_cells = [tables.number(float(real)) if isinstance(real, int | float) else "–" for real in reals]
-    body.append(["real", "", "", "", *real_cells])
-    return ["", "seeds", "images", "minutes", *heads], body
+    body.append(["real", *real_cells, "", "", ""])
+    return ["", *heads, "seeds", "images", "minutes"], body
 
 
 def _warnings(lines: Sequence[Line]) -> list[str]:

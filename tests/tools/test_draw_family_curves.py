@@ -24,7 +24,7 @@ def test_a_new_picture_is_put_above_its_command(tmp_path: Path) -> None:
     page.write_text("a\n\n`kaogan train dcgan`\n")
     for _ in range(2):
         show(page, "dcgan", "train dcgan")
-        picture = "![losses and pictures of a short dcgan run](curves/dcgan.webp)"
+        picture = "![losses and pictures of a run of dcgan](curves/dcgan.webp)"
         assert page.read_text() == f"a\n\n{picture}\n\n`kaogan train dcgan`\n"
 
 
