@@ -41,11 +41,11 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.version import __version__
 
 GUIDE = """\
-kaogan: from a folder of pictures to a trained, shareable generator of anime faces
+kaogan: from a folder of pictures to a shareable generator of anime faces
 
 [bold]What do you have?[/]
 
-Nothing yet: draw with a model that comes with kaogan, or train one on drawn faces, in about 6 minutes
+Nothing yet: draw with a model that comes with kaogan, or train one (6 minutes)
   [bold]kaogan sample kao[/]
   [bold]kaogan train demo[/]
 
