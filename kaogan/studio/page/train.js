@@ -52,7 +52,10 @@ function show(state) {
   if (state.running && !state.clock) $("run-progress").removeAttribute("value"); // it moves
   else $("run-progress").value = state.total ? state.clock / state.total : 0;
   $("run-warning").hidden = !state.warning;
-  if ($("run-warning").textContent !== state.warning) $("run-warning").textContent = state.warning; // read aloud once
+  if ($("run-warning").textContent !== state.warning) { // else it would be read aloud again and again
+    const parts = state.warning.split(/(--\S+)/);
+    $("run-warning").replaceChildren(...parts.map((part) => (part.startsWith("--") ? element("code", {}, part) : part)));
+  }
   $("stop").disabled = !state.running || state.stopping || !state.allowed;
   $("resume-images").placeholder = state.total || "";
   $("resume").disabled = state.running || state.live || (state.finished && !$("resume-images").value) || !state.allowed;
