@@ -15,6 +15,8 @@ exclude_patterns = ["_build", "gallery/models", "package.md"]
 root_doc = "index"
 html_theme = "furo"
 html_title = "kaogan"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist", "dollarmath"]
 nb_execution_mode = "off"  # tests/test_course.py runs the notebooks
@@ -30,8 +32,10 @@ def setup(app: Any) -> None:
     """Formulas as MathML, which browsers draw themselves; Sphinx's own way fetches a script."""
 
     def visit(translator: Any, node: Any) -> None:
-        display = "block" if isinstance(node, nodes.math_block) else "inline"
-        translator.body.append(convert(node.astext(), display=display))
+        if isinstance(node, nodes.math_block):
+            translator.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+        else:
+            translator.body.append(convert(node.astext(), display="inline"))
         raise nodes.SkipNode
 
     app.add_html_math_renderer("mathml", (visit, None), (visit, None))
