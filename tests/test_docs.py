@@ -106,13 +106,15 @@ def test_every_setting_and_every_public_name_is_described() -> None:
             assert not callable(thing) or inspect.getdoc(thing), f"{module_name}.{name}"
 
 
+@pytest.fixture(scope="module")
+def keys() -> set[str]:
+    """Of all settings there are."""
+    rows = [row for model in (recipe_type(), UpscaleRecipe) for row in write_reference.rows(model)]
+    return {re.sub(r" \(.*?\)", "", key) for key, *_ in rows}
+
+
 @pytest.mark.parametrize("page", [page for page in OWN_PAGES if page.name != "CHANGELOG.md"], ids=_name)
-def test_pages_name_settings_that_exist(page: Path) -> None:
-    keys = {
-        re.sub(r" \(.*?\)", "", key)
-        for model in (recipe_type(), UpscaleRecipe)
-        for key, *_ in write_reference.rows(model)
-    }
+def test_pages_name_settings_that_exist(page: Path, keys: set[str]) -> None:
     known = keys | {key.rsplit(".", depth)[0] for key in keys for depth in (1, 2)}
     sections = {key.split(".")[0] for key in keys if "." in key}
     for name in re.findall(r"`-{0,2}([a-z]+(?:\.[a-z0-9_]+)+)\b[^`\n]*`", page.read_text(encoding="utf-8")):
