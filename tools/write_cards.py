@@ -16,6 +16,8 @@ import yaml
 from kaogan.core.atomic_io import write_text
 from kaogan.core.model_cards import CARD, auxiliary_card
 from kaogan.evaluation.page import measured_words
+from kaogan.generate.latent_filter import FILTER
+from kaogan.generate.model import load
 from kaogan.generate.model_card import card
 from kaogan.generate.model_io import CONFIG, MODELS
 
@@ -44,6 +46,7 @@ def cards() -> Iterator[tuple[Path, str]]:
             license=SETTINGS["licence"],
             rights=f"{SETTINGS['rights']} More about its quality: {line['page']}.",
             **measured_words(line),
+            latent_filter=load(folder, "cpu").latent_filter if (folder / FILTER).exists() else None,
         )
         yield folder / CARD, text
     for path, words in SETTINGS["auxiliary"].items():
