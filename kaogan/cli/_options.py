@@ -31,6 +31,9 @@ Size = Annotated[
 Resize = Annotated[str, typer.Option(metavar="HOW", help="bicubic, or nearest for sharp pixels.")]
 Fps = Annotated[float, typer.Option(metavar="F", help="Frames per second of a film.")]
 Device = Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda or mps.")]
+Processes = Annotated[
+    str | None, typer.Option(metavar="N", help="Share the work among N processes; all: one a card, or a core.")
+]
 
 ATTRIBUTES = (
     "--hair pink, --eyes aqua: any attribute of the model; --hair pink:0.5,blue:0.5 is a mixture; "

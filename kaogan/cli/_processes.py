@@ -1,22 +1,23 @@
-"""``--processes``: the same call in several processes under torchrun."""
+"""``--processes``: a training in several processes under torchrun; a pool of processes for other commands."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import psutil
-import torch
-from torch.distributed import run as torchrun
-from torch.distributed.elastic.multiprocessing import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from kaogan.cli._console import notice
-from kaogan.core.distributed import expected
+from kaogan.cli._run import load_plugins, split_plugins
 from kaogan.core.errors import KaoganError, ProcessLostError, UsageError
-from kaogan.training.shards import shards_each
+from kaogan.core.worker_pool import WorkerPool
 
 RESTARTS = 3
+MOST = 1024
+"""Processes: a slip of the finger must not bring the machine down."""
 
 
 def count_processes(wanted: str, shards: int, device: str) -> int:
@@ -24,16 +25,45 @@ def count_processes(wanted: str, shards: int, device: str) -> int:
 
     Raises UsageError for another word, and for a number that cannot share the shards evenly.
     """
+    from kaogan.core.distributed import expected
+    from kaogan.training.shards import shards_each
+
     if expected():
         raise UsageError("this is already one of several processes, started by torchrun or srun: leave out --processes")
-    cards = torch.cuda.device_count() if device.startswith(("auto", "cuda")) and torch.cuda.is_available() else 0
     if wanted == "all":
-        most = cards or psutil.cpu_count(logical=False) or 1
-        return max(n for n in range(1, min(most, shards) + 1) if shards % n == 0)
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise UsageError(f"--processes must be a number or 'all', not '{wanted}'")
-    shards_each(shards, int(wanted))
+        return max(n for n in range(1, min(_most(device), shards) + 1) if shards % n == 0)
+    shards_each(shards, _number(wanted))
+    return _number(wanted)
+
+
+def worker_pool(wanted: str | None, device: str) -> AbstractContextManager[WorkerPool | None]:
+    """The pool that ``--processes`` asks for, which loads the plug-ins of this call; None without the option.
+
+    Raises UsageError.
+    """
+    if wanted is None:
+        return nullcontext()
+    begin = partial(_begin, split_plugins(sys.argv[1:])[1])
+    return WorkerPool(_most(device) if wanted == "all" else _number(wanted), begin)
+
+
+def _begin(plugins: list[str]) -> None:
+    logging.getLogger("kaogan").setLevel(logging.ERROR)  # notes are for the first process to say
+    load_plugins(plugins)
+
+
+def _number(wanted: str) -> int:
+    if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
+        raise UsageError(f"--processes must be a number from 1 to {MOST:,} or 'all', not '{wanted}'")
     return int(wanted)
+
+
+def _most(device: str) -> int:
+    """A process for each card, or else for each core."""
+    import torch
+
+    cards = torch.cuda.device_count() if device.startswith(("auto", "cuda")) and torch.cuda.is_available() else 0
+    return cards or psutil.cpu_count(logical=False) or 1
 
 
 def launch(count: int, words: list[str]) -> int:
@@ -41,6 +71,10 @@ def launch(count: int, words: list[str]) -> int:
 
     When one is killed, all are started again, and go on from the newest checkpoint.
     """
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("torch.distributed"):  # what they warn of is said here, in one line
             logging.getLogger(name).setLevel(logging.CRITICAL)

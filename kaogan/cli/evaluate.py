@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import console, errors, print_table, progress_report
-from kaogan.cli._options import Device, split_list
+from kaogan.cli._options import Device, Processes, split_list
 from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS
 
 if TYPE_CHECKING:
@@ -55,17 +55,19 @@ def evaluate(
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that are not here.")] = False,
     device: Device = "auto",
+    processes: Processes = None,
 ) -> None:
     """Measure models, runs and pictures against real ones: a table, a page, metrics.jsonl in each run."""
+    from kaogan.cli._processes import worker_pool
     from kaogan.core.atomic_io import write_text
     from kaogan.evaluation import page as evaluation_page
     from kaogan.evaluation.runner import evaluate as run
 
-    with progress_report("measuring") as report:
+    with worker_pool(processes, device) as pool, progress_report("measuring") as report:
         evaluation = run(
             subjects, data, metrics=split_list(metrics), features=split_list(features) or [DEFAULT_FEATURES],
             count=count, seed=seed, keep=keep, download=download, device=device, reference=reference,
-            write_reference=write_reference, report=report,
+            write_reference=write_reference, report=report, pool=pool,
         )  # fmt: skip
     print_results(evaluation)
     evaluation_page.append_lines(evaluation)

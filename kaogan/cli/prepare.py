@@ -89,7 +89,10 @@ def prepare(
     *,
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Processes that prepare. (one a core)", rich_help_panel=MACHINE),
+        typer.Option(
+            "--workers", "--processes", metavar="N", min=1, help="Processes that prepare. (one a core)",
+            rich_help_panel=MACHINE,
+        ),  # fmt: skip
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Of a Dask cluster to use.", rich_help_panel=MACHINE)

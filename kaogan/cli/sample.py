@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import console, errors, parse_attributes, progress_bar, refuse_misspelt, sort_words
-from kaogan.cli._options import ATTRIBUTES, Device, Keep, ModelArgument, Seed, Truncation
+from kaogan.cli._options import ATTRIBUTES, Device, Keep, ModelArgument, Processes, Seed, Truncation
 from kaogan.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,11 +35,13 @@ def sample(
     ] = None,
     upscale: Annotated[int | None, typer.Option(metavar="S", help="2, 4 or 8 times as large, by kao-sr.")] = None,
     device: Device = "auto",
+    processes: Processes = None,
     list_attributes: Annotated[
         bool, typer.Option("--list-attributes", help="List the attributes of the model.")
     ] = False,
 ) -> None:
     """Draw faces from a trained model."""
+    from kaogan.cli._processes import worker_pool
     from kaogan.generate.grids import write_mode, write_samples
     from kaogan.generate.model import load
     from kaogan.generate.model_card import youth
@@ -73,10 +75,10 @@ def sample(
         console.print(escape(str(path)), soft_wrap=True)
         return
     out = out or Path("samples" if separate else f"samples.{format}")
-    with progress_bar("sampling", count) as update:
+    with worker_pool(processes, device) as pool, progress_bar("sampling", count) as update:
         paths = write_samples(
             loaded, out, count=count, seed=seed, rows=rows, separate=separate, truncation=truncation, format=format,
-            attributes=attributes, progress=update, upscaler=upscaler, scale=upscale or 1,
+            attributes=attributes, progress=update, upscaler=upscaler, scale=upscale or 1, pool=pool,
         )  # fmt: skip
     console.print(escape(f"{len(paths)} pictures in {out}" if separate else str(paths[0])), soft_wrap=True)
     if note := youth(loaded.config):

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from kaogan.cli._console import console, errors, progress_bar
-from kaogan.cli._options import Device
+from kaogan.cli._options import Device, Processes
 from kaogan.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,12 +47,14 @@ def upscale(
     format: Annotated[str | None, typer.Option(metavar="F", help="png, jpg or webp. (that of each picture)")] = None,
     tile: Annotated[int, typer.Option(metavar="T", help="Larger pictures are computed in tiles of T px.")] = 256,
     device: Device = "auto",
+    processes: Processes = None,
 ) -> None:
     """Make faces 2, 4 or 8 times as large: [dim]files, folders, or samples of a model[/].
 
     Transparency is kept. Results never overwrite what they are made from.
     """
     from kaogan.aux_models.upscaler.load import load_upscaler
+    from kaogan.cli._processes import worker_pool
     from kaogan.core.picture_files import check_format
     from kaogan.generate.upscale_files import check_inputs, upscale_files
 
@@ -71,11 +73,13 @@ def upscale(
         _from_stdin(upscaler, scale, out, format or "png")
         return
     if len(places) == 1 and _is_model(places[0]):
-        _from_model(places[0], upscaler, scale, out, count, seed, format or "png", compare, device)
+        _from_model(places[0], upscaler, scale, out, count, seed, format or "png", compare, device, processes)
         return
     out = out or Path("upscaled")
-    with progress_bar("upscaling") as update:
-        report = upscale_files(upscaler, places, out, scale, format=format, compare=compare, tile=tile, progress=update)
+    with worker_pool(processes, device) as pool, progress_bar("upscaling") as update:
+        report = upscale_files(
+            upscaler, places, out, scale, format=format, compare=compare, tile=tile, progress=update, pool=pool
+        )
     _print_report(report, out)
     if report.skipped and not report.written:
         raise typer.Exit(1)
@@ -144,7 +148,9 @@ def _from_model(
     format: str,
     compare: bool,
     device: str,
+    processes: str | None,
 ) -> None:
+    from kaogan.cli._processes import worker_pool
     from kaogan.core.picture_files import write_picture
     from kaogan.generate.grids import picture_path, write_samples
     from kaogan.generate.model import load
@@ -159,9 +165,9 @@ def _from_model(
         return
     single = out is not None and bool(out.suffix)
     out = out or Path("upscaled")
-    with progress_bar("upscaling", count) as update:
+    with worker_pool(processes, device) as pool, progress_bar("upscaling", count) as update:
         paths = write_samples(
             loaded, out, count=count, seed=seed, separate=not single, format=format, progress=update,
-            upscaler=upscaler, scale=scale,
+            upscaler=upscaler, scale=scale, pool=pool,
         )  # fmt: skip
     console.print(escape(str(paths[0]) if single else f"{len(paths)} pictures in {out}"), soft_wrap=True)

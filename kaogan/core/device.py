@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import platform
@@ -43,6 +44,13 @@ def to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = 
 def read(tensor: Tensor) -> float:
     """A scalar on the host, which waits for the device: the one place where a training step may do so."""
     return float(tensor)
+
+
+def exact(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Float32 as it is written, and no algorithm chosen by a stopwatch."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -146,8 +146,8 @@ def _train_all(
         lengths[entry.name] = images, images / speed
     if plan is None:
         seconds = min(seconds for _, seconds in lengths.values())
-        share = recipes.load(str(trained[0].recipe), overrides).eval.share
-        plan = measuring_plan(seconds * share, load_extractor(features[0]))
+        first = recipes.load(str(trained[0].recipe), overrides)
+        plan = measuring_plan(seconds * first.eval.share, load_extractor(features[0], device=first.run.device))
     for entry in trained:
         for number, run in enumerate(entry.runs):
             settings = {**overrides, "run.seed": number, "training.images": lengths[entry.name][0]}

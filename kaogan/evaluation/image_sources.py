@@ -26,6 +26,7 @@ from kaogan.data.decoding import FORMATS, BrokenPicture
 from kaogan.data.shards.opening import open_images, open_shards
 from kaogan.data.sources import open_source
 from kaogan.data.storage import is_address
+from kaogan.generate.in_processes import ModelFile
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import find_model, model_names
 from kaogan.networks import DISCRIMINATORS
@@ -52,7 +53,32 @@ class ImageSource(Protocol):
 
     def batches(self) -> Iterator[Pictures]: ...
 
+    def work(self) -> Iterator[Pictures | MadeImages]:
+        """The batches as other processes can be given them: pictures, or how to make them."""
+        ...
+
     def pictures(self, indices: Sequence[int]) -> Pictures: ...
+
+
+@dataclass(frozen=True)
+class MadeImages:
+    """Some pictures of a ``GeneratedImages``, made by whoever calls it."""
+
+    model: ModelFile
+    seed: int
+    start: int
+    requested: np.ndarray
+    """int64 (n, K)"""
+    keep: float
+
+    def __call__(self) -> Pictures:
+        return made_images(self.model.load(), self.seed, self.start, self.requested, self.keep)
+
+
+def made_images(model: Model, seed: int, start: int, requested: np.ndarray, keep: float) -> Pictures:
+    """Pictures ``start``, start + 1, ... with these attributes (n, K)."""
+    conditions = model.attributes.encode(requested) if model.attributes else None
+    return model.generate(model.latents(len(requested), seed, start=start, keep=keep), conditions)
 
 
 @dataclass
@@ -89,17 +115,22 @@ class GeneratedImages:
             self.notes.append("drawn from all latents (--keep 1), and not with the model's latent filter")
 
     def batches(self) -> Iterator[Pictures]:
-        for start in range(0, self.count, self.model.batch_size):
-            yield self._made(range(start, min(start + self.model.batch_size, self.count)))
+        for part in self.model.parts(self.count):
+            yield self._made(part)
+
+    def work(self) -> Iterator[MadeImages]:
+        file = ModelFile.of(self.model)
+        for part in self.model.parts(self.count):
+            yield MadeImages(file, self.seed, part.start, self.requested[part.start : part.stop], self.keep)
 
     def pictures(self, indices: Sequence[int]) -> Pictures:
         empty = np.empty((0, self.image_size, self.image_size, self.channels), np.uint8)
         return np.concatenate([empty, *(self._made(range(index, index + 1)) for index in map(int, indices))])
 
     def _made(self, numbers: range) -> Pictures:
-        latents = self.model.latents(len(numbers), self.seed, start=numbers.start, keep=self.keep)
-        conditions = self.schema.encode(self.requested[numbers.start : numbers.stop]) if self.schema else None
-        return self.model.generate(latents, conditions)
+        return made_images(
+            self.model, self.seed, numbers.start, self.requested[numbers.start : numbers.stop], self.keep
+        )
 
 
 @dataclass
@@ -125,6 +156,8 @@ class ImageFolder:
 
     def batches(self) -> Iterator[Pictures]:
         yield from self.set.batches(BATCH, self.rows)
+
+    work = batches
 
     def pictures(self, indices: Sequence[int]) -> Pictures:
         return self.set.images[self.rows[np.asarray(indices, np.int64)]]

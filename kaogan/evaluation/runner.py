@@ -11,12 +11,14 @@ from typing import Any
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress, no_progress
+from kaogan.core.worker_pool import WorkerPool
 from kaogan.data import load_pictures
 from kaogan.data.storage import is_address
 from kaogan.evaluation.image_sources import ImageSource, open_image_source
+from kaogan.evaluation.in_processes import LookInProcesses
 from kaogan.evaluation.results import EvaluationResult, Failure, MetricRow
 from kaogan.generate.latent_filter import check_keep
-from kaogan.metrics.collect import Collector, FeatureCollector, Measured, collect
+from kaogan.metrics.collect import Collector, FeatureCollector, Look, Measured, collect, look_here
 from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
 from kaogan.metrics.fid import LEAST_EXTRAPOLATED, Gaussian, against_gaussian
@@ -51,6 +53,7 @@ def evaluate(
     reference: Path | None = None,
     write_reference: Path | None = None,
     report: Progress = no_progress,
+    pool: WorkerPool | None = None,
 ) -> Evaluation:
     """Measure each of ``paths`` against the real pictures ``data`` (None: the avatars).
 
@@ -60,12 +63,13 @@ def evaluate(
     ``count`` pictures are drawn from a model (10,000), or at most taken of a folder (all); ``keep`` is that of
     ``Model.sample``, for models with a latent filter. An extractor or a metric that does not work is a note of the
     result, and a path with nothing to be measured beside others is one of the evaluation's ``failures``; only when none
-    works it is an error. Raises UsageError, KaoganError.
+    works it is an error. The processes of ``pool`` draw and measure features, if it is given. Raises UsageError,
+    KaoganError.
     """
     chosen = metric_names(metrics)
     _check(paths, count, keep)
     needs_features = any(METRICS[name].needs == "features" for name in chosen)
-    extractors, failures = open_extractors(features, download) if needs_features else ([], [])
+    extractors, failures = open_extractors(features, download, device) if needs_features else ([], [])
     published = _published(reference, extractors) if reference else None
     references: dict[tuple[int, int], Reference] = {}
 
@@ -77,6 +81,7 @@ def evaluate(
             references[key] = Reference(pictures, cache)
         return references[key]
 
+    look = LookInProcesses(pool, features, download, device) if pool else None
     evaluation = Evaluation()
     errors: list[KaoganError] = []
     for path in map(Path, paths):
@@ -87,7 +92,9 @@ def evaluate(
                 progress=report,
             )  # fmt: skip
             real = reference_of((source.image_size, source.channels))
-            result = evaluate_one(source, real, extractors, chosen, seed=seed, published=published, report=report)
+            result = evaluate_one(
+                source, real, extractors, chosen, seed=seed, published=published, report=report, look=look
+            )
         except UsageError:
             raise
         except KaoganError as error:  # the others may still be measured
@@ -140,13 +147,13 @@ def _published(path: Path, extractors: Sequence[Extractor]) -> Published:
     return Published(path.name, gaussian, fitting[0])
 
 
-def open_extractors(features: Sequence[str], download: bool) -> tuple[list[Extractor], list[str]]:
+def open_extractors(features: Sequence[str], download: bool, device: str = "cpu") -> tuple[list[Extractor], list[str]]:
     """Those that can be had, and why the others can't. Raises KaoganError when there is none."""
     extractors, failures = [], []
     errors: list[KaoganError] = []
     for word in dict.fromkeys(features):
         try:
-            extractors.append(load_extractor(word, download=download))
+            extractors.append(load_extractor(word, download=download, device=device))
         except UsageError:
             raise
         except KaoganError as error:
@@ -170,9 +177,10 @@ def evaluate_one(
     seed: int = 0,
     published: Published | None = None,
     report: Progress = no_progress,
+    look: Look | None = None,
 ) -> EvaluationResult:
     """Every metric, with every extractor where it needs features; what fails for lack of pictures is noted, and the
-    rest goes on. Raises KaoganError when nothing can be computed."""
+    rest goes on. ``look`` measures in other processes. Raises KaoganError when nothing can be computed."""
     if source.count < 2 or len(reference.pictures) < 2:
         raise TooFewSamplesError(
             f"{source.name} against {reference.pictures.source}: one picture says nothing; give more"
@@ -194,8 +202,9 @@ def evaluate_one(
         made: list[Collector] = [FeatureCollector(extractor) for extractor in extractors]
         return made + [metric.collector() for metric in on_pictures if metric.collector is not None]
 
-    real = reference.collected(collectors(), report)
-    generated = collect(source.batches(), source.count, collectors(), report, source.name)
+    real = reference.collected(collectors(), report, look or look_here)
+    batches = source.work() if look else source.batches()
+    generated = collect(batches, source.count, collectors(), report, source.name, look or look_here)
     report(0, 0, f"{source.name}: computing")
     for number, extractor in enumerate(extractors):
         result.fingerprints[extractor.name] = extractor.fingerprint

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from kaogan.core.errors import UsageError, nearest
-from kaogan.core.images import grid
+from kaogan.core.images import Pictures, grid
 from kaogan.core.picture_files import (
     GAP,
     Writer,
@@ -27,6 +27,8 @@ from kaogan.core.picture_files import (
 )
 from kaogan.core.progress import Progress
 from kaogan.core.schema import Attribute, Schema
+from kaogan.core.worker_pool import WorkerPool
+from kaogan.generate.in_processes import ModelFile, SamplePart, UpscalerFile
 from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, merge_requests
 
 if TYPE_CHECKING:
@@ -49,19 +51,24 @@ def write_samples(
     progress: Progress | None = None,
     upscaler: Upscaler | None = None,
     scale: int = 1,
+    pool: WorkerPool | None = None,
 ) -> list[Path]:
     """Draw ``count`` pictures and write them as one grid, or with ``separate`` as 00000.png, 00001.png, ...
 
     ``out`` is the grid's file, whose ending is its format, or a folder, which then gets ``samples.<format>``. Without
     ``rows`` the grid is as square as it can be. With ``upscaler`` every picture is made ``scale`` times as
-    large. Returns what was written. Raises UsageError or KaoganError.
+    large. The processes of ``pool`` draw, if it is given. Returns what was written. Raises UsageError or KaoganError.
     """
     if count < 1:
         raise UsageError(f"the number of pictures must be 1 or more, not {count}")
     if rows is not None and rows < 1:
         raise UsageError(f"a grid has 1 row or more, not {rows}")
     batches = model.iter_samples(count, seed=seed, truncation=truncation, attributes=attributes)
-    if upscaler is not None:
+    if pool is not None:
+        sample = SamplePart(ModelFile.of(model), count, seed, truncation, attributes or {}, model.keep)
+        enlarging = None if upscaler is None else UpscalerFile.of(upscaler)
+        batches = (made for _, made in pool.map(partial(_sample, sample, enlarging, scale), model.parts(count)))
+    elif upscaler is not None:
         batches = map(partial(upscaler.upscale, scale=scale), batches)
     if separate:
         if format_of(out) or out.is_file():
@@ -87,6 +94,10 @@ def write_samples(
         if progress:
             progress(len(pictures), count, "sampling")
     return [write_picture(grid(np.stack(pictures), columns, GAP), path)]
+
+
+def _sample(sample: SamplePart, upscaler: UpscalerFile | None, scale: int, part: range) -> Pictures:
+    return upscaler.load().upscale(sample(part), scale) if upscaler else sample(part)
 
 
 def write_mode(

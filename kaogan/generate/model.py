@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import math
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from kaogan.config.registries import GeneratorSettings
 from kaogan.core.atomic_io import atomic, explain, write_text
-from kaogan.core.device import choose_device
+from kaogan.core.device import choose_device, exact
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, grid, to_uint8
 from kaogan.core.picture_files import PictureArray
@@ -169,15 +168,20 @@ class Model:
         requests = merge_requests(attributes, named)
         self._check_requests(count, requests)  # here, not at the first batch: the caller should hear of it at once
         keep = self.keep if keep is None else self._checked_keep(keep)
+        return (self.sample_part(part, count, seed, truncation, requests, keep) for part in self.parts(count))
 
-        def batches() -> Iterator[Pictures]:
-            for start in range(0, count, self.batch_size):
-                here = min(self.batch_size, count - start)
-                part = {name: _part(value, start, here) for name, value in requests.items()}
-                conditions = self.conditions(here, seed, start, part) if self.attributes else None
-                yield self.generate(self.latents(here, seed, truncation, start, keep), conditions, truncation)
+    def parts(self, count: int) -> list[range]:
+        """The numbers of the pictures of each batch."""
+        return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
-        return batches()
+    def sample_part(
+        self, part: range, count: int, seed: int, truncation: float, requests: AttributeRequests,
+        keep: float | None = None,
+    ) -> Pictures:  # fmt: skip
+        """The pictures of these numbers, of ``count``; one of ``parts``."""
+        wanted = {name: _part(value, part.start, len(part)) for name, value in requests.items()}
+        conditions = self.conditions(len(part), seed, part.start, wanted) if self.attributes else None
+        return self.generate(self.latents(len(part), seed, truncation, part.start, keep), conditions, truncation)
 
     def latents(
         self, count: int, seed: int = 0, truncation: float = 1.0, start: int = 0, keep: float | None = None
@@ -264,7 +268,7 @@ class Model:
 
     def run(self, network: Callable[..., Tensor], *rows: Tensor) -> Tensor:
         """``network(*rows)`` without gradients, for at most ``batch_size`` rows (n, ...), padded to a whole batch."""
-        with torch.inference_mode(), self._exact():
+        with torch.inference_mode(), exact(self.device):
             made = network(*map(self._padded, rows))
         return made[: len(rows[0])].clone()  # no longer a tensor of inference mode, which no gradient could pass
 
@@ -339,12 +343,6 @@ class Model:
         if missing:
             rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
         return rows.to(self.device, torch.float32)
-
-    def _exact(self) -> contextlib.AbstractContextManager[None]:
-        """Float32 as it is written, and no algorithm chosen by a stopwatch."""
-        if self.device.type != "cuda":
-            return contextlib.nullcontext()
-        return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def check_truncation(truncation: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,8 +19,10 @@ from kaogan.core.notes import note
 from kaogan.core.picture_files import FORMATS, LONGEST, Writer, format_of
 from kaogan.core.progress import Progress
 from kaogan.core.text import shown
+from kaogan.core.worker_pool import WorkerPool
 from kaogan.data.decoding import MAX_BYTES, MAX_PIXELS, BrokenPicture, is_animated, read_picture
 from kaogan.data.sources import SUFFIXES, open_source
+from kaogan.generate.in_processes import UpscalerFile
 from kaogan.generate.upscale_sheets import comparison_sheet
 
 TOGETHER = 16  # pictures of one size that are enlarged at once
@@ -56,6 +59,7 @@ def upscale_files(
     compare: bool = False,
     tile: int = TILE,
     progress: Progress | None = None,
+    pool: WorkerPool | None = None,
 ) -> UpscaleReport:
     """Enlarge pictures, and those in folders, zips and tars, into ``out``: a folder, or one file for one picture.
 
@@ -64,7 +68,8 @@ def upscale_files(
     original. Of an animation the first picture is taken, which the
     report says. What cannot be read or would become too large is listed in
     the report, and the rest is done; results of before, in ``out``, are not taken for pictures to enlarge.
-    Raises UsageError when nothing is there to be done, KaoganError for errors of the disk.
+    The processes of ``pool`` enlarge, if it is given; this one reads and writes. Raises UsageError when nothing is
+    there to be done, KaoganError for errors of the disk.
     """
     upscaler.check_scale(scale)
     report = UpscaleReport()
@@ -78,11 +83,9 @@ def upscale_files(
         taken: set[Path] = set()
         unread = len(report.skipped)
         with Writer(threads=2, pending=8) as writer:
-            for group in _groups(jobs, scale, upscaler, compare, report):
-                pictures = np.stack([picture for _, picture in group])
-                for (job, _), result in zip(
-                    group, _results(upscaler, pictures, scale, compare, tile, report), strict=True
-                ):
+            for group, made in _enlarged(jobs, upscaler, scale, compare, tile, report, pool):
+                for job, (result, gain) in zip(group, made, strict=True):
+                    report.gains += [gain] if gain else []
                     path = out if single else _place(out, job.target, result, format, taken)
                     if path.resolve() in sources:
                         report.skipped.append(
@@ -113,16 +116,38 @@ def read_whole(source: bytes | Path) -> np.ndarray:
     return np.ascontiguousarray(colours[..., :1] if grey else colours)
 
 
-def _results(
-    upscaler: Upscaler, pictures: Pictures, scale: int, compare: bool, tile: int, report: UpscaleReport
-) -> Iterator[np.ndarray]:
-    if not compare:
-        yield from upscaler.upscale(pictures, scale, tile=tile)
-        return
-    for picture in pictures:
-        sheet, ours, bicubic = comparison_sheet(upscaler, picture, scale)
-        report.gains.append((ours, bicubic))
-        yield sheet
+@dataclass(frozen=True)
+class _Enlarge:
+    """Pictures of one shape -> each enlarged, or its sheet and PSNR (ours, bicubic)."""
+
+    upscaler: Upscaler | UpscalerFile
+    scale: int
+    compare: bool
+    tile: int
+
+    def __call__(self, pictures: Pictures) -> list[tuple[np.ndarray, tuple[float, float] | None]]:
+        upscaler = self.upscaler.load() if isinstance(self.upscaler, UpscalerFile) else self.upscaler
+        if not self.compare:
+            return [(picture, None) for picture in upscaler.upscale(pictures, self.scale, tile=self.tile)]
+        sheets = (comparison_sheet(upscaler, picture, self.scale) for picture in pictures)
+        return [(sheet, (ours, bicubic)) for sheet, ours, bicubic in sheets]
+
+
+def _enlarged(
+    jobs: Sequence[_Job], upscaler: Upscaler, scale: int, compare: bool, tile: int, report: UpscaleReport,
+    pool: WorkerPool | None,
+) -> Iterator[tuple[list[_Job], list[tuple[np.ndarray, tuple[float, float] | None]]]]:  # fmt: skip
+    """Jobs whose pictures can be used, some at a time, and what is made of each."""
+    waiting: deque[list[_Job]] = deque()
+
+    def pictures() -> Iterator[Pictures]:
+        for group in _groups(jobs, scale, compare, report):
+            waiting.append([job for job, _ in group])
+            yield np.stack([picture for _, picture in group])
+
+    enlarge = _Enlarge(UpscalerFile.of(upscaler) if pool else upscaler, scale, compare, tile)
+    for made in (result for _, result in pool.map(enlarge, pictures())) if pool else map(enlarge, pictures()):
+        yield waiting.popleft(), made
 
 
 class _OpenInputs:
@@ -167,7 +192,7 @@ class _OpenInputs:
 
 
 def _groups(
-    jobs: Sequence[_Job], scale: int, upscaler: Upscaler, compare: bool, report: UpscaleReport
+    jobs: Sequence[_Job], scale: int, compare: bool, report: UpscaleReport
 ) -> Iterator[list[tuple[_Job, np.ndarray]]]:
     """Pictures that can be used, those of one shape that follow each other together."""
     group: list[tuple[_Job, np.ndarray]] = []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -47,6 +47,14 @@ class Measured:
         return cls(arrays["features"], seen)
 
 
+def measure_batch(extractor: Extractor, pictures: Pictures) -> Measured:
+    """Features of pictures uint8 (n, H, W, C), n <= BATCH, and the attributes that are seen in them."""
+    if not extractor.attributes:
+        return Measured(checked_batch(extractor, pictures))
+    features, probabilities = extractor.features_and_attributes(pictures)
+    return Measured(features, {name: values.argmax(1).astype(np.int64) for name, values in probabilities.items()})
+
+
 class FeatureCollector:
     """Features of one extractor, and attributes where it sees any. Arrays: ``features``, ``seen/NAME``."""
 
@@ -57,13 +65,13 @@ class FeatureCollector:
         self._seen: dict[str, list[np.ndarray]] = {name: [] for name in extractor.attributes}
 
     def add(self, pictures: Pictures) -> None:
-        if not self.extractor.attributes:
-            self._parts.append(checked_batch(self.extractor, pictures))
-            return
-        features, probabilities = self.extractor.features_and_attributes(pictures)
-        self._parts.append(features)
-        for name, values in probabilities.items():
-            self._seen[name].append(values.argmax(1).astype(np.int64))
+        self.take(measure_batch(self.extractor, pictures))
+
+    def take(self, measured: Measured) -> None:
+        """What ``measure_batch`` says of a batch, perhaps in another process."""
+        self._parts.append(measured.features)
+        for name, seen in measured.seen.items():
+            self._seen[name].append(seen)
 
     def arrays(self) -> Arrays:
         features = np.concatenate(self._parts) if self._parts else np.empty((0, self.extractor.size), np.float32)
@@ -71,19 +79,34 @@ class FeatureCollector:
         return {"features": features, **seen}
 
 
-def collect(
-    batches: Iterable[Pictures], total: int, collectors: Sequence[Collector], progress: Progress = no_progress,
-    what: str = "pictures",
-) -> list[Arrays]:  # fmt: skip
-    """The arrays of each collector after one pass over ``total`` pictures."""
-    done = 0
+Looked = Iterator[tuple[Pictures, Mapping[str, Measured]]]
+Look = Callable[[Iterable[Any], Sequence[Collector]], Looked]
+"""Batches, and who wants to see them -> pictures uint8 (n, H, W, C), n <= BATCH, and what extractors say of them, by
+name, if they have been asked already."""
+
+
+def look_here(batches: Iterable[Pictures], collectors: Sequence[Collector]) -> Looked:
+    """Pictures alone: the collectors ask their extractors themselves."""
     for pictures in batches:
         for start in range(0, len(pictures), BATCH):
-            some = np.asarray(pictures[start : start + BATCH])
-            for collector in collectors:
-                collector.add(some)
-            done += len(some)
-            progress(done, total, what)
+            yield np.asarray(pictures[start : start + BATCH]), {}
+
+
+def collect(
+    batches: Iterable[Any], total: int, collectors: Sequence[Collector], progress: Progress = no_progress,
+    what: str = "pictures", look: Look = look_here,
+) -> list[Arrays]:  # fmt: skip
+    """The arrays of each collector after one pass over ``total`` pictures, whose ``batches`` are such as ``look``
+    takes."""
+    done = 0
+    for pictures, found in look(batches, collectors):
+        for collector in collectors:
+            if isinstance(collector, FeatureCollector) and collector.name in found:
+                collector.take(found[collector.name])
+            else:
+                collector.add(pictures)
+        done += len(pictures)
+        progress(done, total, what)
     return [collector.arrays() for collector in collectors]
 
 

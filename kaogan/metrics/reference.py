@@ -20,7 +20,7 @@ from kaogan.core.notes import note
 from kaogan.core.progress import Progress, no_progress
 from kaogan.data import PictureSet
 from kaogan.data.cache import cache_folder, fingerprint_of
-from kaogan.metrics.collect import Arrays, Collector, FeatureCollector, Measured, collect
+from kaogan.metrics.collect import Arrays, Collector, FeatureCollector, Look, Measured, collect, look_here
 from kaogan.metrics.features import BATCH, Extractor
 
 VERSION = 1  # raise it when a metric of the same features would come out differently
@@ -38,10 +38,12 @@ class Reference:
             "features", VERSION, self.pictures.fingerprint, collector.name, collector.fingerprint, *more
         )
 
-    def collected(self, collectors: Sequence[Collector], progress: Progress = no_progress) -> list[Arrays]:
+    def collected(
+        self, collectors: Sequence[Collector], progress: Progress = no_progress, look: Look = look_here
+    ) -> list[Arrays]:
         """The arrays of all pictures, by collector: from the cache, or made in one pass and kept. Raises KaoganError.
 
-        The collectors must be fresh.
+        The collectors must be fresh. ``look`` is that of ``collect``.
         """
         paths = [self.folder / f"{self.key(collector)}.safetensors" for collector in collectors]
         try:
@@ -55,7 +57,7 @@ class Reference:
                     what = f"real pictures, {', '.join(collectors[number].name for number in missing)}"
                     batches = self.pictures.batches(BATCH)
                     fresh = [collectors[number] for number in missing]
-                    made = collect(batches, len(self.pictures), fresh, progress, what)
+                    made = collect(batches, len(self.pictures), fresh, progress, what, look)
                     for number, arrays in zip(missing, made, strict=True):
                         found[number] = arrays
                         with atomic(paths[number]) as temporary:

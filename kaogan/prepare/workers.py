@@ -1,21 +1,16 @@
-"""Worker pool: batches of work on processes of this machine or on a Dask cluster, results in order, memory bounded."""
+"""Workers of ``kaogan prepare``: processes of this machine, or a Dask cluster; results in order, memory bounded."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.worker_pool import Batch, Work, WorkerPool, in_order
 from kaogan.data.cache import cores
-from kaogan.data.shards.reading import begin_worker
-
-Batch = TypeVar("Batch", bound=Sequence[Any])
-Work = Callable[[Any], list[Any]]  # a batch -> one result an item; a function of a module, so that it can be sent
 
 
 def map_batches(
@@ -35,13 +30,13 @@ def map_batches(
     workers = workers or cores()
     if scheduler:
         with _Cluster(scheduler) as cluster:
-            yield from _in_order(work, batches, cluster, killed)
+            yield from in_order(work, batches, cluster, killed)
     elif workers == 1:
         for batch in batches:
             yield batch, work(batch)
     else:
-        with _Processes(workers) as processes:
-            yield from _in_order(work, batches, processes, killed)
+        with WorkerPool(workers, threads="1") as processes:
+            yield from in_order(work, batches, processes, killed)
 
 
 def shares_storage(scheduler: str, marker: Path, places: Sequence[Path]) -> bool:
@@ -56,105 +51,6 @@ def _sees(marker: str, content: bytes, places: Sequence[str]) -> bool:
         return Path(marker).read_bytes() == content and all(Path(place).exists() for place in places)
     except OSError:
         return False
-
-
-class _Pool(Protocol):
-    size: int
-    tries: int  # how often an item that was alone may kill before it is given up
-
-    def get(self) -> Executor: ...
-
-    def replace(self, broken: Executor) -> None:
-        """Forget a pool one of whose processes has died, unless that was done already."""
-        ...
-
-
-class _Running:
-    """One batch that was handed to a pool."""
-
-    def __init__(self, pool: _Pool, work: Work, batch: Sequence[Any]) -> None:
-        self.batch = batch
-        self._pool = pool
-        try:
-            self._executor = pool.get()
-            self.future: Future[list[Any]] = self._executor.submit(work, batch)
-        except BrokenExecutor:  # it broke between being asked for and being used
-            pool.replace(self._executor)
-            self._executor = pool.get()
-            self.future = self._executor.submit(work, batch)
-
-    def result(self) -> list[Any] | None:
-        """None when a process died meanwhile."""
-        try:
-            return self.future.result()
-        except Exception as error:
-            if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
-                self._pool.replace(self._executor)
-                return None
-            raise
-
-
-def _in_order(
-    work: Work, batches: Iterable[Batch], pool: _Pool, killed: Callable[[], Any]
-) -> Iterator[tuple[Batch, list[Any]]]:
-    waiting: deque[tuple[Batch, _Running]] = deque()
-    remaining = iter(batches)
-    try:
-        while True:
-            while len(waiting) < 2 * pool.size and (batch := next(remaining, None)) is not None:
-                waiting.append((batch, _Running(pool, work, batch)))
-            if not waiting:
-                return
-            batch, running = waiting.popleft()
-            results = running.result()
-            if results is None:
-                results = [_alone(work, batch[at : at + 1], pool, killed) for at in range(len(batch))]
-            yield batch, results
-    finally:
-        for _, running in waiting:
-            running.future.cancel()
-
-
-def _alone(work: Work, item: Sequence[Any], pool: _Pool, killed: Callable[[], Any]) -> Any:
-    """The result of one item, or what stands for it when it kills its process again and again."""
-    for _ in range(pool.tries):
-        if (results := _Running(pool, work, item).result()) is not None:
-            return results[0]
-    return killed()
-
-
-class _Processes:
-    """Processes of this machine, started again when one has died. Unlike multiprocessing's they do not import the
-    caller's script, so a script needs no guard."""
-
-    tries = 2  # the first death may be a neighbour's fault; at its second an item was alone in the pool
-
-    def __init__(self, workers: int) -> None:
-        self.size = workers
-        self._current: Executor | None = None
-
-    def __enter__(self) -> _Processes:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self._current is not None:
-            self._current.shutdown(wait=True, kill_workers=kind is not None)  # type: ignore[call-arg]
-
-    def get(self) -> Executor:
-        from loky import ProcessPoolExecutor
-
-        if self._current is None:
-            environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-            self._current = ProcessPoolExecutor(
-                self.size, initializer=begin_worker, initargs=(os.getpid(),), env=environment
-            )
-        assert self._current is not None
-        return self._current
-
-    def replace(self, broken: Executor) -> None:
-        if self._current is broken:
-            broken.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
-            self._current = None
 
 
 class _Cluster:

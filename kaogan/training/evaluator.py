@@ -110,7 +110,7 @@ class Evaluator:
         seconds_per_image = (time.monotonic() - self._began) / max(1, clock - self._first)
         if self.reference is None:
             if any(metric.needs == "features" for metric in self.metrics):
-                self.extractor = load_extractor(self.settings.features)
+                self.extractor = load_extractor(self.settings.features, device=str(self.logger.device))
             real = self.held_out or self.logger.pictures
             self.reference = Reference(real.sample(REFERENCE_PICTURES))
             self.real = self.reference.collected(self._collectors())

@@ -40,7 +40,7 @@ TINY: dict[str, Any] = {
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(plots, "film", lambda *_: None)
     for module in (evaluator, report):
-        monkeypatch.setattr(module, "load_extractor", lambda word: Quarters())
+        monkeypatch.setattr(module, "load_extractor", lambda word, **_: Quarters())
     monkeypatch.setattr(report, "DRAWN", 40)
     monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "cache"))
 

@@ -19,7 +19,7 @@ def base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(plots, "film", lambda *_: None)
     monkeypatch.setattr(report, "DRAWN", 40)
     for module in (evaluator, report):
-        monkeypatch.setattr(module, "load_extractor", lambda word: Quarters())
+        monkeypatch.setattr(module, "load_extractor", lambda word, **_: Quarters())
     monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "cache"))
     train(tmp_path / "base", images=16)
     return tmp_path / "base"

@@ -43,9 +43,9 @@ class Quarters(FeaturesOnly):
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for part in ("film", "loss_plot", "attribute_plot"):
         monkeypatch.setattr(plots, part, lambda *_: None)
-    monkeypatch.setattr(evaluation, "load_extractor", lambda word, download=False: Quarters())
-    monkeypatch.setattr(in_training, "load_extractor", lambda word: Quarters())
-    monkeypatch.setattr(comparison, "load_extractor", lambda word: Quarters())
+    monkeypatch.setattr(evaluation, "load_extractor", lambda word, **_: Quarters())
+    monkeypatch.setattr(in_training, "load_extractor", lambda word, **_: Quarters())
+    monkeypatch.setattr(comparison, "load_extractor", lambda word, **_: Quarters())
     monkeypatch.setattr(comparison, "measuring_plan", lambda seconds, extractor: comparison.Plan(64, 2))
 
 

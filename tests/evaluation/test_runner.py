@@ -56,10 +56,10 @@ class SmallExtractor:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def load(word: str, *, download: bool = False) -> Any:
+    def load(word: str, **options: Any) -> Any:
         if word == "broken":
             raise KaoganError("the weights of broken are not here")
-        return SmallExtractor() if word == "tagger" else features.load_extractor(word, download=download)
+        return SmallExtractor() if word == "tagger" else features.load_extractor(word, **options)
 
     monkeypatch.setattr(evaluation, "load_extractor", load)
     monkeypatch.setattr(evaluate, "__kwdefaults__", evaluate.__kwdefaults__ | {"features": ("tagger",)})
@@ -343,7 +343,7 @@ def test_the_tagger_is_loaded_for_attributes_alone(run: Path, faces: Path, monke
         attributes: ClassVar = {}
 
     monkeypatch.setattr(
-        evaluation, "load_extractor", lambda word, download=False: Other() if word == "other" else SmallExtractor()
+        evaluation, "load_extractor", lambda word, **_: Other() if word == "other" else SmallExtractor()
     )
     (result,) = evaluate([run], faces, features=["other"], metrics=["fid", "attributes"], count=40)
     assert set(result.rows) == {"fid/other", "fid_infinite/other", "accuracy_hair/tagger"}

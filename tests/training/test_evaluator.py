@@ -35,7 +35,7 @@ class Quarters(FeaturesOnly):
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(plots, "film", lambda *_: None)
     monkeypatch.setattr(plots, "loss_plot", lambda *_: None)
-    monkeypatch.setattr(evaluator, "load_extractor", lambda word: Quarters())
+    monkeypatch.setattr(evaluator, "load_extractor", lambda word, **_: Quarters())
     monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "cache"))
 
 
@@ -120,7 +120,7 @@ def test_what_takes_more_than_its_share_waits(tmp_path: Path) -> None:
 
 
 def test_failures_are_told_once_and_do_not_stop_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(word: str) -> Any:
+    def fail(word: str, **options: Any) -> Any:
         raise KaoganError("the weights are not here")
 
     monkeypatch.setattr(evaluator, "load_extractor", fail)
@@ -133,7 +133,7 @@ def test_failures_are_told_once_and_do_not_stop_the_training(tmp_path: Path, mon
         def __call__(self, pictures: Pictures) -> np.ndarray:
             return np.full((len(pictures), 12), np.nan, np.float32)
 
-    monkeypatch.setattr(evaluator, "load_extractor", lambda word: Broken())
+    monkeypatch.setattr(evaluator, "load_extractor", lambda word, **_: Broken())
     monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "other"))
     assert train(tmp_path / "broken").finished
     assert "are not numbers" in (tmp_path / "broken/log.txt").read_text()
@@ -209,7 +209,7 @@ def test_minutes_of_training_are_without_measuring(tmp_path: Path, monkeypatch: 
             time.sleep(0.2)
             return super().__call__(pictures)
 
-    monkeypatch.setattr(evaluator, "load_extractor", lambda word: Slow())
+    monkeypatch.setattr(evaluator, "load_extractor", lambda word, **_: Slow())
     outcome = train(tmp_path / "run")
     told = measured(tmp_path / "run")[-1]["seconds"]
     assert outcome.seconds > 0.8 and told < outcome.seconds - 0.7

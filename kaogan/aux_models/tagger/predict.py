@@ -20,6 +20,7 @@ from torch import Tensor
 from kaogan.aux_models.tagger import preprocessing
 from kaogan.aux_models.tagger.network import Architecture, TaggerNetwork
 from kaogan.core.atomic_io import atomic, explain
+from kaogan.core.device import exact
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
 
@@ -58,6 +59,13 @@ class Tagger:
     ) -> None:
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.values, self.temperatures, self.fingerprint = dict(values), dict(temperatures), fingerprint
+        self.device = torch.device("cpu")
+
+    def to(self, device: torch.device) -> Tagger:
+        """Move the network there; what ``predict`` gives stays on the host."""
+        self.network.to(device)
+        self.device = device
+        return self
 
     @property
     def feature_size(self) -> int:
@@ -79,10 +87,11 @@ class Tagger:
     @torch.inference_mode()
     def _predict(self, pictures: Pictures) -> dict[str, np.ndarray]:
         images = preprocessing.to_images(pictures)
-        features, logits = self.network(images)
+        with exact(self.device):
+            features, logits = self.network(images.to(self.device))
         outputs = {name: (logits[name] / self.temperatures[name]).softmax(1) for name in self.values}
         outputs |= {name: logits[name][:, 0].sigmoid() for name in ("face", "quality")}
-        return {name: value.numpy() for name, value in (outputs | {"features": features}).items()}
+        return {name: value.cpu().numpy() for name, value in (outputs | {"features": features}).items()}
 
     @property
     def _nothing(self) -> dict[str, np.ndarray]:

@@ -40,8 +40,14 @@ def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto"
     Raises UsageError for an unknown name or path, KaoganError for a file that is damaged or no upscaler.
     """
     path = _find(os.fspath(model))
+    upscaler = _read(path, choose_device(device), precision)
+    upscaler.path = path
+    return upscaler
+
+
+def _read(path: Path, device: torch.device, precision: str) -> Upscaler:
     if path.suffix.lower() in (".pth", ".pt", ".tar"):
-        return read_upscaler(path, choose_device(device), precision)
+        return read_upscaler(path, device, precision)
     tensors, header = read_weights(path, "upscaler", MAX_BYTES)
     if "kaogan-upscaler" not in header:
         raise KaoganError(f"{path} is not an upscaler; give a file that a training of kao-sr or srgan wrote")
@@ -59,7 +65,7 @@ def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto"
         raise KaoganError(f"{path} holds weights of another network than it says") from None
     if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise KaoganError(f"{path} holds numbers that are not finite; use an earlier one of the run")
-    return Upscaler(network, settings, facts, choose_device(device), precision)
+    return Upscaler(network, settings, facts, device, precision)
 
 
 def _find(model: str) -> Path:

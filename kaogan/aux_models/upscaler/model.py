@@ -48,6 +48,8 @@ class Upscaler:
         self.network = network.to(self.device, torch.float32, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.settings, self.facts = settings, dict(facts or {})
         self.precision = choose_precision(precision, self.device)
+        self.path: Path | None = None
+        """The file that it came from, if any."""
 
     @property
     def scales(self) -> tuple[int, ...]:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.worker_pool import begin_worker
 from kaogan.data.cache import cores
 from kaogan.data.shards.copies import ShardCopies
 from kaogan.data.shards.index import ShardIndex
-from kaogan.data.shards.reading import Place, Reader, begin_worker
+from kaogan.data.shards.reading import Place, Reader
 
 MAX_WORKERS = 8
 AHEAD = 4  # batches a process that are decoded before they are asked for

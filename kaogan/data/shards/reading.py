@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-import time
 import warnings
 import zlib
 from collections import OrderedDict
@@ -141,15 +139,3 @@ def storage_of(address: str) -> Storage:
     if key not in _STORAGES:
         _STORAGES[key] = Storage(address)
     return _STORAGES[key]
-
-
-def begin_worker(parent: int) -> None:
-    """In each process: Ctrl-C is the parent's business, and when the parent is gone there is nothing left to do."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -31,7 +31,11 @@ class Zip(Archive):
     kind = "zip"
 
     def _open(self, path: Path) -> None:
-        check_entries(path, "unpack it and give the folder, or pack it as a tar")
+        check_entries(
+            path,
+            "unpack it, and give the folder; 'kaogan prepare FOLDER SET --shards 10000' makes shards of it, the better "
+            "form for sets of this size",
+        )
         self._archive = zipfile.ZipFile(path)
 
     def _close(self) -> None:

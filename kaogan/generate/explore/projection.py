@@ -52,7 +52,8 @@ def project(
 
     The loss is the perceptual distance of ``TaggerFeatures`` plus the pixel distance. Of ``candidates`` samples of the
     seed the closest ``starts`` are optimized by Adam for a quarter of ``steps``, then only the best of them. The
-    condition of a conditional model starts from the tagger's probabilities and is optimized too. ``space`` is "z", or
+    condition of a conditional model starts from the tagger's probabilities and is optimized too. The tagger is moved
+    to the model's device. ``space`` is "z", or
     "w" of a StyleGAN model (its default), where each layer gets its own style (W+). The film has ``frames`` images, of
     which the first shows the best candidate. Deterministic. Raises UsageError.
     """
@@ -64,15 +65,15 @@ def project(
     space = space or ("w" if model.has_style_space else "z")
     if space not in ("z", "w"):
         raise UsageError(f"unknown space '{space}' (choose from z, w)")
-    tagger = tagger or load_tagger()
-    wanted = to_float(target[None])
+    tagger = (tagger or load_tagger()).to(model.device)
+    wanted = to_float(target[None]).to(model.device)
     with torch.no_grad():
         target_features = extract(tagger, wanted)
     attributes = _tagged_attributes(model, tagger, target_features)
     drawn, distances = points(model, seed, candidates, 0, attributes), []
     for start in range(0, candidates, model.batch_size):
         some = drawn[start : start + model.batch_size]
-        images = to_float(render(model, some))
+        images = to_float(render(model, some)).to(wanted)
         with torch.no_grad():
             distances.append(_distance(tagger, images, wanted, target_features))
     order = torch.cat(distances).argsort(stable=True)[:starts]
@@ -163,7 +164,6 @@ def _optimize(
     marks = {round(mark) for mark in np.linspace(0, steps, frames)}
     shown: list[tuple[float, LatentPoint]] = []
     best: tuple[float, LatentPoint] | None = None
-    wanted = wanted.to(model.device)
     for step in range(steps + 1):
         losses = (
             _distance(tagger, variables.images().to(wanted), wanted, features)

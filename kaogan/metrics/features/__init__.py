@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from kaogan.core.device import choose_device, exact, to_device
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import Pictures
 
@@ -55,6 +56,27 @@ class FeaturesOnly:
         return self(pictures), {}
 
 
+class NetworkExtractor(FeaturesOnly):
+    """Base of extractors that are one network, on any device, in float32."""
+
+    network: nn.Module
+    device = torch.device("cpu")
+
+    def to(self, device: torch.device) -> Self:
+        self.network.to(device)
+        self.device = device
+        return self
+
+    def __call__(self, pictures: Pictures) -> np.ndarray:
+        with torch.inference_mode(), exact(self.device):
+            shown = to_device(torch.from_numpy(np.ascontiguousarray(pictures)), self.device)
+            return self.features(shown).float().cpu().numpy()
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """uint8 (N, H, W, C) -> (N, D), where the network lies."""
+        raise NotImplementedError
+
+
 NAMES = {
     "efficientnet": "efficientnet",
     "tagger": "tagger",
@@ -67,13 +89,14 @@ NAMES = {
 }
 
 
-def load_extractor(word: str, *, download: bool = False) -> Extractor:
-    """``NAME`` or ``NAME=FILE``. Raises UsageError for an unknown name, KaoganError when its weights are not here."""
+def load_extractor(word: str, *, download: bool = False, device: str = "cpu") -> Extractor:
+    """``NAME`` or ``NAME=FILE``, on ``device`` ("auto": that of ``choose_device``). Raises UsageError for an unknown
+    name, KaoganError when its weights are not here."""
     name, _, file = word.partition("=")
     if name not in NAMES:
         raise UsageError(f"unknown features '{name}'{nearest(name, NAMES)}")
     home = importlib.import_module(f"kaogan.metrics.features.{NAMES[name]}")
-    loaded: Extractor = home.load(name, Path(file).expanduser() if file else None, download)
+    loaded: Extractor = home.load(name, Path(file).expanduser() if file else None, download).to(choose_device(device))
     return loaded
 
 
@@ -87,12 +110,13 @@ def checked_batch(extractor: Extractor, pictures: Pictures) -> np.ndarray:
     return features
 
 
-def resized(pictures: Pictures, size: int) -> Tensor:
+def resized(pictures: Pictures | Tensor, size: int) -> Tensor:
     """uint8 (N, H, W, C) -> float32 (N, 3, S, S) in [0, 1]: bicubic, antialiased where it shrinks, grey repeated.
 
     The same to 0.003 of a grey level as the resize of clean-fid (Parmar et al. 2022); not rounded in between.
     """
-    images = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float()
+    images = torch.as_tensor(np.ascontiguousarray(pictures) if isinstance(pictures, np.ndarray) else pictures)
+    images = images.permute(0, 3, 1, 2).float()
     if images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)
     if images.shape[2:] != (size, size):

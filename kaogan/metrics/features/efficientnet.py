@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kaogan.core.images import Pictures
 from kaogan.core.weights_file import check_shipped
 from kaogan.data.cache import fingerprint_of
-from kaogan.metrics.features import FeaturesOnly, resized, weights
+from kaogan.metrics.features import NetworkExtractor, resized, weights
 
 WEIGHTS = Path(__file__).parent / "efficientnet_lite0" / "weights.safetensors"
 WEIGHTS_SHA256 = "82ed7ef873d0e7826408e9d2bb974879c211852138bf0235d4737e76f1aac4c7"
@@ -77,7 +75,7 @@ class EfficientNetLite0(nn.Module):
         return F.relu6(self.head(self.blocks(F.relu6(self.stem(images), inplace=True))), inplace=True).mean((2, 3))
 
 
-class EfficientNetExtractor(FeaturesOnly):
+class EfficientNetExtractor(NetworkExtractor):
     name, label, size = "efficientnet", "EfficientNet", SIZE
 
     def __init__(self, path: Path) -> None:
@@ -89,12 +87,12 @@ class EfficientNetExtractor(FeaturesOnly):
         self.fingerprint = fingerprint_of(self.name, weights.file_hash(path), PREPROCESSING)
         self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
-    def __call__(self, pictures: Pictures) -> np.ndarray:
+    def features(self, pictures: Tensor) -> Tensor:
         # Read at 128 px, small faces are told apart as well as at ImageNet's 224, in a third of the time.
         side = SMALL if max(pictures.shape[1:3]) <= SMALL else LARGE
         images = (resized(pictures, side) * 255 - CENTRE) / SCALE
-        return self.network(images.contiguous(memory_format=torch.channels_last)).numpy()
+        features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        return features
 
 
 def load(name: str, path: Path | None, download: bool) -> EfficientNetExtractor:

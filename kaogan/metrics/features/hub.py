@@ -13,14 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kaogan.core.errors import KaoganError
-from kaogan.core.images import Pictures
 from kaogan.data.cache import fingerprint_of
-from kaogan.metrics.features import FeaturesOnly, resized, weights
+from kaogan.metrics.features import NetworkExtractor, resized, weights
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def _library(module: str, package: str, name: str) -> ModuleType:
         raise KaoganError(f"the features {name} need {package} ({error}): pip install 'kaogan[features]'") from None
 
 
-class Inception(FeaturesOnly):
+class Inception(NetworkExtractor):
     """TensorFlow's Inception of 2015 as torch-fidelity keeps it, with its resize: metrics on it are the real FID."""
 
     name, label, size = "inception", "Inception", 2048
@@ -111,14 +109,14 @@ class Inception(FeaturesOnly):
                 ) from error
         self.fingerprint = fingerprint_of(self.name, weights.file_hash(path), "torch-fidelity's resize to 299")
 
-    @torch.inference_mode()
-    def __call__(self, pictures: Pictures) -> np.ndarray:
-        images = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    def features(self, pictures: Tensor) -> Tensor:
+        images = pictures.permute(0, 3, 1, 2)
         images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-        return self.network(images.contiguous())[0].float().numpy()
+        features: Tensor = self.network(images.contiguous())[0]
+        return features
 
 
-class Transformer(FeaturesOnly):
+class Transformer(NetworkExtractor):
     """A vision transformer of timm: its pooled features, before any classifier."""
 
     def __init__(self, name: str, published: Published, path: Path | None, download: bool) -> None:
@@ -132,8 +130,9 @@ class Transformer(FeaturesOnly):
                 f"{published.source} ({published.megabytes} MB) from the Hugging Face hub with --download"
             )
         state = weights.read_state(path)
-        self.network = timm.create_model(published.model, num_classes=0, **published.settings).eval()
-        self.side, self.size = int(published.settings["img_size"]), int(self.network.num_features)
+        network = timm.create_model(published.model, num_classes=0, **published.settings).eval()
+        self.network = network
+        self.side, self.size = int(published.settings["img_size"]), int(network.num_features)
         # Foreign names turned to timm's, position embeddings interpolated to the side that is used.
         state = timm.models.vision_transformer.checkpoint_filter_fn(state, self.network)
         weights.put(self.network, state, path, published.source)
@@ -141,12 +140,11 @@ class Transformer(FeaturesOnly):
         self._mean = torch.tensor(published.mean).view(1, 3, 1, 1)
         self._deviation = torch.tensor(published.deviation).view(1, 3, 1, 1)
 
-    @torch.inference_mode()
-    def __call__(self, pictures: Pictures) -> np.ndarray:
+    def features(self, pictures: Tensor) -> Tensor:
         images = resized(pictures, self.side)
-        images = (images - self._mean) / self._deviation
+        images = (images - self._mean.to(images.device)) / self._deviation.to(images.device)
         features: Tensor = self.network(images.flip(1) if self.published.bgr else images)
-        return features.float().numpy()
+        return features
 
     def _fetched(self) -> Path:
         hub = _library("huggingface_hub", "huggingface_hub", self.name)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
 from kaogan.data.cache import fingerprint_of
-from kaogan.metrics.features import FeaturesOnly, weights
+from kaogan.metrics.features import NetworkExtractor, weights
 from kaogan.metrics.features.caffemodel import Layer, read_layers
 
 SIDE, LAST = 224, "encode1"
@@ -30,7 +30,7 @@ IGNORED = ("Data", "ImageData", "MemoryData", "Input", "Dropout")  # dropout doe
 Weighted = TypeVar("Weighted", nn.Conv2d, nn.Linear)
 
 
-class Illustration2Vec(FeaturesOnly):
+class Illustration2Vec(NetworkExtractor):
     name, label = "illustration2vec", "Illustration2Vec"
 
     def __init__(self, path: Path, side: int = SIDE) -> None:
@@ -39,9 +39,9 @@ class Illustration2Vec(FeaturesOnly):
         self.size = self._width(path)
         self.fingerprint = fingerprint_of(self.name, weights.file_hash(path), PREPROCESSING, LAST)
 
-    @torch.inference_mode()
-    def __call__(self, pictures: Pictures) -> np.ndarray:
-        return self.network(preprocess(pictures, self.side)).numpy()
+    def features(self, pictures: Tensor) -> Tensor:
+        features: Tensor = self.network(preprocess(pictures, self.side))
+        return features
 
     def _width(self, path: Path) -> int:
         try:
@@ -63,19 +63,20 @@ def load(name: str, path: Path | None, download: bool) -> Illustration2Vec:
     return Illustration2Vec(path or weights.fetch(DOWNLOAD, name))
 
 
-def preprocess(pictures: Pictures, side: int = SIDE) -> Tensor:
+def preprocess(pictures: Pictures | Tensor, side: int = SIDE) -> Tensor:
     """uint8 (N, H, W, C) -> float32 (N, 3, S, S), BGR about the mean.
 
     scikit-image's ``resize`` with order 1 and mode "constant", applied to each picture's range moved to 0..1 and back:
     beyond the edges is 0 there, which is the picture's darkest value here.
     """
-    images = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float()
+    images = torch.as_tensor(np.ascontiguousarray(pictures) if isinstance(pictures, np.ndarray) else pictures)
+    images = images.permute(0, 3, 1, 2).float()
     images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
     darkest = images.amin((1, 2, 3), keepdim=True)
-    centres = (torch.arange(side, dtype=torch.float32) * 2 + 1) / side - 1
+    centres = (torch.arange(side, dtype=torch.float32, device=images.device) * 2 + 1) / side - 1
     grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1).expand(len(images), -1, -1, -1)
     scaled = F.grid_sample(images - darkest, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + darkest
-    return scaled.flip(1) - torch.tensor(MEAN_BGR).view(1, 3, 1, 1)
+    return scaled.flip(1) - torch.tensor(MEAN_BGR, device=images.device).view(1, 3, 1, 1)
 
 
 def build(layers: list[Layer], path: Path, last: str = LAST) -> nn.Sequential:

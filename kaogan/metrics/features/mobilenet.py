@@ -9,15 +9,13 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kaogan.core.errors import KaoganError
-from kaogan.core.images import Pictures
 from kaogan.data.cache import fingerprint_of
-from kaogan.metrics.features import FeaturesOnly, resized, weights
+from kaogan.metrics.features import NetworkExtractor, resized, weights
 
 URL = "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"
 FILE = URL.rsplit("/", 1)[-1]
@@ -64,7 +62,7 @@ class MobileNetV2(nn.Module):
         return self.features(images).mean((2, 3))
 
 
-class MobileNetExtractor(FeaturesOnly):
+class MobileNetExtractor(NetworkExtractor):
     name, label, size = "mobilenet", "MobileNetV2", SIZE
 
     def __init__(self, path: Path) -> None:
@@ -75,10 +73,11 @@ class MobileNetExtractor(FeaturesOnly):
         self._mean = torch.tensor(MEAN).view(1, 3, 1, 1)
         self._deviation = torch.tensor(DEVIATION).view(1, 3, 1, 1)
 
-    @torch.inference_mode()
-    def __call__(self, pictures: Pictures) -> np.ndarray:
-        images = (resized(pictures, SIDE) - self._mean) / self._deviation
-        return self.network(images.contiguous(memory_format=torch.channels_last)).numpy()
+    def features(self, pictures: Tensor) -> Tensor:
+        images = resized(pictures, SIDE)
+        images = (images - self._mean.to(images.device)) / self._deviation.to(images.device)
+        features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        return features
 
 
 def load(name: str, path: Path | None, download: bool) -> MobileNetExtractor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
@@ -23,6 +24,10 @@ class TaggerExtractor:
         self.tagger = tagger
         self.size, self.fingerprint = int(tagger.feature_size), str(tagger.fingerprint)
         self.attributes: Mapping[str, Sequence[str]] = tagger.values
+
+    def to(self, device: torch.device) -> TaggerExtractor:
+        self.tagger.to(device)
+        return self
 
     def __call__(self, pictures: Pictures) -> np.ndarray:
         return self.features_and_attributes(pictures)[0]
