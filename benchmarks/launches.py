@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
@@ -66,6 +66,9 @@ class _Count(TorchDispatchMode):
             self.trace.waits[_place()] += 1
             return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
         out = func(*args, **kwargs)
+        if name in ("convolution", "convolution_backward") and any(map(_channels_last, args[:3])):
+            # "meta" forgets the layout that a card would give, and what follows would bring it back.
+            out = tree_map_only(Tensor, _to_channels_last, out)
         tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)]
         devices = {t.device.type for t in tensors}
         if "meta" not in devices or self.in_optimizer:
@@ -161,6 +164,14 @@ def _count_as_one(optimizer: torch.optim.Optimizer, count: _Count, seen: Trace) 
     optimizer._optimizer_step_post_hooks.clear()
     optimizer.register_step_pre_hook(before)
     optimizer.register_step_post_hook(after)
+
+
+def _channels_last(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
+
+
+def _to_channels_last(value: Tensor) -> Tensor:
+    return value.to(memory_format=torch.channels_last) if value.ndim == 4 else value
 
 
 def _place() -> str:

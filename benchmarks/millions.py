@@ -32,7 +32,7 @@ def main(
     folder: Annotated[Path, typer.Argument(help="Where the set is or is made; a gigabyte for 200,000 pictures.")],
     pictures: Annotated[int, typer.Option(help="Of the set.")] = 1_000_000,
     form: Annotated[str, typer.Option(help="shards or folder.")] = "shards",
-    steps: Annotated[int, typer.Option(help="That are timed.")] = 20,
+    steps: Annotated[int, typer.Option(help="That are timed; 0: the first one only.")] = 20,
     part: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     if part:
@@ -51,6 +51,8 @@ def main(
     print(f"| of which this process computed (another load of the machine is not in it), s | {found['busy']:.1f} | |")
     print(f"| of which the set is opened, s | {found['opened']:.1f} | |")
     print(f"| most memory, GB | {found['gigabytes']:.2f} | {LIMIT_GB:g} |")
+    if not steps:
+        return
     found = measured(folder, form, steps, "speed")
     print(f"| pictures loaded a second | {found['loader']:,.0f} | |")
     print(f"| dcgan-64 trains on, a second | {found['step']:,.0f} | |")

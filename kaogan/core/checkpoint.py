@@ -7,9 +7,11 @@ into it is ``kaogan.training.state.TrainState.state_dict``.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,70 @@ def save(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> Pat
         except SafetensorError as error:
             raise _disk_error(error, path) from None
     return path
+
+
+class CheckpointWriter:
+    """Writes one checkpoint after the other; ``aside`` in a thread, out of a copy, while the training goes on.
+
+    A context, which waits for the last one. What a thread could not write is raised, as KaoganError, by the next call
+    or at the end.
+    """
+
+    def __init__(self, aside: bool = False) -> None:
+        self.aside = aside
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def write(
+        self, folder: Path, tensors: dict[str, Tensor], state: dict[str, Any], keep_last: int, keep_every: int
+    ) -> None:
+        """``save`` and ``rotate``; the one before is waited for."""
+        self.wait()
+        if not self.aside:
+            save(folder, tensors, state)
+            rotate(folder, keep_last, keep_every)
+            return
+        tensors, state = copied(tensors), copy.deepcopy(state)
+
+        def work() -> None:
+            try:
+                save(folder, tensors, state)
+                rotate(folder, keep_last, keep_every)
+            except Exception as error:
+                self._error = error
+
+        self._thread = threading.Thread(target=work, name="checkpoint")
+        self._thread.start()
+
+    def wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def __enter__(self) -> CheckpointWriter:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self.wait()
+        except Exception:
+            if kind is None:  # else the training has an error of its own to tell
+                raise
+
+
+def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the host, those of a card through pinned memory and all at once."""
+    copies = {}
+    for name, value in tensors.items():
+        on_card = value.device.type == "cuda"
+        copies[name] = torch.empty(value.shape, dtype=value.dtype, pin_memory=on_card)
+        copies[name].copy_(value.detach(), non_blocking=on_card)
+    for device in {value.device for value in tensors.values() if value.device.type == "cuda"}:
+        torch.cuda.current_stream(device).synchronize()
+    return copies
 
 
 def rotate(folder: Path, keep_last: int, keep_every: int) -> None:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from kaogan.core.errors import KaoganError, ProcessLostError
 
+MEETING = timedelta(minutes=5)
+"""In which all must have come; where there is no route to the first one, PyTorch tries as long."""
 PATIENCE = timedelta(hours=12)
 """The others wait while the first process measures, or reads millions of pictures; one that died is noticed at once."""
 
@@ -69,7 +71,13 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether one of them says so."""
-        return flag if self.count == 1 else bool(self.gather(torch.tensor([float(flag)])).any())
+        return self.any_of([flag])[0]
+
+    def any_of(self, flags: Sequence[bool]) -> list[bool]:
+        """Of each flag, whether one of them says so."""
+        if self.count == 1:
+            return list(flags)
+        return self.gather(torch.tensor([list(map(float, flags))])).any(0).tolist()
 
     def agree(self, value: float) -> bool:
         """Whether all have the same number."""
@@ -162,12 +170,12 @@ def join() -> Processes:
     if cards:
         torch.cuda.set_device(local % cards)
     try:
-        _store, rank, count = next(iter(torch.distributed.rendezvous("env://")))
+        _store, rank, count = next(iter(torch.distributed.rendezvous("env://", timeout=MEETING)))
         backend = "cpu:gloo,cuda:nccl" if on_cards else "gloo"
         torch.distributed.init_process_group(backend, store=_store, rank=rank, world_size=count, timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         where = f"{os.environ.get('MASTER_ADDR', 'MASTER_ADDR')}:{os.environ.get('MASTER_PORT', 'MASTER_PORT')}"
-        text = " ".join(str(error).split())[:160]
+        text = " ".join(str(error).partition("Exception raised from")[0].split())[:160]
         raise KaoganError(f"cannot meet the other processes of this run at {where}: {text}") from None
     atexit.register(torch.distributed.destroy_process_group)
     _joined = Processes(rank, count, local, on_cards)

@@ -1,6 +1,11 @@
-"""Means of named numbers between two lines of the log, and the clock's multiples at which such lines are due."""
+"""Means of named numbers between two lines of the log, and when such lines are due: by the clock, and by the time."""
 
 from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import Tensor
 
@@ -27,6 +32,24 @@ class Meters:
         self._sums.clear()
         self._counts.clear()
         return means
+
+
+class Pace:
+    """How long events of each kind take: at most ``share`` of the time."""
+
+    def __init__(self, share: float) -> None:
+        self.share, self.began = share, time.monotonic()
+        self.taken: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def timed(self, kind: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.taken[kind] += time.monotonic() - began
+
+    def is_late(self, kind: str) -> bool:
+        """Whether events of this kind have had their share of the time."""
+        return self.taken[kind] > 0 and self.taken[kind] > self.share * (time.monotonic() - self.began)
 
 
 def crosses_multiple(every: int, images_seen: int, batch_size: int) -> bool:

@@ -19,10 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from kaogan.core import checkpoint
+from kaogan.core.checkpoint import CheckpointWriter
 from kaogan.core.distributed import ALONE, Processes
 from kaogan.core.errors import KaoganError
 from kaogan.core.interruption import ignore_stop, interruptible
-from kaogan.core.meters import Meters, crosses_multiple
+from kaogan.core.meters import Meters, Pace, crosses_multiple
+
+EVENTS = ("report", "snapshot", "checkpoint")
 
 
 class State(Protocol):
@@ -109,6 +112,9 @@ class TrainingLoop(ABC):
     """Time that a session may take."""
     processes: Processes = ALONE
     """Those that train together. The first one writes; what ends the training is agreed by all."""
+    share: float = math.inf
+    """Of the time that reports, snapshots and checkpoints may each take; one that would take more waits for its next
+    turn. Where it is finite, checkpoints are written by a thread, out of a copy."""
 
     @abstractmethod
     def step(self) -> None:
@@ -146,9 +152,10 @@ class TrainingLoop(ABC):
         """
         state, intervals, processes = self.state, self.intervals, self.processes
         began, seconds_before = time.monotonic(), state.seconds
+        pace, writer = Pace(self.share), CheckpointWriter(aside=math.isfinite(self.share))
         nothing_due_at = state.images_seen if resumed else None
         reported, reported_at, paused = state.images_seen, began, 0.0
-        with interruptible(on_stop) as interrupted:
+        with interruptible(on_stop) as interrupted, writer:
             if processes.first and resumed and not self.has_model():
                 self.save_model()
             while True:
@@ -159,27 +166,34 @@ class TrainingLoop(ABC):
                 taken = time.monotonic() - evaluation_began
                 reported_at, paused = reported_at + taken, paused + taken
                 out_of_time = time.monotonic() - began > 60 * self.minutes
-                done = clock >= self.images or processes.any(bool(interrupted) or out_of_time or self.should_stop())
+                stopping = bool(interrupted) or out_of_time or self.should_stop()
+                late = [processes.first and pace.is_late(kind) for kind in EVENTS]
+                stopping, *late = processes.any_of([stopping, *late])
+                done, waits = clock >= self.images or stopping, dict(zip(EVENTS, late, strict=True))
 
                 if clock != nothing_due_at:
-                    saving = done or (clock > 0 and self._crosses(intervals.checkpoint))
-                    if clock > reported and (done or self._crosses(intervals.report)):
-                        now = time.monotonic()
-                        speed = (clock - reported) / (now - reported_at)
-                        stats = {**self._means(self.meters.take()), "images_per_second": speed}
-                        self.check_losses(stats)
-                        if processes.first:
-                            self.report(stats)
-                            tell(on_progress, TrainProgress(clock, self.images, stats, self.warning))
-                        reported, reported_at = clock, now
-                    if saving:
-                        self.check_losses(self._means(self.meters.means()))
-                        self.check_weights()
-                    if processes.first and (done or (intervals.snapshot and self._crosses(intervals.snapshot))):
-                        self.snapshot()
-                    if processes.first and saving:
-                        self.save_model()
-                        self.save_checkpoint()
+                    saving = clock > 0 and self._is_due(intervals.checkpoint, waits["checkpoint"])
+                    if clock > reported and (done or self._is_due(intervals.report, waits["report"])):
+                        with pace.timed("report"):
+                            now = time.monotonic()
+                            speed = (clock - reported) / (now - reported_at)
+                            stats = {**self._means(self.meters.take()), "images_per_second": speed}
+                            self.check_losses(stats)
+                            if processes.first:
+                                self.report(stats)
+                                tell(on_progress, TrainProgress(clock, self.images, stats, self.warning))
+                            reported, reported_at = clock, now
+                    if done or saving:
+                        with pace.timed("checkpoint"):
+                            self.check_losses(self._means(self.meters.means()))
+                            self.check_weights()
+                    if processes.first and (done or self._is_due(intervals.snapshot, waits["snapshot"])):
+                        with pace.timed("snapshot"):
+                            self.snapshot()
+                    if processes.first and (done or saving):
+                        with pace.timed("checkpoint"):
+                            self.save_model()
+                            self.save_checkpoint(writer)
                 if done:
                     break
 
@@ -191,9 +205,9 @@ class TrainingLoop(ABC):
         seconds, out_of_time = time.monotonic() - began, not (finished or stopped)
         return TrainResult(clock, finished, seconds, self.folder, self.warning, out_of_time)
 
-    def save_checkpoint(self) -> None:
-        checkpoint.save(self.checkpoints, *self.state.state_dict())
-        checkpoint.rotate(self.checkpoints, self.intervals.keep_last, self.intervals.keep_every)
+    def save_checkpoint(self, writer: CheckpointWriter) -> None:
+        intervals = self.intervals
+        writer.write(self.checkpoints, *self.state.state_dict(), intervals.keep_last, intervals.keep_every)
 
     def check_losses(self, stats: dict[str, float]) -> None:
         """Raise KaoganError for a loss that is no number or beyond the limit, before it reaches a checkpoint."""
@@ -218,8 +232,9 @@ class TrainingLoop(ABC):
         """Over all processes."""
         return dict(zip(stats, self.processes.mean(list(stats.values())), strict=True))
 
-    def _crosses(self, every: int) -> bool:
-        return crosses_multiple(every, self.state.images_seen, self.batch_size)
+    def _is_due(self, every: int, waits: bool) -> bool:
+        """Whether an event of every so many images comes now, unless it ``waits``; 0: never."""
+        return not waits and every > 0 and crosses_multiple(every, self.state.images_seen, self.batch_size)
 
     def _diverged(self, what: str) -> KaoganError:
         kept = checkpoint.find(self.checkpoints)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import to_device
@@ -63,6 +65,8 @@ class GANLoss:
         self.autocast = torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
         # Gradients of gradients would underflow in fp16.
         self.autocast_penalties = torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
+        # Spectral normalisation has a dozen launches a layer: on a card it is done once for all passes of a loss.
+        self.normalised_weights = nullcontext if device.type == "cpu" else parametrize.cached
         self.meters = Meters()
 
     def show(self, batch: Batch, keep_graph: bool) -> tuple[LabelledImages, Fakes]:
@@ -75,9 +79,10 @@ class GANLoss:
         """The sum of those ``losses`` of a phase that concern the discriminator, a scalar."""
         fake = LabelledImages(fakes.processed.detach(), fakes.labels)
         loss: Tensor | float = 0.0
-        if "main" in losses:
-            loss = self._discriminator_loss(real, fake)
-        loss = loss + self._gradient_penalties(losses, real, fake)
+        with self.normalised_weights():
+            if "main" in losses:
+                loss = self._discriminator_loss(real, fake)
+            loss = loss + self._gradient_penalties(losses, real, fake)
         if "main" in losses:
             self.meters.add("loss_d", torch.as_tensor(loss))
         return loss

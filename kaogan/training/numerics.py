@@ -50,8 +50,7 @@ def numerics(recipe: Recipe, device: torch.device, precision: str) -> Iterator[N
     cudnn, matmul, deterministic = torch.backends.cudnn, torch.backends.cuda.matmul, recipe.run.deterministic
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
     cudnn.allow_tf32 = matmul.allow_tf32 = precision == "tf32"
-    # Trying all algorithms pays where shapes stay the same; under ADA they change with every step.
-    cudnn.benchmark = not deterministic and not _uses_ada(recipe)
+    cudnn.benchmark = not deterministic  # trying all algorithms pays where there are few shapes
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the card is first used
         torch.use_deterministic_algorithms(True)

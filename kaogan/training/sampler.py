@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -57,7 +58,8 @@ def _part(pictures: PictureSet, rows: np.ndarray, what: str) -> PictureSet:
 class InfiniteSampler:
     """Epochs without end, each a new permutation; a batch may cross from one epoch into the next.
 
-    Pictures cross to ``device`` as uint8, a quarter of the bytes, and become floats there; labels stay on the host.
+    Pictures cross to ``device`` as uint8, a quarter of the bytes, and become floats there; labels stay on the host. For
+    a card a thread reads the next batch into pinned memory meanwhile.
 
     Raises UsageError when the pictures do not fill one batch.
     """
@@ -78,6 +80,10 @@ class InfiniteSampler:
         self.pictures, self.batch_size, self.seed, self.flip = pictures, batch_size, seed, flip
         self.device = device
         images = pictures.images
+        # Shards have processes of their own that read ahead.
+        alone = device.type == "cpu" or isinstance(images, ShardedImages)
+        self._thread = None if alone else ThreadPoolExecutor(1, "pictures")
+        self._reading: dict[tuple[int, int], Future[Tensor]] = {}
         self._order: ShuffledEpochs
         if isinstance(images, ShardedImages):
             self._order = WindowedEpochs(images.counts, seed)
@@ -91,8 +97,19 @@ class InfiniteSampler:
         if isinstance(self.pictures.images, ShardedImages):
             self._read_ahead(self.pictures.images, clock + shard * count, count)
         purpose = "flip" if shards == 1 else f"flip/shard/{shard}"
-        pictures = to_device(torch.from_numpy(self._read(where, purpose, clock)), self.device)
-        return Batch(to_float(pictures), torch.from_numpy(self.pictures.labels[where]))
+        labels = torch.from_numpy(self.pictures.labels[where])
+        read = self._reading.pop((clock, shard), None)
+        pictures = read.result() if read else self._tensor(where, purpose, clock)
+        if self._thread is not None:  # the same shard of the next batch, while the device works on this one
+            following = clock + self.batch_size
+            where = self._order.rows(following + shard * count, count)
+            self._reading = {key: read for key, read in self._reading.items() if clock <= key[0] <= following}
+            self._reading[following, shard] = self._thread.submit(self._tensor, where, purpose, following)
+        return Batch(to_float(to_device(pictures, self.device)), labels)
+
+    def _tensor(self, where: np.ndarray, purpose: str, clock: int) -> Tensor:
+        pictures = torch.from_numpy(self._read(where, purpose, clock))
+        return pictures.pin_memory() if self.device.type == "cuda" else pictures
 
     def extra(self, purpose: str, clock: int, count: int) -> np.ndarray:
         """Further pictures, uint8 (count, H, W, C), drawn without regard to the epoch."""

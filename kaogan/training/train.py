@@ -38,6 +38,9 @@ from kaogan.training.state import TrainState, build_train_state
 from kaogan.training.step import GANTrainer
 from kaogan.training.trackers import Tracker
 
+SHARE = 0.01
+"""Of the time, on a card, for each of reports, grids and checkpoints, however fast the images go by."""
+
 __all__ = ["TrainProgress", "TrainResult", "train"]
 
 
@@ -107,7 +110,7 @@ class GANSteps(TrainingLoop):
             state, recipe.training.images, recipe.training.batch_size,
             Intervals(run.stats_every, run.checkpoint_every, run.grid_every, run.keep_last, run.keep_every),
             out, out / "checkpoints", log, run.loss_limit, trainer.meters, minutes=minutes,
-            processes=trainer.shards.processes,
+            processes=trainer.shards.processes, share=math.inf if trainer.loss.device.type == "cpu" else SHARE,
         )  # fmt: skip
         self.recipe, self.trainer = recipe, trainer
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from benchmarks.launches import Trace, noise_pictures, on_meta, trace
+from kaogan.aux_models.tagger import load_tagger
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
+from kaogan.core.errors import KaoganError
+from kaogan.generate.explore.projection import project
+from kaogan.generate.explore.tagger_features import extract
 from kaogan.generate.model import Model
+from kaogan.metrics.features import load_extractor
 from kaogan.training.run_dir import RunDir
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import TrainState, build_train_state
 from kaogan.training.step import GANTrainer
+from tests.generate.conftest import tiny_model
 from tests.small import small
 
 META = torch.device("meta")
@@ -57,6 +67,50 @@ def test_launches_of_a_step(name: str) -> None:
     size, batch = (256, 32) if name == "stylegan2" else (64, 32)
     recipe = recipes.load(name, {"image_size": size, "training.batch_size": batch})
     assert trace(recipe, noise_pictures(recipe), steps=2).launches <= MARKS[name]
+
+
+def test_weights_are_normalised_once_for_all_passes_of_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device; on a CPU each pass iterates, as PyTorch does."""
+    recipe = small("sagan", image_size=32)
+    state, pictures = built(recipe, torch.device("cpu")), noise_pictures(recipe)
+    sampler = InfiniteSampler(pictures, recipe.training.batch_size, recipe.run.seed)
+    trainer = GANTrainer(recipe, pictures.schema, state, sampler, torch.device("cpu"), "fp32")
+    calls: list[object] = []
+    iterate = _SpectralNorm._power_method
+    monkeypatch.setattr(_SpectralNorm, "_power_method", lambda self, *_: calls.append(self) or iterate(self, *_))
+    layers = {id(part) for part in state.discriminator.modules() if isinstance(part, _SpectralNorm)}
+    batch = sampler.at(0)
+    made = []
+    for context in (nullcontext, parametrize.cached):
+        trainer.loss.normalised_weights = context  # type: ignore[assignment]
+        calls.clear()
+        trainer.discriminator_step([batch])
+        made.append(sum(id(part) in layers for part in calls))
+    assert made[0] >= 2 * len(layers) and made[1] == len(layers) > 0
+
+
+def test_the_tagger_and_the_extractors_work_where_they_are_put() -> None:
+    pictures = torch.empty(2, 16, 16, 3, dtype=torch.uint8, device=META)
+    for name in ("efficientnet", "mobilenet"):
+        try:
+            extractor = load_extractor(name)
+        except KaoganError:
+            continue  # weights that come in a package of their own
+        assert extractor.to(META).features(pictures).shape == (2, extractor.size)  # type: ignore[attr-defined]
+    tagger = load_tagger().to(META)
+    images = torch.empty(2, 3, 32, 32, device=META, requires_grad=True)
+    distance = extract(tagger, images).distance(extract(tagger, images[:1].detach()))
+    assert distance.shape == (2,) and distance.device == META
+    assert torch.autograd.grad(distance.sum(), images)[0].device == META
+
+
+def test_projection_moves_the_tagger_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[torch.device] = []
+    tagger = load_tagger()
+    monkeypatch.setattr(tagger, "to", lambda device: told.append(device) or tagger)
+    model = tiny_model()
+    project(model, np.zeros((16, 16, 3), np.uint8), 1, starts=1, candidates=2, frames=2, tagger=tagger)
+    assert told == [model.device]
 
 
 def test_a_read_of_the_device_and_a_blocking_copy_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,13 @@ def test_another_capacity_holds_what_there_is(capacity: int) -> None:
     new.offer(picture(7), np.random.default_rng(0))
     assert len(new) == (6 if capacity == 9 else 2)
     assert set(values(new)) <= {*values(old), 7}
+
+
+def test_a_thread_reads_ahead_for_a_device_what_the_clock_names() -> None:
+    plain, ahead = numbered(10, 4, flip=True), numbered(10, 4, flip=True)
+    ahead._thread = ThreadPoolExecutor(1)  # as it is made for a device
+    for clock in (0, 4, 8, 40, 44, 0):
+        for shard in range(2):
+            expected, found = (sampler.at(clock, shard, 2) for sampler in (plain, ahead))
+            assert torch.equal(expected.images, found.images) and torch.equal(expected.labels, found.labels)
+    assert len(ahead._reading) == 2

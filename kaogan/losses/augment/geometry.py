@@ -24,6 +24,7 @@ SYM6 = (
     0.0017677118642428036, -0.007800708325034148,
 )  # fmt: skip
 REACH = len(SYM6) // 4
+QUARTERS = 4
 
 
 def draw(
@@ -58,17 +59,32 @@ def apply(images: Tensor, inverse: Tensor) -> Tensor:
 
     Pictures whose map is the identity are returned as they are.
     """
-    changed = (inverse != torch.eye(3)).flatten(1).any(1).nonzero().squeeze(1)
-    if not len(changed):
+    changed = (inverse != torch.eye(3)).flatten(1).any(1)
+    if not changed.any():
         return images
-    where = to_device(changed, images.device)
+    if _few_shapes(images):
+        where = to_device(changed, images.device)[:, None, None, None]
+        return torch.where(where, _warp(images, inverse, QUARTERS).to(images.dtype), images)
+    where = to_device(changed.nonzero().squeeze(1), images.device)
     moved = _warp(images[where], inverse[changed])
     return images.index_copy(0, where, moved.to(images.dtype))
 
 
-def _warp(images: Tensor, inverse: Tensor) -> Tensor:
+def _few_shapes(images: Tensor) -> bool:
+    """Whether the whole batch is moved, with margins of few sizes: a device chooses its algorithms, and finds its
+    memory, anew for each shape."""
+    return images.device.type != "cpu"
+
+
+def _warp(images: Tensor, inverse: Tensor, steps: int = 0) -> Tensor:
+    """With ``steps``, margins are the same on all sides: one of so many equal parts of the picture's side."""
     height, width = images.shape[2:]
     left, right, top, bottom = _margins(inverse, height, width)
+    if steps:
+        part = next(n for n in range(steps + 1) if max(left, right) * steps <= n * (width - 1)
+                    and max(top, bottom) * steps <= n * (height - 1))  # fmt: skip
+        left = right = -(-part * (width - 1) // steps)
+        top = bottom = -(-part * (height - 1) // steps)
     images = F.pad(images, (left, right, top, bottom), "reflect")
     inverse = _one(shift, (left - right) / 2, (top - bottom) / 2) @ inverse
 

@@ -34,7 +34,7 @@ class Conv2d(nn.Conv2d):
     """nn.Conv2d with square kernels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not _ours(self):
+        if not _ours(self, x):
             return super().forward(x)
         x, weight, bias = _cast(x, self)
         shape = Shape(self.kernel_size[0], self.stride[0], int(self.padding[0]), (x.shape[2], x.shape[3]), self.groups)
@@ -46,7 +46,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """nn.ConvTranspose2d with square kernels."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not _ours(self) or output_size is not None:
+        if not _ours(self, x) or output_size is not None:
             return super().forward(x, output_size)
         x, weight, bias = _cast(x, self)
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
@@ -55,11 +55,12 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return out
 
 
-def _ours(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+def _ours(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
     """On a CPU all of them; on a device those in groups, of which PyTorch's second derivative takes each on its own."""
+    if x.device.type != "cpu" and layer.groups == 1:
+        return False  # without a look at the weight, which a parametrisation would compute for it
     weight = layer.weight
-    wanted = layer.training and (weight.device.type == "cpu" or layer.groups > 1)
-    return wanted and weight.is_contiguous(memory_format=torch.channels_last)
+    return layer.training and weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def _cast(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -5,6 +5,8 @@ is a short convolution of the original with every up-th tap, so no inserted zero
 point by point needs no other order. Everything is made of ordinary convolutions and can be differentiated any number
 of times. Maps are (N, C, H, W), fastest in channels-last layout; outside of a map all is zero. Filters are (L,) for
 both axes or (L, L). The slow obvious form of every function is in the tests.
+
+That is for a CPU. On a device, where each launch costs, a signal is raised by one transposed convolution.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ def upfirdn(
     """
     if taps is None:
         taps = x.new_ones(1, 1)
+    if up > 1 and _few_launches(x):
+        whole = _raise_at_once(x, taps.flip(list(range(taps.dim()))) if flip else taps, up, padding, gain)
+        return whole[:, :, ::down, ::down] if down > 1 else whole
     taps = taps if flip else taps.flip(list(range(taps.dim())))
     if up == 1:
         return _filter_down(x, taps, down, padding, gain)
@@ -79,6 +84,10 @@ def filtered_leaky_relu(
     if up_taps is None or down_taps is None:
         return _activate(x * gain if gain != 1 else x, slope, clamp)
     length = (size - 1) * down + down_taps.shape[-1]
+    if _few_launches(x):
+        after = length - up * x.shape[2] - padding + up_taps.shape[-1] - 1
+        x = upfirdn(x, up_taps, up=up, padding=(padding, after) * 2, gain=up * up * gain)
+        return upfirdn(_activate(x, slope, clamp), down_taps, down=down)
     # A leaky ReLU passes a positive factor on, so its gain costs nothing in the taps.
     phases = raise_rate(x, up_taps.flip(0), up, (padding, padding), (length, length), up * up * gain)
     phases = [[_activate(phase, slope, clamp) for phase in row] for row in phases]
@@ -223,10 +232,76 @@ def _filter_down(x: Tensor, taps: Tensor, down: int, padding: Padding, gain: flo
     return _depthwise(x, taps[:, None], pads, (down, 1))
 
 
+def _few_launches(x: Tensor) -> bool:
+    """Whether one strided convolution costs less than several small ones."""
+    return x.device.type != "cpu"
+
+
+def _raise_at_once(x: Tensor, taps: Tensor, up: int, padding: Padding, gain: float) -> Tensor:
+    """``upfirdn`` by transposed convolutions; ``taps`` as they are convolved with."""
+    if taps.dim() == 2:
+        return _spread_padded(x, taps * gain if gain != 1 else taps, (up, up), padding)
+    taps = taps * math.sqrt(gain) if gain != 1 else taps
+    x = _spread_padded(x, taps[None, :], (1, up), (*padding[:2], 0, 0))
+    return _spread_padded(x, taps[:, None], (up, 1), (0, 0, *padding[2:]))
+
+
+def _spread_padded(x: Tensor, kernel: Tensor, up: tuple[int, int], padding: Padding) -> Tensor:
+    crops, sizes, edges = [], [], []
+    for n, length, u, (p0, p1) in zip(x.shape[2:], kernel.shape, up, (padding[2:], padding[:2]), strict=True):
+        wanted, whole, front = u * n + p0 + p1 - length + 1, (n - 1) * u + length, length - 1 - p0
+        # The convolution itself crops the same at both ends, and may add up to u - 1 samples at the last.
+        crop = min(max(front, 0), max(0, whole + u - 1 - front - wanted))
+        size = whole - 2 * crop + min(max(0, front + wanted - (whole - crop)), u - 1)
+        crops.append(crop)
+        sizes.append(size)
+        edges.append((crop - front, wanted - size - (crop - front)))
+    out: Tensor = _Spread.apply(x, kernel, tuple(crops), up, tuple(sizes))
+    return F.pad(out, (*edges[1], *edges[0])) if any(map(any, edges)) else out
+
+
+class _Gather(torch.autograd.Function):
+    """``_correlate``, whose gradient is ``_Spread``: PyTorch's own second derivatives take each channel by itself."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, padding: tuple[int, int], stride: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.how = padding, stride, tuple(x.shape[2:])
+        return _correlate(x, kernel, padding, stride)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Spread.apply(grad, *ctx.saved_tensors, *ctx.how), None, None, None
+
+
+class _Spread(torch.autograd.Function):
+    """The transposed convolution of every channel with one kernel, to a map of ``size``; its gradient: ``_Gather``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, kernel: Tensor, padding: tuple[int, int], stride: tuple[int, int], size: tuple[int, int]
+    ) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.how = padding, stride
+        extra = [
+            side + 2 * p - k - (n - 1) * s
+            for side, p, k, n, s in zip(size, padding, kernel.shape, x.shape[2:], stride, strict=True)
+        ]
+        weight = kernel.to(x.dtype).expand(x.shape[1], 1, *kernel.shape)
+        return F.conv_transpose2d(x, weight, None, stride, padding, extra, x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return _Gather.apply(grad, *ctx.saved_tensors, *ctx.how), None, None, None, None
+
+
 def _depthwise(
     x: Tensor, kernel: Tensor, padding: tuple[int, int] = (0, 0), stride: tuple[int, int] = (1, 1)
 ) -> Tensor:
     """The same correlation (kh, kw) on every channel."""
+    if _few_launches(x):
+        out: Tensor = _Gather.apply(x, kernel, padding, stride)
+        return out
     if torch.is_grad_enabled() and x.requires_grad and stride[0] == stride[1]:
         return _Depthwise.apply(x, kernel, padding, stride)
     return _correlate(x, kernel, padding, stride)

@@ -69,6 +69,25 @@ def test_what_does_not_fire_is_left_alone() -> None:
     torch.testing.assert_close(moved[1, :, :, :-2], x[1, :, :, 2:], rtol=0, atol=1e-5)
 
 
+def test_few_shapes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device every picture is moved, within margins of four sizes, and those that stay are put back."""
+    x = pictures(6, size=20)
+    shapes = set()
+    pad = F.pad
+    for seed, p in enumerate((0.05, 0.3, 0.3, 0.9, 0.9)):
+        inverse = geometry.draw(6, (20, 20), p, random(seed))
+        monkeypatch.setattr(geometry, "_few_shapes", lambda images: False)
+        expected = geometry.apply(x, inverse)
+        monkeypatch.setattr(geometry, "_few_shapes", lambda images: True)
+        monkeypatch.setattr(F, "pad", lambda y, edges, *how: shapes.add(edges) or pad(y, edges, *how))
+        found = geometry.apply(x, inverse)
+        monkeypatch.setattr(F, "pad", pad)
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+        still = (inverse == torch.eye(3)).flatten(1).all(1)
+        assert torch.equal(found[still], x[still])
+    assert {edges for edges in shapes if len(set(edges)) == 1} <= {(n,) * 4 for n in (0, 5, 10, 15, 19)}
+
+
 def test_the_transform_undone_is_the_picture() -> None:
     x = smooth()
     there = geometry.rotation(one(0.4)) @ geometry.scaling(one(1.1), one(0.95)) @ geometry.shift(one(1.3), one(-0.7))

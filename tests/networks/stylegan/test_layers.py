@@ -17,6 +17,7 @@ from kaogan.networks.stylegan import (
     StyleGAN2GeneratorSettings,
     StyleGAN3Generator,
     StyleGAN3GeneratorSettings,
+    resampling,
     stylegan2,
     stylegan3,
 )
@@ -36,6 +37,12 @@ from kaogan.networks.stylegan.resampling import (
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(params=["processor", "device"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resampling as it is done on a CPU, and as on a device."""
+    monkeypatch.setattr(resampling, "_few_launches", lambda x: request.param == "device")
 
 
 def slow_upfirdn(
@@ -67,6 +74,7 @@ CASES = [
 ]
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("matrix", [False, True])
 @pytest.mark.parametrize(("up", "down", "length", "padding"), CASES)
 def test_upfirdn(up: int, down: int, length: int, padding: tuple[int, ...], matrix: bool) -> None:
@@ -80,6 +88,7 @@ def test_upfirdn(up: int, down: int, length: int, padding: tuple[int, ...], matr
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize(("length", "up"), [(4, 2), (12, 2), (12, 4), (6, 3)])
 def test_named_operations(length: int, up: int) -> None:
     x = torch.randn(2, 3, 12, 12, dtype=torch.float64)
@@ -116,6 +125,7 @@ def slow_filtered(
     return slow_upfirdn(x, down_taps, 1, down)
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("radial", [False, True])
 @pytest.mark.parametrize("clamp", [None, 0.4])
 @pytest.mark.parametrize(("up", "down"), [(2, 2), (4, 2), (4, 4), (1, 1), (8, 2)])
@@ -134,6 +144,7 @@ def test_filtered_leaky_relu(up: int, down: int, radial: bool, clamp: float | No
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_resampling_is_differentiable_twice() -> None:
     x = torch.randn(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
     taps = torch.randn(4, 4, dtype=torch.float64)
@@ -165,6 +176,7 @@ def slow_conv(x: Tensor, weight: Tensor, taps: Tensor, up: int, down: int) -> Te
     return F.conv2d(x, weight, padding=base)
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (1, 2)])
 def test_convolutions_with_resampling(kernel: int, up: int, down: int) -> None:
