@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -70,7 +71,11 @@ class WorkerPool:
         if self._current is None:
             environment = {"OMP_NUM_THREADS": self._threads, "OPENBLAS_NUM_THREADS": self._threads}
             begin = (os.getpid(), self._begin)
-            self._current = ProcessPoolExecutor(self.size, initializer=begin_worker, initargs=begin, env=environment)
+            with _interrupts_ignored():
+                self._current = ProcessPoolExecutor(
+                    self.size, initializer=begin_worker, initargs=begin, env=environment
+                )
+                self._current.submit(int)  # starts them all
         assert self._current is not None
         return self._current
 
@@ -93,6 +98,20 @@ def begin_worker(parent: int, begin: Callable[[], object] | None = None) -> None
     threading.Thread(target=watch, daemon=True).start()
     if begin is not None:
         begin()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes that are started inside ignore Ctrl-C from their first moment on."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _KEPT: dict[str, Any] = {}

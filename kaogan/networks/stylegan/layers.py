@@ -48,8 +48,13 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         scale = self.lr_multiplier / math.sqrt(self.weight.shape[1])
+        bias = self.bias if self.lr_multiplier == 1 else self.bias * self.lr_multiplier
         with full_precision(x):
-            x = F.linear(x.to(self.weight.dtype) * scale, self.weight, self.bias * self.lr_multiplier)
+            x = x.to(self.weight.dtype)
+            if x.device.type == "cpu":
+                x = F.linear(x * scale, self.weight, bias)
+            else:  # in one launch
+                x = torch.addmm(bias, x, self.weight.t(), alpha=scale)
             return F.leaky_relu(x, SLOPE) * math.sqrt(2) if self.activation == "lrelu" else x
 
 

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from kaogan.networks.stylegan.filters import prepare_filter
 
 Padding = Sequence[int]  # x0, x1, y0, y1 at the raised rate; negative numbers crop
 
@@ -35,7 +38,7 @@ def upfirdn(
     if up > 1 and _few_launches(x):
         whole = _raise_at_once(x, taps.flip(list(range(taps.dim()))) if flip else taps, up, padding, gain)
         return whole[:, :, ::down, ::down] if down > 1 else whole
-    taps = taps if flip else taps.flip(list(range(taps.dim())))
+    taps = taps if flip else _flipped(taps)
     if up == 1:
         return _filter_down(x, taps, down, padding, gain)
     length = [up * n + sum(p) - taps.shape[-1] + 1 for n, p in _axes(x, padding)]
@@ -53,11 +56,32 @@ def upsample(x: Tensor, taps: Tensor, up: int = 2) -> Tensor:
 
 def upsample_bilinear(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, 2 H, 2 W): ``upsample`` with the taps (1, 3, 3, 1), for planar maps of few channels."""
+    if _few_launches(x):
+        return upsample(x, _bilinear_taps(x.dtype, x.device))
     for axis, pads in ((3, (1, 1, 0, 0)), (2, (0, 0, 1, 1))):
         length, padded = x.shape[axis], F.pad(x, pads)
         before, here, after = (padded.narrow(axis, first, length) for first in range(3))
         x = torch.stack([here.lerp(before, 0.25), here.lerp(after, 0.25)], axis + 1).flatten(axis, axis + 1)
     return x
+
+
+def _flipped(taps: Tensor) -> Tensor:
+    """Reversed along all axes; on a device a filter keeps that, which would be a launch at each use."""
+    kept = None if taps.device.type == "cpu" else getattr(taps, "_flipped", None)
+    if kept is not None and kept[0] == taps._version:
+        found: Tensor = kept[1]
+        return found
+    with torch.inference_mode(False):
+        flipped = taps.flip(list(range(taps.dim())))
+    if taps.device.type != "cpu" and not taps.is_inference():
+        taps._flipped = taps._version, flipped  # type: ignore[attr-defined]
+    return flipped
+
+
+@cache
+def _bilinear_taps(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # what is made there cannot take part in a training
+        return prepare_filter((1, 3, 3, 1)).to(device, dtype)
 
 
 def downsample(x: Tensor, taps: Tensor, down: int = 2) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -82,10 +83,10 @@ class Synthesis(nn.Module):
 
     def forward(self, styles: Tensor, random: torch.Generator | None = None, update_emas: bool = False) -> Tensor:
         x = image = None
-        first = 0
+        first, each = 0, styles.unbind(1)
         for r in self.resolutions:
             block = self.get_submodule(f"b{r}")
-            x, image = block(x, image, styles[:, first:], random)
+            x, image = block(x, image, each[first:], random)
             # The style of a block's torgb is also that of the next block's first convolution.
             first += 1 if r == 4 else 2
         assert image is not None
@@ -113,11 +114,11 @@ class SynthesisBlock(nn.Module):
             self.skip = Conv2d(before, after, 1, bias=False, up=2)
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, styles: Tensor, random: torch.Generator | None
+        self, x: Tensor | None, image: Tensor | None, styles: Sequence[Tensor], random: torch.Generator | None
     ) -> tuple[Tensor, Tensor | None]:
-        w = iter(styles.unbind(1))
+        w = iter(styles)
         if x is None:
-            x = self.const.expand(styles.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.const.expand(len(styles[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, next(w), random)
         elif self.architecture == "resnet":
             skip = self.skip(x, math.sqrt(0.5))

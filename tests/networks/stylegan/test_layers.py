@@ -25,6 +25,7 @@ from kaogan.networks.stylegan import discriminator as discriminators
 from kaogan.networks.stylegan.filters import prepare_filter
 from kaogan.networks.stylegan.layers import Conv2d, Linear, demodulation, resampled_conv2d
 from kaogan.networks.stylegan.resampling import (
+    _flipped,
     downsample,
     filter_same,
     filtered_leaky_relu,
@@ -103,9 +104,20 @@ def test_named_operations(length: int, up: int) -> None:
     assert upsample(x, taps, up).shape[2] == 12 * up and downsample(x, taps, up).shape[2] == 12 // up
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_bilinear_enlarging_is_the_published_filter() -> None:
     x, taps = torch.randn(2, 3, 5, 6, dtype=torch.float64), prepare_filter((1, 3, 3, 1)).double()
     torch.testing.assert_close(upsample_bilinear(x), slow_upfirdn(x, taps, 2, 1, (2, 1, 2, 1), 4))
+
+
+def test_a_filter_on_a_device_keeps_its_reverse_until_it_changes() -> None:
+    taps = torch.zeros(4, 4, device="meta")
+    with torch.inference_mode():
+        first = _flipped(taps)
+    assert _flipped(taps) is first and not first.is_inference()
+    taps.add_(1)
+    assert _flipped(taps) is not first
+    assert _flipped(torch.arange(4.0)).tolist() == [3, 2, 1, 0]
 
 
 def test_a_constant_stays_a_constant() -> None:
