@@ -39,7 +39,7 @@ class WorkerPool:
     do not import the caller's script, so a script needs no guard.
 
     Each computes with one thread, unless OMP_NUM_THREADS says otherwise, so that results are the same bits on any
-    number of them. ``begin`` is called in each before its first work.
+    number of them. ``begin`` is called in each before its first work, in pools whose processes load models.
     """
 
     tries = 2  # the first death may be a neighbour's fault; at its second an item was alone in the pool
@@ -70,12 +70,10 @@ class WorkerPool:
 
         if self._current is None:
             environment = {"OMP_NUM_THREADS": self._threads, "OPENBLAS_NUM_THREADS": self._threads}
+            if self._begin is not None:  # a process with models has grown, not leaked: loky would start it anew
+                environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e12"
             begin = (os.getpid(), self._begin)
-            with _interrupts_ignored():
-                self._current = ProcessPoolExecutor(
-                    self.size, initializer=begin_worker, initargs=begin, env=environment
-                )
-                self._current.submit(int)  # starts them all
+            self._current = ProcessPoolExecutor(self.size, initializer=begin_worker, initargs=begin, env=environment)
         assert self._current is not None
         return self._current
 
@@ -169,12 +167,15 @@ class _Running:
         self.batch = batch
         self._pool = pool
         try:
-            self._executor = pool.get()
-            self.future: Future[list[Any]] = self._executor.submit(work, batch)
+            self._submit(work)
         except BrokenExecutor:  # it broke between being asked for and being used
             pool.replace(self._executor)
-            self._executor = pool.get()
-            self.future = self._executor.submit(work, batch)
+            self._submit(work)
+
+    def _submit(self, work: Work) -> None:
+        self._executor = self._pool.get()
+        with _interrupts_ignored():  # the first work starts the processes
+            self.future: Future[list[Any]] = self._executor.submit(work, self.batch)
 
     def result(self) -> list[Any] | None:
         """None when a process died meanwhile."""
