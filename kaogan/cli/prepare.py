@@ -90,9 +90,13 @@ def prepare(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", "--processes", metavar="N", min=1, help="Processes that prepare. (one a core)",
+            "--workers",
+            "--processes",
+            metavar="N",
+            min=1,
+            help="Processes that prepare. (one a core)",
             rich_help_panel=MACHINE,
-        ),  # fmt: skip
+        ),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Of a Dask cluster to use.", rich_help_panel=MACHINE)

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from benchmarks.launches import Trace, noise_pictures, on_meta, trace
-from kaogan.aux_models.tagger import load_tagger
+from kaogan.aux_models.tagger import Tagger, load_tagger
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError
@@ -77,12 +77,17 @@ def test_weights_are_normalised_once_for_all_passes_of_a_loss(monkeypatch: pytes
     trainer = GANTrainer(recipe, pictures.schema, state, sampler, torch.device("cpu"), "fp32")
     calls: list[object] = []
     iterate = _SpectralNorm._power_method
-    monkeypatch.setattr(_SpectralNorm, "_power_method", lambda self, *_: calls.append(self) or iterate(self, *_))
+
+    def counted(self: _SpectralNorm, *arguments: Any) -> None:
+        calls.append(self)
+        iterate(self, *arguments)
+
+    monkeypatch.setattr(_SpectralNorm, "_power_method", counted)
     layers = {id(part) for part in state.discriminator.modules() if isinstance(part, _SpectralNorm)}
     batch = sampler.at(0)
     made = []
     for context in (nullcontext, parametrize.cached):
-        trainer.loss.normalised_weights = context  # type: ignore[assignment]
+        trainer.loss.normalised_weights = context
         calls.clear()
         trainer.discriminator_step([batch])
         made.append(sum(id(part) in layers for part in calls))
@@ -107,7 +112,12 @@ def test_the_tagger_and_the_extractors_work_where_they_are_put() -> None:
 def test_projection_moves_the_tagger_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[torch.device] = []
     tagger = load_tagger()
-    monkeypatch.setattr(tagger, "to", lambda device: told.append(device) or tagger)
+
+    def moved(device: torch.device) -> Tagger:
+        told.append(device)
+        return tagger
+
+    monkeypatch.setattr(tagger, "to", moved)
     model = tiny_model()
     project(model, np.zeros((16, 16, 3), np.uint8), 1, starts=1, candidates=2, frames=2, tagger=tagger)
     assert told == [model.device]
@@ -118,7 +128,7 @@ def test_a_read_of_the_device_and_a_blocking_copy_are_seen(monkeypatch: pytest.M
     original = GANTrainer.generator_step
 
     def with_copy(self: GANTrainer, *args: Any) -> None:
-        torch.ones(3).to(self.device)
+        torch.ones(3).to(self.loss.device)
         original(self, *args)
 
     def with_read(self: GANTrainer, *args: Any) -> None:
