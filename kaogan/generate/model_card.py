@@ -25,7 +25,7 @@ FORMAT = 1
 PARAMETERS = frozenset({"self", "count", "seed", "truncation", "keep", "attributes", "progress"})  # of Model.sample
 OPTIONS = frozenset(
     {"out", "count", "seed", "rows", "separate", "truncation", "keep", "format", "mode", "upscale", "device",
-     "list-attributes", "attribute", "help"}
+     "processes", "list-attributes", "attribute", "help"}
 )  # fmt: skip
 """Of ``kaogan sample``."""
 
