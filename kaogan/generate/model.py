@@ -49,6 +49,7 @@ from kaogan.generate.model_io import (
     read_model_weights,
     sign_config,
     single_config,
+    stored_weights,
 )
 from kaogan.networks import build_generator
 from kaogan.networks.stylegan import is_style_generator
@@ -388,18 +389,6 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto", *, f
     if filtered and place.is_dir() and (place / FILTER).exists():
         latent_filter = read_filter(place / FILTER, tensors, config["latent"]["size"])
     return Model(generator, schema, config, place, choose_device(str(device)), latent_filter)
-
-
-def stored_weights(generator: nn.Module, half: bool) -> dict[str, Tensor]:
-    """What a file keeps of a generator; ``half`` as float16."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
-    return {name: _halved(value) for name, value in weights.items()} if half else weights
-
-
-def _halved(weight: Tensor) -> Tensor:
-    """float16, but for what it cannot hold: counters, and numbers beyond its range."""
-    fits = weight.dtype == torch.float32 and bool((weight.abs() <= torch.finfo(torch.float16).max).all())
-    return weight.half() if fits else weight
 
 
 def merge_requests(attributes: AttributeRequests | None, named: AttributeRequests) -> dict[str, AttributeRequest]:

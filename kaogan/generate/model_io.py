@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from kaogan.config.recipe import Latent
 from kaogan.config.registries import UNKNOWN_FAMILY, GeneratorSettings
@@ -166,6 +166,18 @@ def single_config(path: Path) -> str | None:
 def sign_config(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """``config`` with a digest over itself and the ``weights`` that it belongs to."""
     return {**config, DIGEST: signature_of(config).of(weights)}
+
+
+def stored_weights(generator: nn.Module, half: bool) -> dict[str, Tensor]:
+    """What a file keeps of a generator; ``half`` as float16."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    return {name: _halved(value) for name, value in weights.items()} if half else weights
+
+
+def _halved(weight: Tensor) -> Tensor:
+    """float16, but for what it cannot hold: counters, and numbers beyond its range."""
+    fits = weight.dtype == torch.float32 and bool((weight.abs() <= torch.finfo(torch.float16).max).all())
+    return weight.half() if fits else weight
 
 
 def read_model_weights(path: Path, expected: Mapping[str, Tensor], signature: Signature) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -118,7 +118,8 @@ async def model(studio: Studio, request: Request) -> Response:
     return JSONResponse({
         "image_size": model.image_size, "channels": model.channels, "recipe": config.get("recipe", ""),
         "clock": config.get("clock", 0), "latent": model.latent_size, "styled": model.has_style_space,
-        "directions": fitting, "set": found.set_of(query.get("model", ""), config.get("data") or {}),
+        "keep": model.keep if model.latent_filter else None, "directions": fitting,
+        "set": found.set_of(query.get("model", ""), config.get("data") or {}),
         "attributes": [{"name": a.name, "values": a.values[:512]} for a in model.attributes.attributes],
     })  # fmt: skip
 
@@ -316,7 +317,8 @@ ROUTES: list[tuple[str, str, Handler]] = [
 
 
 def _loaded(studio: Studio, query: Mapping[str, str]) -> rendering.LoadedModel:
-    return studio.models.get(studio.model_index.model(query.get("model", "")))
+    loaded, keep = studio.models.get(studio.model_index.model(query.get("model", ""))), params.keep(query)
+    return loaded if keep is None else replace(loaded, model=loaded.model.keeping(keep))
 
 
 def _method(query: Mapping[str, str]) -> str:

@@ -115,6 +115,11 @@ def truncation(query: Query) -> float:
     return number(query, "truncation", 1.0, 0.0, 2.0)
 
 
+def keep(query: Query) -> float | None:
+    """The share of latents that are drawn from; None for what the model does by itself. Raises UsageError."""
+    return number(query, "keep", 1.0, 0.01, 1.0) if query.get("keep", "").strip() else None
+
+
 def count(query: Query, image_size: int, default: int = 24) -> int:
     """Raises UsageError for more faces than the page shows or the memory should hold."""
     requested = whole(query, "count", default, 1, MAX_FACES)

@@ -36,6 +36,7 @@ from kaogan.generate.explore import (
 )
 from kaogan.generate.explore.direction_labels import describe_directions
 from kaogan.generate.explore.paths import default_interpolation
+from kaogan.generate.latent_filter import FILTER
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.generate.video import write_video
@@ -80,7 +81,8 @@ class ModelCache:
         """Raises KaoganError for a damaged or vanished model."""
         with self._lock:
             try:
-                stamp = tuple((path / name).stat().st_mtime for name in (CONFIG, WEIGHTS))
+                names = [CONFIG, WEIGHTS, *([FILTER] if (path / FILTER).exists() else [])]
+                stamp = tuple((path / name).stat().st_mtime for name in names)
             except OSError:
                 raise KaoganError(f"the model {path.name} is gone; choose another one") from None
             known = self._loaded.get(path)

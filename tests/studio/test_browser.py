@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,6 +17,7 @@ from kaogan.generate.explore import load_directions, point, render
 from kaogan.generate.model import load
 from kaogan.studio import rendering
 from tests.accessibility import violations
+from tests.generate.conftest import filtered
 from tests.studio.conftest import Served
 from tests.studio.test_trainings import make_run
 
@@ -287,6 +289,24 @@ def test_an_empty_folder_opens_on_the_shipped_model(browser, tmp_path):
         visitor.wait_shown("#grid img", load("kao").sample(2))
         assert page.input_value("#model") == "kao" and page.is_enabled("#model")
         assert page.get_attribute("#model optgroup", "label") == "comes with kaogan"
+    finally:
+        visitor.close()
+        served.close()
+
+
+def test_a_filter_is_switched_off_and_on(browser, tmp_path):
+    model = filtered()
+    model.save(tmp_path / "m", preview=np.zeros((8, 8, 3), np.uint8))
+    served = Served(tmp_path)
+    visitor = Visitor(browser, served.address, WIDE)
+    try:
+        page = visitor.open(model="m", count=6)
+        visitor.wait_shown("#grid img", model.sample(6))
+        page.get_by_role("checkbox", name="the best 80 % only").uncheck()
+        visitor.wait_shown("#grid img", model.sample(6, keep=1))
+        assert visitor.query()["keep"] == "1"
+        page.get_by_role("checkbox", name="the best 80 % only").check()
+        visitor.wait_shown("#grid img", model.sample(6))
     finally:
         visitor.close()
         served.close()

@@ -20,8 +20,9 @@ from kaogan.generate.model import load
 from kaogan.studio import rendering
 from kaogan.studio.params import FaceId, RenderParams
 from kaogan.studio.rendering import LoadedModel
-from tests.generate.conftest import tiny_model
+from tests.generate.conftest import filtered, tiny_model
 from tests.generate.explore.conftest import styled_model
+from tests.studio.conftest import Served
 
 
 def plain(name: str, moves: dict | None = None, **attributes) -> RenderParams:
@@ -156,3 +157,19 @@ def test_upscaling_is_offered_only_where_it_is(loaded, monkeypatch):
         rendering.one(loaded, plain("0.0"), 1.0, 3)
     with pytest.raises(UsageError, match="too large"):
         rendering.upscaled(np.zeros((1, 600, 600, 3), np.uint8), 2)
+
+
+def test_what_a_filter_leaves_out_can_be_asked_for(tmp_path):
+    blank = np.zeros((8, 8, 3), np.uint8)
+    model = filtered()
+    model.save(tmp_path / "m", preview=blank)
+    served = Served(tmp_path)
+    try:
+        assert served.call("/api/model", model="m")[1]["keep"] == 0.8
+        for words, keep in (({}, None), ({"keep": 1}, 1), ({"keep": 0.3}, 0.3)):
+            _, found, _ = served.call("/api/faces", model="m", seed=2, count=4, **words)
+            expected = [rendering.data_url(picture) for picture in model.sample(4, seed=2, keep=keep)]
+            assert [face["picture"] for face in found["faces"]] == expected
+        assert "the keep must be a number" in served.call("/api/faces", model="m", keep="x")[1]["error"]
+    finally:
+        served.close()

@@ -41,7 +41,7 @@ def describe_directions(
     Directions along which nothing changes by more than ``WEAK`` are missing. Deterministic.
     """
     tagger = tagger or load_tagger()
-    faces = points(model, seed, SAMPLES)
+    faces = points(model.keeping(1), seed, SAMPLES)
     moved = [
         directions.move(face, name, end) for name in directions.names for end in (-STRENGTH, STRENGTH) for face in faces
     ]

@@ -7,15 +7,17 @@ import os
 from pathlib import Path
 
 from kaogan.core.errors import KaoganError
+from kaogan.core.notes import note
 from kaogan.core.weights_file import write_weights
-from kaogan.generate.model import Model, load, stored_weights
-from kaogan.generate.model_io import SINGLE, WEIGHTS, sign_config
+from kaogan.generate.model import Model, load
+from kaogan.generate.model_io import SINGLE, WEIGHTS, sign_config, stored_weights
 
 
 def export_safetensors(model: str | os.PathLike[str] | Model, path: str | os.PathLike[str], half: bool = False) -> Path:
     """Write ``model`` to ``path``, which ``kaogan.load`` takes like a model folder.
 
-    ``half`` stores the weights as float16. Raises KaoganError for a file that cannot be written.
+    ``half`` stores the weights as float16. A latent filter stays behind, with a note. Raises KaoganError for a file
+    that cannot be written.
     """
     model = model if isinstance(model, Model) else load(model, "cpu")
     path = Path(path)
@@ -23,6 +25,8 @@ def export_safetensors(model: str | os.PathLike[str] | Model, path: str | os.Pat
         path = path.with_name(f"{path.name}.safetensors")
     if path.name == WEIGHTS:
         raise KaoganError(f"{path}: a file of this name is taken for a part of a model folder; choose another")
+    if model.latent_filter:
+        note(f"{path} has no place for the latent filter: it draws from all latents, as with --keep 1")
     weights = stored_weights(model.generator, half)
     config = json.dumps(sign_config(model.config, weights), ensure_ascii=False)
     write_weights(path, weights, {"format": "pt", SINGLE: config})

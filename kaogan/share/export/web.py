@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.picture_files import png
 from kaogan.core.staging import staged
+from kaogan.generate.latent_filter import DEFAULT_KEEP
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_card import is_keyword
 from kaogan.networks import count_parameters
@@ -136,6 +138,7 @@ def _about(model: Model, seed: int, kinds: Sequence[str]) -> tuple[dict[str, Any
     spread = np.arange(PLACES) * (side * side) // PLACES
     places = (4 * (spread * 37 % (side * side)) + spread % 3).tolist()
     config = model.config
+    kept = {"keep": model.keep} if model.latent_filter else {}
     about = {
         "format": 1,
         "name": _name(model),
@@ -158,7 +161,8 @@ def _about(model: Model, seed: int, kinds: Sequence[str]) -> tuple[dict[str, Any
             if kind in kinds
         },
         "engine": json.loads((RUNTIME / SOURCE).read_text(encoding="utf-8"))["version"],
-        "start": {"seed": seed, "number": 0, "truncation": 1, "values": values},
+        "start": {"seed": seed, "number": 0, "truncation": 1, **kept, "values": values},
+        **_filter(model),
         "probe": {
             "latents": latents[0].tolist(),
             "codes": conditions[0].tolist() if model.attributes else None,
@@ -167,6 +171,19 @@ def _about(model: Model, seed: int, kinds: Sequence[str]) -> tuple[dict[str, Any
         },
     }
     return about, png(picture)
+
+
+def _filter(model: Model) -> dict[str, Any]:
+    """The latent filter for the page's own draws, its numbers as float32 in base64; nothing without one."""
+    if model.latent_filter is None:
+        return {}
+
+    def packed(numbers: torch.Tensor) -> str:
+        return base64.b64encode(numbers.numpy().astype("<f4").tobytes()).decode()
+
+    layers = [{"weight": packed(weight), "bias": packed(bias)} for weight, bias in model.latent_filter.layers]
+    keep = model.keep if model.keep < 1 else DEFAULT_KEEP
+    return {"filter": {"keep": keep, "quantiles": model.latent_filter.quantiles.tolist(), "layers": layers}}
 
 
 def _finish(files: dict[str, bytes], about: Mapping[str, Any]) -> None:
@@ -184,12 +201,17 @@ def _finish(files: dict[str, bytes], about: Mapping[str, Any]) -> None:
     for name in sorted(files):
         digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
     version = digest.hexdigest()[:16]
-    text = json.dumps({**about, "version": version, "checksum": ""}, ensure_ascii=False)
-    checksum = hashlib.sha256(text.encode()).hexdigest()  # of the text without it, which the page looks at
-    files[ABOUT] = f'{text.removesuffix(EMPTY)}"{checksum}"}}'.encode()
+    files[ABOUT] = _sealed({**about, "version": version})
     early = [name for name in sorted(files) if not name.endswith(LATE) and name != "sw.js"]
     release = f"const RELEASE = {json.dumps({'version': version, 'files': early})};"
     files["sw.js"] = files["sw.js"].decode().replace('const RELEASE = { version: "", files: [] };', release).encode()
+
+
+def _sealed(about: Mapping[str, Any]) -> bytes:
+    """JSON with a checksum of the text without it, which the page looks at."""
+    text = json.dumps({**about, "checksum": ""}, ensure_ascii=False)
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    return f'{text.removesuffix(EMPTY)}"{checksum}"}}'.encode()
 
 
 def _file(scale: int) -> str:

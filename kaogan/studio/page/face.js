@@ -20,7 +20,7 @@ export const look = () => new URLSearchParams(given({ face: param("face"), d: so
 const source = () => (param("method").startsWith("file:") ? param("method") : "");
 
 const requestParams = () => given({
-  model: param("model"), truncation: param("truncation"), face: param("face"), d: source(), ...beginning("a.", "m."),
+  model: param("model"), truncation: param("truncation"), keep: param("keep"), face: param("face"), d: source(), ...beginning("a.", "m."),
 });
 const scale = () => param("scale", able.scales.includes(4) ? "4" : "1");
 const sized = () => (scale() === "1" ? requestParams() : { ...requestParams(), scale: scale() });

@@ -29,7 +29,7 @@ async function make(event) {
   event.preventDefault();
   const morph = $("film-source").value === "morph";
   const params = given({
-    job: "film", model: param("model"), seed: param("seed"), truncation: param("truncation"), ...beginning("a."),
+    job: "film", model: param("model"), seed: param("seed"), truncation: param("truncation"), keep: param("keep"), ...beginning("a."),
     ...(morph ? { from: param("from"), to: param("to") } : { faces: $("film-faces").value }),
     steps: $("film-steps").value, fps: $("film-fps").value, kind: $("film-kind").value, loop: $("film-loop").checked ? "yes" : "no",
   });

@@ -17,7 +17,7 @@ let model = null; // what the server tells of the model in the address
 const pickers = new Map(); // by the names of attributes
 
 const requestParams = () => ({
-  model: param("model"), truncation: param("truncation"), seed: param("seed"), count: param("count", "24"), ...beginning("a."),
+  model: param("model"), truncation: param("truncation"), keep: param("keep"), seed: param("seed"), count: param("count", "24"), ...beginning("a."),
 });
 
 const sized = () => ({ ...requestParams(), scale: param("grid.scale") });
@@ -46,7 +46,7 @@ const open = newest(
   (found) => {
     model = found;
     const kept = Object.keys(beginning("a.")).filter((name) => !model.attributes.some((a) => `a.${a.name}` === name));
-    change(Object.fromEntries(kept.map((name) => [name, null])));
+    change(Object.fromEntries([...kept, ...(model.keep ? [] : ["keep"])].map((name) => [name, null])));
     $("facts").textContent = [
       model.recipe, `${model.image_size} px`, model.clock ? `${Number(model.clock).toLocaleString("en")} images` : "",
     ].filter(Boolean).join(" · ");
@@ -95,6 +95,9 @@ function showControls() {
   $("seed").value = param("seed", "0");
   $("truncation").value = param("truncation", "1");
   $("truncation-shown").value = Number($("truncation").value).toFixed(2);
+  $("keep-label").hidden = !model?.keep;
+  $("keep-share").textContent = `the best ${Math.round((model?.keep ?? 1) * 100)} % only`;
+  $("keep").checked = param("keep") !== "1";
   $("count").value = param("count", "24");
   $("grid-scale").value = param("grid.scale");
   for (const [name, picker] of pickers) picker.set(param(`a.${name}`).split(",").filter(Boolean));
@@ -126,6 +129,10 @@ export function begin(overview) {
     $("truncation-shown").value = Number($("truncation").value).toFixed(2);
     change({ truncation: $("truncation").value === "1" ? null : $("truncation").value });
     everything();
+  });
+  $("keep").addEventListener("change", () => {
+    change({ keep: $("keep").checked ? null : "1" }, true);
+    all();
   });
   $("grid-scale").hidden = !overview.scales.length;
   $("grid-scale").append(element("option", { value: "" }, "as drawn"), ...overview.scales.map((scale) => element("option", { value: String(scale) }, `enlarged ×${scale}`)));

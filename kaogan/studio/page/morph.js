@@ -8,7 +8,7 @@ import { change, given, param } from "./state.js";
 const STEPS = 17;
 let frames = [];
 
-const requestParams = () => given({ model: param("model"), truncation: param("truncation"), from: param("from"), to: param("to"), steps: STEPS });
+const requestParams = () => given({ model: param("model"), truncation: param("truncation"), keep: param("keep"), from: param("from"), to: param("to"), steps: STEPS });
 
 const draw = newest(
   (signal) => get("api/morph", requestParams(), signal),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from kaogan.aux_models.upscaler import load_upscaler
+from kaogan.core.rng import draw_latents, torch_generator
+from kaogan.core.schema import Schema
+from kaogan.generate.latent_filter import LatentFilter
 from kaogan.generate.model import Model
+from kaogan.share.export import web
 from tests.accessibility import violations
+from tests.generate.conftest import any_filter, tiny_model
 from tests.share.export.conftest import Site
 
 pytestmark = pytest.mark.timeout(300)  # a trace is a long calculation where many share a core
@@ -79,14 +86,58 @@ def test_a_seed_has_pythons_face(visit: Visit, coded: Model) -> None:
 
 
 def test_latents_are_pythons(visit: Visit) -> None:
-    from kaogan.core.rng import draw_latents, torch_generator
-
     cases = [(128, "normal", 1, 0), (100, "normal", 2**40 + 1, 7), (9, "normal", 5, 2), (33, "uniform", 0, 3)]
     draw = "(cases) => import('./latents.js').then((m) => cases.map((c) => [...m.drawLatents(...c)]))"
     for case, found in zip(cases, visit.page.evaluate(draw, cases), strict=True):
         size, distribution, seed, number = case
         right = draw_latents(1, size, distribution, torch_generator(seed, "sample/latent", number))[0]
         assert np.abs(np.array(found) - right.numpy()).max() < 2e-6, case
+
+
+def test_latents_of_a_filter_are_pythons(visit: Visit) -> None:
+    rng = torch.Generator().manual_seed(0)
+    shapes = [(20, 24), (9, 20), (1, 9)]
+    layers = [(torch.randn(s, generator=rng).double(), torch.randn(s[0], generator=rng).double()) for s in shapes]
+    fresh = LatentFilter(layers, torch.zeros(101))(torch.randn(4000, 24, generator=rng))
+    latent_filter = LatentFilter(layers, fresh.quantile(torch.linspace(0, 1, 101).double()))
+    model = tiny_model(Schema())
+    model.latent_filter = latent_filter
+    packed = web._filter(model)["filter"]
+    draw = """([filter, cases]) => import('./latents.js').then(
+        (m) => cases.map((c) => [...m.filteredLatents(m.unpacked(filter), ...c)]))"""
+    cases = [(keep, 24, law, 7, n) for keep in (0.8, 0.333, 0.02, 1) for law in ("normal", "uniform") for n in range(9)]
+    for case, found in zip(cases, visit.page.evaluate(draw, [packed, cases]), strict=True):
+        keep, size, distribution, seed, number = case
+        first = draw_latents(1, size, distribution, torch_generator(seed, "sample/latent", number))
+        right = latent_filter.draw(keep, seed, number, distribution) if keep < 1 else first
+        assert np.abs(np.array(found) - right[0].numpy()).max() < 2e-6, case
+
+
+def test_a_filter_can_be_switched_off(browser: Any, page_folder: Path, coded: Model, tmp_path: Path) -> None:
+    model = Model(coded.generator, coded.attributes, coded.config, latent_filter=any_filter())
+    folder = Path(shutil.copytree(page_folder, tmp_path / "web"))
+    about = {**json.loads((folder / "model.json").read_text()), **web._filter(model)}
+    about["start"] |= {"keep": 0.8}
+    about.pop("checksum")
+    (folder / "model.json").write_bytes(web._sealed(about))
+    number = next(n for n in range(99) if not torch.equal(model.latents(1, 5, start=n), coded.latents(1, 5, start=n)))
+    site = Site(folder)
+    visit = Visit(browser, site.url)
+    visit.open(f"#seed=5&n={number}&keep=0.8&v.hair=pink&v.eyes=black")
+    values = {"hair": "pink", "eyes": "black"}
+    kept, raw = wanted(model, 5, number, **values), wanted(coded, 5, number, **values)
+    switch = visit.page.get_by_role("checkbox", name="Only the best 80 % of the faces")
+    assert np.abs(kept - raw).max() > 8 and switch.is_checked()
+    assert np.abs(visit.picture() - kept).max() <= 2
+    assert "keep=0.8)" in visit.page.text_content("#python").replace(', hair="pink", eyes="black"', "")
+    switch.uncheck()
+    assert np.abs(visit.picture() - raw).max() <= 2 and "keep" not in visit.page.url
+    switch.check()
+    assert np.abs(visit.picture() - kept).max() <= 2 and "keep=0.8" in visit.page.url
+    assert not violations(visit.page)
+    visit.context.close()
+    site.close()
+    assert not visit.complaints
 
 
 def test_what_a_visitor_does(visit: Visit, coded: Model) -> None:

@@ -16,6 +16,7 @@ from kaogan.cli import app
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.generate.model import Model
 from kaogan.share.export import export_hub, export_safetensors, push
+from tests.generate.conftest import filtered
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,16 @@ def test_the_folder_for_the_hub(coded: Model, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no licence of the Hub"):
         export_hub(coded, tmp_path / "other", license="MIT License")
     assert [each.name for each in tmp_path.iterdir()] == ["hub"]
+
+
+def test_a_filter_goes_to_the_hub_and_stays_out_of_one_file(tmp_path: Path) -> None:
+    model = filtered()
+    for half in (False, True):
+        again = kaogan.load(export_hub(model, tmp_path / f"hub{half}", half=half))
+        assert again.keep == 0.8 and (again.latents(9, seed=1) == model.latents(9, seed=1)).all()
+    assert "latent filter" in (tmp_path / "hubTrue/README.md").read_text()
+    single = kaogan.load(export_safetensors(model, tmp_path / "one"))
+    assert single.keep == 1 and (single.sample(3) == model.sample(3, keep=1)).all()
 
 
 def test_pushing_is_one_line_when_it_fails(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

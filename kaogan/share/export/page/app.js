@@ -126,6 +126,7 @@ function show(one, { remember = true } = {}) {
   $("seed").value = face.seed;
   $("truncation").value = face.truncation;
   $("truncation-value").textContent = face.truncation.toFixed(2);
+  if (model.filter) showFilter();
   $("python").textContent = python(face, values);
   history.replaceState(null, "", toAddress(face));
   const shown = face;
@@ -133,6 +134,12 @@ function show(one, { remember = true } = {}) {
     paint($("morph-a").querySelector("canvas"), drawn);
     if (remember) rememberFace(shown, drawn);
   }, remember ? 0 : PAUSE);
+}
+
+function showFilter() {
+  $("keep").checked = face.keep < 1;
+  const share = face.keep < 1 ? face.keep : model.filter.keep;
+  $("keep-share").textContent = `Only the best ${Math.round(share * 100)} % of the faces`;
 }
 
 function showValues(drawn) {
@@ -316,6 +323,7 @@ function build() {
   for (const { scale } of model.upscalers) sizes.push([scale, `${size * scale} px`]);
   $("size").append(...sizes.map(([value, text]) => element("option", { value }, text)));
   if (model.upscalers.length) enlargeControl();
+  $("filter").hidden = !model.filter;
   const { values } = resolve(model, face);
   showValues(values);
 }
@@ -331,10 +339,11 @@ function wire() {
   };
   $("truncation").oninput = ({ target }) => show({ ...face, truncation: Number(target.value) }, { remember: false });
   $("truncation").onchange = ({ target }) => show({ ...face, truncation: Number(target.value) });
+  $("keep").onchange = ({ target }) => show({ ...face, keep: target.checked ? model.filter.keep : 1 });
   $("morph").oninput = () => { stop(); morph(); };
   $("morph-a").onclick = () => show(face, { remember: false });
   $("morph-b").onclick = () => setEnd(face);
-  $("swap").onclick = async () => { await setEnd(randomFace()); morph(); };
+  $("swap").onclick = async () => { await setEnd({ ...randomFace(), ...(model.filter ? { keep: face.keep } : {}) }); morph(); };
   $("play").onclick = play;
   $("draw-grid").onclick = () => drawGrid().catch(fail);
   $("download").onclick = () => download().catch(fail);

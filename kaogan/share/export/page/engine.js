@@ -1,7 +1,7 @@
 // The page's side of the worker, and what a face is made of.
 
 import { address, inside } from "./files.js";
-import { drawLatents, drawValue } from "./latents.js";
+import { drawValue, filteredLatents } from "./latents.js";
 
 export class Engine {
   constructor(onProgress) {
@@ -47,7 +47,8 @@ export class Engine {
   }
 }
 
-// A face is {seed, number, truncation, values}: for each attribute the value that was asked for, or null for any.
+// A face is {seed, number, truncation, keep, values}: for each attribute the value that was asked for, or null for any;
+// keep only where the model has a latent filter.
 
 /** The face with all values chosen: those left open are drawn from how often the data has them. */
 export function resolve(model, face) {
@@ -60,7 +61,7 @@ export function resolve(model, face) {
 }
 
 export function toVector(model, face) {
-  const latents = drawLatents(model.latent.size, model.latent.distribution, face.seed, face.number);
+  const latents = filteredLatents(model.filter, face.keep ?? 1, model.latent.size, model.latent.distribution, face.seed, face.number);
   if (!model.styled) for (let i = 0; i < latents.length; i++) latents[i] *= face.truncation;
   const { values } = resolve(model, face);
   const codes = model.attributes.flatMap((each) => each.values.map((value) => (value === values[each.name] ? 1 : 0)));

@@ -1,5 +1,7 @@
 // Files of the page: beside it on a server or, where the page is a single file, data: addresses of what is inside of it.
 
+import { unpacked } from "./latents.js";
+
 export const inside = Object.fromEntries(
   [...document.querySelectorAll("script[data-file]")].map(({ dataset, textContent }) =>
     [dataset.file, `data:${dataset.kind};base64,${textContent}`]),
@@ -11,6 +13,11 @@ export const address = (file) => inside[file] ?? new URL(file, location.href).hr
 
 /** The content of model.json. Rejects where its checksum does not match. */
 export async function readModel() {
+  const model = await readChecked();
+  return model.filter ? { ...model, filter: unpacked(model.filter) } : model;
+}
+
+async function readChecked() {
   const text = await (await fetch(address("model.json"))).text();
   if (!window.crypto?.subtle) return JSON.parse(text); // browsers have digests on https and on this machine only
   const bare = new TextEncoder().encode(text.replace(/"[0-9a-f]{64}"\}$/, '""}'));

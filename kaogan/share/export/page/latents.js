@@ -1,6 +1,9 @@
 // kaogan's random numbers, in JavaScript: the latents of (seed, number) are those of kaogan/core/rng.py and PyTorch's
 // CPU generator to the last bits of a float: SHA-256 of "seed/purpose/number" seeds a Mersenne Twister (MT19937).
 
+const PURPOSE = "sample/latent";
+const ATTEMPTS = 1000; // latents that are looked at for one picture, at most
+
 /** A seed of 32 bits, which is all that the Mersenne Twister of PyTorch takes of the 63 that kaogan hands it. */
 export function seedFor(seed, purpose, number) {
   const d = sha256(new TextEncoder().encode(`${seed}/${purpose}/${number}`));
@@ -9,10 +12,50 @@ export function seedFor(seed, purpose, number) {
 }
 
 /** The latents (Float32Array) of picture `number` of `seed`; distribution is "normal" or "uniform". */
-export function drawLatents(size, distribution, seed, number) {
-  const twister = new Twister(seedFor(seed, "sample/latent", number));
+export function drawLatents(size, distribution, seed, number, purpose = PURPOSE) {
+  const twister = new Twister(seedFor(seed, purpose, number));
   if (distribution === "uniform") return Float32Array.from({ length: size }, () => Math.fround(twister.uniform() * 2) - 1);
   return size < 16 ? fewNormals(twister, size) : manyNormals(twister, size);
+}
+
+/**
+ * Of the candidates for the picture the first that `filter` counts among the best `keep`, as in Python's
+ * latent_filter.py; with a `keep` of 1 or without a filter the first of all.
+ */
+export function filteredLatents(filter, keep, size, distribution, seed, number) {
+  if (!filter || keep >= 1) return drawLatents(size, distribution, seed, number);
+  const threshold = quantile(filter.quantiles, keep);
+  let best;
+  let least = Infinity;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const latents = drawLatents(size, distribution, seed, number, attempt ? `${PURPOSE}/${attempt}` : PURPOSE);
+    const foretold = foretell(filter.layers, latents);
+    if (!best || foretold < least) [best, least] = [latents, foretold];
+    if (foretold <= threshold) break;
+  }
+  return best;
+}
+
+function quantile(quantiles, share) {
+  const place = share * (quantiles.length - 1);
+  const low = Math.min(Math.floor(place), quantiles.length - 2);
+  return quantiles[low] + (quantiles[low + 1] - quantiles[low]) * (place - low);
+}
+
+/** The perceptron: in doubles, as in Python, so that both take the same latents. */
+function foretell(layers, latents) {
+  let x = Float64Array.from(latents);
+  layers.forEach(({ weight, bias }, layer) => {
+    const before = layer ? x.map((value) => value / (1 + Math.exp(-value))) : x;
+    x = Float64Array.from(bias, (start, row) => before.reduce((sum, value, i) => sum + weight[row * before.length + i] * value, start));
+  });
+  return x[0];
+}
+
+/** A filter of model.json with the numbers of its layers, float32 in base64, as arrays. */
+export function unpacked(filter) {
+  const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+  return { ...filter, layers: filter.layers.map(({ weight, bias }) => ({ weight: floats(weight), bias: floats(bias) })) };
 }
 
 /** The index of a value drawn from priors. The page's own draw: PyTorch's depends on the machine's libraries. */
