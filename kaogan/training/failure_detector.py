@@ -32,6 +32,7 @@ WON = 0.005  # of the discriminator's loss at chance: what is left of it when ev
 LIMIT = 100.0  # a loss or score, of objectives whose values are a few units
 ALIKE = 0.05  # of the distance between real pictures
 SATURATED = 0.5  # of all values of generated pictures, beyond the share that real ones have
+RETURNING = 0.95  # of that share a line before: a StyleGAN of 256 px begins with 0.7 and comes back by itself
 SAME = 0.01  # distance of real pictures, of a range of 2
 AT_CHANCE = 0.99  # of the loss of who only knows how often each value occurs
 WORSE = 1.005  # times the discriminator's loss when it tells nothing apart
@@ -174,6 +175,8 @@ def _blind(recent: Sequence[Mapping[str, Any]], facts: RunFacts) -> Failure | No
 def _saturated(recent: Sequence[Mapping[str, Any]], facts: RunFacts) -> Failure | None:
     shares = [(line["fake_saturated"], line["real_saturated"]) for line in recent if "fake_saturated" in line]
     if len(shares) < WINDOW or any(fake <= SATURATED + (1 - SATURATED) * real for fake, real in shares):
+        return None
+    if shares[-1][0] < RETURNING * shares[0][0]:
         return None
     return Failure(
         "saturated",

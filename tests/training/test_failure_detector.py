@@ -59,6 +59,15 @@ def line(clock: int, **numbers: float) -> dict[str, Any]:
     return {"clock": clock, **calm, **numbers}
 
 
+def test_a_generator_that_begins_saturated_is_left_in_peace_while_it_comes_back() -> None:
+    def name(before: float, now: float) -> str | None:
+        lines = [line(1_000, fake_saturated=before), line(2_000, fake_saturated=now)]
+        found = find_failure(lines, PLAIN)
+        return found.name if found else None
+
+    assert name(0.7, 0.66) is None and name(0.7, 0.67) == "saturated" == name(0.7, 0.9)
+
+
 def test_each_sight_at_its_threshold() -> None:
     def name(facts: RunFacts = PLAIN, **numbers: float) -> str | None:
         found = find_failure([line(9_000, **numbers), line(10_000, **numbers)], facts)
