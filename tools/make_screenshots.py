@@ -33,9 +33,9 @@ MODEL = "kao"
 # name -> (address, element that is there when the screen is complete)
 STUDIO = {
     "studio": (f"?model={MODEL}&seed=7&face=7.3&from=face%3D7.3&to=face%3D7.10", "#sliders img"),
-    "studio-pictures": ("?page=pictures", "#prepare"),
-    "studio-train": ("?page=train", "#start"),
-    "studio-evaluate": (f"?page=evaluate&model={MODEL}", "#evaluate-form"),
+    "studio-pictures": ("?page=pictures", "#pictures:not([hidden])"),
+    "studio-train": ("?page=train", "#train:not([hidden])"),
+    "studio-evaluate": (f"?page=evaluate&model={MODEL}", "#evaluate:not([hidden])"),
 }
 PAGE = {"page": ("#seed=7&n=3", "html[data-backend] #grid button:nth-child(24)")}
 IN_DOCS = {"studio": 1366, "page": 1366}
