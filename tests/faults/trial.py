@@ -29,7 +29,9 @@ from tests.faults.verbs import TRAIN, VERBS, Verb, contents, leftovers, size
 SERVER = multiprocessing.get_context("forkserver")
 PRELOAD = [__name__, "kaogan.cli._app", "kaogan.training.train", "kaogan.prepare", "kaogan.evaluation.runner",
            "kaogan.generate.video", "kaogan.share.export", "kaogan.share.import_weights", "kaogan.aux_models.tagger",
-           "kaogan.data.formats", "torch._dynamo", "matplotlib.figure", "av", "tests.share.import_weights.conftest",
+           "kaogan.data.formats", "kaogan.adaptation.run", "kaogan.generate.upscale_files",
+           "kaogan.aux_models.upscaler.load", "kaogan.aux_models.face_detector.detect_folder", "torch._dynamo", "onnxscript",
+           "matplotlib.figure", "av", "tests.share.import_weights.conftest",
            ]  # fmt: skip
 FAULTS = ("killed", "full disk", "clock jump", "two at once")
 HANG = 10.0  # seconds of processor time beyond three times what the command takes alone
@@ -54,7 +56,9 @@ def run(words: str, folder: Path, said: Path, fault: Fault | None = None, limit:
         resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 2))
         sys.argv = ["kaogan", *words.split()]
         from kaogan import cli
+        from kaogan.adaptation import report
 
+        report.DRAWN = 64  # faces that adapt measures
         if fault:
             fault()
         cli.main()

@@ -44,7 +44,7 @@ VERBS = {
         Verb("train (resumed)", f"{TRAIN} --images 64", ("faces", "run"), whole=False),
         Verb(
             "adapt",
-            "adapt run --data faces --images 16 --out adapted --seed 1 --training.batch_size 8",
+            "adapt run --data faces --images 16 --out adapted --seed 1 --training.batch_size 8 --eval.features tagger",
             ("run", "faces"),
             whole=False,
             slow=True,
