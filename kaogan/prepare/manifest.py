@@ -1,21 +1,24 @@
 """The manifest of ``prepare``: an SQLite file with what was found out about each picture file, across runs and kills.
 
 A picture is written before the manifest lists it, so whatever it lists is there. The manifest can be deleted; the
-next run then begins anew.
+next run then begins anew. A SHA-256 lies beside it while no run has it open: SQLite itself keeps no checksums.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from kaogan.core.atomic_io import explain, write_text
 from kaogan.core.errors import KaoganError
 from kaogan.prepare.processed_file import EncodedCrop, ProcessedFile, Rejection
 
 FORMAT = 2
+OPEN = "open\n"  # in the place of the checksum, while a run writes; also after a kill
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
@@ -39,9 +42,28 @@ class Manifest:
     """Raises KaoganError when the disk is full or the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._sum = path, path.with_name(f"{path.name}.sha256")
+        self._check()
         with self._explaining():
             self._db = self._open()
+
+    def _check(self) -> None:
+        """Raise KaoganError for a file that was altered since the last run closed it. From now on none is checked."""
+        try:
+            if self.path.exists() and self._sum.exists():
+                written = self._sum.read_bytes()
+                if written != OPEN.encode() and written != self._digest().encode():
+                    raise KaoganError(
+                        f"{self.path} was altered after it was written: its checksum does not match; delete it, and "
+                        "the next run begins anew"
+                    )
+        except OSError as error:
+            raise explain(error, self.path) from error
+        write_text(self._sum, OPEN)
+
+    def _digest(self) -> str:
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() + "\n"
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, isolation_level=None)
@@ -65,6 +87,9 @@ class Manifest:
 
     def close(self) -> None:
         self._db.close()
+        if not Path(f"{self.path}-wal").exists():  # else the end of its work is still there, on a full disk
+            with suppress(KaoganError, OSError):
+                write_text(self._sum, self._digest())
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

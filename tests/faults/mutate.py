@@ -32,14 +32,3 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
             case "bytes":
                 data[at : at + size] = draw(st.binary(max_size=16))
     return bytes(data)
-
-
-def flipped(whole: bytes) -> st.SearchStrategy[bytes]:
-    """``whole`` with one bit of it flipped."""
-
-    def flip(bit: int) -> bytes:
-        data = bytearray(whole)
-        data[bit // 8] ^= 1 << bit % 8
-        return bytes(data)
-
-    return st.integers(0, 8 * len(whole) - 1).map(flip)

@@ -41,7 +41,7 @@ from kaogan.training.plots import loss_figure, read_stats
 from kaogan.training.run_dir import RunDir
 from tests.faults import table
 from tests.faults.cases import Case, bounded, check_words, hold, refusal
-from tests.faults.mutate import damaged, flipped
+from tests.faults.mutate import damaged
 from tests.generate.conftest import LATENT, any_filter, tiny_model
 
 NAMES = [f"{number:02d}.png" for number in range(6)]
@@ -143,15 +143,6 @@ WEIGHTS: dict[str, Callable[[Path], Case]] = {
 }
 
 
-BINARY = {
-    "model.safetensors",
-    "weights",
-    "checkpoint",
-    "directions",
-    "latent filter",
-}  # in JSON, 1e-8 and 1E-8 are the same
-
-
 def _torch(folder: Path, zipped: bool, read: Callable[[Path], Any]) -> Case:
     path = folder / "state.pth"
     torch.save(STATE, path, _use_new_zipfile_serialization=zipped)
@@ -233,17 +224,15 @@ OTHERS: dict[str, Callable[[Path], Case]] = {
 }
 
 
-@pytest.mark.parametrize("how", ["damaged", "flipped"])
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_damaged_weights_are_refused_or_the_same(name: str, how: str, tmp_path: Path) -> None:
+def test_damaged_weights_are_refused_or_the_same(name: str, tmp_path: Path) -> None:
     case = WEIGHTS[name](tmp_path)
     whole, before = case.file.read_bytes(), case.read()
 
     @bounded()
-    @given((damaged if how == "damaged" else flipped)(whole))
+    @given(damaged(whole))
     def check(data: bytes) -> None:
-        refused = hold(case, data, before, f"{name}, {how}")
-        assert refused or how == "damaged" or name not in BINARY, "a flipped bit was not noticed"
+        hold(case, data, before, name)
 
     check()
 

@@ -30,8 +30,8 @@ SERVER = multiprocessing.get_context("forkserver")
 PRELOAD = [__name__, "kaogan.cli._app", "kaogan.training.train", "kaogan.prepare", "kaogan.evaluation.runner",
            "kaogan.generate.video", "kaogan.share.export", "kaogan.share.import_weights", "kaogan.aux_models.tagger",
            "kaogan.data.formats", "kaogan.adaptation.run", "kaogan.generate.upscale_files",
-           "kaogan.aux_models.upscaler.load", "kaogan.aux_models.face_detector.detect_folder", "torch._dynamo", "onnxscript",
-           "matplotlib.figure", "av", "tests.share.import_weights.conftest",
+           "kaogan.aux_models.upscaler.load", "kaogan.aux_models.face_detector.detect_folder", "torch._dynamo",
+           "onnxscript", "matplotlib.figure", "av", "tests.share.import_weights.conftest",
            ]  # fmt: skip
 FAULTS = ("killed", "full disk", "clock jump", "two at once")
 HANG = 10.0  # seconds of processor time beyond three times what the command takes alone

@@ -18,10 +18,12 @@ import numpy as np
 
 from kaogan.core.atomic_io import atomic, write_text
 from kaogan.core.errors import KaoganError
+from kaogan.core.weights_file import holds_digest
 
 MANIFEST, INDEX = "shards.json", "index.npz"
 SHARD = "shard-{:06d}.tar"
 FORMAT = 1
+CHECKSUM = "manifest_sha256"  # of the other keys
 
 
 class TextColumn(Sequence[str]):
@@ -125,7 +127,13 @@ class IndexBuilder:
             "columns": self.columns,
             "sha256": hashlib.sha256(data).hexdigest(),
         }
+        manifest[CHECKSUM] = _checksum(manifest)
         write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    others = {key: value for key, value in manifest.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def _narrow(values: np.ndarray) -> np.ndarray:
@@ -144,6 +152,10 @@ def read_index(manifest: bytes, index: bytes, where: str) -> ShardIndex:
                 f"{where}/{MANIFEST} is of another program or version; write the shards anew with "
                 "kaogan convert or kaogan prepare --shards"
             )
+        # Sets of an older kaogan have no checksum of the manifest, and no value like one but the index's.
+        others = [value for key, value in found.items() if key != "sha256"]
+        if (CHECKSUM in found or holds_digest(others)) and found.get(CHECKSUM) != _checksum(found):
+            raise ValueError("its checksum does not match")
         shards = tuple(Shard(_plain_name(s["url"]), int(s["nsamples"]), int(s["filesize"])) for s in found["shardlist"])
         columns, digest = [str(name) for name in found["columns"]], str(found["sha256"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
