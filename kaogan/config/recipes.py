@@ -38,12 +38,23 @@ SHORTHANDS = {
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a small file cannot unfold into a huge tree."""
+    """YAML without aliases, so that a small file cannot unfold into a huge tree, and without a key that is there twice,
+    of which YAML's readers keep the last."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed")
         return super().compose_node(parent, index)
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    raise yaml.YAMLError(f"line {key.start_mark.line + 1}: '{key.value}' stands there twice; keep one")
+                keys.add(key.value)
+        return node
 
 
 def names(folder: Traversable = FOLDER) -> list[str]:

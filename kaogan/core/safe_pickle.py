@@ -33,7 +33,7 @@ _MAGIC = _FRAME[2:14]  # a number of 10 bytes, which every protocol writes alike
 _NUMERIC = re.compile(r"[<>=|]?(\?|b1|[iu][1248]|f[248]|[bBhHiIlLqQefd])")
 _KEPT_TEXT = 256  # bytes; longer texts are remembered by the pickle instead of being written out again
 _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
-_BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
+_BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
 
@@ -108,6 +108,8 @@ def _allowed() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     ]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         named += [(_empty_array, f"{module}._reconstruct"), (_scalar, f"{module}.scalar")]
+    for module in ("numpy.core.numeric", "numpy._core.numeric"):
+        named.append((_from_buffer, f"{module}._frombuffer"))
     return named
 
 
@@ -155,6 +157,13 @@ def _empty_array(kind: Any, shape: Any, code: Any) -> np.ndarray:
     if kind is not _Array or shape != (0,):
         raise ValueError("an array of an unknown kind")
     return np.empty(0, np.uint8).view(_Array)
+
+
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    """What arrays are rebuilt with since protocol 5."""
+    if type(dtype) is not _NumericDtype or not isinstance(content, bytes) or order not in ("C", "F"):
+        raise ValueError("an array of something else than plain numbers")
+    return np.frombuffer(bytearray(content), dtype.plain).reshape(shape, order=order)
 
 
 def _scalar(dtype: Any, content: Any) -> Any:

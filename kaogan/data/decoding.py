@@ -41,7 +41,9 @@ _BLOCK_PIXELS = 8 * 8  # of a JPEG
 
 # The modes that colour profiles are applied to, and the modes in which they are.
 _CMS_MODES = {"RGB": "RGB", "RGBA": "RGB", "P": "RGB", "L": "L", "LA": "L", "CMYK": "CMYK"}
+_CMS_MODES |= dict.fromkeys(("RGBX", "PA", "YCbCr"), "RGB")
 _SRGB_ROUNDING = 3  # levels
+_USED = (255, 1023, 4095)  # the largest numbers of cameras and scanners, in pictures of 16 bits
 
 # (a pattern of the first bytes in lower case, where they begin, what the file is)
 _OTHER_KINDS = (
@@ -208,14 +210,16 @@ def _read(file: BinaryIO, channels: int, at_least: int | None) -> tuple[Image.Im
             if at_least and opened.format == "JPEG":
                 opened.draft(None, (3 * at_least, 3 * at_least))
             with _LARGE if opened.size[0] * opened.size[1] > _LARGE_PIXELS else nullcontext():
+                deep = is_deep(opened)
                 try:
                     _load_whole(opened)
                 except OSError:
                     if opened.format != "JPEG" or (whole := _with_end(file)) is None:
                         raise
                     return _read(whole, channels, at_least)
-                picture = _upright(_to_mode(to_srgb(opened), channels), opened)
-                return picture, Header(opened.format or "", width, height, _is_plain(opened))
+                whole_range = _whole_range(file, opened) if deep else opened
+                picture = _upright(_to_mode(to_srgb(whole_range), channels), opened)
+                return picture, Header(opened.format or "", width, height, _is_plain(opened) and not deep)
     except BrokenPicture:
         raise
     except UnidentifiedImageError as error:
@@ -258,6 +262,33 @@ def _what_else(file: BinaryIO) -> str:
             if re.match(mark, start[where:].lower()):
                 return what
     return ""
+
+
+def is_deep(opened: Image.Image) -> bool:
+    """Whether an opened picture, not yet loaded, has 16 bits a colour, of which Pillow keeps the upper 8."""
+    return opened.mode in ("RGB", "RGBA", "LA") and any(";16" in str(part[3]) for part in opened.tile)
+
+
+def _whole_range(file: BinaryIO, picture: Image.Image) -> Image.Image:
+    """A deep picture that uses its lower 8, 10 or 12 bits only, scaled: its upper 8 are nearly black."""
+    bands = [high for band, (_, high) in zip(picture.getbands(), picture.getextrema(), strict=True) if band != "A"]
+    if max(bands) > _USED[-1] >> 8:
+        return picture
+    import cv2
+
+    file.seek(0)
+    values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3:
+        raise BrokenPicture("uses few of its 16 bits a colour: convert it to 8 bits")
+    colours, alpha = values[..., 2::-1], values[..., 3:]
+    top = next((most for most in _USED if colours.max() <= most), 0)
+    if not top or not colours.max():
+        return picture
+    note(f"colour pictures of more bits than they use were scaled from 0 … {top:,} to 0 … 255")
+    scaled = np.rint(colours * (255 / top)).astype(np.uint8)
+    found = Image.fromarray(np.ascontiguousarray(np.concatenate([scaled, (alpha >> 8).astype(np.uint8)], -1)))
+    found.info = picture.info
+    return found
 
 
 def is_srgb(picture: Image.Image) -> bool:
@@ -311,7 +342,7 @@ def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
     """Any mode of Pillow -> RGB or L, with transparency over white, or RGBA."""
     target = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return _eight_bits(picture).convert(target)
+        return to_srgb(_eight_bits(picture)).convert(target)
     if picture.mode in ("RGBa", "La"):
         picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
     if channels == 4:
@@ -329,17 +360,25 @@ def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
     """Grey of 16 bits, 32 bits or floats -> L: the whole range is scaled, where Pillow's own convert would clip."""
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0, neginf=0)
-    low, high = float(values.min()), float(values.max())
+    values = np.asarray(picture).astype(np.float64)
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        raise BrokenPicture("holds no numbers, only NaN or infinity")
+    low, high = float(finite.min()), float(finite.max())
+    if finite.size < values.size:
+        note("grey pictures hold numbers that are not finite: drawn as the darkest or brightest of the others")
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     # Floats are 0 to 1 or 0 to 255 by custom, integers 16 bits, of which cameras and scanners often use 8, 10 or 12 and
     # would come out black; anything else can only be stretched.
-    customs = (1.0, 255.0) if picture.mode == "F" else (255.0, 1023.0, 4095.0, 65535.0)
+    customs = (1.0, 255.0) if picture.mode == "F" else (*map(float, _USED), 65535.0)
     bottom, top = next(((0.0, most) for most in customs if low >= 0 and high <= most), (low, high))
     if picture.mode != "F" and high > 0 and (bottom, top) in ((0.0, most) for most in customs[:-1]):
         note(f"grey pictures of more bits than they use were scaled from 0 … {top:,.0f} to 0 … 255")
     elif (bottom, top) not in ((0.0, most) for most in customs):
         note("grey pictures of an unusual range were stretched from their darkest to their brightest value")
-    return Image.fromarray(np.rint((values - bottom) * (255 / ((top - bottom) or 1))).astype(np.uint8))
+    found = Image.fromarray(np.rint((values - bottom) * (255 / ((top - bottom) or 1))).astype(np.uint8))
+    found.info = picture.info
+    return found
 
 
 def _upright(picture: Image.Image, opened: Image.Image) -> Image.Image:

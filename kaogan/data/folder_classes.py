@@ -30,6 +30,8 @@ _SPLIT = re.compile(
     r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|holdout)"
     r"([-_ ]?(set|data|images?))?[-_ ]?\d*"
 )
+_DOMAIN = re.compile(r"(train|val|valid|test)[-_ ]?[a-d]")  # of CycleGAN's two kinds of pictures
+_DATE = re.compile(r"(19|20)\d\d[-_.]\d\d?([-_.]\d\d?)?")
 _NUMBERED = re.compile(
     r"(part|batch|shard|chunk|bucket|split|fold|dir|folder|archive|group|data|images?|imgs?|vol|volume|page)[-_ ]?\d+"
 )
@@ -57,8 +59,8 @@ def class_table(names: Sequence[str], where: str, choice: Choice = "auto") -> La
     depth = _common(folders, 0)
     first, notes = depth, list[str]()
     while level := {folder[depth] for folder in folders if len(folder) > depth}:
-        kind: Kind = _kind(level, [(f[depth], PurePosixPath(n).stem) for f, n in zip(folders, names, strict=True)
-                                   if len(f) > depth])  # fmt: skip
+        kind: Kind = _kind(level, [(f[depth], _below(f[first:depth], PurePosixPath(n).stem))
+                                   for f, n in zip(folders, names, strict=True) if len(f) > depth])  # fmt: skip
         if len(level) < 2 or choice == "no":
             break
         if kind == "classes" or (kind == "doubtful" and choice == "yes"):
@@ -75,6 +77,14 @@ def class_table(names: Sequence[str], where: str, choice: Choice = "auto") -> La
     if choice == "yes" and len({folder[first] for folder in folders if len(folder) > first}) > 1:
         return LabelTable({CLASS: _cells(folders, first)}, where, [])
     return LabelTable({}, where, notes)
+
+
+def _below(parents: Sequence[str], stem: str) -> str:
+    """The rest of a stem that begins with the names of its parents, as 3fa2 in 3f/a2."""
+    for parent in parents:
+        if stem.casefold().startswith(parent.casefold()):
+            stem = stem[len(parent) :]
+    return stem
 
 
 def _common(folders: Sequence[tuple[str, ...]], depth: int) -> int:
@@ -99,6 +109,8 @@ def _kind(level: Collection[str], pictures: Sequence[tuple[str, str]]) -> Kind:
     splits = sum(_SPLIT.fullmatch(name) is not None for name in lower)
     if splits:
         return "splits" if splits == len(lower) else "doubtful"
+    if any(_DOMAIN.fullmatch(name) for name in lower) or all(_DATE.fullmatch(name) for name in lower):
+        return "doubtful"
     if all(name.isdecimal() for name in lower):
         return _kind_of_numbers(lower, pictures)
     if all(_NUMBERED.fullmatch(name) for name in lower):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from kaogan.core.errors import KaoganError
 from kaogan.core.text import one_line, shown
@@ -15,6 +18,7 @@ from kaogan.data.labels import LabelTable, count_of
 FILE = "file"
 # Headers of the column that names the picture, in the order in which they are taken.
 _FILE_HEADERS = (FILE, "file_name", "filename", "filepath", "file_path", "image", "image_name", "image_path", "path")
+_EXCEL = re.compile(r"\"?sep=.\"?\r?\n", re.IGNORECASE)  # a first line that tells Excel the separator
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 # Of text that is not UTF-8, in the order in which a tie is decided.
 _ENCODINGS = {"cp932": "Shift-JIS", "gb18030": "GBK", "big5": "Big5", "cp949": "Korean", "cp1252": "Windows-1252"}
@@ -37,6 +41,9 @@ class PictureNames:
 
     def __len__(self) -> int:
         return len(self._exact)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._exact)
 
     def find(self, name: str) -> int | None:
         """The position of a picture, None where there is none of that name."""
@@ -80,7 +87,9 @@ def read_json_lines(data: bytes, where: str, names: PictureNames, count: int) ->
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
+            found = json.loads(line, object_pairs_hook=unique)
+        except TwiceError as twice:
+            raise KaoganError(f"{where}, line {number}: {twice}") from None
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or not isinstance(found.get("file_name"), str):
@@ -95,6 +104,19 @@ def read_json_lines(data: bytes, where: str, names: PictureNames, count: int) ->
     notes = [f"columns {', '.join(map(shown, left))} of {where} ignored: lists, not labels"] if left else []
     rows = ((str(each["file_name"]), [_text(each.get(name)) for name in listed]) for each in objects)
     return _aligned(rows, listed, where, names, count, notes)
+
+
+class TwiceError(ValueError):
+    pass
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs of a JSON object as a dict. Raises TwiceError where json.loads would keep the last of two values."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise TwiceError(f"two values of '{shown(name)}'; keep one")
+    return found
 
 
 def _text(value: object) -> str:
@@ -121,7 +143,11 @@ def _aligned(
         for column, cell in zip(columns, cells, strict=True):
             table[column][position] = cell
     if not seen:
-        raise KaoganError(f"{where}: no row names a picture of this set (the first is '{shown(first or '')}')")
+        picture = next(iter(names), "")
+        raise KaoganError(
+            f"{where}: no row names a picture of this set (the first row says '{shown(first or '')}', the "
+            f"first picture is '{shown(picture)}')"
+        )
     if missing:
         notes.append(f"{count_of(len(missing), 'row')} of {where} name no picture here, as '{shown(missing[0])}'")
     if twice:
@@ -137,7 +163,7 @@ def _texts(data: bytes, where: str) -> Iterator[tuple[str, str]]:
     if encoding == "utf-8" and b"\0" in data[:4]:  # UTF-16 without a mark
         encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
     try:
-        yield data.decode(encoding), "UTF-16" if "16" in encoding else ""
+        yield data.decode(encoding).lstrip("\ufeff"), "UTF-16" if "16" in encoding else ""
         return
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
@@ -191,6 +217,8 @@ def _separator(text: str, where: str) -> str:
 
 
 def _parse(text: str, where: str) -> tuple[list[str], list[list[str]], str]:
+    if named := _EXCEL.match(text):
+        text = text[named.end() :]
     separator = _separator(text, where)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     header: list[str] | None = None
@@ -218,8 +246,9 @@ def _parse(text: str, where: str) -> tuple[list[str], list[list[str]], str]:
 
 def _checked_header(cells: list[str], where: str) -> list[str]:
     header = [cell.strip() for cell in cells]
+    alike = Counter(unicodedata.normalize("NFKC", name).casefold() for name in header if name)
     for name in header:
-        if name and header.count(name) > 1:
+        if alike[unicodedata.normalize("NFKC", name).casefold()] > 1:
             raise KaoganError(f"{where}, line 1: two columns are named '{shown(name)}'; rename one")
     # Blank headers stay apart, so that each row keeps its cells.
     return [name or " " * (at + 1) for at, name in enumerate(header)]

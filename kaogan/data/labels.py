@@ -25,8 +25,12 @@ MEASURES = frozenset(
 _KNOWN_ORDERS = {"hair": HAIR, "eyes": EYES}
 _BLANK = frozenset({"", "unknown"})
 # How pandas, NumPy, R, spreadsheets and people write that a value is missing.
-_MISSING = frozenset(
-    re.findall(r"\S+", r"nan -nan none null nil na n/a n.a. #n/a #na <na> nat undefined missing ? - -- \n")
+_MISSING = frozenset(re.findall(r"\S+", r"nan -nan none null nil na n/a n.a. #na nat undefined missing ? \n")).union(
+    ("#n/a n/a", "not available", "not applicable", "no data")
+)
+# Errors of spreadsheets and of C, and dashes.
+_MISSING_FORMS = re.compile(
+    r"#(value|ref|div/0|name|num|null|n/a|spill|calc|error|unknown)[!?]?|-?1\.#(ind|qnan)|[-\u2010-\u2015\u2212.?]+"
 )
 _ROW_NUMBERS = re.compile(r"Unnamed: \d+(\.\d+)?")  # the header that pandas gives to the index it wrote
 
@@ -48,7 +52,8 @@ def cleaned(table: LabelTable) -> LabelTable:
     notes = list(table.notes)
     columns: dict[str, list[str]] = {}
     missing: Counter[str] = Counter()
-    for name, cells in table.columns.items():
+    for header, cells in table.columns.items():
+        name = header if (plain := _plain(header)) in table.columns else plain
         if not name.strip() or _ROW_NUMBERS.fullmatch(name):
             if any(cells):
                 notes.append(f"column '{shown(name.strip())}' of {table.where} ignored: row numbers")
@@ -64,14 +69,27 @@ def cleaned(table: LabelTable) -> LabelTable:
 
 
 def _known(cell: str, count: int, missing: Counter[str]) -> str:
-    cell = cell.strip()
-    lower = cell.lower()
+    cell = _plain(cell)
+    lower = _folded(cell)
     if lower in _BLANK:
         return ""
-    if lower in _MISSING:
+    bare = lower.strip("()<>[]{}")
+    if lower in _MISSING or bare in _MISSING or bare in _BLANK or _MISSING_FORMS.fullmatch(lower):
         missing[cell] += count
         return ""
     return cell
+
+
+def _plain(text: str) -> str:
+    """Without blanks around it and characters that nobody sees; what a terminal would obey is shown as such."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    kept = (each for each in text if each == "\u200d" or unicodedata.category(each) != "Cf")  # the joiner of emoji
+    return "".join(each if each in "\n\t" else shown(each) for each in kept).strip()
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _one_spelling(name: str, cells: list[str], where: str, notes: list[str]) -> list[str]:
@@ -79,11 +97,15 @@ def _one_spelling(name: str, cells: list[str], where: str, notes: list[str]) -> 
     del counts[""]
     if len(counts) > MAX_VALUES:
         return cells
-    if any("." in value for value in counts) and all(_WHOLE.fullmatch(value) for value in counts):
-        return [cell.partition(".")[0] for cell in cells]  # integers that a gap in the column made pandas write so
+    whole = all(_WHOLE.fullmatch(value) for value in counts)
+    if whole and any("." in value for value in counts):  # integers that a gap in the column made pandas write so
+        cells = [cell.partition(".")[0] for cell in cells]
+        counts = Counter(cells)
+        del counts[""]
     groups: dict[str, list[str]] = {}
     for value in counts:
-        groups.setdefault(" ".join(unicodedata.normalize("NFKC", value).casefold().split()), []).append(value)
+        alike = _ZEROS.sub(r"\1", value) if whole else _folded(value)  # 01 and 1 are one number
+        groups.setdefault(alike, []).append(value)
     becomes = {}
     for spellings in groups.values():
         if len(spellings) > 1:
@@ -95,7 +117,7 @@ def _one_spelling(name: str, cells: list[str], where: str, notes: list[str]) -> 
     return [becomes.get(cell, cell) for cell in cells] if becomes else cells
 
 
-_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+_WHOLE, _ZEROS = re.compile(r"[+-]?\d+(\.0*)?"), re.compile(r"^\+?(-?)0*(?=\d)")
 
 
 def choose_attributes(

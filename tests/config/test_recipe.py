@@ -236,6 +236,11 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
     ("content", "words", "kind"),
     [
         (BOMB, "aliases are not allowed", UsageError),
+        (
+            "seed: 1\ntraining: {images: 5}\ntraining: {images: 6}\n",
+            "line 3: 'training' stands there twice",
+            UsageError,
+        ),
         ("- a\n- b\n", "must be a mapping", UsageError),
         ("", "must be a mapping", UsageError),
         ("just words", "must be a mapping", UsageError),

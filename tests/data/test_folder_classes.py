@@ -30,11 +30,14 @@ NONE = {
     "id modulo 8": names({str(n): [n, n + 8, n + 80] for n in range(8)}),
     "id modulo 1000": names({f"{n:04d}": [n, n + 1000] for n in (3, 17, 999)}),
     "first digits of a hash": [f"{n:02x}/{n:02x}{m}ab.png" for n in (1, 171, 240) for m in range(3)],
+    "first digits of a hash, twice": [f"{n:02x}/{m:02x}/{n:02x}{m:02x}ab.png" for n in (3, 171) for m in (240, 17)],
     "parts": names({"part1": [0, 1], "part2": [2, 3]}),
     "batches": names({"batch_000": [0, 1], "batch_001": [2, 3]}),
 }
 DOUBTFUL = {
     "numbers": names({"0": [0, 5, 2], "1": [3, 4, 9]}),
+    "two domains": names({"trainA": [0, 1], "trainB": [0, 1], "testA": [2], "testB": [2]}),
+    "days": names({"2024-01-03": [0, 1], "2024-02-11": [2, 3]}),
     "a split and another": names({"train": [0, 1], "more": [2]}),
     "other forms": names({"faces": [0, 1], "faces_blurred": [0, 1]}),
     "pictures and others": names({"images": [0, 1], "extra": [2]}),

@@ -57,13 +57,93 @@ def test_a_quoted_cell_holds_the_separator(make_set: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["NaN", "nan", "None", "N/A", "NA", "null", "#N/A", "<NA>", "unknown", "", "-", "?"]
+    "missing",
+    [
+        "NaN",
+        "nan",
+        "None",
+        "N/A",
+        "NA",
+        "null",
+        "#N/A",
+        "<NA>",
+        "unknown",
+        "",
+        "-",
+        "?",
+        "#N/A N/A",
+        "-1.#IND",
+        "#VALUE!",
+        "#DIV/0!",
+        "(null)",
+        "[none]",
+        "\u2014",
+        "...",
+        "\uff2e\uff21",
+        "\u200b",
+        "\xa0nan\xa0",
+        "not available",
+    ],
 )
 def test_missing_values(make_set: Make, missing: str) -> None:
     text = f"file,hair\n0.png,pink\n1.png,blue\n2.png,{missing}\n3.png,{missing}\n"
     loaded = load(make_set(with_csv(text)), attributes=["auto"])
     assert words(loaded) == ["pink", "blue", "", ""]
-    assert any("2 cells" in note for note in notes(loaded)) == (missing not in ("", "unknown"))
+    assert any("2 cells" in note for note in notes(loaded)) == (missing not in ("", "unknown", "\u200b"))
+
+
+@pytest.mark.parametrize("value", ["#ff00aa", "#1", "+", "\u2640", "n", "0"])
+def test_values_that_only_look_missing(make_set: Make, value: str) -> None:
+    assert words(load(make_set(with_csv(CSV.replace("blue", value))), attributes=["auto"])) == [
+        "pink",
+        value,
+        "",
+        "pink",
+    ]
+
+
+def test_what_nobody_sees_and_what_a_terminal_obeys(make_set: Make) -> None:
+    text = "\ufefffile,ha\x1b[31mir\n0.png,pi\u00adnk\u200b\n1.png,b\x1b[2J\n2.png,pink\n3.png,\ufeffpink\n"
+    loaded = load(make_set(with_csv(text)), attributes=["auto"])
+    assert loaded.schema.names == ("ha\ufffd[31mir",)
+    assert words(loaded, "ha\ufffd[31mir") == ["pink", "b\ufffd[2J", "pink", "pink"]
+
+
+def test_a_number_in_two_spellings(make_set: Make) -> None:
+    loaded = load(make_set(with_csv("file,year\n0.png,01\n1.png,1\n2.png,2.0\n3.png,01\n")), attributes=["auto"])
+    assert words(loaded, "year") == ["01", "01", "2", "01"] and "year '1' read as '01'" in str(loaded.notes)
+
+
+def test_a_first_line_for_excel(make_set: Make) -> None:
+    text = "sep=;\r\n" + CSV.replace(",", ";")
+    assert words(load(make_set(with_csv(text)), attributes=["auto"])) == HAIR
+
+
+@pytest.mark.parametrize("header", ["file,hair,Hair", "file,hair, hair", "file,\uff48air,hair", "file,file,hair"])
+def test_a_column_that_is_there_twice(make_set: Make, header: str) -> None:
+    text = f"{header}\n" + "".join(f"{name},a,b\n" for name in NAMES)
+    with pytest.raises(KaoganError, match="two columns are named"):
+        load(make_set(with_csv(text)), attributes=["auto"])
+
+
+@pytest.mark.parametrize(
+    ("base", "text"),
+    [("metadata.jsonl", '{"file_name": "0.png", "hair": "pink", "hair": "blue"}\n'),
+     ("dataset.json", '{"labels": {"0.png": 1, "0.png": 2}}')],
+)  # fmt: skip
+def test_a_value_that_is_there_twice(make_set: Make, base: str, text: str) -> None:
+    with pytest.raises(KaoganError, match=r"two values of '(hair|0.png)'; keep one"):
+        load(make_set(with_csv(text, base)), attributes=["auto"])
+
+
+def test_labels_of_stylegan_and_pictures_that_do_not_meet(make_set: Make) -> None:
+    labels = [["0.png", 0], ["1.png", 1], ["0.png", 1], ["7.png", 1]]
+    loaded = load(make_set(with_csv(json.dumps({"labels": labels}), "dataset.json")), attributes=["auto"])
+    said = " ".join(loaded.notes)
+    assert "1 label of" in said and "repeat a picture" in said and "name no picture" in said
+    assert "2 pictures without a label" in said
+    with open_source(make_set(with_csv(json.dumps({"labels": labels}), "dataset.json"))) as source:
+        assert layout_of(source)[0].table.columns == {"class": ["1", "1", "", ""]}
 
 
 def test_integers_with_a_gap(make_set: Make) -> None:

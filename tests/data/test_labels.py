@@ -112,7 +112,9 @@ def test_a_row_about_a_broken_picture_is_no_mistake(make_set: Make) -> None:
 
 
 def test_only_rows_about_other_files(make_set: Make) -> None:
-    with pytest.raises(KaoganError, match=r"labels.csv: no row names a picture of this set \(the first is 'a.jpg'\)"):
+    with pytest.raises(
+        KaoganError, match=r"labels.csv: no row names a picture of this set \(the first row says 'a.jpg'"
+    ):
         load(make_set(with_csv("file,hair\na.jpg,red\nb.jpg,blue\n")), attributes=["auto"])
 
 

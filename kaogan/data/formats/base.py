@@ -21,7 +21,8 @@ from kaogan.core.registry import Registry
 from kaogan.core.text import shown
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import FORMATS as PICTURE_FORMATS
-from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, is_srgb, read_picture
+from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, is_deep, is_srgb, read_picture
+from kaogan.data.label_files import TwiceError, unique
 from kaogan.data.labels import AUTO, LabelTable, choose_attributes, cleaned
 from kaogan.data.layout import Layout
 from kaogan.data.sources import Source, open_source
@@ -266,6 +267,7 @@ def _kind(data: bytes, plain: bool) -> str:
             or "transparency" in opened.info
             or getattr(opened, "n_frames", 1) > 1
             or not is_srgb(opened)
+            or is_deep(opened)
         ):
             return ""
         try:
@@ -328,7 +330,9 @@ def collect(source: Source, layout: Layout) -> Collection:
 def read_json(source: Source, name: str) -> Any:
     """The JSON in the side file ``name``. Raises KaoganError."""
     try:
-        return json.loads(source.read_side(name))
+        return json.loads(source.read_side(name), object_pairs_hook=unique)
+    except TwiceError as twice:
+        raise KaoganError(f"{source.path / name}: {twice}") from None
     except (ValueError, RecursionError) as error:
         raise KaoganError(f"{source.path / name} is not JSON ({' '.join(str(error).split())[:120]})") from error
 

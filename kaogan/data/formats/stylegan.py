@@ -17,7 +17,7 @@ import numpy as np
 
 from kaogan.core.errors import KaoganError
 from kaogan.data.formats.base import FORMATS, Encoded, Format, Job, read_json
-from kaogan.data.labels import CLASS, LabelTable
+from kaogan.data.labels import CLASS, LabelTable, count_of
 from kaogan.data.layout import Layout, entry_names, folder_of, top_side, whole
 from kaogan.data.sources import Source
 
@@ -40,8 +40,9 @@ class StyleGan(Format):
             return None
         names = entry_names(source)
         where, folder = source.path / name, folder_of(name)
-        table = _table(where, index, [each.removeprefix(folder) for each in names])
-        return whole(source, LabelTable(table, str(where)), names, [name])
+        notes: list[str] = []
+        table = _table(where, index, [each.removeprefix(folder) for each in names], notes)
+        return whole(source, LabelTable(table, str(where), notes), names, [name])
 
     def write(self, job: Job, out: Path) -> None:
         attributes = job.attributes
@@ -88,7 +89,7 @@ def _index(job: Job, labels: Sequence[tuple[str, dict[str, str]]], attributes: A
     return {"labels": rows, "attributes": known}
 
 
-def _table(where: Path, index: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[str]]:
+def _table(where: Path, index: Mapping[str, Any], names: Sequence[str], notes: list[str]) -> dict[str, list[str]]:
     labels = index["labels"]
     if labels is None:
         return {}
@@ -99,6 +100,12 @@ def _table(where: Path, index: Mapping[str, Any], names: Sequence[str]) -> dict[
     found = [by_name[name] for name in names if name in by_name]
     if not found:
         raise KaoganError(f"{where} names none of the pictures here")
+    if twice := len(labels) - len(by_name):
+        notes.append(f"{count_of(twice, 'label')} of {where} repeat a picture: the last one counts")
+    if missing := len(by_name) - len(found):
+        notes.append(f"{count_of(missing, 'label')} of {where} name no picture here")
+    if lacking := len(names) - len(found):
+        notes.append(f"{count_of(lacking, 'picture')} without a label in {where}: labels unknown")
     attributes = _attributes(where, index)
     if all(type(label) is int for label in found):
         if len(attributes) > 1 or any(label < 0 for label in found):
