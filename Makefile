@@ -10,7 +10,8 @@ TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 help:
 	@echo "make demo     install, draw the avatar set, train a conditional GAN on it, sample, export a page (about 6 minutes on 2 cores)"
 	@echo "make test     install, lint, type-check, run all tests"
-	@echo "make soak     read SOAK damaged files (1000), end commands by KILLS kills (200) and other accidents, print a table"
+	@echo "make soak     read SOAK damaged files (1000) and FLIPS single bits of each kind (200), end commands by KILLS kills"
+	@echo "              (200) and other accidents, print a table"
 	@echo "make bench    measure speed and memory against plain PyTorch loops"
 	@echo "make gallery  make docs/gallery again from the runs in runs/"
 	@echo "make docs     write the site of the documents to docs/_build/html"
@@ -34,10 +35,11 @@ test: lint
 
 SOAK ?= 1000
 KILLS ?= 200
+FLIPS ?= 200
 
 soak: .venv/.installed-dev
 	rm -f soak.jsonl soak.jsonl.log
-	-KAOGAN_FAULTS=$(SOAK) KAOGAN_KILLS=$(KILLS) KAOGAN_FAULTS_SEED=$$(date +%s) KAOGAN_FAULTS_TABLE="$(CURDIR)/soak.jsonl" \
+	-KAOGAN_FAULTS=$(SOAK) KAOGAN_KILLS=$(KILLS) KAOGAN_FLIPS=$(FLIPS) KAOGAN_FAULTS_SEED=$$(date +%s) KAOGAN_FAULTS_TABLE="$(CURDIR)/soak.jsonl" \
 		$(RUN) pytest tests/faults --timeout 36000
 	$(RUN) tests.faults.table soak.jsonl
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 import threading
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from kaogan.core.notes import note
+from kaogan.data.jpeg import plain_jpeg, with_end
 
 # Formats that Pillow decodes inside this process. EPS, which would start Ghostscript, and the rest are never tried.
 _WANTED = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "AVIF", "TIFF", "PPM")
@@ -30,14 +30,7 @@ MAX_BYTES = 256 * 2**20  # of one picture file, unpacked
 # A picture beyond this is decoded alone: a set of them on many cores would fill the memory.
 _LARGE_PIXELS, _LARGE = 16_000_000, threading.Lock()
 
-# Of JPEG: baseline and progressive frames, start of the pixels; JFIF, tables and comments.
-_FRAMES, _SCAN, _HARMLESS = (0xC0, 0xC1, 0xC2), 0xDA, frozenset((0xE0, 0xDB, 0xC4, 0xDD, 0xFE))
-_FRAME = struct.Struct(">BHHB")
 _SMALL_PIXELS = 2**20
-
-_END = b"\xff\xd9"  # of a JPEG
-_FILLER = bytes(range(1, 251)) * 4  # no marker is among them
-_BLOCK_PIXELS = 8 * 8  # of a JPEG
 
 # The modes that colour profiles are applied to, and the modes in which they are.
 _CMS_MODES = {"RGB": "RGB", "RGBA": "RGB", "P": "RGB", "L": "L", "LA": "L", "CMYK": "CMYK"}
@@ -165,7 +158,7 @@ def _small_jpeg(data: bytes, channels: int, at_least: int | None) -> tuple[Image
 
     Pillow's own reader parses every segment of the header; for a picture of 64 px that takes longer than decoding it.
     """
-    if (found := _plain_jpeg(data)) is None:
+    if (found := plain_jpeg(data)) is None:
         return None
     mode, width, height = found
     if width * height > _SMALL_PIXELS or (at_least and min(width, height) >= 6 * at_least):  # it may be reduced
@@ -177,27 +170,6 @@ def _small_jpeg(data: bytes, channels: int, at_least: int | None) -> tuple[Image
     target = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     picture = picture if mode == target else picture.convert(target)
     return picture, Header("JPEG", width, height, True)
-
-
-def _plain_jpeg(data: bytes) -> tuple[str, int, int] | None:
-    """(mode, width, height) of a JPEG of 8 bits, grey or of three colours, whose header holds nothing of Exif, Adobe
-    or anything else that changes what is seen."""
-    if data[:3] != b"\xff\xd8\xff":
-        return None
-    at, found = 2, None
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        kind = data[at + 1]
-        if kind in _FRAMES and found is None:
-            bits, height, width, layers = _FRAME.unpack_from(data, at + 4)
-            if bits != 8 or layers not in (1, 3) or not width or not height:
-                return None
-            found = "L" if layers == 1 else "RGB", width, height
-        elif kind == _SCAN:
-            return found
-        elif kind not in _HARMLESS:
-            return None
-        at += 2 + (data[at + 2] << 8) + data[at + 3]
-    return None
 
 
 def _read(file: BinaryIO, channels: int, at_least: int | None) -> tuple[Image.Image, Header]:
@@ -214,7 +186,7 @@ def _read(file: BinaryIO, channels: int, at_least: int | None) -> tuple[Image.Im
                 try:
                     _load_whole(opened)
                 except OSError:
-                    if opened.format != "JPEG" or (whole := _with_end(file)) is None:
+                    if opened.format != "JPEG" or (whole := with_end(file)) is None:
                         raise
                     return _read(whole, channels, at_least)
                 whole_range = _whole_range(file, opened) if deep else opened
@@ -230,27 +202,6 @@ def _read(file: BinaryIO, channels: int, at_least: int | None) -> tuple[Image.Im
         raise BrokenPicture("too large for the memory") from error
     except Exception as error:
         raise BrokenPicture(f"broken or truncated: {_first_line(error)}") from error
-
-
-def _with_end(file: BinaryIO) -> io.BytesIO | None:
-    """A JPEG that lacks only its end, with one; None for one that lacks pixels, which libjpeg would paint grey.
-
-    Bytes after the last block change nothing, bytes within the pixels do: the file is completed in two ways, and what
-    differs was missing. A few blocks at the very end may.
-    """
-    file.seek(0)
-    data = file.read().rstrip(b"\0")
-    if data.endswith(_END):
-        return None
-    pictures = []
-    for filler in (b"", _FILLER):
-        with Image.open(io.BytesIO(data + filler + _END), formats=("JPEG",)) as opened:
-            opened.load()
-            pictures.append(np.asarray(opened.convert("RGB")))
-    missing = int((pictures[0] != pictures[1]).any(2).sum())
-    pixels = pictures[0].shape[0] * pictures[0].shape[1]
-    may_lack = max(_BLOCK_PIXELS, min(4 * _BLOCK_PIXELS, pixels // 100))
-    return io.BytesIO(data + _END) if missing <= may_lack else None
 
 
 def _what_else(file: BinaryIO) -> str:

@@ -102,7 +102,7 @@ def read_json_lines(data: bytes, where: str, names: PictureNames, count: int) ->
         raise KaoganError(f"{where} has no rows; it needs one JSON object with a 'file_name' a picture")
     listed = [name for name in columns if name not in left]
     notes = [f"columns {', '.join(map(shown, left))} of {where} ignored: lists, not labels"] if left else []
-    rows = ((str(each["file_name"]), [_text(each.get(name)) for name in listed]) for each in objects)
+    rows = ((str(each["file_name"]), [cell_of(each.get(name)) for name in listed]) for each in objects)
     return _aligned(rows, listed, where, names, count, notes)
 
 
@@ -119,7 +119,8 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _text(value: object) -> str:
+def cell_of(value: object) -> str:
+    """A value of JSON as a table's cell."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -253,3 +256,24 @@ def test_cleaning_leaves_long_texts_alone(make_set: Make) -> None:
         table = layout_of(source)[0].table
     table.columns["caption"] = [f"A girl, NUMBER {n}" for n in range(4)]
     assert cleaned(table).columns["caption"] == table.columns["caption"]
+
+
+def test_samples_with_more_than_one_picture(tmp_path: Path) -> None:
+    """A mask of a sample is no picture of the set, and truth is a label."""
+    files = {f"{n}{end}": PNG for n in range(4) for end in (".a.png", ".png", ".mask.png")}
+    files |= {f"{n}.json": json.dumps({"smile": n % 2 == 0}).encode() for n in range(4)}
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, data in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    loaded = load(tmp_path / "a.tar", attributes=["auto"])
+    assert list(loaded.names) == NAMES and words(loaded, "smile") == ["true", "false"] * 2
+    assert "8 pictures of" in str(loaded.notes)
+
+
+def test_a_name_that_an_archive_has_twice(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", with_csv(CSV))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("0.png", PNG)
+    assert "more than once" in str(load(path, attributes=["auto"]).notes)

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from kaogan.core.errors import KaoganError
 from tests.faults import table
 
-FILES = 46  # kinds of damaged files
-EXAMPLES = -(-int(os.environ.get("KAOGAN_FAULTS", "1125")) // FILES)
+FILES = 32  # kinds of damaged files
+EXAMPLES = -(-int(os.environ.get("KAOGAN_FAULTS", "800")) // FILES)
 
 
 def bounded(examples: int = EXAMPLES) -> settings:

@@ -18,8 +18,9 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.text import shown
 from kaogan.data.decoding import MAX_BYTES, BrokenPicture
 from kaogan.data.formats.base import FORMATS, Collection, Format, Item, Job
-from kaogan.data.labels import CLASS, LabelTable
-from kaogan.data.layout import Layout, entry_names, whole
+from kaogan.data.label_files import TwiceError, cell_of, unique
+from kaogan.data.labels import CLASS, LabelTable, count_of
+from kaogan.data.layout import Layout, entry_names
 from kaogan.data.shards.writer import FILE, Sample, write_shards
 from kaogan.data.sources.base import MAX_FILES, SIDE_FILES, SUFFIXES, Source, natural
 
@@ -51,13 +52,23 @@ class WebDataset(Format):
             fields.setdefault(key, {})[suffix] = partial(source.read_side, name)
         if not fields:
             return None
-        names = entry_names(source)
+        every = entry_names(source)
+        chosen: dict[str, int] = {}  # of each sample its picture: cat.png and cat.mask.png are one
+        for at, name in enumerate(every):
+            key, suffix = _key(name)
+            if key not in chosen or (suffix in SUFFIXES and _key(every[chosen[key]])[1] not in SUFFIXES):
+                chosen[key] = at
+        names = [every[at] for at in chosen.values()]
         columns: dict[str, list[str]] = {}
-        for at, name in enumerate(names):
-            key, _ = _key(name)
+        for row, key in enumerate(chosen):
             for column, value in _labels(fields.get(key, {}), f"{source.path}/{shown(key)}").items():
-                columns.setdefault(column, [""] * len(names))[at] = value
-        return whole(source, LabelTable(columns, f"the samples of {source.path}"), names)
+                columns.setdefault(column, [""] * len(names))[row] = value
+        notes = []
+        if others := len(every) - len(names):
+            notes.append(
+                f"{count_of(others, 'picture')} of {source.path} left out: more of the same samples, as masks are"
+            )
+        return Layout(LabelTable(columns, f"the samples of {source.path}", notes), list(chosen.values()), names)
 
     @contextmanager
     def read(self, path: Path) -> Iterator[Collection]:
@@ -203,7 +214,9 @@ def _json(fields: Fields, where: str) -> Mapping[str, Any]:
         return {}
     try:
         data = fields[".json"]()
-        values = json.loads(data) if len(data) <= LABEL_LIMIT else None
+        values = json.loads(data, object_pairs_hook=unique) if len(data) <= LABEL_LIMIT else None
+    except TwiceError as twice:
+        raise KaoganError(f"{where}.json: {twice}") from None
     except (ValueError, RecursionError, BrokenPicture):
         values = None
     if not isinstance(values, dict):
@@ -214,8 +227,8 @@ def _json(fields: Fields, where: str) -> Mapping[str, Any]:
 def _labels(fields: Fields, where: str) -> dict[str, str]:
     labels = {}
     for name, value in _json(fields, where).items():
-        if name != FILE and isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
-            labels[name] = str(value)
+        if name != FILE and isinstance(value, str | int | float) and value != "":
+            labels[name] = cell_of(value)
     if ".cls" in fields and not labels:
         try:
             text = fields[".cls"]()[:LABEL_LIMIT].decode("ascii", "replace").strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -60,6 +61,11 @@ class Archive(ABC):
             raise
         self._decode_surrogates(found)
         found.sort(key=lambda each: natural(each[0].name))
+        twice = sum(one.name == other.name for (one, _), (other, _) in pairwise(found))
+        if twice:
+            self.listing.notes.append(
+                f"{twice:,} names are in {path} more than once: each is read as a picture, labels are those of the last"
+            )
         self.listing.entries = [entry for entry, _ in found]
         self._places = [place for _, place in found]
         self.listing.sort_skipped()
