@@ -9,7 +9,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
@@ -217,18 +217,18 @@ def _what_else(file: BinaryIO) -> str:
 
 def is_deep(opened: Image.Image) -> bool:
     """Whether an opened picture, not yet loaded, has 16 bits a colour, of which Pillow keeps the upper 8."""
-    return opened.mode in ("RGB", "RGBA", "LA") and any(";16" in str(part[3]) for part in opened.tile)
+    return opened.mode in ("RGB", "RGBA", "LA") and any(";16" in str(part[3]) for part in getattr(opened, "tile", ()))
 
 
 def _whole_range(file: BinaryIO, picture: Image.Image) -> Image.Image:
     """A deep picture that uses its lower 8, 10 or 12 bits only, scaled: its upper 8 are nearly black."""
-    bands = [high for band, (_, high) in zip(picture.getbands(), picture.getextrema(), strict=True) if band != "A"]
-    if max(bands) > _USED[-1] >> 8:
+    coloured = [band != "A" for band in picture.getbands()]
+    if np.array(picture.getextrema())[coloured].max() > _USED[-1] >> 8:
         return picture
     import cv2
 
     file.seek(0)
-    values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    values: Any = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:
         raise BrokenPicture("uses few of its 16 bits a colour: convert it to 8 bits")
     colours, alpha = values[..., 2::-1], values[..., 3:]

@@ -144,7 +144,7 @@ class RunLogger:
 
     def close(self, finished: bool, seconds: float) -> None:
         self._plot()
-        frames = sorted(self.folder.grids.glob("*.png"))
+        frames = sorted(self.folder.grids.glob("[0-9]*.png"))
         note = plots.film(frames, self.folder.path / "progress.gif", self.folder.path / "progress.mp4")
         if note:
             self.folder.log.info("%s", note)

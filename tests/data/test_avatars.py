@@ -216,6 +216,19 @@ def test_an_interrupted_write_leaves_no_row_without_its_picture(
     assert len((tmp_path / "labels.csv").read_text().splitlines()) == 7
 
 
+def test_what_another_writer_has_not_finished_is_no_file(tmp_path: Path) -> None:
+    """Of a killed one in the folder, of a living one among the pictures."""
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / ".kaogan.partial1.txt").write_text("This")
+    avatars.write_set(tmp_path, 2, 16)
+    (tmp_path / "images" / ".00003.partial2.png").write_bytes(b"half")
+    with (tmp_path / "images" / ".00003.partial2.png").open("rb") as living:
+        fcntl.flock(living, fcntl.LOCK_SH)
+        avatars.write_set(tmp_path, 1, 16)
+    left = {path.name for path in tmp_path.rglob("*.png")}
+    assert left == {"00000.png", ".00003.partial2.png"} and not list(tmp_path.glob("*.partial*"))
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "labels.csv", "images/00000.png", "images/me.jpg"])
 def test_a_foreign_folder_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / name

@@ -23,7 +23,7 @@ import numpy as np
 import resvg_py
 from PIL import Image
 
-from kaogan.core.atomic_io import atomic, explain, write_text
+from kaogan.core.atomic_io import TEMPORARY_SUFFIX, atomic, explain, write_text
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress
 from kaogan.data.avatars import style
@@ -114,9 +114,9 @@ def write_set(folder: Path | str, count: int, size: int, seed: int = 0, progress
             Image.fromarray(picture).save(temporary)
         if progress:
             progress(index + 1, count, "drawing avatars")
-    for extra in (folder / "images").glob("*.png"):  # of an earlier, larger set
-        if int(extra.stem) >= count:
-            extra.unlink()
+    for extra in (folder / "images").glob("[0-9]*.png"):  # of an earlier, larger set
+        if extra.stem.isdecimal() and int(extra.stem) >= count:
+            extra.unlink(missing_ok=True)
     rows = io.StringIO()
     table = csv.writer(rows, lineterminator="\n")
     table.writerow(("file", "hair", "eyes"))
@@ -134,7 +134,8 @@ def name_of(index: int) -> str:
 def _claim(folder: Path) -> None:
     """Mark a new or empty folder as ours; nobody's own pictures are ever written over."""
     try:
-        if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
+        others = folder.exists() and any(TEMPORARY_SUFFIX not in path.name for path in folder.iterdir())
+        if others and not (folder / _MARK).exists():
             raise UsageError(f"{folder} already holds other files; choose a new or an empty folder")
     except OSError as error:
         raise explain(error, folder) from error

@@ -25,6 +25,7 @@ from kaogan.data.shards.writer import FILE, Sample, write_shards
 from kaogan.data.sources.base import MAX_FILES, SIDE_FILES, SUFFIXES, Source, natural
 
 KINDS = ("PNG", "JPEG", "WEBP")
+TARS = "[!.]*.tar"  # macOS writes a ._shard.tar beside each shard
 LABEL_LIMIT = 2**20  # bytes of a .json or .cls
 MAX_VALUES = 100_000
 
@@ -37,7 +38,7 @@ class WebDataset(Format):
     def detect(self, path: Path) -> bool:
         try:
             if path.is_dir():
-                return any(path.glob("*.tar"))
+                return any(path.glob(TARS))
             return path.suffix.lower() == ".tar" and tarfile.is_tarfile(path) and not _holds_side_files(path)
         except OSError:
             return False
@@ -72,7 +73,7 @@ class WebDataset(Format):
 
     @contextmanager
     def read(self, path: Path) -> Iterator[Collection]:
-        shards = [path] if path.is_file() else sorted(path.glob("*.tar"), key=lambda shard: natural(shard.name))
+        shards = [path] if path.is_file() else sorted(path.glob(TARS), key=lambda shard: natural(shard.name))
         if not shards:
             raise KaoganError(f"{path} holds no .tar")
         skipped: list[tuple[str, str]] = []
