@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -30,6 +31,11 @@ class _SafeConsole(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         _SafeConsole.silent = False
         super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """The reader, head for example, has seen enough: the work goes on without it."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
     def set_live(self, live: Any) -> Any:
         _SafeConsole.silent = False

@@ -120,3 +120,13 @@ def test_a_closed_pipe() -> None:
     process.stdout.close()
     assert process.wait(timeout=60) in (0, 1) and process.stderr.read() == ""
     process.stderr.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file numbers of POSIX")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "| true"])
+def test_the_work_is_done_whoever_listens(closed: str, tmp_path: Path) -> None:
+    """With closed streams, and a reader that has gone."""
+    code = "from kaogan import cli; cli.main()"
+    words = f"'{sys.executable}' -c '{code}' avatars faces --count 2 --size 8 {closed}"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "") and len(list(tmp_path.glob("faces/images/*.png"))) == 2
