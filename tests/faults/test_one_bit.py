@@ -136,7 +136,8 @@ def test_one_flipped_bit_in_what_a_page_knows_of_its_model(tmp_path: Path) -> No
     about = {"title": "Faces", "summary": "顔", "sha256": {"model.onnx": hashlib.sha256(b"").hexdigest()}}
     web._finish(files, about)
     whole = files[web.ABOUT]
-    shutil.copy(web.PAGE / "files.js", tmp_path / "files.mjs")
+    shutil.copytree(web.PAGE, tmp_path / "page")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
     bits = _bits("page", len(whole))
     parts = [_flipped(whole, bit).hex() for bit in bits]
     (tmp_path / "texts.json").write_text(json.dumps([whole.hex(), *parts]))
@@ -144,7 +145,7 @@ def test_one_flipped_bit_in_what_a_page_knows_of_its_model(tmp_path: Path) -> No
         """import { readFileSync } from "node:fs";
         Object.assign(globalThis, { window: globalThis, location: { href: "http://localhost/" } });
         globalThis.document = { querySelectorAll: () => [] };
-        const { readModel } = await import("./files.mjs");
+        const { readModel } = await import("./page/files.js");
         const found = [];
         for (const hex of JSON.parse(readFileSync("texts.json", "utf8"))) {
           globalThis.fetch = async () => new Response(Buffer.from(hex, "hex"));
