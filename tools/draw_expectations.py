@@ -24,7 +24,7 @@ def sheet(models: list[Model], count: int, seed: int) -> np.ndarray:
     """uint8 (H, W, 3): for each model a title with its age, and ``count`` of its faces."""
     strips: list[Pictures] = []
     for model in models:
-        pictures = model.sample(count, seed=seed)
+        pictures = model.sample(count, seed=seed, keep=1.0)
         faces = grid(np.repeat(pictures, 3, -1) if pictures.shape[-1] == 1 else pictures, COLUMNS)
         strips += [_title(model, faces.shape[1]), faces]
     width = max(strip.shape[1] for strip in strips)
