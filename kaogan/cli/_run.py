@@ -19,9 +19,9 @@ from kaogan.core.errors import KaoganError, ProcessLostError, UsageError, is_out
 
 def run_app(app: typer.Typer, name: str) -> None:
     """Run a command line and exit with its code: a user's mistake is one line, never a traceback."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by the caller: no file of ours may get its number
-            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for as long as the process lives
+    for stream_name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, stream_name) is None:  # closed by the caller: no file of ours may get its number
+            setattr(sys, stream_name, Path(os.devnull).open(mode))  # noqa: SIM115 - for as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that this terminal cannot show must not stop the work
             stream.reconfigure(errors="replace")

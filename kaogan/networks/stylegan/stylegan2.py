@@ -118,7 +118,7 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         w = iter(styles)
         if x is None:
-            x = self.const.expand(len(styles[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.const.expand(styles[0].shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, next(w), random)
         elif self.architecture == "resnet":
             skip = self.skip(x, math.sqrt(0.5))

@@ -42,7 +42,7 @@ def test_directions_are_named_by_what_they_change(monkeypatch):
         values={"hair": ("blue", "red")},
         predict=lambda pictures: SimpleNamespace(probabilities={"hair": np.full((len(pictures), 2), 0.5)}),
     )
-    labels = describe_directions(None, bound, tagger)
+    labels = describe_directions(SimpleNamespace(keeping=lambda keep: None), bound, tagger)
     assert set(labels) == {"a", "b"}, "nothing changes along c"
     assert len({frozenset(label) for label in labels.values()}) == 2, "each label once"
     assert "lighter" in {labels["a"][1], labels["b"][0]} or labels["a"][1] in ("stronger", "lighter ground")
