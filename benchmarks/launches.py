@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+import kaogan
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.schema import Schema
@@ -175,8 +177,10 @@ def _to_channels_last(value: Tensor) -> Tensor:
 
 
 def _place() -> str:
-    frames = [frame for frame in traceback.extract_stack() if "/kaogan/" in frame.filename.replace("\\", "/")]
-    return f"{frames[-1].filename.rsplit('/kaogan/')[-1]}:{frames[-1].lineno}" if frames else "?"
+    """The deepest line of the package that is being run, whatever the folder is called that the package lies in."""
+    package = Path(kaogan.__file__).parent
+    frames = [frame for frame in traceback.extract_stack() if Path(frame.filename).is_relative_to(package)]
+    return f"{Path(frames[-1].filename).relative_to(package).as_posix()}:{frames[-1].lineno}" if frames else "?"
 
 
 def main(names: list[str]) -> None:
