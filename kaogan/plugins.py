@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from kaogan.config.registries import registry
 from kaogan.core.errors import UsageError
 from kaogan.core.loaded_plugins import LOADED, LoadedPlugin, recorded
@@ -41,6 +43,9 @@ def register_objective(name: str, objective: Any) -> Any:
 
     Raises UsageError when the name is taken or no plain word; so do all functions here.
     """
+    from kaogan.losses import Objective
+
+    _check(isinstance(objective, Objective), objective, "objective", "an Objective of kaogan.losses")
     return registry("objective").register(name, objective, home=_module_of(objective.real))
 
 
@@ -68,6 +73,16 @@ def register_extra(name: str) -> Callable[[AnyClass], AnyClass]:
     """A class decorator: an ``Extra`` (kaogan.losses.extras) gets the section ``extras.NAME`` of every recipe."""
 
     def add(extra: AnyClass) -> AnyClass:
+        from kaogan.losses.extras import Extra
+
+        _check(isinstance(extra, type) and issubclass(extra, Extra), extra, "extra", "an Extra of kaogan.losses.extras")
+        try:
+            extra.default()  # type: ignore[attr-defined]
+        except ValidationError as error:
+            raise UsageError(
+                f"{extra.__name__} cannot be registered as '{name}': every field of its Settings needs a default, with "
+                f"which the extra is off ({error.errors()[0]['loc'][0]} has none)"
+            ) from None
         registry("extra").register(name, extra)
         return extra
 
@@ -76,13 +91,27 @@ def register_extra(name: str) -> Callable[[AnyClass], AnyClass]:
 
 def register_metric(metric: Any) -> Any:
     """Add a ``Metric`` (kaogan.metrics.registry) under its own name to ``evaluate`` and ``eval.metrics``."""
+    from kaogan.metrics.registry import Metric
+
+    _check(isinstance(metric, Metric), metric, "metric", "a Metric of kaogan.metrics.registry")
     return registry("metric").register(metric.name, metric, home=_module_of(metric.compute))
 
 
 def register_format(form: Any) -> Any:
     """A class decorator: a ``Format`` (kaogan.data.formats.base) can be read, and written if it has ``write``."""
+    from kaogan.data.formats.base import Format
+
+    fits = isinstance(form, type) and issubclass(form, Format) and isinstance(getattr(form, "name", None), str)
+    _check(fits, form, "format", "a Format of kaogan.data.formats.base with a name")
     registry("format").register(form.name, form(), home=form.__module__)
     return form
+
+
+def _check(fits: bool, part: Any, kind: str, what: str) -> None:
+    if not fits:
+        raise UsageError(
+            f"{getattr(part, '__name__', repr(part))[:60]} cannot be registered as {kind}: it is not {what}"
+        )
 
 
 # Loading
@@ -139,7 +168,8 @@ def load_plugins_of_run(folder: str | os.PathLike[str]) -> None:
 def _load_file(path: Path) -> LoadedPlugin:
     path = path.expanduser().resolve()
     if not path.is_file() or path.suffix != ".py":
-        raise UsageError(f"no plug-in file {path}; name a Python file (.py)")
+        what = f"{path} is a folder, not a plug-in" if path.is_dir() else f"no plug-in file {path}"
+        raise UsageError(f"{what}; name a Python file (.py)")
     name, digest = str(path), _digest(path)
     if name in LOADED and LOADED[name].version == digest:
         return LOADED[name]
@@ -151,7 +181,7 @@ def _load_file(path: Path) -> LoadedPlugin:
     sys.modules[module_name] = module  # pydantic and dataclasses look a class's module up
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
         where = f"{path}, line {lines[-1]}" if lines else str(path)
@@ -183,7 +213,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     return (
         f"{type(error).__name__}: {' '.join(str(error).split())}" if not isinstance(error, UsageError) else str(error)
     )

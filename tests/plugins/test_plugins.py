@@ -14,8 +14,10 @@ import pytest
 import kaogan
 from kaogan import plugins
 from kaogan.config import recipes
+from kaogan.config.recipe import Section
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.loaded_plugins import LOADED
+from kaogan.losses.extras import EXTRAS, Extra
 from kaogan.networks import GENERATORS, list_networks
 from tests.cli.conftest import run
 
@@ -205,3 +207,35 @@ def test_a_generator_without_attributes_refuses_them(tmp_path: Path, example: Ex
     kaogan.load_plugins([path])
     with pytest.raises(UsageError, match="'mlp' generator takes no attributes"):
         kaogan.train("acgan", out=tmp_path / "run", **(TINY | {"generator.family": "mlp"}))
+
+
+class _NoDefault(Section):
+    weight: float
+
+
+@pytest.mark.parametrize(
+    ("register", "said"),
+    [
+        (lambda: kaogan.register_objective("text", "text"), "it is not an Objective of kaogan.losses"),
+        (lambda: kaogan.register_metric("text"), "it is not a Metric of kaogan.metrics.registry"),
+        (lambda: kaogan.register_format(type("Nameless", (), {})), "Nameless cannot be registered as format"),
+        (lambda: kaogan.register_extra("other")(type("Other", (), {})), "it is not an Extra of kaogan.losses.extras"),
+        (
+            lambda: kaogan.register_extra("undefaulted")(type("Undefaulted", (Extra,), {"Settings": _NoDefault})),
+            r"every field of its Settings needs a default, with which the extra is off \(weight has none\)",
+        ),
+    ],
+)
+def test_what_is_no_part_is_refused_when_it_registers(register: Callable[[], Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        register()
+    assert "undefaulted" not in EXTRAS and "other" not in EXTRAS
+
+
+def test_a_plugin_that_exits_is_told(tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(UsageError, match=r"leaving.py, line 2: SystemExit: 3"):
+        kaogan.load_plugins([tmp_path / "leaving.py"])
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(UsageError, match="is a folder, not a plug-in"):
+        kaogan.load_plugins([tmp_path / "folder.py"])
