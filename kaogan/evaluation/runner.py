@@ -18,6 +18,7 @@ from kaogan.evaluation.image_sources import ImageSource, open_image_source
 from kaogan.evaluation.in_processes import LookInProcesses
 from kaogan.evaluation.results import EvaluationResult, Failure, MetricRow
 from kaogan.generate.latent_filter import check_keep
+from kaogan.generate.model_io import model_names
 from kaogan.metrics.collect import Collector, FeatureCollector, Look, Measured, collect, look_here
 from kaogan.metrics.comparison import FeatureComparison, PictureComparison
 from kaogan.metrics.features import Extractor, load_extractor
@@ -118,7 +119,7 @@ def _check(paths: Sequence[Path], count: int | None, keep: float) -> None:
     if not paths:
         raise UsageError("name what is to be measured: models, runs or folders of pictures")
     for path in map(Path, paths):
-        if not path.exists() and not is_address(path):
+        if not path.exists() and not is_address(path) and str(path) not in model_names():
             raise UsageError(f"no such model, run, folder or zip: {path}")
     if count is not None and count < 2:
         raise UsageError(f"--count must be 2 or more, not {count}")

@@ -34,6 +34,7 @@ from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, me
 if TYPE_CHECKING:
     from kaogan.aux_models.upscaler.model import Upscaler
 
+MOST = 10_000_000  # pictures of one call: their paths are kept
 FIXED = 64  # pictures of the mode ``fix``, 8 × 8
 
 
@@ -59,8 +60,9 @@ def write_samples(
     ``rows`` the grid is as square as it can be. With ``upscaler`` every picture is made ``scale`` times as
     large. The processes of ``pool`` draw, if it is given. Returns what was written. Raises UsageError or KaoganError.
     """
-    if count < 1:
-        raise UsageError(f"the number of pictures must be 1 or more, not {count}")
+    if not 1 <= count <= MOST:
+        bound = "1 or more" if count < 1 else f"at most {MOST:,} a call"
+        raise UsageError(f"the number of pictures must be {bound}, not {count}")
     if rows is not None and rows < 1:
         raise UsageError(f"a grid has 1 row or more, not {rows}")
     batches = model.iter_samples(count, seed=seed, truncation=truncation, attributes=attributes)

@@ -369,6 +369,8 @@ def test_a_model_that_comes_with_kaogan_is_known_by_its_name(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     source = image_sources.open_image_source(Path("kao"), 2, device="cpu")
     assert (source.name, source.run, source.count) == ("kao", None, 2)
+    with pytest.raises(UsageError, match="2 or more"):  # not that there is no such model
+        evaluate([Path("kao")], tmp_path, count=1)
 
 
 def test_published_statistics_in_and_out(run: Path, faces: Path, tmp_path: Path) -> None:

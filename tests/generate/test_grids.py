@@ -93,6 +93,7 @@ def test_grey_pictures_are_grey_files(tmp_path):
     ("options", "words"),
     [
         ({"count": 0}, "1 or more"),
+        ({"count": 10**20}, "at most 10,000,000"),
         ({"rows": 0}, "1 row or more"),
         ({"format": "pgn"}, "did you mean 'png'"),
         ({"out": "a.gif"}, "not as .gif"),
