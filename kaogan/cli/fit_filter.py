@@ -27,7 +27,7 @@ def fit_filter(
     force: Annotated[bool, typer.Option("--force", help="Write it even where it foretells next to nothing.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Teach a model which of its latents give broken faces, so that sampling leaves them out."""
+    """Teach a model which of its latents give faces far from all real ones, so that sampling leaves them out."""
     from kaogan.data import load_pictures
     from kaogan.data.dataset import AVATARS
     from kaogan.generate.fit_filter import fit_filter as fit
