@@ -32,7 +32,14 @@ from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
 
-PUBLISHED = (("dcgan", 64, 64), ("kao", 64, 32), ("sagan", 64, 64), ("r3gan", 64, 256), ("stylegan2", 256, 32))
+PUBLISHED: tuple[tuple[str, int, int, dict[str, Any]], ...] = (
+    ("dcgan", 64, 64, {}),
+    ("kao", 64, 32, {}),
+    ("kao", 64, 32, {"discriminator.feature_networks": ["tagger"]}),
+    ("sagan", 64, 64, {}),
+    ("r3gan", 64, 256, {}),
+    ("stylegan2", 256, 32, {}),
+)
 VIEWS = {
     "view", "_unsafe_view", "expand", "permute", "transpose", "t", "slice", "select", "squeeze", "unsqueeze", "detach",
     "alias", "split", "split_with_sizes", "unbind", "as_strided", "empty", "empty_like", "empty_strided", "new_empty",
@@ -185,14 +192,15 @@ def _place() -> str:
 
 def main(names: list[str]) -> None:
     print(f"{'recipe':22} {'launches':>8} {'of D':>6} {'copies':>7} {'blocking':>8} {'waits':>6} {'MB':>6}")
-    for name, size, batch in PUBLISHED:
+    for name, size, batch, settings in PUBLISHED:
         if names and name not in names:
             continue
-        recipe = recipes.load(name, {"image_size": size, "training.batch_size": batch})
+        recipe = recipes.load(name, {"image_size": size, "training.batch_size": batch, **settings})
         seen = trace(recipe, noise_pictures(recipe), steps=2)
         numbers = (seen.launches, seen.discriminator, seen.copies.total(), seen.blocking.total(), seen.waits.total())
         counts = "{:8} {:6} {:7} {:8} {:6}".format(*numbers)
-        print(f"{f'{name}-{size} b{batch}':22} {counts} {seen.bytes_copied / 1e6:6.1f}")
+        title = f"{name}-{size} b{batch}" + (" tagger only" if settings else "")
+        print(f"{title:22} {counts} {seen.bytes_copied / 1e6:6.1f}")
         for place, number in seen.blocking.most_common(12):
             print(f"    {number:3} blocking at {place}")
 

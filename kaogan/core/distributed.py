@@ -52,7 +52,8 @@ class Processes:
         if self.count == 1:
             return _sum(rows)
         size = -(-rows.shape[1] // self.count)
-        whole = F.pad(self._where(rows), (0, size * self.count - rows.shape[1]))
+        missing = size * self.count - rows.shape[1]
+        whole = F.pad(self._where(rows), (0, missing)) if missing else self._where(rows)
         sent = whole.view(len(rows), self.count, size).transpose(0, 1).contiguous()
         received = torch.empty_like(sent)
         self._call("all_to_all_single", received, sent)

@@ -97,11 +97,10 @@ class Schema:
         import torch
 
         labels = torch.as_tensor(labels)
-        parts = [torch.zeros(len(labels), 0, device=labels.device)]
+        parts = [labels.new_zeros(len(labels), 0, dtype=torch.bool)]
         for column, size in enumerate(self.sizes):
-            own = labels[:, column, None].long()
-            parts.append((own == torch.arange(size, device=labels.device)).float())
-        return torch.cat(parts, 1)
+            parts.append(labels[:, column, None] == torch.arange(size, device=labels.device))
+        return torch.cat(parts, 1).float()
 
     def sample(self, count: int, generator: torch.Generator, uniform: bool = False) -> Tensor:
         """Labels (count, K) drawn independently from the priors, or uniformly."""

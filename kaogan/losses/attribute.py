@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,25 +15,27 @@ def attribute_loss(logits: Tensor, labels: Tensor, slices: Sequence[slice], kind
     ``logits`` (N, A), ``labels`` (N, K) with -1 for unknown. ``softmax`` is cross-entropy over the attribute's values;
     ``sigmoid`` is binary cross-entropy for each value, averaged over the values.
     """
-    losses = []
+    losses, known, counts, targets = [], *_known(labels), labels.clamp(min=0)
     for column, part in enumerate(slices):
-        known = (labels[:, column] >= 0).float()
-        target = labels[:, column].clamp(min=0)
-        own = logits[:, part].float()
+        target, own = targets[:, column], logits[:, part].float()
         if kind == "softmax":
             each = F.cross_entropy(own, target, reduction="none")
         else:
             one_hot = F.one_hot(target, own.shape[1]).float()
             each = F.binary_cross_entropy_with_logits(own, one_hot, reduction="none").mean(1)
-        losses.append((each * known).sum() / known.sum().clamp(min=1))
+        losses.append((each * known[:, column]).sum() / counts[column])
     return losses
 
 
 def attribute_accuracy(logits: Tensor, labels: Tensor, slices: Sequence[slice]) -> Tensor:
     """The share of known labels (N, K) that have the largest logit, averaged over the attributes; a scalar."""
-    shares = []
-    for column, part in enumerate(slices):
-        known = (labels[:, column] >= 0).float()
-        right = (logits[:, part].argmax(1) == labels[:, column]).float()
-        shares.append((right * known).sum() / known.sum().clamp(min=1))
-    return sum(shares[1:], shares[0]) / len(shares)
+    known, counts = _known(labels)
+    guesses = torch.stack([logits[:, part].argmax(1) for part in slices], 1)
+    shares = ((guesses == labels) * known).sum(0) / counts
+    return shares.mean()
+
+
+def _known(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """1 for each known label and 0 for the others (N, K), and how many are known of each attribute, at least 1 (K,)."""
+    known = (labels >= 0).float()
+    return known, known.sum(0).clamp(min=1)

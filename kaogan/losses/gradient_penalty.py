@@ -77,5 +77,6 @@ def _gradients(scores: Scores, images: Tensor) -> Tensor:
     """d score / d picture, flattened to (N, C H W), in float32, itself differentiable."""
     images = images.requires_grad_(True)
     with inputs_only():
-        (slope,) = torch.autograd.grad(scores(images).sum(), images, create_graph=True)
+        scored = scores(images)
+        (slope,) = torch.autograd.grad(scored, images, torch.ones_like(scored), create_graph=True)
     return slope.float().flatten(1)

@@ -28,6 +28,7 @@ from kaogan.networks.base import (
 )
 from kaogan.networks.cpu.convolutions import Conv2d, ConvTranspose2d
 from kaogan.networks.layers import (
+    BatchNorm2d,
     ResidualBlock,
     SelfAttention,
     initialise,
@@ -222,7 +223,7 @@ def attribute_head(
     split = settings.attribute_head == "split"
     width = channels if split else max(channels // 2, 1)
     # Batch norm whatever the trunk has: the head is not under any gradient penalty.
-    layers = [nn.Conv2d(channels, width, size), nn.BatchNorm2d(width), nn.LeakyReLU(settings.slope, inplace=True)]
+    layers = [nn.Conv2d(channels, width, size), BatchNorm2d(width), nn.LeakyReLU(settings.slope, inplace=True)]
     logits = Split(width, attribute_sizes, settings.slope) if split else nn.Linear(width, sum(attribute_sizes))
     return nn.Sequential(*layers, nn.Flatten(), logits)
 

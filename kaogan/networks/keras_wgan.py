@@ -21,7 +21,7 @@ from kaogan.networks.base import (
     resolution_stages,
     to_image,
 )
-from kaogan.networks.layers import initialise
+from kaogan.networks.layers import BatchNorm2d, initialise
 from kaogan.networks.registry import register_discriminator, register_generator
 
 SIZES = ImageSizes((4, 5, 6, 7))  # the source halves a side for as long as it is above 7
@@ -107,7 +107,7 @@ class KerasWGANGenerator(Generator):
         self.linear = nn.Linear(latent_size + attribute_size, before * start * start)
         body: list[nn.Module] = []
         for stage, after in enumerate(widths):
-            body += [nn.BatchNorm2d(before, eps=settings.norm_eps), nn.ReLU(inplace=True)]
+            body += [BatchNorm2d(before, eps=settings.norm_eps), nn.ReLU(inplace=True)]
             body.append(SameConvTranspose(before, after, 2 if stage < stages else 1))
             before = after
         self.body = nn.Sequential(*body)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,16 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.networks.base import Init, Norm
 from kaogan.networks.cpu.instance_norm import InstanceNorm
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """PyTorch's, whose count of batches stays on the host: there it costs a card no launch."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        count = self.num_batches_tracked
+        super()._apply(fn, recurse)
+        self.num_batches_tracked = count
+        return self
 
 
 class Attend(torch.autograd.Function):
@@ -98,7 +108,7 @@ class LayerNorm(nn.Module):
 def norm_layers(kind: Norm, channels: int, size: int, eps: float) -> list[nn.Module]:
     """The normalisation of a map (N, channels, size, size) as a list of no or one module."""
     if kind == "batch":
-        return [nn.BatchNorm2d(channels, eps=eps)]
+        return [BatchNorm2d(channels, eps=eps)]
     if kind == "instance":
         return [InstanceNorm(channels, eps)]
     return [LayerNorm(channels, size, eps)] if kind == "layer" else []

@@ -22,6 +22,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
 from kaogan.networks.feature_networks import FeatureNetwork, FeatureNetworks, FeatureNetworkSettings
+from kaogan.networks.layers import BatchNorm2d
 from kaogan.networks.registry import FEATURE_NETWORKS, register_discriminator
 
 SLOPE = 0.2
@@ -170,7 +171,7 @@ def halving(before: int, after: int, s: ProjectedDiscriminatorSettings) -> list[
 def convolution(
     before: int, after: int, kernel: int, stride: int, s: ProjectedDiscriminatorSettings
 ) -> list[nn.Module]:  # fmt: skip
-    norm = [nn.BatchNorm2d(after)] if s.norm == "batch" else []
+    norm = [BatchNorm2d(after)] if s.norm == "batch" else []
     return [normalised(nn.Conv2d(before, after, kernel, stride, 1), s), *norm, nn.LeakyReLU(SLOPE, inplace=True)]
 
 

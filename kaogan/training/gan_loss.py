@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import to_device
@@ -30,6 +29,7 @@ from kaogan.losses import (
 )
 from kaogan.losses.extras import StepContext
 from kaogan.networks.base import DiscriminatorOutput
+from kaogan.networks.spectral_norm import normalised_once
 from kaogan.networks.stylegan import is_style_generator
 from kaogan.training.sampler import Batch, InfiniteSampler
 from kaogan.training.shards import Shards
@@ -65,8 +65,8 @@ class GANLoss:
         self.autocast = torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
         # Gradients of gradients would underflow in fp16.
         self.autocast_penalties = torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
-        # Spectral normalisation has a dozen launches a layer: on a card it is done once for all passes of a loss.
-        self.normalised_weights = nullcontext if device.type == "cpu" else parametrize.cached
+        # PyTorch's spectral norm takes some 25 launches a layer and pass: on a card all are done together, once a loss.
+        self.normalised_weights = nullcontext if device.type == "cpu" else normalised_once
         self.meters = Meters()
 
     def show(self, batch: Batch, keep_graph: bool) -> tuple[LabelledImages, Fakes]:
@@ -78,16 +78,14 @@ class GANLoss:
     def discriminator(self, losses: Collection[str], real: LabelledImages, fakes: Fakes) -> Tensor | float:
         """The sum of those ``losses`` of a phase that concern the discriminator, a scalar."""
         fake = LabelledImages(fakes.processed.detach(), fakes.labels)
-        loss: Tensor | float = 0.0
-        with self.normalised_weights():
-            if "main" in losses:
-                loss = self._discriminator_loss(real, fake)
-            loss = loss + self._gradient_penalties(losses, real, fake)
+        with self.normalised_weights(self.state.discriminator):
+            main = self._discriminator_loss(real, fake) if "main" in losses else 0.0
+            loss = total([main, self._gradient_penalties(losses, real, fake)])
         if "main" in losses:
             self.meters.add("loss_d", torch.as_tensor(loss))
         return loss
 
-    def _discriminator_loss(self, real: LabelledImages, fake: LabelledImages) -> Tensor:
+    def _discriminator_loss(self, real: LabelledImages, fake: LabelledImages) -> Tensor | float:
         """The adversarial loss, that of extra fakes, that of extras, and classification."""
         settings, meters = self.recipe.objective, self.meters
         with self.autocast:
@@ -103,15 +101,15 @@ class GANLoss:
         meters.add("adversarial_d", loss)
         for name, scores in (("real_score", real_output.scores), ("fake_score", fake_output.scores)):
             meters.add(name, (scores.sigmoid() if self.objective.logistic else scores).mean())
-        loss = loss + self._extra_fakes_loss(real_output.scores.detach()) + self._extra_losses(real, fake)
+        terms = [loss, self._extra_fakes_loss(real_output.scores.detach()), self._extra_losses(real, fake)]
         if real_output.logits is None or fake_output.logits is None:
-            return loss
+            return total(terms)
         labels = to_device(real.labels, self.device)
         attributes = self._attribute_loss("attributes_d", real_output.logits, labels)
         if self.recipe.attributes.on_fakes:
             attributes = attributes + self._attribute_loss("attributes_fake", fake_output.logits, fake.labels)
         meters.add("accuracy", attribute_accuracy(real_output.logits, labels, self.schema.slices))
-        return loss + self.recipe.attributes.discriminator_weight * attributes
+        return total([*terms, self.recipe.attributes.discriminator_weight * attributes])
 
     def _extra_fakes_loss(self, real_scores: Tensor) -> Tensor | float:
         """Of blurred and replayed pictures, each kind a batch of its own."""
@@ -154,15 +152,12 @@ class GANLoss:
             terms = due_gradient_penalties(self.recipe, due, self.state.images_seen, scores, real, fake, share)
         for name, term in terms.items():
             self.meters.add(name, term)
-        return sum(terms.values(), 0.0)
+        return total(terms.values())
 
     def generator(self, losses: Collection[str], batch: Batch, fakes: Fakes | None) -> Tensor | float:
         """The sum of a phase's ``losses``, a scalar, on given fakes or on fresh ones."""
-        loss: Tensor | float = 0.0
-        if "main" in losses:
-            loss = self._generator_loss(batch, fakes)
-        if "path_length" in losses:
-            loss = loss + self._path_length(len(batch.images))
+        main = self._generator_loss(batch, fakes) if "main" in losses else 0.0
+        loss = total([main, self._path_length(len(batch.images)) if "path_length" in losses else 0.0])
         if "main" in losses:
             self.meters.add("loss_g", torch.as_tensor(loss))
         return loss
@@ -171,7 +166,8 @@ class GANLoss:
         """The adversarial loss, classification, and that of extras."""
         with self.autocast:
             fakes = fakes or self.generate("generator", len(batch.images))
-            output = self.discriminate(fakes.processed, "generator", fakes.labels)
+            with self.normalised_weights(self.state.discriminator):
+                output = self.discriminate(fakes.processed, "generator", fakes.labels)
         real, real_scores = fakes.processed, output.scores  # placeholders, for losses that ask for no reals
         if self.generator_needs_reals:
             real = self.on_images(to_device(batch.images, self.device), "real")
@@ -287,3 +283,9 @@ class GANLoss:
 
     def _rng(self, purpose: str) -> torch.Generator:
         return torch_generator(self.recipe.run.seed, self.shards.purpose(purpose), self.state.images_seen)
+
+
+def total(terms: Iterable[Tensor | float]) -> Tensor | float:
+    """The sum of the tensors among ``terms``: a zero that stands for no term would be a launch."""
+    tensors = [term for term in terms if isinstance(term, Tensor)]
+    return sum(tensors[1:], tensors[0]) if tensors else 0.0

@@ -93,12 +93,15 @@ class Shards:
     def average(self, weights: Sequence[nn.Parameter]) -> None:
         """After the last shard: the gradients are the mean over all of them."""
         if self.processes.count > 1:
-            total = self.processes.sum_in_order(torch.stack(self._rows))
+            rows = self._rows[0][None] if len(self._rows) == 1 else torch.stack(self._rows)
+            total = self.processes.sum_in_order(rows).div_(self.count)
             self._rows.clear()
             for weight, part in zip(weights, total.split([w.numel() for w in weights]), strict=True):
-                if weight.grad is not None:
+                if weight.grad is not None and weight.is_contiguous():
+                    weight.grad = part.view_as(weight)  # no copy
+                elif weight.grad is not None:
                     weight.grad.copy_(part.view_as(weight))
-        if self.count > 1:
+        elif self.count > 1:
             torch._foreach_div_([w.grad for w in weights if w.grad is not None], float(self.count))
 
     def gather(self, parts: Sequence[Tensor]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 
 from benchmarks.launches import Trace, noise_pictures, on_meta, trace
@@ -22,6 +20,7 @@ from kaogan.generate.explore.projection import project
 from kaogan.generate.explore.tagger_features import extract
 from kaogan.generate.model import Model
 from kaogan.metrics.features import load_extractor
+from kaogan.networks.spectral_norm import normalised_once
 from kaogan.training.run_dir import RunDir
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.sampler import InfiniteSampler
@@ -33,8 +32,8 @@ from tests.small import small
 META = torch.device("meta")
 # Where a step may read the device: old fakes go into the host's memory, and ADA adjusts its probability.
 LISTED = {"replay_buffer.py", "augment.py", "images.py"}
-MARKS = {"dcgan": 160, "kao": 1_710, "sagan": 575, "r3gan": 1_900, "stylegan2": 2_120}
-"""Launches of a step of both networks, the second of a run; docs/gpu.md quotes the counts."""
+MARKS = {"dcgan": 145, "kao": 1_230, "sagan": 495, "r3gan": 1_895, "stylegan2": 2_115}
+"""Launches of a step of both networks, the second of a run; docs/how-to/gpu.md quotes the counts."""
 
 
 def built(recipe: Recipe, device: torch.device) -> TrainState:
@@ -86,12 +85,13 @@ def test_weights_are_normalised_once_for_all_passes_of_a_loss(monkeypatch: pytes
     layers = {id(part) for part in state.discriminator.modules() if isinstance(part, _SpectralNorm)}
     batch = sampler.at(0)
     made = []
-    for context in (nullcontext, parametrize.cached):
-        trainer.loss.normalised_weights = context
+    for on_device in (False, True):
+        if on_device:
+            trainer.loss.normalised_weights = normalised_once
         calls.clear()
         trainer.discriminator_step([batch])
         made.append(sum(id(part) in layers for part in calls))
-    assert made[0] >= 2 * len(layers) and made[1] == len(layers) > 0
+    assert made[0] >= 2 * len(layers) > 0 and made[1] == 0
 
 
 def test_the_tagger_and_the_extractors_work_where_they_are_put() -> None:
@@ -161,8 +161,9 @@ def test_a_checkpoint_of_the_cpu_is_restored_where_the_weights_lie(name: str, fu
             places = {slot: value.device.type for slot, value in slots.items()}
             expected = "meta" if optimizer.defaults.get("fused") else "cpu"
             assert places == {slot: expected if slot == "step" else "meta" for slot in slots}
-    assert {value.device for network in state.networks() for value in network.state_dict().values()} == {META}
-    assert {value.device for value in state.ema.module.state_dict().values()} == {META}
+    values = [pair for network in (*state.networks(), state.ema.module) for pair in network.state_dict().items()]
+    # The host counts the batches of batch norm.
+    assert {value.device for name, value in values if not name.endswith("num_batches_tracked")} == {META}
     assert state.path_mean.device == META
 
 
@@ -180,4 +181,3 @@ def test_saving_a_model_leaves_the_average_where_it_lies(tmp_path: Path, monkeyp
     finally:
         folder.close()
     assert saved
-    assert {value.device for value in state.ema.module.state_dict().values()} == {META}
