@@ -39,6 +39,9 @@ def train(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits each time on CUDA as well, more slowly.")
     ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks (torch.compile), for a card; tried on CPUs only.")
+    ] = False,
     eval_every: Annotated[
         int | None, typer.Option(metavar="N", help="Measure it every N images, and keep the best model.")
     ] = None,
@@ -88,6 +91,8 @@ def train(
             overrides[key] = value
     if deterministic:
         overrides["run.deterministic"] = True
+    if compiled:
+        overrides["run.compile"] = True
     from kaogan.config import upscale_recipe as upscaling
 
     if recipe in upscaling.names():

@@ -247,6 +247,9 @@ class Run(Section):
     deterministic: bool = Field(
         False, description="on CUDA the same bits each time, more slowly; a CPU gives them without being asked"
     )
+    compile: bool = Field(
+        False, description="torch.compile on the networks whose gradients are not differentiated again"
+    )
     licence: Licence = "other"
     channels_last: bool = Field(True, description="memory layout (N, H, W, C), which convolutions are fast with")
     stats_every: Images = Field(1_000, description="images between two lines of stats.jsonl")

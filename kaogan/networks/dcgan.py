@@ -185,6 +185,8 @@ class DCGANDiscriminator(Discriminator):
 def binomial(x: Tensor) -> Tensor:
     """The 1-2-1 filter along both sides, (N, C, H, W) -> the same: nothing is left of what alternates from pixel to
     pixel. Twice a mean of two by two is the same filter."""
+    if torch.compiler.is_compiling():
+        x = x.contiguous()  # of other layouts PyTorch's compiler mistakes the gradient's (2.14)
     return F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)
 
 

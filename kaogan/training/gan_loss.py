@@ -66,7 +66,9 @@ class GANLoss:
         # Gradients of gradients would underflow in fp16.
         self.autocast_penalties = torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
         # PyTorch's spectral norm takes some 25 launches a layer and pass: on a card all are done together, once a loss.
-        self.normalised_weights = nullcontext if device.type == "cpu" else normalised_once
+        # A compiler does that by itself.
+        alone = device.type == "cpu" or recipe.run.compile
+        self.normalised_weights = nullcontext if alone else normalised_once
         self.meters = Meters()
 
     def show(self, batch: Batch, keep_graph: bool) -> tuple[LabelledImages, Fakes]:

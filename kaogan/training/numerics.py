@@ -1,4 +1,4 @@
-"""How a training computes on a card: TF32 or not, tuned or deterministic algorithms, fp16 that cannot overflow."""
+"""How a training computes: TF32 or not, tuned or deterministic algorithms, fp16 without overflow, compiled or not."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_precision
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.networks.stylegan import is_style_generator
+from kaogan.training.phases import Network
+from kaogan.training.state import TrainState
+
+BACKEND = "inductor"
 
 
 def training_precision(recipe: Recipe, device: torch.device) -> str:
@@ -35,6 +41,38 @@ def training_precision(recipe: Recipe, device: torch.device) -> str:
         return "fp32"
     remedy = " ".join(f"--{name}.conv_clamp 256" for name in unlimited)
     raise UsageError(f"--precision fp16 would overflow without a limit of the maps: add {remedy}, or use fp32")
+
+
+def compilable(recipe: Recipe, generator: nn.Module) -> tuple[Network, ...]:
+    """The networks that torch.compile can take, which differentiates once: no discriminator under gradient penalties,
+    and no style generator, whose parts are called one by one. Raises UsageError when none is left."""
+    penalties = recipe.penalties
+    twice = any((penalties.gradient_penalty.weight, penalties.r1.weight, penalties.r2.weight))
+    fit: list[Network] = [] if is_style_generator(generator) else ["generator"]
+    fit += [] if twice else ["discriminator"]
+    if not fit:
+        raise UsageError(
+            f"--compile can do nothing for {recipe.name}: torch.compile takes no gradients of gradients, which its "
+            "penalties need, and no style generator; leave it out"
+        )
+    return tuple(fit)
+
+
+@contextmanager
+def compiled(recipe: Recipe, state: TrainState) -> Iterator[None]:
+    """The networks of ``state`` compiled, under ``run.compile``. What cannot be compiled here raises KaoganError."""
+    if not recipe.run.compile:
+        yield
+        return
+    for name in compilable(recipe, state.generator):
+        getattr(state, name).compile(backend=BACKEND, dynamic=False)
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            what = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)[:160]
+            raise KaoganError(f"--compile failed: {what}; leave it out, the run goes on without it") from error
+        raise
 
 
 @contextmanager

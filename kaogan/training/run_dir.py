@@ -33,8 +33,8 @@ from kaogan.data import PictureSet
 
 # Changing these between two sessions changes neither the weights nor the clock of what is already trained.
 RESUMABLE_KEYS = (
-    "name", "summary", "source", "data.workers", "training.images", "run.device", "run.deterministic", "run.licence",
-    "run.stats_every",
+    "name", "summary", "source", "data.workers", "training.images", "run.device", "run.deterministic", "run.compile",
+    "run.licence", "run.stats_every",
     "run.grid_every", "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit",
     "eval",
 )  # fmt: skip

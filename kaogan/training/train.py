@@ -29,7 +29,7 @@ from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.training import plots
 from kaogan.training.evaluator import Evaluator
 from kaogan.training.failure_detector import LINES, RunFacts, find_failure
-from kaogan.training.numerics import numerics, training_precision
+from kaogan.training.numerics import compilable, compiled, numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.sampler import InfiniteSampler, hold_out
@@ -68,6 +68,8 @@ def train(
     device = choose_device(recipe.run.device)
     precision = training_precision(recipe, device)
     state = build_train_state(recipe, pictures.schema, device, precision)
+    if recipe.run.compile:
+        compilable(recipe, state.generator)  # or refuse, before anything is written
     whole, (pictures, held_out) = pictures, hold_out(pictures, recipe.data.held_out, recipe.run.seed)
     sampler = InfiniteSampler(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
@@ -76,7 +78,7 @@ def train(
     if not processes.first:
         tensors, numbers = processes.share(*state.state_dict())
         state.load_state_dict(tensors, numbers)
-        with numerics(recipe, device, precision):
+        with numerics(recipe, device, precision), compiled(recipe, state):
             log = logging.getLogger("kaogan.run.follower")
             return GANSteps(recipe, state, trainer, out, log, minutes).run(numbers["resumed"])
     data = data_record(whole) | {"attributes": pictures.schema.to_json()}
@@ -88,7 +90,7 @@ def train(
         processes.share(tensors, numbers | {"resumed": resumed})
         logger = RunLogger(folder, recipe, pictures, state, device, start.base, tracker)
         logger.open(precision, describe(device))
-        with numerics(recipe, device, precision):
+        with numerics(recipe, device, precision), compiled(recipe, state):
             facts = RunFacts.of(recipe, pictures)
             loop = GANLoop(recipe, state, trainer, folder, logger, facts, held_out, minutes)
             result = loop.run(resumed, on_progress, on_stop)

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from kaogan.core import checkpoint
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.schema import Schema
 from kaogan.training import numerics as module
-from kaogan.training.numerics import numerics, training_precision
+from kaogan.training.numerics import compilable, numerics, training_precision
+from kaogan.training.state import build_train_state
 from tests.small import small, train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -69,3 +72,42 @@ def test_an_old_card_takes_fp16_only_where_maps_are_limited(monkeypatch: pytest.
     assert training_precision(small("stylegan2-64", **auto), CUDA) == "fp32"
     limits = {"generator.conv_clamp": 256.0, "discriminator.conv_clamp": 256.0}
     assert training_precision(small("stylegan2-64", **auto, **limits), CUDA) == "fp16"
+
+
+def test_a_compiled_run_learns_the_same_and_goes_on_uncompiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKEND", "aot_eager")  # all of the compiler but the part that calls g++
+    entered: list[str] = []
+    call = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **k: (entered.append(k["backend"]), call(self, **k)))
+    settings = {"training.images": 24, "generator.output_filter": "binomial"}
+    train(small("dcgan", **settings), tmp_path / "plain")
+    train(small("dcgan", **settings, **{"run.compile": True}), tmp_path / "compiled")
+    assert entered == ["aot_eager"] * 2
+    expected, found = (
+        checkpoint.load(checkpoint.find(tmp_path / name / "checkpoints")[-1])[0] for name in ("plain", "compiled")
+    )
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-5, msg=key)
+    assert train(small("dcgan", **settings | {"training.images": 32}), tmp_path / "compiled").finished
+
+
+def test_what_can_be_compiled(tmp_path: Path) -> None:
+    def networks(name: str) -> tuple[str, ...]:
+        recipe = small(name, **{"run.compile": True})
+        return compilable(recipe, build_train_state(recipe, Schema(), CPU, "fp32").generator)
+
+    assert networks("dcgan") == ("generator", "discriminator")
+    assert networks("wgan-gp") == networks("r3gan-64") == ("generator",)
+    with pytest.raises(UsageError, match="--compile can do nothing for stylegan2-64"):
+        train(small("stylegan2-64", **{"run.compile": True}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_the_compiler_cannot_do_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend(graph: object, inputs: object) -> None:
+        raise RuntimeError("no compiler found\non this machine")
+
+    monkeypatch.setattr(module, "BACKEND", backend)
+    with pytest.raises(KaoganError, match=r"--compile failed: .*leave it out") as error:
+        train(small("dcgan", **{"run.compile": True}), tmp_path / "run")
+    assert "\n" not in str(error.value)
