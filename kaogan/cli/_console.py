@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -147,7 +147,8 @@ class _Lines:
         if now >= self.due:
             self.due = now + SECONDS_BETWEEN_LINES
             how_far = f": {done:,} of {total:,}" if total else f": {done:,}" if done else ""
-            console.print(f"{what}{how_far}", markup=False, soft_wrap=True)
+            with suppress(OSError):  # of a full disk: whoever works, and writes files, would take it for its own
+                console.print(f"{what}{how_far}", markup=False, soft_wrap=True)
 
 
 def parse_overrides(words: dict[str, str]) -> dict[str, Any]:

@@ -108,10 +108,9 @@ def train_with_bar(
             text = "  ".join(part.format(**step.stats) for part in numbers if _has(step.stats, part))
             bar.update(task, completed=min(step.images_seen, step.total), numbers=text)
             if plain and (time.monotonic() - shown > 15 or step.images_seen >= step.total):
-                left = max(0, step.total - step.images_seen) / step.stats["images_per_second"]
-                console.print(
-                    f"{step.images_seen:>9,} of {step.total:,}  {text}  {_minutes(left)} left", soft_wrap=True
-                )
+                seen = min(step.images_seen, step.total)  # the last batch goes a little beyond
+                left = (step.total - seen) / step.stats["images_per_second"]
+                console.print(f"{seen:>9,} of {step.total:,}  {text}  {_minutes(left)} left", soft_wrap=True)
                 shown = time.monotonic()
 
         def on_stop() -> None:
@@ -166,8 +165,6 @@ def read_data(console: Console, recipe: Recipe, data: Path | None) -> PictureSet
 
         pictures = api.load_data(recipe, data, on_progress)
     text = f"{len(pictures.images):,} pictures from {pictures.source}"
-    if pictures.schema:
-        text += ", labelled with " + ", ".join(pictures.schema.names)
     if pictures.skipped:
         name, reason = pictures.skipped[0]
         more = "; the rest is in log.txt" if len(pictures.skipped) > 1 else ""
@@ -175,6 +172,10 @@ def read_data(console: Console, recipe: Recipe, data: Path | None) -> PictureSet
     console.print(escape(text), soft_wrap=True)
     for note in pictures.notes:
         console.print(f"  {escape(note)}", soft_wrap=True)
+    if pictures.schema:
+        names = ", ".join(f"{each.name} ({len(each.values)} values)" for each in pictures.schema.attributes)
+        text = f'conditional on {names}; to train without: --attributes.names "[]"'
+        console.print(f"  {escape(text)}", soft_wrap=True)
     return pictures
 
 

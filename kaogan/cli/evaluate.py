@@ -69,10 +69,12 @@ def evaluate(
             count=count, seed=seed, keep=keep, download=download, device=device, reference=reference,
             write_reference=write_reference, report=report, pool=pool,
         )  # fmt: skip
-    print_results(evaluation)
-    evaluation_page.append_lines(evaluation)
-    evaluation_page.write_cards(evaluation)
-    page = evaluation_page.write_page(evaluation, out) if out else evaluation_page.write_default_page(evaluation)
+    try:
+        print_results(evaluation)
+    finally:  # an output that is full or gone costs no measurement
+        evaluation_page.append_lines(evaluation)
+        evaluation_page.write_cards(evaluation)
+        page = evaluation_page.write_page(evaluation, out) if out else evaluation_page.write_default_page(evaluation)
     for sentence in evaluation_page.verdicts(evaluation):
         console.print(escape(sentence), soft_wrap=True)
     console.print(escape(f"The page: {page}"), soft_wrap=True)

@@ -68,7 +68,7 @@ def evaluation(path: Path, data: Path | None, name: str, query: Query) -> JobFun
         job.files["evaluation.html"] = page.write_page([result], job.folder / "evaluation.html")
         job.files["evaluation.md"] = job.folder / "evaluation.md"
         write_text(job.files["evaluation.md"], page.markdown([result]))
-        job.result = evaluation_table(result)
+        job.result = evaluation_table(result) | {"verdict": " ".join(page.verdicts([result]))}
 
     return run
 

@@ -86,6 +86,8 @@ class RunLogger:
             log.info("skipped %s: %s", name, reason)
         for note in pictures.notes:
             log.info("%s", note)
+        for each in pictures.schema.attributes:
+            log.info("conditional on %s: %s", each.name, ", ".join(each.values))
         log.info(
             "parameters: generator %s, discriminator %s",
             f"{count_parameters(state.generator):,}",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from kaogan.cli import _console
+from kaogan.data.cache import cached_pictures
+
+FULL = Path("/dev/full")
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -29,6 +34,24 @@ def test_a_file_gets_lines_and_a_terminal_a_bar(terminal: bool, monkeypatch: pyt
         assert "\x1b[" in written.getvalue()
         return
     assert lines == ["training [x], seed 0: 1 of 5,000", "training [x], seed 0: 4,000 of 5,000", "timing dcgan"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no full device here")
+def test_a_full_output_is_not_taken_for_a_full_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of progress are given up; what is printed at the end says what is wrong."""
+    pictures = [("a", np.zeros((2, 2, 3), np.uint8))]
+
+    def made() -> Iterator[tuple[str, np.ndarray]]:
+        for name, picture in pictures:
+            report(1, 1, "reading pictures")
+            yield name, picture
+
+    with io.TextIOWrapper(FULL.open("wb", buffering=0), write_through=True) as full:
+        monkeypatch.setattr(_console, "console", Console(file=full, width=100))
+        with _console.progress_report("comparing") as report:
+            assert cached_pictures(tmp_path, "entry", (2, 2, 3), made)[1] == ["a"]
+        with pytest.raises(OSError, match="No space left"):
+            _console.console.print("results")
 
 
 def test_names_never_reach_the_terminal_raw(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,11 @@ def test_trains_and_says_where_everything_is(run: Run, tmp_path: Path, made: Pat
     said = run(*words)
     assert said.code == 0 and said.err == "", said
     out = tmp_path / "runs/my [run] 1"
-    assert said.out.startswith("24 pictures from ") and "labelled with hair, eyes\n" in said.out
+    assert said.out.startswith("24 pictures from ")
+    assert '\n  conditional on hair (12 values), eyes (10 values); to train without: --attributes.names "[]"\n' in (
+        said.out
+    )
+    assert "conditional on hair: orange, white" in (out / "log.txt").read_text()
     listing = said.out.partition("In runs/my [run] 1:\n")[2]
     names = re.findall(r"^  (\S+) ", listing, re.MULTILINE)
     assert names and all((out / name).exists() for name in names), names
@@ -35,6 +39,8 @@ def test_trains_and_says_where_everything_is(run: Run, tmp_path: Path, made: Pat
     )
     again = run(*words)
     assert again.code == 0 and "Trained to 16 images" in again.out
+    without = run(*words, "--attributes.names", "[]", "--out", "without", "--dry-run")
+    assert without.code == 0 and "conditional on" not in without.out
 
 
 def test_changes_are_refused_unless_allowed(run: Run, tmp_path: Path) -> None:

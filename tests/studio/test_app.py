@@ -152,6 +152,7 @@ def test_an_evaluation_gives_a_table(studio):
     table = job["result"]
     assert table["count"] == 50 and table["against"].startswith("60 real pictures of avatars")
     assert {"hair as asked", "eyes as asked"} <= {row["name"] for row in table["rows"]}
+    assert "pictures of tiny" in table["verdict"]
     _, page, headers = studio.call(f"/api/jobs/{job['id']}/evaluation.html")
     assert b"<table" in page and headers["Content-Security-Policy"].startswith("sandbox;")
     assert studio.call("/api/jobs", query | {"count": 10**9})[1]["error"].startswith(

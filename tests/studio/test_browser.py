@@ -302,10 +302,10 @@ def test_a_filter_is_switched_off_and_on(browser, tmp_path):
     try:
         page = visitor.open(model="m", count=6)
         visitor.wait_shown("#grid img", model.sample(6))
-        page.get_by_role("checkbox", name="the best 80 % only").uncheck()
+        page.get_by_role("checkbox", name="Only the best 80 % of the faces").uncheck()
         visitor.wait_shown("#grid img", model.sample(6, keep=1))
         assert visitor.query()["keep"] == "1"
-        page.get_by_role("checkbox", name="the best 80 % only").check()
+        page.get_by_role("checkbox", name="Only the best 80 % of the faces").check()
         visitor.wait_shown("#grid img", model.sample(6))
     finally:
         visitor.close()

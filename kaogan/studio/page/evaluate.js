@@ -7,11 +7,11 @@ import { change, param } from "./state.js";
 const DEFAULT_COUNT = "500";
 
 function table(job) {
-  const { subject, count, against, rows, notes, seconds } = job.result;
+  const { subject, count, against, verdict, rows, notes, seconds } = job.result;
   const head = ["", "model, 95 % interval", "real against real"].map((text) => element("th", { scope: "col" }, text));
   const body = rows.map((row) =>
     element(
-      "tr", {}, element("th", { scope: "row", title: `${row.better} is better` }, `${row.name} ${row.better === "lower" ? "↓" : "↑"}`),
+      "tr", {}, element("th", { scope: "row", title: `${row.better} is better` }, `${row.name}\u00a0${row.better === "lower" ? "↓" : "↑"}`),
       element("td", {}, row.value, element("small", {}, row.interval)), element("td", {}, row.real),
     ),
   );
@@ -23,6 +23,7 @@ function table(job) {
   );
   return [
     element("div", { className: "bar" }, element("h2", {}, subject), element("span", { className: "saves" }, ...links)),
+    element("p", {}, verdict),
     element("p", { className: "soft", id: "evaluate-summary" }, message),
     element("div", { className: "scroll" }, element("table", { "aria-describedby": "evaluate-summary" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))),
     element("ul", { className: "soft" }, ...notes.map((note) => element("li", {}, note))),

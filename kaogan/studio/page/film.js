@@ -22,7 +22,7 @@ function describe() {
   $("film-what").textContent = morph && !(param("from") && param("to"))
     ? "Choose the two faces of the morph first."
     : `${morph ? "The morph, there and back" : `Past the first faces of seed ${param("seed", "0")}`}` +
-      (Number.isFinite(seconds) && seconds > 0 ? `: ${frames} frames, ${seconds.toFixed(1)} s.` : ".");
+      (Number.isFinite(seconds) && seconds > 0 ? `: ${frames} frames, ${seconds.toFixed(1)}\u00a0s.` : ".");
 }
 
 async function make(event) {

@@ -96,7 +96,7 @@ function showControls() {
   $("truncation").value = param("truncation", "1");
   $("truncation-shown").value = Number($("truncation").value).toFixed(2);
   $("keep-label").hidden = !model?.keep;
-  $("keep-share").textContent = `the best ${Math.round((model?.keep ?? 1) * 100)} % only`;
+  $("keep-share").textContent = `Only the best ${Math.round((model?.keep ?? 1) * 100)} % of the faces`;
   $("keep").checked = param("keep") !== "1";
   $("count").value = param("count", "24");
   $("grid-scale").value = param("grid.scale");

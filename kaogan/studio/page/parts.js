@@ -17,6 +17,13 @@ export function modelOptions(select, { models, shipped }, chosen) {
   options(select, shipped.length ? [...own, group] : own, chosen, "none in this folder");
 }
 
+/** Fill the lists of picture sets; what is chosen in one stays, unless `chosen` is given. */
+export function setOptions({ sets }, chosen = null) {
+  for (const select of [$("evaluate-data"), $("train-data")]) {
+    options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...sets], chosen ?? select.value);
+  }
+}
+
 let teller = null; // whose message is shown
 
 /** Show a message, or none. `by` takes away only a message of its own. */

@@ -1,8 +1,8 @@
 // Pictures: uploaded, and prepared as a set to train on.
 
-import { $, capital, element } from "./kit/dom.js";
+import { $, element } from "./kit/dom.js";
 import { dropArea, upload } from "./drop.js";
-import { address, longWork, say } from "./parts.js";
+import { address, get, longWork, say, setOptions } from "./parts.js";
 
 const KINDS = /\.(png|jpe?g|webp|bmp|gif|avif|zip)$/i;
 let allowed = false;
@@ -50,13 +50,14 @@ async function prepare() {
   const train = element("a", { className: "button primary", href: address("", { page: "train", data: `sets/${name}` }) }, "Train on them");
   const report = element("a", { className: "button", href: `${job.path}/report.html`, target: "_blank", rel: "noopener" }, "Open the report");
   $("prepared").replaceChildren(
-    element("h2", {}, capital(name)),
+    element("h2", {}, name),
     element("p", {}, `${number(kept)} faces from ${number(files)} pictures.`),
-    element("dl", { className: "numbers" }, element("dt", {}, number(kept)), element("dd", {}, "kept"), ...rows),
+    ...(rows.length ? [element("dl", { className: "numbers" }, ...rows)] : []),
     element("ul", { className: "soft" }, ...notes.map((note) => element("li", {}, note))),
     element("div", { className: "row wrap" }, train, report),
   );
   $("prepared").hidden = false;
+  setOptions(await get("api/overview"));
 }
 
 export function begin(overview) {

@@ -1,7 +1,7 @@
 // The frame of all pages: which one is shown, and what there is to choose from.
 
-import { $, element } from "./kit/dom.js";
-import { get, modelOptions, options, say } from "./parts.js";
+import { $ } from "./kit/dom.js";
+import { get, modelOptions, say, setOptions } from "./parts.js";
 import { change, onReturn, param } from "./state.js";
 import * as evaluate from "./evaluate.js";
 import { themeButton } from "./kit/theme.js";
@@ -29,9 +29,7 @@ async function begin() {
     $("version").textContent = overview.version;
     if (!overview.models.includes(param("model"))) change({ model: overview.opening });
     for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, param("model"));
-    for (const select of [$("evaluate-data"), $("train-data")]) {
-      options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...overview.sets], param("data"));
-    }
+    setOptions(overview, param("data"));
     for (const part of Object.values(pages)) part.begin(overview);
     show();
   } catch (error) {

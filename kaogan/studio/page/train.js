@@ -1,7 +1,7 @@
 // Trainings: watched while they run, started, stopped and resumed.
 
 import { $, element } from "./kit/dom.js";
-import { address, get, modelOptions, options, post, say } from "./parts.js";
+import { address, get, modelOptions, options, post, say, setOptions } from "./parts.js";
 import { change, param } from "./state.js";
 import { curves } from "./curves.js";
 
@@ -47,7 +47,7 @@ function show(state) {
     : state.finished ? "finished" : failed ? "failed" : state.live ? "training, started elsewhere" : "stopped";
   const speed = state.curves.images_per_second?.at(-1)?.[1];
   const remaining = state.running && speed && state.total > state.clock ? `, ${time((state.total - state.clock) / speed)} left` : "";
-  $("run-state").textContent = `${what}: ${number(state.clock)}${state.total ? ` of ${number(state.total)}` : ""} images${remaining}` +
+  $("run-state").textContent = `${what}: ${number(state.clock)}${state.total > state.clock ? ` of ${number(state.total)}` : ""} images${remaining}` +
     (failed || (state.running && !state.clock) ? `. ${message}` : "");
   if (state.running && !state.clock) $("run-progress").removeAttribute("value"); // it moves
   else $("run-progress").value = state.total ? state.clock / state.total : 0;
@@ -105,6 +105,7 @@ async function refresh() {
   const overview = await get("api/overview");
   runs = overview.runs;
   for (const id of ["model", "evaluate-model"]) modelOptions($(id), overview, $(id).value || param("model"));
+  setOptions(overview);
   if (!param("model") && overview.models.length) change({ model: overview.models[0] });
   listRuns();
 }
@@ -122,6 +123,12 @@ function showRecipe() {
   let name = recipe.name;
   for (let count = 2; runs.some((run) => run.split("/").at(-1) === name); count++) name = `${recipe.name}-${count}`;
   $("train-name").value = name;
+}
+
+/** The recipe for the built-in avatars, or for pictures of one's own. */
+function suggestRecipe() {
+  $("recipe").value = $("train-data").value === "(avatars)" ? "demo" : "kao";
+  showRecipe();
 }
 
 async function order(path, params, button) {
@@ -143,12 +150,13 @@ async function order(path, params, button) {
 
 export function begin(overview) {
   ({ recipes, runs, training: allowed } = overview);
-  options($("recipe"), recipes.map((recipe) => recipe.name), "demo");
+  options($("recipe"), recipes.map((recipe) => recipe.name));
+  suggestRecipe();
   for (const name of FIELDS) $(`train-${name}`).dataset.param = name.replace("_", " ");
-  showRecipe();
   $("start").disabled = !allowed;
   $("train-forbidden").hidden = allowed;
   $("recipe").addEventListener("change", showRecipe);
+  $("train-data").addEventListener("change", () => ["demo", "kao"].includes($("recipe").value) && suggestRecipe());
   $("resume-images").dataset.param = "images";
   $("resume-images").addEventListener("input", look);
   $("run").addEventListener("change", () => {
