@@ -67,7 +67,7 @@ def draw(run: Path, path: Path) -> None:
     sheet = Image.fromarray(np.concatenate(parts))
     sheet = sheet.resize((WIDTH, round(sheet.height * WIDTH / sheet.width)), Image.Resampling.LANCZOS)
     with atomic(path) as temporary:
-        sheet.save(temporary, "WEBP", quality=80, method=6)
+        sheet.save(temporary, "WEBP", quality=50, method=6)
 
 
 def grids_figure(folder: Path) -> Figure:

@@ -78,8 +78,11 @@ def evaluate(
     for sentence in evaluation_page.verdicts(evaluation):
         console.print(escape(sentence), soft_wrap=True)
     console.print(escape(f"The page: {page}"), soft_wrap=True)
+    if write_reference:
+        console.print(escape(f"The statistics: {write_reference}"), soft_wrap=True)
     if markdown:
         write_text(markdown, evaluation_page.markdown(evaluation))
+        console.print(escape(f"The table: {markdown}"), soft_wrap=True)
     if evaluation.failures:
         raise typer.Exit(1)
 

@@ -173,7 +173,9 @@ def _summarise(outcome: PrepareResult) -> None:
     counts: dict[str, Any] = dict(outcome.counts)
     files = counts.pop("files")
     worked = f"{outcome.worked_on:,} new or changed" if outcome.worked_on else "nothing new"
-    console.print(f"{files:,} files, {worked}", soft_wrap=True)
+    console.print(f"{files:,} picture files, {worked}", soft_wrap=True)
+    if skipped := counts.pop("skipped", 0):
+        console.print(f"  beside them {skipped:,} that are no pictures, or cannot be opened", soft_wrap=True)
     for step, count in counts.items():
         if count and step != "kept":
             console.print(f"  {count:>9,}  {step}", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,6 +86,7 @@ def evaluate(
     look = LookInProcesses(pool, features, download, device) if pool else None
     evaluation = Evaluation()
     errors: list[KaoganError] = []
+    namesakes = Counter(Path(path).name for path in paths)
     for path in map(Path, paths):
         began = time.monotonic()
         try:
@@ -92,6 +94,8 @@ def evaluate(
                 path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, keep=keep, device=device,
                 progress=report,
             )  # fmt: skip
+            if namesakes[path.name] > 1:  # runs/kao beside kao, a/faces beside b/faces
+                source.name = str(path)
             real = reference_of((source.image_size, source.channels))
             result = evaluate_one(
                 source, real, extractors, chosen, seed=seed, published=published, report=report, look=look

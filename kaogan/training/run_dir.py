@@ -119,7 +119,8 @@ class RunDir:
         nothing in the folder has changed.
         """
         changed = "; ".join(
-            f"{key} was {before!r}, now {now!r}" for key, before, now in self.changed_settings(recipe, data, load, free)
+            f"{key} was {_shown(before)}, now {_shown(now)}"
+            for key, before, now in self.changed_settings(recipe, data, load, free)
         )
         if changed and not allow_changes:
             raise UsageError(
@@ -211,3 +212,10 @@ class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         error = sys.exc_info()[1]
         raise explain(error, Path(self.baseFilename)) if isinstance(error, OSError) else KaoganError(str(error))
+
+
+def _shown(value: Any) -> str:
+    """A setting; attributes by their names, as their values and shares would fill a screen."""
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        return ", ".join(f"{each['name']} ({len(each['values'])} values)" for each in value)
+    return repr(value)

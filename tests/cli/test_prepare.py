@@ -21,13 +21,15 @@ OPTIONS = ["--crop", "none", "--no-tag", "--size", "32", "--workers", "1"]
 
 def test_a_run_and_a_run_again(heap: Path, tmp_path: Path) -> None:
     out = tmp_path / "a set"
+    (heap / "notes.txt").write_text("to do")
     done = CliRunner().invoke(app, ["prepare", str(heap), str(out), *OPTIONS], catch_exceptions=False)
     assert done.exit_code == 0
     text = " ".join(done.output.split())
-    assert "24 files, 24 new or changed" in text and "24 kept" in text and "report.html" in text
+    assert "24 picture files, 24 new or changed beside them 1 that are no pictures" in text
+    assert "24 kept" in text and "report.html" in text
     assert f"kaogan train --data '{out}'" in text
     again = CliRunner().invoke(app, ["prepare", str(heap), str(out), *OPTIONS], catch_exceptions=False)
-    assert "24 files, nothing new" in " ".join(again.output.split())
+    assert "24 picture files, nothing new" in " ".join(again.output.split())
 
 
 @pytest.mark.parametrize(

@@ -373,10 +373,17 @@ def test_a_model_that_comes_with_kaogan_is_known_by_its_name(tmp_path: Path, mon
         evaluate([Path("kao")], tmp_path, count=1)
 
 
+def test_two_of_one_name_are_told_apart(faces: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_set(tmp_path / name / "mine", 20, SIZE, 1)
+    found = evaluate([tmp_path / "a/mine", tmp_path / "b/mine", faces], faces, metrics=["fid"])
+    assert [each.source.name for each in found] == [str(tmp_path / "a/mine"), str(tmp_path / "b/mine"), "faces"]
+
+
 def test_published_statistics_in_and_out(run: Path, faces: Path, tmp_path: Path) -> None:
     words = ["evaluate", str(run), "--data", str(faces), "--count", "90", "--features", "tagger", "--metrics", "fid"]
     first = CliRunner().invoke(app, [*words, "--write-reference", str(tmp_path / "real.npz")])
-    assert first.exit_code == 0, first.output
+    assert first.exit_code == 0 and "The statistics: " in first.output, first.output
     again = CliRunner().invoke(app, [*words, "--reference", str(tmp_path / "real.npz")])
     assert again.exit_code == 0 and "FD-tagger against real.npz" in again.output
     rows = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["metrics"]

@@ -56,8 +56,10 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"data fingerprint was '24-16-3-False', now '25-16-3-False'"):
         train(tmp_path / "run", pictures=make_pictures(25))
     assert train(tmp_path / "run", pictures=make_pictures(25), allow_changes=True).finished
+    labelled = make_pictures(labelled=True)
+    with pytest.raises(UsageError, match=r"data attributes was \[\], now hair \(\d+ values\)[,.]"):
+        train(tmp_path / "run", pictures=labelled, **{"attributes.names": ["hair"]})
     with pytest.raises(KaoganError, match=r"no checkpoint .* can be used .*generator has other weights"):
-        labelled = make_pictures(labelled=True)
         train(tmp_path / "run", pictures=labelled, allow_changes=True, **{"attributes.names": ["hair"]})
 
 
