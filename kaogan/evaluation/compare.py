@@ -222,6 +222,8 @@ def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], c
     references: dict[tuple[int, int], Reference] = {}
     for run in waiting:
         source = open_image_source(run, count, progress=report)
+        if run.name.startswith("seed-"):  # of OUT/dcgan/seed-0
+            source.name = f"{run.parent.name}, {run.name.replace('-', ' ')}"
         size = source.image_size, source.channels
         if size not in references:
             pictures = load_pictures(data, image_size=size[0], channels=size[1], attributes=["auto"], progress=report)

@@ -79,6 +79,7 @@ def test_two_recipes_two_seeds_and_the_page_alone(run: Run, tmp_path: Path, monk
         assert [path.name for path in entry.runs] == ["seed-0", "seed-1"]
         assert len({(path / "model/model.safetensors").read_bytes() for path in entry.runs}) == 2
         lines = [json.loads((path / "metrics.jsonl").read_text()) for path in entry.runs]
+        assert [line["subject"] for line in lines] == [f"{entry.name}, seed {number}" for number in range(len(lines))]
         assert len({line["data"]["fingerprint"] for line in lines}) == 1  # one reference, whatever the seed
         values = [line["metrics"]["fid/tagger"]["value"] for line in lines]
         mean = metric(entry.runs, "fid/tagger")
