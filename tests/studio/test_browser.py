@@ -333,6 +333,7 @@ def test_a_folder_becomes_a_set_to_train_on(browser, tmp_path):
         assert f"{kept} pictures" in report.value.inner_text(".lead")
         page.click("text=Train on them")
         page.wait_for_function("() => document.querySelector('#train-data').value === 'sets/mine'")
+        assert page.input_value("#recipe") == "kao", "not the one for drawn avatars"
         assert len(list((tmp_path / "pictures/mine").iterdir())) == 12
     finally:
         visitor.close()
