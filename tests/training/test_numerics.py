@@ -91,6 +91,15 @@ def test_a_compiled_run_learns_the_same_and_goes_on_uncompiled(tmp_path: Path, m
     assert train(small("dcgan", **settings | {"training.images": 32}), tmp_path / "compiled").finished
 
 
+def test_shards_of_a_compiled_run_share_no_casts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKEND", "aot_eager")
+    recipe = small(
+        "dcgan",
+        **{"training.images": 8, "training.shards": 2, "run.precision": "bf16", "run.compile": True},
+    )
+    assert train(recipe, tmp_path / "run").finished
+
+
 def test_what_can_be_compiled(tmp_path: Path) -> None:
     def networks(name: str) -> tuple[str, ...]:
         recipe = small(name, **{"run.compile": True})
