@@ -102,6 +102,8 @@ def train(
             raise UsageError(
                 f"{recipe} trains in one process and to its end: leave out --processes, --minutes and --track"
             )
+        if deterministic or compiled:
+            raise UsageError(f"{recipe} has neither --deterministic nor --compile: leave them out")
         raise typer.Exit(run(console, recipe, overrides, data, out, dry_run, allow_changes))
     from kaogan.api import load_recipe
 

@@ -33,7 +33,7 @@ from kaogan.networks.spectral_norm import normalised_once
 from kaogan.networks.stylegan import is_style_generator
 from kaogan.training.sampler import Batch, InfiniteSampler
 from kaogan.training.shards import Shards
-from kaogan.training.state import TrainState
+from kaogan.training.state import TrainState, compilable
 
 
 @dataclass
@@ -67,7 +67,8 @@ class GANLoss:
         self.autocast_penalties = torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
         # PyTorch's spectral norm takes some 25 launches a layer and pass: on a card all are done together, once a loss.
         # A compiler does that by itself.
-        alone = device.type == "cpu" or recipe.run.compile
+        compiled = recipe.run.compile and "discriminator" in compilable(recipe, state.generator)
+        alone = device.type == "cpu" or compiled
         self.normalised_weights = nullcontext if alone else normalised_once
         self.meters = Meters()
 

@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
 
 from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_precision
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.networks.stylegan import is_style_generator
-from kaogan.training.phases import Network
-from kaogan.training.state import TrainState
+from kaogan.training.state import TrainState, compilable
 
 BACKEND = "inductor"
 
@@ -43,21 +40,6 @@ def training_precision(recipe: Recipe, device: torch.device) -> str:
     raise UsageError(f"--precision fp16 would overflow without a limit of the maps: add {remedy}, or use fp32")
 
 
-def compilable(recipe: Recipe, generator: nn.Module) -> tuple[Network, ...]:
-    """The networks that torch.compile can take, which differentiates once: no discriminator under gradient penalties,
-    and no style generator, whose parts are called one by one. Raises UsageError when none is left."""
-    penalties = recipe.penalties
-    twice = any((penalties.gradient_penalty.weight, penalties.r1.weight, penalties.r2.weight))
-    fit: list[Network] = [] if is_style_generator(generator) else ["generator"]
-    fit += [] if twice else ["discriminator"]
-    if not fit:
-        raise UsageError(
-            f"--compile can do nothing for {recipe.name}: torch.compile takes no gradients of gradients, which its "
-            "penalties need, and no style generator; leave it out"
-        )
-    return tuple(fit)
-
-
 @contextmanager
 def compiled(recipe: Recipe, state: TrainState) -> Iterator[None]:
     """The networks of ``state`` compiled, under ``run.compile``. What cannot be compiled here raises KaoganError."""
@@ -69,7 +51,8 @@ def compiled(recipe: Recipe, state: TrainState) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        of_compiler = type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+        if of_compiler or "double backward" in str(error):  # which a plug-in's loss may want
             what = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)[:160]
             raise KaoganError(f"--compile failed: {what}; leave it out, the run goes on without it") from error
         raise

@@ -155,6 +155,21 @@ def build_train_state(recipe: Recipe, schema: Schema, device: torch.device, prec
     )
 
 
+def compilable(recipe: Recipe, generator: nn.Module) -> tuple[Network, ...]:
+    """The networks that torch.compile can take, which differentiates once: no discriminator under gradient penalties,
+    and no style generator, whose parts are called one by one. Raises UsageError when none is left."""
+    penalties = recipe.penalties
+    twice = any((penalties.gradient_penalty.weight, penalties.r1.weight, penalties.r2.weight))
+    fit: list[Network] = [] if is_style_generator(generator) else ["generator"]
+    fit += [] if twice else ["discriminator"]
+    if not fit:
+        raise UsageError(
+            f"--compile can do nothing for {recipe.name}: torch.compile takes no gradients of gradients, which its "
+            "penalties need, and no style generator; leave it out"
+        )
+    return tuple(fit)
+
+
 def check_networks(recipe: Recipe) -> None:
     """Raise UsageError when the networks cannot make the recipe's pictures: at once, before any data is read."""
     size = {"image_size": recipe.image_size, "channels": recipe.channels}
@@ -168,6 +183,8 @@ def check_networks(recipe: Recipe) -> None:
     for extra in build_extras(recipe).values():
         if extra.active:
             extra.check(generator)
+    if recipe.run.compile:
+        compilable(recipe, generator)
 
 
 def current_names(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

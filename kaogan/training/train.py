@@ -29,12 +29,12 @@ from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.training import plots
 from kaogan.training.evaluator import Evaluator
 from kaogan.training.failure_detector import LINES, RunFacts, find_failure
-from kaogan.training.numerics import compilable, compiled, numerics, training_precision
+from kaogan.training.numerics import compiled, numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
 from kaogan.training.run_logger import RunLogger
 from kaogan.training.sampler import InfiniteSampler, hold_out
 from kaogan.training.start_from import begin_with
-from kaogan.training.state import TrainState, build_train_state
+from kaogan.training.state import TrainState, build_train_state, compilable
 from kaogan.training.step import GANTrainer
 from kaogan.training.trackers import Tracker
 

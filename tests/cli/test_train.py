@@ -188,3 +188,9 @@ def test_a_run_that_looks_unwell_says_so_and_not_what_comes_next(
     assert lines.count(f"At 2,000 images: {seen}") == 1 and not any(line.startswith("At 3,000") for line in lines)
     assert lines[-1] == f"This run does not look well. {seen}"
     assert not any("Next:" in line for line in lines)
+
+
+@pytest.mark.parametrize("option", ["--compile", "--deterministic"])
+def test_options_that_an_upscaler_has_not_are_named(run: Run, option: str) -> None:
+    said = run("train", "kao-sr", option)
+    assert said.code == 2 and "kao-sr has neither --deterministic nor --compile" in said.err, said

@@ -11,8 +11,8 @@ from kaogan.core import checkpoint
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.schema import Schema
 from kaogan.training import numerics as module
-from kaogan.training.numerics import compilable, numerics, training_precision
-from kaogan.training.state import build_train_state
+from kaogan.training.numerics import numerics, training_precision
+from kaogan.training.state import build_train_state, check_networks, compilable
 from tests.small import small, train
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -91,6 +91,15 @@ def test_a_compiled_run_learns_the_same_and_goes_on_uncompiled(tmp_path: Path, m
     assert train(small("dcgan", **settings | {"training.images": 32}), tmp_path / "compiled").finished
 
 
+def test_shards_of_a_compiled_run_share_no_casts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKEND", "aot_eager")
+    recipe = small(
+        "dcgan",
+        **{"training.images": 8, "training.shards": 2, "run.precision": "bf16", "run.compile": True},
+    )
+    assert train(recipe, tmp_path / "run").finished
+
+
 def test_what_can_be_compiled(tmp_path: Path) -> None:
     def networks(name: str) -> tuple[str, ...]:
         recipe = small(name, **{"run.compile": True})
@@ -98,7 +107,10 @@ def test_what_can_be_compiled(tmp_path: Path) -> None:
 
     assert networks("dcgan") == ("generator", "discriminator")
     assert networks("wgan-gp") == networks("r3gan-64") == ("generator",)
-    with pytest.raises(UsageError, match="--compile can do nothing for stylegan2-64"):
+    refused = "--compile can do nothing for stylegan2-64"
+    with pytest.raises(UsageError, match=refused):
+        check_networks(small("stylegan2-64", **{"run.compile": True}))  # before pictures are read, and in a dry run
+    with pytest.raises(UsageError, match=refused):
         train(small("stylegan2-64", **{"run.compile": True}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -111,3 +123,12 @@ def test_what_the_compiler_cannot_do_is_one_line(tmp_path: Path, monkeypatch: py
     with pytest.raises(KaoganError, match=r"--compile failed: .*leave it out") as error:
         train(small("dcgan", **{"run.compile": True}), tmp_path / "run")
     assert "\n" not in str(error.value)
+
+
+def test_a_loss_that_differentiates_a_compiled_network_twice_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKEND", "aot_eager")
+    monkeypatch.setattr(module, "compilable", lambda recipe, generator: ("discriminator",))  # as a plug-in's loss may
+    with pytest.raises(KaoganError, match=r"--compile failed: .*double backward.*leave it out"):
+        train(small("wgan-gp", **{"run.compile": True}), tmp_path / "run")

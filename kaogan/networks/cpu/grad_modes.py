@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import torch
+
 _inputs_only = ContextVar("inputs_only", default=False)
 _casts: ContextVar[dict[Any, Any] | None] = ContextVar("casts", default=None)
 
@@ -43,5 +45,5 @@ def clear_weight_casts() -> None:
 
 
 def weight_cast_cache() -> dict[Any, Any] | None:
-    """The cache, or None outside of ``cached_weight_casts``."""
-    return _casts.get()
+    """The cache, or None outside of ``cached_weight_casts`` and in what is compiled, whose graph ends with its pass."""
+    return None if torch.compiler.is_compiling() else _casts.get()
