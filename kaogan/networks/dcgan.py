@@ -83,6 +83,9 @@ class DCGANGeneratorSettings(_Shared):
         description="a fixed low-pass filter before the tanh, which takes checkerboards away: binomial is 1-2-1, sharp "
         "keeps more of the fine detail",
     )
+    sampling_filter: Literal["none", "binomial", "sharp"] = Field(
+        "none", description="such a filter of sampled pictures alone: the discriminator sees them without it"
+    )
     tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (Anime-Generation's colouriser)")
 
 
@@ -107,7 +110,7 @@ class DCGANGenerator(Generator):
     ):
         super().__init__()
         s, self.attribute_size = settings, attribute_size
-        self.output_filter = s.output_filter
+        self.output_filter, self.sampling_filter = s.output_filter, s.sampling_filter
         size, stages = resolution_stages("dcgan", image_size)
         widths = s.widths(stages)[::-1]
         body: list[nn.Module] = [ConvTranspose2d(latent_size + attribute_size, widths[0], size, bias=s.bias)]
@@ -143,7 +146,8 @@ class DCGANGenerator(Generator):
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
         x = self.last(self.body(concat_condition(latents, attributes, self.attribute_size)[:, :, None, None]))
-        return to_image(OUTPUT_FILTERS[self.output_filter](x))
+        x = OUTPUT_FILTERS[self.output_filter](x)
+        return to_image(x if self.training else OUTPUT_FILTERS[self.sampling_filter](x))
 
 
 @register_discriminator("dcgan", tiny={"width": 4})

@@ -74,23 +74,31 @@ class _Normalised(torch.autograd.Function):
         normalised = [weight / sigma for weight, sigma in zip(weights, sigmas, strict=True)]
         stacked = torch.stack(sigmas)
         ctx.us, ctx.vs, ctx.dims = us, vs, dims
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(stacked, *normalised)
         return stacked, *normalised
 
     @staticmethod
-    def backward(ctx: Any, of_sigmas: Tensor, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        # Of differentiable steps, on saved outputs, for gradients of gradients.
+    def backward(ctx: Any, of_sigmas: Tensor | None, *grads: Any) -> tuple[Tensor | None, ...]:
+        # Of differentiable steps, on saved outputs, for gradients of gradients. A layer that was not used has none.
         stacked, *normalised = ctx.saved_tensors
-        alongs = torch.stack([_inner(grad, weight) for grad, weight in zip(grads, normalised, strict=True)])
-        shares = torch.cat(
-            [share.expand(len(u)) for share, u in zip((of_sigmas - alongs / stacked).unbind(), ctx.us, strict=True)]
-        )
-        us = (shares * torch.cat(ctx.us)).split([len(u) for u in ctx.us])
-        found = []
-        for grad, sigma, u, v, dim in zip(grads, stacked.unbind(), us, ctx.vs, ctx.dims, strict=True):
-            turned = grad.transpose(0, dim)
-            outer = torch.outer(u, v).view(turned.shape).transpose(0, dim)
-            found.append(torch.addcdiv(outer, grad, sigma))
+        sigmas, us, vs = stacked.unbind(), ctx.us, ctx.vs
+        if of_sigmas is not None:
+            grads = tuple(torch.zeros_like(w) if g is None else g for g, w in zip(grads, normalised, strict=True))
+        used = [number for number, grad in enumerate(grads) if grad is not None]
+        found: list[Tensor | None] = [None] * len(grads)
+        if not used:
+            return None, None, None, None, *found
+        alongs = torch.stack([_inner(grads[number], normalised[number]) for number in used])
+        shares = -alongs / torch.stack([sigmas[number] for number in used])
+        if of_sigmas is not None:
+            shares = shares + torch.stack([of_sigmas[number] for number in used])
+        spread = torch.cat([share.expand(len(us[number])) for share, number in zip(shares.unbind(), used, strict=True)])
+        scaled = (spread * torch.cat([us[number] for number in used])).split([len(us[number]) for number in used])
+        for u, number in zip(scaled, used, strict=True):
+            turned = grads[number].transpose(0, ctx.dims[number])
+            outer = torch.outer(u, vs[number]).view(turned.shape).transpose(0, ctx.dims[number])
+            found[number] = torch.addcdiv(outer, grads[number], sigmas[number])
         return None, None, None, None, *found
 
 

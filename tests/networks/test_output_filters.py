@@ -52,3 +52,15 @@ def test_the_sharp_filter_keeps_more_than_the_binomial_and_even_borders():
     torch.testing.assert_close(sharp(torch.ones(1, 3, 8, 8)), torch.ones(1, 3, 8, 8))
     wave = torch.cos(2 * math.pi / 8 * torch.arange(32.0)).expand(1, 1, 32, 32)
     assert sharp(wave).std() > binomial(wave).std() * 1.1
+
+
+def test_a_sampling_filter_is_for_sampled_pictures_alone():
+    size = {"latent_size": 4, "attribute_size": 0, "image_size": 16, "channels": 3}
+    torch.manual_seed(0)
+    generator = build_generator(DCGANGeneratorSettings(width=4, sampling_filter="sharp", norm="none"), **size)
+    latents = torch.randn(2, 4)
+    shown = generator(latents)
+    sampled = generator.eval()(latents)
+    torch.testing.assert_close(sampled.atanh(), sharp(shown.atanh()), rtol=1e-4, atol=1e-5)
+    generator.sampling_filter = "none"
+    assert torch.equal(generator(latents), shown)

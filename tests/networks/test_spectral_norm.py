@@ -61,3 +61,12 @@ def test_networks_in_evaluation_and_without_the_norm_are_left_as_they_are() -> N
         assert torch.equal(evaluated(images), expected)
         bare(images.float())
     assert all(torch.equal(value, before[name]) for name, value in evaluated.state_dict().items())
+
+
+def test_a_layer_that_a_loss_does_not_use_gets_no_gradient() -> None:
+    net = network()
+    with normalised_once(net):
+        net[0](torch.ones(1, 3, 8, 8, dtype=torch.float64)).square().sum().backward()
+    grads = {name: weight.grad for name, weight in net.named_parameters()}
+    assert grads.pop("0.bias") is not None and grads.pop("0.parametrizations.weight.original") is not None
+    assert all(grad is None for grad in grads.values())
