@@ -32,14 +32,17 @@ from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
 
-PUBLISHED: tuple[tuple[str, int, int, dict[str, Any]], ...] = (
-    ("dcgan", 64, 64, {}),
-    ("kao", 64, 32, {}),
-    ("kao", 64, 32, {"discriminator.feature_networks": ["tagger"]}),
-    ("sagan", 64, 64, {}),
-    ("r3gan", 64, 256, {}),
-    ("stylegan2", 256, 32, {}),
+TAGGER_ONLY = {"discriminator.feature_networks": ["tagger"]}
+PUBLISHED: tuple[tuple[str, int, int, dict[str, Any], float | None], ...] = (
+    ("dcgan", 64, 64, {}, None),
+    ("kao", 64, 32, {}, None),
+    ("kao", 64, 32, TAGGER_ONLY, None),
+    ("sagan", 64, 64, {}, None),
+    ("r3gan", 64, 256, {}, None),
+    ("stylegan2", 256, 32, {}, None),
+    ("stylegan2", 256, 32, {}, 0.5),
 )
+"""Recipe, side, batch, settings, and ADA's probability where it is not the first one."""
 VIEWS = {
     "view", "_unsafe_view", "expand", "permute", "transpose", "t", "slice", "select", "squeeze", "unsqueeze", "detach",
     "alias", "split", "split_with_sizes", "unbind", "as_strided", "empty", "empty_like", "empty_strided", "new_empty",
@@ -192,14 +195,14 @@ def _place() -> str:
 
 def main(names: list[str]) -> None:
     print(f"{'recipe':22} {'launches':>8} {'of D':>6} {'copies':>7} {'blocking':>8} {'waits':>6} {'MB':>6}")
-    for name, size, batch, settings in PUBLISHED:
+    for name, size, batch, settings, p in PUBLISHED:
         if names and name not in names:
             continue
         recipe = recipes.load(name, {"image_size": size, "training.batch_size": batch, **settings})
-        seen = trace(recipe, noise_pictures(recipe), steps=2)
+        seen = trace(recipe, noise_pictures(recipe), steps=2, p=p)
         numbers = (seen.launches, seen.discriminator, seen.copies.total(), seen.blocking.total(), seen.waits.total())
         counts = "{:8} {:6} {:7} {:8} {:6}".format(*numbers)
-        title = f"{name}-{size} b{batch}" + (" tagger only" if settings else "")
+        title = f"{name}-{size} b{batch}" + (" tagger only" if settings else "") + (f" p={p}" if p else "")
         print(f"{title:22} {counts} {seen.bytes_copied / 1e6:6.1f}")
         for place, number in seen.blocking.most_common(12):
             print(f"    {number:3} blocking at {place}")
