@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
+from kaogan.core import checkpoint
 from kaogan.core.training_loop import TrainProgress, TrainResult
 from kaogan.data import PictureSet
 from kaogan.training.cost import estimate
@@ -50,10 +51,17 @@ def run_training(
     minutes: float = math.inf, track: str = "",
 ) -> int:  # fmt: skip
     """Train with a progress bar, then say where everything is. Returns the exit code."""
-    outcome = train_with_bar(console, recipe, read_data(console, recipe, data), out, allow_changes, minutes, track)
+    out = out or Path("runs") / recipe.name
+    pictures = read_data(console, recipe, data)
+    if not _reached_its_end(recipe, out):
+        tell_data(console, pictures)
+    outcome = train_with_bar(console, recipe, pictures, out, allow_changes, minutes, track)
     if not outcome.finished:
         return 0 if outcome.out_of_time else 130
     if not outcome.seconds or outcome.images_seen == 0:
+        return 0
+    if outcome.images_seen == outcome.began_at:
+        tell_finished(console, outcome, recipe.training.images)
         return 0
     console.print(
         f"Trained to {outcome.images_seen:,} images ({_minutes(outcome.seconds)} in this session). "
@@ -62,6 +70,17 @@ def run_training(
     )
     tell_files(console, outcome)
     return 0
+
+
+def tell_finished(console: Console, outcome: TrainResult, images: int) -> None:
+    """Of a run that had nothing left to do: where its model is and how to go on."""
+    clock = outcome.images_seen
+    console.print(f"{escape(str(outcome.path))} is finished: trained to {clock:,} images.", soft_wrap=True)
+    console.print(f"Its model:    {escape(str(outcome.path / 'model'))}", soft_wrap=True)
+    how = f"--images {2 * clock}, or any number above {clock}"
+    if clock < images:
+        how = "--eval.patience 0, as the measurements had not become better for so long"
+    console.print(f"To train on:  the same command with {how}", soft_wrap=True)
 
 
 def tell_files(console: Console, outcome: TrainResult) -> None:
@@ -81,7 +100,7 @@ def train_with_bar(
     minutes: float = math.inf, track: str = "",
 ) -> TrainResult:  # fmt: skip
     """Train with a progress bar; says so when it was interrupted."""
-    plain = not console.is_terminal
+    plain, done = not console.is_terminal, out is not None and _reached_its_end(recipe, out)
     taken = len(f"{recipe.name} {recipe.training.images}/{recipe.training.images}  0:00:00 left 0:00:00 ") + BAR
     numbers = next(numbers for width, numbers in NUMBERS.items() if plain or width <= max(0, console.width - taken))
     columns = (
@@ -93,11 +112,11 @@ def train_with_bar(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    if plain:
+    if plain and not done:
         soon = min(recipe.run.stats_every, recipe.training.images)
         console.print(f"training {recipe.name}; the first numbers come after {soon:,} images", soft_wrap=True)
     shown, warned = time.monotonic(), ""
-    with Progress(*columns, console=console, disable=plain) as bar:
+    with Progress(*columns, console=console, disable=plain or done) as bar:
         task = bar.add_task(recipe.name, total=recipe.training.images, numbers="")
 
         def on_progress(step: TrainProgress) -> None:
@@ -139,6 +158,7 @@ def without_output_errors(show: Callable[Shown, None]) -> Callable[Shown, None]:
 def run_dry(console: Console, recipe: Recipe, data: Path | None) -> None:
     """Print what would be trained and what it would cost, measured on a few steps."""
     pictures = read_data(console, recipe, data)
+    tell_data(console, pictures)
     console.print(recipes.dump(recipe).rstrip(), markup=False, soft_wrap=True)
     cost = estimate(recipe, pictures)
     attributes = "".join(f", {a.name} ({len(a.values)})" for a in pictures.schema.attributes)
@@ -156,14 +176,18 @@ def run_dry(console: Console, recipe: Recipe, data: Path | None) -> None:
 
 
 def read_data(console: Console, recipe: Recipe, data: Path | None) -> PictureSet:
-    """Load the pictures with a bar (only the first time takes long) and say what was left out."""
+    """Load the pictures with a bar: only the first time takes long."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
 
         def on_progress(done: int, total: int, what: str) -> None:
             bar.update(task, completed=done, total=total, description=what)
 
-        pictures = api.load_data(recipe, data, on_progress)
+        return api.load_data(recipe, data, on_progress)
+
+
+def tell_data(console: Console, pictures: PictureSet) -> None:
+    """How many pictures there are, what was left out, and what is conditional on them."""
     text = f"{len(pictures.images):,} pictures from {pictures.source}"
     if pictures.skipped:
         name, reason = pictures.skipped[0]
@@ -176,7 +200,12 @@ def read_data(console: Console, recipe: Recipe, data: Path | None) -> PictureSet
         names = ", ".join(f"{each.name} ({len(each.values)} values)" for each in pictures.schema.attributes)
         text = f'conditional on {names}; to train without: --attributes.names "[]"'
         console.print(f"  {escape(text)}", soft_wrap=True)
-    return pictures
+
+
+def _reached_its_end(recipe: Recipe, run: Path) -> bool:
+    """Whether the newest checkpoint of a run is at the end of the recipe already, as far as its name tells."""
+    newest = checkpoint.find(run / "checkpoints")[-1:]
+    return any(checkpoint.clock_of(path) >= recipe.training.images for path in newest)
 
 
 def _has(stats: dict[str, float], text: str) -> bool:

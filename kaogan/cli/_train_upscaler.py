@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from kaogan.aux_models.upscaler.networks import build
 from kaogan.cli._console import progress_bar
-from kaogan.cli._train_progress import without_output_errors
+from kaogan.cli._train_progress import tell_finished, without_output_errors
 from kaogan.config import recipes
 from kaogan.config.upscale_recipe import UpscaleRecipe, load
 from kaogan.core.errors import UsageError
@@ -62,6 +62,9 @@ def run(
     if not outcome.finished:
         console.print(f"Stopped at {outcome.images_seen:,} pictures; the same command goes on from here.")
         return 130
+    if outcome.images_seen == outcome.began_at:
+        tell_finished(console, outcome, recipe.training.images)
+        return 0
     console.print(
         f"Trained to {outcome.images_seen:,} pictures. Next:  kaogan upscale face.png --model {escape(str(out))}"
     )

@@ -127,7 +127,7 @@ def rotate(folder: Path, keep_last: int, keep_every: int) -> None:
     paths = find(folder)
     marks = set()
     for path in paths[:-keep_last]:
-        clock = _clock(path)
+        clock = clock_of(path)
         # The first checkpoint at or after a multiple stands for it.
         mark = clock // keep_every if keep_every else 0
         if mark and mark not in marks:
@@ -163,7 +163,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, state
 
 
-def _clock(path: Path) -> int:
+def clock_of(path: Path) -> int:
     match = PATTERN.fullmatch(path.name)
     assert match is not None
     return int(match[1])

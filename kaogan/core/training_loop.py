@@ -69,6 +69,8 @@ class TrainResult:
     """What goes wrong at the end of it."""
     out_of_time: bool = False
     """Whether it was the time it was given that ended the session."""
+    began_at: int = 0
+    """The clock at the beginning of this session."""
 
 
 OnProgress = Callable[[TrainProgress], None]
@@ -151,7 +153,7 @@ class TrainingLoop(ABC):
         where a ``resumed`` training starts was written before its checkpoint was, unless somebody deleted it since.
         """
         state, intervals, processes = self.state, self.intervals, self.processes
-        began, seconds_before = time.monotonic(), state.seconds
+        began, seconds_before, began_at = time.monotonic(), state.seconds, state.images_seen
         pace, writer = Pace(self.share), CheckpointWriter(aside=math.isfinite(self.share))
         nothing_due_at = state.images_seen if resumed else None
         reported, reported_at, paused = state.images_seen, began, 0.0
@@ -203,7 +205,7 @@ class TrainingLoop(ABC):
         finished = clock >= self.images or processes.any(self.should_stop())
         stopped = processes.any(bool(interrupted))
         seconds, out_of_time = time.monotonic() - began, not (finished or stopped)
-        return TrainResult(clock, finished, seconds, self.folder, self.warning, out_of_time)
+        return TrainResult(clock, finished, seconds, self.folder, self.warning, out_of_time, began_at)
 
     def save_checkpoint(self, writer: CheckpointWriter) -> None:
         intervals = self.intervals

@@ -38,7 +38,11 @@ def test_trains_and_says_where_everything_is(run: Run, tmp_path: Path, made: Pat
         r"^ +16 of 16 +loss D \S+ +G \S+ +D\(x\) \S+ +D\(G\(z\)\) \S+ +\d+ images/s +0 s left$", said.out, re.M
     )
     again = run(*words)
-    assert again.code == 0 and "Trained to 16 images" in again.out
+    assert again.code == 0 and again.out.splitlines() == [
+        "runs/my [run] 1 is finished: trained to 16 images.",
+        "Its model:    runs/my [run] 1/model",
+        "To train on:  the same command with --images 32, or any number above 16",
+    ]
     without = run(*words, "--attributes.names", "[]", "--out", "without", "--dry-run")
     assert without.code == 0 and "conditional on" not in without.out
 
@@ -51,6 +55,15 @@ def test_changes_are_refused_unless_allowed(run: Run, tmp_path: Path) -> None:
     assert run(*words, "--optim.lr", "0.0003", "--allow-changes").code == 0
     assert recipes.load(tmp_path / "run/recipe.yaml").optim.lr == 3e-4
     assert "Trained to 24 images" in run(*words, "--optim.lr", "3e-4", "--images", "24").out
+
+
+def test_a_run_that_its_measurements_ended_says_what_would_go_on(tmp_path: Path) -> None:
+    with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
+        console = Console(file=file, width=80, highlight=False)
+        _train_progress.tell_finished(console, TrainResult(16, True, 1.0, tmp_path, began_at=16), 24)
+        file.seek(0)
+        said = file.read().splitlines()
+    assert said[0].endswith("is finished: trained to 16 images.") and "--eval.patience 0" in said[2]
 
 
 def test_the_order_of_the_words_does_not_matter(run: Run, tmp_path: Path) -> None:
@@ -184,7 +197,7 @@ def test_a_run_that_looks_unwell_says_so_and_not_what_comes_next(
         assert _train_progress.run_training(console, recipes.load("dcgan", {"images": 3_000}), None, None, False) == 0
         file.seek(0)
         lines = file.read().splitlines()
-    assert lines[0] == "training dcgan; the first numbers come after 1,000 images"
+    assert lines[:2] == ["1 pictures from x", "training dcgan; the first numbers come after 1,000 images"]
     assert lines.count(f"At 2,000 images: {seen}") == 1 and not any(line.startswith("At 3,000") for line in lines)
     assert lines[-1] == f"This run does not look well. {seen}"
     assert not any("Next:" in line for line in lines)

@@ -168,7 +168,7 @@ def test_find_is_by_clock_and_ignores_the_rest(tmp_path: Path) -> None:
                  ".checkpoint-0000000007.partialab.safetensors",
                  "checkpoint-0000000030.safetensors.unusable"):  # fmt: skip
         (tmp_path / name).write_bytes(b"")
-    assert [checkpoint._clock(path) for path in checkpoint.find(tmp_path)] == [5, 20, 100, 10**11]
+    assert [checkpoint.clock_of(path) for path in checkpoint.find(tmp_path)] == [5, 20, 100, 10**11]
     assert checkpoint.find(tmp_path / "none") == []
 
 
@@ -191,7 +191,7 @@ def test_rotation(tmp_path: Path, clocks: list[int], keep_last: int, keep_every:
     for clock in clocks:
         checkpoint.save(tmp_path, {}, {"clock": clock})
         checkpoint.rotate(tmp_path, keep_last, keep_every)
-    assert [checkpoint._clock(path) for path in checkpoint.find(tmp_path)] == kept
+    assert [checkpoint.clock_of(path) for path in checkpoint.find(tmp_path)] == kept
 
 
 # The state of a training in it

@@ -155,7 +155,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
                  "--penalties.r1.weight", "--allow-changes"):  # fmt: skip
         assert word in message
     assert "\n" not in message and message in (run / "log.txt").read_text()
-    assert checkpoint._clock(newest(run)) == 32 and all(
+    assert checkpoint.clock_of(newest(run)) == 32 and all(
         bool(torch.isfinite(tensor.float()).all()) for tensor in checkpoint.load(newest(run))[0].values()
     )
     assert json.loads((run / "model/config.json").read_text())["clock"] == 32

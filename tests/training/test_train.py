@@ -85,7 +85,7 @@ def test_checkpoints_before_the_first_line_of_stats(tmp_path: Path, monkeypatch:
 def test_no_images_at_all(tmp_path: Path) -> None:
     outcome = train(tmp_path / "run", images=0)
     assert outcome.images_seen == 0 and outcome.finished
-    assert (tmp_path / "run/model/config.json").exists() and checkpoint._clock(newest(tmp_path / "run")) == 0
+    assert (tmp_path / "run/model/config.json").exists() and checkpoint.clock_of(newest(tmp_path / "run")) == 0
     assert train(tmp_path / "run", images=16).images_seen == 16
 
 
@@ -134,7 +134,7 @@ def test_an_interruption_leaves_a_checkpoint(
     outcome = train(tmp_path / "run", on_progress=interrupt)
     # The step that was under way is finished; what it showed counts.
     assert not outcome.finished and outcome.images_seen == at + 8
-    assert checkpoint._clock(newest(tmp_path / "run")) == at + 8 and (tmp_path / "run/model/config.json").exists()
+    assert checkpoint.clock_of(newest(tmp_path / "run")) == at + 8 and (tmp_path / "run/model/config.json").exists()
     assert "interrupted at" in (tmp_path / "run/log.txt").read_text()
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
     assert train(tmp_path / "run").finished
@@ -150,7 +150,7 @@ def test_a_second_interruption_is_obeyed_at_once(tmp_path: Path, undisturbed: di
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", on_progress=interrupt)
-    assert checkpoint._clock(newest(tmp_path / "run")) == 16
+    assert checkpoint.clock_of(newest(tmp_path / "run")) == 16
     assert train(tmp_path / "run").finished and contents(tmp_path / "run") == undisturbed
 
 
@@ -211,7 +211,7 @@ def test_a_kill_between_the_last_grid_or_model_and_its_checkpoint(
             original = getattr(RunLogger, name)
             patch.setattr(RunLogger, name, lambda self, *a, f=original: (die(self), f(self, *a)))
             train(tmp_path / name)
-        assert checkpoint._clock(newest(tmp_path / name)) == 32, "the checkpoint comes last"
+        assert checkpoint.clock_of(newest(tmp_path / name)) == 32, "the checkpoint comes last"
         assert train(tmp_path / name).finished and contents(tmp_path / name) == undisturbed
 
 
@@ -252,7 +252,7 @@ def test_a_damaged_checkpoint_never_displaces_a_good_one(tmp_path: Path) -> None
     train(run, images=32)
     cut(newest(run))
     train(run, images=24, **{"run.keep_last": 1})  # its own newest is older than the damaged one
-    assert checkpoint._clock(newest(run)) == 24 and checkpoint.load(newest(run))
+    assert checkpoint.clock_of(newest(run)) == 24 and checkpoint.load(newest(run))
     assert train(run, images=48).finished
 
 
