@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.studio import params, rendering, tasks, trainings
-from kaogan.studio.index import ModelIndex
+from kaogan.studio.index import AVATARS, ModelIndex
 from kaogan.studio.jobs import BusyError, JobQueue, Jobs
 from kaogan.studio.middleware import SecurityMiddleware
 from kaogan.studio.rendering import ModelCache
@@ -120,6 +120,7 @@ async def model(studio: Studio, request: Request) -> Response:
         "clock": config.get("clock", 0), "latent": model.latent_size, "styled": model.has_style_space,
         "keep": model.keep if model.latent_filter else None, "directions": fitting,
         "set": found.set_of(query.get("model", ""), config.get("data") or {}),
+        "trained_on": str((config.get("data") or {}).get("name", "")),
         "attributes": [{"name": a.name, "values": a.values[:512]} for a in model.attributes.attributes],
     })  # fmt: skip
 
@@ -227,9 +228,9 @@ async def start_job(studio: Studio, request: Request) -> Response:
     elif query.get("job") == "evaluation":
         name, data = query.get("model", ""), query.get("data", "")
         path = studio.model_index.model(name)
-        ready = tasks.evaluation(
-            path, studio.model_index.set(data) if data not in ("", trainings.AVATARS) else None, name, query
-        )
+        if not data:
+            raise UsageError("choose the pictures to measure against")
+        ready = tasks.evaluation(path, None if data == AVATARS else studio.model_index.set(data), name, query)
     elif query.get("job") == "preparation":
         ready = tasks.preparation(*studio.uploads.set_folders(query.get("set", "")), query)
     elif query.get("job") == "page":

@@ -22,9 +22,11 @@ from typing import Any
 import yaml
 
 from kaogan.core.errors import UsageError, nearest
+from kaogan.data import dataset
 from kaogan.generate.explore.directions_io import is_direction_file
 from kaogan.generate.model_io import CONFIG, MODELS, WEIGHTS, model_names
 
+AVATARS = "(avatars)"  # the name of the built-in ones, which no folder is likely to have
 BEST = "best"  # the folder of a run's best measured model
 DEPTH = 4  # folders below a root
 MAX_FOLDERS = 5_000  # looked into in one search
@@ -66,7 +68,7 @@ class IndexEntries:
         return next((name for name, path in self.models.items() if path == wanted and _is_run(run)), newest)
 
     def set_of(self, model: str, data: Mapping[str, Any]) -> str:
-        """The set that a model was trained on, "" for none of the folders': by the path that its run tells, else by the
+        """The set that a model was trained on, "" where it is not here: by the path that its run tells, else by the
         name in ``data``, the model's own account of it."""
         source, run = str(data.get("name", "")), self.runs.get(model.removesuffix(f"/{BEST}"))
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -75,7 +77,7 @@ class IndexEntries:
         for name, path in self.sets.items():
             if source in (str(path), path.name, f"{path.name}.zip"):
                 return name
-        return ""
+        return AVATARS if source == dataset.AVATARS else ""
 
 
 class ModelIndex:

@@ -22,11 +22,10 @@ import kaogan
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.studio.index import ModelIndex
+from kaogan.studio.index import AVATARS, ModelIndex
 from kaogan.studio.params import MAX_SEED, Query, whole
 from kaogan.training import plots
 
-AVATARS = "(avatars)"  # the name of the built-in ones, which no folder is likely to have
 MAX_STATS = 32 * 2**20  # bytes of a stats.jsonl
 MAX_POINTS = 240  # of a curve
 MAX_GRIDS = 60

@@ -155,6 +155,7 @@ def test_an_evaluation_gives_a_table(studio):
     assert "pictures of tiny" in table["verdict"]
     _, page, headers = studio.call(f"/api/jobs/{job['id']}/evaluation.html")
     assert b"<table" in page and headers["Content-Security-Policy"].startswith("sandbox;")
+    assert "choose the pictures" in studio.call("/api/jobs", query | {"data": ""})[1]["error"]
     assert studio.call("/api/jobs", query | {"count": 10**9})[1]["error"].startswith(
         "the count must be from 50 to 2,000"
     )

@@ -230,6 +230,19 @@ def test_measuring_shows_a_table(visit):
     assert page.locator("text=Open the whole page").get_attribute("href").endswith("evaluation.html")
 
 
+def test_measuring_waits_for_pictures_where_the_models_own_are_not_here(visit):
+    page = visit().open(page="evaluate", model="kao")
+    page.wait_for_selector("text=The pictures that kao was trained on")
+    assert "do not come with it" in page.inner_text("#evaluate-set") and page.input_value("#evaluate-data") == ""
+    page.click("text=Measure")
+    assert page.evaluate("!document.querySelector('#evaluate-data').validity.valid"), "nothing is measured"
+    page.select_option("#evaluate-data", "avatars")
+    assert page.is_hidden("#evaluate-set")
+    page.select_option("#evaluate-model", "tiny")
+    page.wait_for_selector("text=The pictures that tiny was trained on (faces) are not in the studio's folders")
+    assert page.input_value("#evaluate-data") == ""
+
+
 def test_a_training_is_started_watched_and_stopped(visit, home):
     visitor = visit()
     page = visitor.open(page="train", model="tiny")

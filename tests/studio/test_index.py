@@ -11,7 +11,7 @@ import pytest
 
 from kaogan.core.errors import UsageError
 from kaogan.generate.model_io import MODELS
-from kaogan.studio.index import DEPTH, ModelIndex
+from kaogan.studio.index import AVATARS, DEPTH, ModelIndex
 
 
 def model(folder: Path) -> None:
@@ -135,5 +135,6 @@ def test_the_set_of_a_model_is_that_of_its_run_or_of_its_own_account(folder):
     found = ModelIndex([folder]).found()
     assert found.set_of("one", {"name": "pictures.zip"}) == "pictures" == found.set_of("one", {"name": "pictures"})
     assert found.set_of("one", {"name": "others"}) == "" == found.set_of("runs/a", {})
+    assert found.set_of("one", {"name": "avatars"}) == AVATARS and found.set_of("kao", {"name": "getchu.zip"}) == ""
     (folder / "runs/a/data.json").write_text(json.dumps({"source": str(folder / "pictures")}))
     assert found.set_of("runs/a", {"name": "others"}) == "pictures" == found.set_of("runs/a/best", {})

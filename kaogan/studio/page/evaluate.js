@@ -6,6 +6,8 @@ import { change, param } from "./state.js";
 
 const DEFAULT_COUNT = "500";
 
+let shipped = []; // models that come with kaogan
+
 function table(job) {
   const { subject, count, against, verdict, rows, notes, seconds } = job.result;
   const head = ["", "model, 95 % interval", "real against real"].map((text) => element("th", { scope: "col" }, text));
@@ -39,29 +41,42 @@ async function measure(event) {
   if (job) $("evaluate-shown").replaceChildren(...table(job));
 }
 
-export function begin() {
+export function begin(overview) {
+  shipped = overview.shipped;
   $("evaluate-count").dataset.param = "count";
   $("evaluate-form").addEventListener("submit", measure);
   $("evaluate-model").addEventListener("change", () => {
     change({ model: $("evaluate-model").value, face: null, from: null, to: null, data: null });
     enter();
   });
-  $("evaluate-data").addEventListener("change", () => change({ data: $("evaluate-data").value }));
+  $("evaluate-data").addEventListener("change", () => {
+    change({ data: $("evaluate-data").value });
+    $("evaluate-set").hidden = Boolean($("evaluate-data").value);
+  });
   $("evaluate-count").addEventListener("input", () => change({ pictures: $("evaluate-count").value === DEFAULT_COUNT ? null : $("evaluate-count").value }));
 }
 
 export function enter() {
   if (param("model")) $("evaluate-model").value = param("model");
-  $("evaluate-data").value = param("data", "(avatars)");
+  $("evaluate-data").value = param("data");
+  $("evaluate-set").hidden = true;
   if (!param("data") && param("model")) ownSet(param("model"));
   $("evaluate-count").value = param("pictures", DEFAULT_COUNT);
 }
 
-/** Choose the set that the model was trained on, where it is in the studio's folders. */
+/** Choose the set that the model was trained on; where it is not here, say so, and what to do. */
 async function ownSet(model) {
   try {
-    const { set } = await get("api/model", { model });
-    if (set && !param("data") && param("model") === model) $("evaluate-data").value = set;
+    const { set, trained_on: name } = await get("api/model", { model });
+    if (param("data") || param("model") !== model) return;
+    $("evaluate-data").value = set;
+    if (set) return;
+    const where = shipped.includes(model) ? "do not come with it" : "are not in the studio's folders";
+    $("evaluate-set").replaceChildren(
+      `The pictures that ${model} was trained on${name ? ` (${name})` : ""} ${where}. Choose others of the same kind, or bring in a folder on the page `,
+      element("a", { href: "?page=pictures" }, "Pictures"), ".",
+    );
+    $("evaluate-set").hidden = false;
   } catch (error) {
     say(error.message);
   }

@@ -20,7 +20,8 @@ export function modelOptions(select, { models, shipped }, chosen) {
 /** Fill the lists of picture sets; what is chosen in one stays, unless `chosen` is given. */
 export function setOptions({ sets }, chosen = null) {
   for (const select of [$("evaluate-data"), $("train-data")]) {
-    options(select, [element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...sets], chosen ?? select.value);
+    const none = select.required ? [element("option", { value: "" }, "choose pictures")] : [];
+    options(select, [...none, element("option", { value: "(avatars)" }, "drawn avatars (built in)"), ...sets], chosen ?? select.value);
   }
 }
 
