@@ -48,6 +48,11 @@ def _quieten_board() -> None:
         threading.excepthook = without_board
 
 
+def sampling_batch(side: int) -> int:
+    """How many pictures of a grid are drawn at once: fewer above 128 px, where 64 of a StyleGAN3 take over 20 GB."""
+    return max(1, min(CALIBRATION_BATCH, CALIBRATION_BATCH * 128**2 // side**2))
+
+
 class RunLogger:
     """Writes everything that a person looks at. Nothing here changes the course of the training."""
 
@@ -182,8 +187,9 @@ class RunLogger:
     @torch.no_grad()
     def _sample(self) -> np.ndarray:
         generator = self.state.ema.snapshot(self._calibration())
-        starts = range(0, len(self.latents), CALIBRATION_BATCH)
-        parts = [to_uint8(generator(*self._inputs(self.latents, self.conditions, start))) for start in starts]
+        size = sampling_batch(self.recipe.image_size)
+        starts = range(0, len(self.latents), size)
+        parts = [to_uint8(generator(*self._inputs(self.latents, self.conditions, start, size))) for start in starts]
         return np.concatenate(parts)
 
     def _calibration(self) -> Iterator[tuple[Tensor, ...]]:
@@ -194,9 +200,11 @@ class RunLogger:
         for start in range(0, len(latents), CALIBRATION_BATCH):
             yield self._inputs(latents, self.calibration_conditions, start)
 
-    def _inputs(self, latents: Tensor, conditions: Tensor | None, start: int) -> tuple[Tensor, ...]:
+    def _inputs(
+        self, latents: Tensor, conditions: Tensor | None, start: int, size: int = CALIBRATION_BATCH
+    ) -> tuple[Tensor, ...]:
         """A batch of the generator's inputs, on the device."""
-        part = slice(start, start + CALIBRATION_BATCH)
+        part = slice(start, start + size)
         inputs = (latents[part],) if conditions is None else (latents[part], conditions[part])
         return tuple(each.to(self.device) for each in inputs)
 
