@@ -131,11 +131,14 @@ def test_directions_of_a_file_are_sliders(visit, home):
 
 
 def test_mistakes_are_told_and_mended(visit, home):
-    visitor = visit()
+    visitor = visit(PHONE)
     page = visitor.open(model="tiny", count=2)
     page.fill("#seed", "sakura")
     page.wait_for_selector("text=the seed must be a whole number")
     assert page.get_attribute("#seed", "aria-invalid") == "true"
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    seen = page.evaluate("(e => [scrollY, e.top, e.bottom])(document.querySelector('#message').getBoundingClientRect())")
+    assert seen[0] > 0 and 0 <= seen[1] < seen[2] < PHONE["height"], "in sight although the field is far down"
     page.fill("#seed", "3")
     visitor.wait_shown("#grid img", load(home / "tiny").sample(2, seed=3))
     assert page.is_hidden("#message") and page.get_attribute("#seed", "aria-invalid") is None
