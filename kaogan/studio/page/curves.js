@@ -2,7 +2,7 @@
 
 import { element } from "./kit/dom.js";
 
-const SHAPE = { width: 340, height: 150, left: 44, right: 6, top: 8, bottom: 20 };
+const SHAPE = { width: 340, height: 150, left: 50, right: 6, top: 8, bottom: 20 };
 const TOGETHER = [
   ["Losses", { loss_d: "D", loss_g: "G" }],
   ["Scores", { real_score: "real", fake_score: "drawn" }],
@@ -20,6 +20,7 @@ const short = (value) => {
   const size = Math.abs(value);
   if (size >= 1e6) return `${+(value / 1e6).toPrecision(3)}M`;
   if (size >= 1e4) return `${+(value / 1e3).toPrecision(3)}k`;
+  if (size > 0 && size < 1e-3) return value.toExponential(1);
   return String(+value.toPrecision(3));
 };
 

@@ -10,7 +10,7 @@ let shipped = []; // models that come with kaogan
 
 function table(job) {
   const { subject, count, against, verdict, rows, notes, seconds } = job.result;
-  const head = ["", "model, 95 % interval", "real against real"].map((text) => element("th", { scope: "col" }, text));
+  const head = ["", "model, 95\u00a0% interval", "real against real"].map((text) => element("th", { scope: "col" }, text));
   const body = rows.map((row) =>
     element(
       "tr", {}, element("th", { scope: "row", title: `${row.better} is better` }, `${row.name}\u00a0${row.better === "lower" ? "↓" : "↑"}`),
