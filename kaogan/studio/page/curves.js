@@ -2,7 +2,7 @@
 
 import { element } from "./kit/dom.js";
 
-const SHAPE = { width: 340, height: 150, left: 50, right: 6, top: 8, bottom: 20 };
+const SHAPE = { width: 340, height: 150, left: 52, right: 6, top: 8, bottom: 20 };
 const TOGETHER = [
   ["Losses", { loss_d: "D", loss_g: "G" }],
   ["Scores", { real_score: "real", fake_score: "drawn" }],
