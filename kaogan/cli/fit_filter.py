@@ -30,6 +30,7 @@ def fit_filter(
     """Teach a model which of its latents give faces far from all real ones, so that sampling leaves them out."""
     from kaogan.data import load_pictures
     from kaogan.data.dataset import AVATARS
+    from kaogan.evaluation.image_sources import looks_one_way
     from kaogan.generate.fit_filter import fit_filter as fit
     from kaogan.generate.fit_filter import save_filter
     from kaogan.generate.latent_filter import FILTER
@@ -44,7 +45,10 @@ def fit_filter(
     if folder is None or not folder.is_dir():
         raise UsageError(f"{model} is one file, which has no place for a filter; name a model folder")
     with progress_bar("reading pictures") as update:
-        real = load_pictures(data, image_size=loaded.image_size, channels=loaded.channels, progress=update)
+        real = load_pictures(
+            data, image_size=loaded.image_size, channels=loaded.channels, progress=update,
+            avatars_mirrored=not looks_one_way(model),
+        )  # fmt: skip
         fitted = fit(loaded, real, samples=samples, references=references, seed=seed, progress=update)
     found = fitted.report
     console.print(

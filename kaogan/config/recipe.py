@@ -226,6 +226,7 @@ class Data(Section):
         0.0, ge=0, le=0.9, description="share of the pictures that nothing is trained on; eval measures against them"
     )
     avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
+    avatars_mirrored: bool = Field(True, description="half of the drawn faces, at random, look to the left")
     classes: Literal["ask"] | bool = Field(
         "ask", description="whether sub-folders are classes where there are no labels; ask: refuse what is doubtful"
     )

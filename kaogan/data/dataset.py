@@ -101,6 +101,7 @@ def load_pictures(
     cache: Path | None = None,
     avatar_count: int = 6000,
     avatar_seed: int = 0,
+    avatars_mirrored: bool = True,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> PictureSet:
@@ -110,7 +111,8 @@ def load_pictures(
 
     ``attributes``: None for no labels, ``["auto"]`` for every column that is one, or names. ``merge`` makes new classes
     out of groups of old ones: ``{"year": {"early": ["2000", "2001"]}}``. ``classes``: whether the sub-folders of a set
-    without files of labels are classes: "auto" takes those beyond doubt, "ask" raises UsageError in doubt.
+    without files of labels are classes: "auto" takes those beyond doubt, "ask" raises UsageError in doubt. Without
+    ``avatars_mirrored`` all avatars look to the right.
     ``progress(done, total, what)`` is called while pictures are made, not when they come from the cache. Pictures that
     cannot be used are in ``skipped``.
     Raises UsageError for a path, attribute or value that does not exist, KaoganError when no picture can be read.
@@ -120,7 +122,8 @@ def load_pictures(
     if image_size < 1 or channels not in (1, 3):
         raise UsageError(f"pictures of size {image_size} with {channels} channels: size from 1 up, channels 1 or 3")
     if source is None:
-        return _avatars(image_size, channels, attributes, merge, cache, avatar_count, avatar_seed, progress)
+        drawn = avatar_count, avatar_seed, avatars_mirrored
+        return _avatars(image_size, channels, attributes, merge, cache, *drawn, progress)
     if not str(source).strip():
         raise UsageError("no folder, zip or tar of pictures is named; give its path")
     if (index := open_shards(source)) is not None:
@@ -255,16 +258,20 @@ def _avatars(
     cache: Path | None,
     count: int,
     seed: int,
+    mirrored: bool,
     progress: Progress | None,
 ) -> PictureSet:
     from kaogan.data import avatars
 
     if count < 1:
         raise UsageError(f"avatar count {count}: at least 1")
-    fingerprint = fingerprint_of("avatars", avatars.VERSION, image_size, channels, count, seed)
+    one_way = () if mirrored else ("all to the right",)
+    fingerprint = fingerprint_of("avatars", avatars.VERSION, image_size, channels, count, seed, *one_way)
 
     def draw() -> Iterator[tuple[str, np.ndarray]]:
         for index, picture in avatars.draw_each(count, image_size, seed):
+            if not mirrored and avatars.is_mirrored(index, seed):
+                picture = avatars.mirror(picture)
             if channels == 1:
                 picture = np.asarray(Image.fromarray(picture).convert("L"))[..., None]
             yield avatars.name_of(index), picture

@@ -22,13 +22,14 @@ from kaogan.core.rng import numpy_generator
 from kaogan.core.schema import Schema
 from kaogan.data import PictureSet, load_pictures
 from kaogan.data.cache import cache_folder
+from kaogan.data.dataset import AVATARS
 from kaogan.data.decoding import FORMATS, BrokenPicture
 from kaogan.data.shards.opening import open_images, open_shards
 from kaogan.data.sources import open_source
 from kaogan.data.storage import is_address
 from kaogan.generate.in_processes import ModelFile
 from kaogan.generate.model import Model, load
-from kaogan.generate.model_io import find_model, model_names
+from kaogan.generate.model_io import CONFIG, find_model, model_names
 from kaogan.networks import DISCRIMINATORS
 
 BATCH = 64
@@ -284,3 +285,11 @@ def read_lines(path: Path) -> list[dict[str, object]]:
             if isinstance(entry, dict):
                 found.append(entry)
     return found
+
+
+def looks_one_way(path: Path) -> bool:
+    """Whether ``path`` is a model of avatars that all look to the right (``data.avatars_mirrored: false``)."""
+    with suppress(KaoganError, OSError, ValueError, AttributeError, KeyError, TypeError):
+        config = json.loads((find_model(path) / CONFIG).read_text(encoding="utf-8"))
+        return config["data"]["name"] == AVATARS and config["settings"].get("data.avatars_mirrored") is False
+    return False

@@ -15,7 +15,7 @@ from kaogan.core.progress import Progress, no_progress
 from kaogan.core.worker_pool import WorkerPool
 from kaogan.data import load_pictures
 from kaogan.data.storage import is_address
-from kaogan.evaluation.image_sources import ImageSource, open_image_source
+from kaogan.evaluation.image_sources import ImageSource, looks_one_way, open_image_source
 from kaogan.evaluation.in_processes import LookInProcesses
 from kaogan.evaluation.results import EvaluationResult, Failure, MetricRow
 from kaogan.generate.latent_filter import check_keep
@@ -57,7 +57,8 @@ def evaluate(
     report: Progress = no_progress,
     pool: WorkerPool | None = None,
 ) -> Evaluation:
-    """Measure each of ``paths`` against the real pictures ``data`` (None: the avatars).
+    """Measure each of ``paths`` against the real pictures ``data`` (None: the avatars, all looking to the right where
+    those did that every model learnt from).
 
     ``reference`` is an .npz of published statistics, whose Fréchet distance is a row more; those of ``data`` go into
     ``write_reference``, of the first extractor.
@@ -74,12 +75,14 @@ def evaluate(
     extractors, failures = open_extractors(features, download, device) if needs_features else ([], [])
     published = _published(reference, extractors) if reference else None
     references: dict[tuple[int, int], Reference] = {}
+    mirrored = data is not None or not all(looks_one_way(Path(path)) for path in paths)
 
     def reference_of(key: tuple[int, int]) -> Reference:
         if key not in references:
             pictures = load_pictures(
-                data, image_size=key[0], channels=key[1], attributes=["auto"], cache=cache, progress=report
-            )
+                data, image_size=key[0], channels=key[1], attributes=["auto"], cache=cache, progress=report,
+                avatars_mirrored=mirrored,
+            )  # fmt: skip
             references[key] = Reference(pictures, cache)
         return references[key]
 

@@ -34,6 +34,7 @@ def load_data(
             classes=recipe.data.classes if recipe.data.classes == "ask" else "yes" if recipe.data.classes else "no",
             avatar_count=recipe.data.avatars,
             avatar_seed=recipe.run.seed,
+            avatars_mirrored=recipe.data.avatars_mirrored,
             workers=recipe.data.workers,
             progress=progress,
         )

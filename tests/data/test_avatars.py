@@ -164,6 +164,17 @@ def test_load_pictures_without_a_source() -> None:
     assert isinstance(loaded.images, np.memmap)
 
 
+def test_all_look_to_the_right() -> None:
+    """Those that look to the left are mirrored, the others stay; neither set is taken for the other in the cache."""
+    both = load_pictures(None, image_size=16, avatar_count=12)
+    one_way = load_pictures(None, image_size=16, avatar_count=12, avatars_mirrored=False)
+    mirrored = [avatars.is_mirrored(index) for index in range(12)]
+    assert 0 < sum(mirrored) < 12 and both.fingerprint != one_way.fingerprint
+    for index, to_the_left in enumerate(mirrored):
+        there = both.images[index][:, ::-1] if to_the_left else both.images[index]
+        np.testing.assert_array_equal(one_way.images[index], there)
+
+
 def test_avatars_without_labels_in_grey_and_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     grey = load_pictures(None, image_size=16, channels=1, avatar_count=3)
     assert grey.images.shape == (3, 16, 16, 1) and grey.labels.shape == (3, 0)

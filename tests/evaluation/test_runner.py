@@ -328,6 +328,23 @@ def test_a_network_of_the_training_is_marked_and_wins_nothing(run: Path, faces: 
     assert "†" not in markdown(evaluate([faces], faces, metrics=["fid"]))
 
 
+def test_which_avatars_a_model_is_measured_against(tmp_path: Path, faces: Path) -> None:
+    """Those that look one way, if its own did; any other model, and a folder, those that look both ways."""
+
+    def model(name: str, **config: object) -> Path:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").touch()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        return tmp_path / name
+
+    avatars, one_way = {"name": "avatars"}, {"data.avatars_mirrored": False}
+    assert image_sources.looks_one_way(model("one", data=avatars, settings=one_way))
+    assert not image_sources.looks_one_way(model("both", data=avatars, settings={"data.avatars_mirrored": True}))
+    assert not image_sources.looks_one_way(model("older", data=avatars, settings={}))
+    assert not image_sources.looks_one_way(model("mine", data={"name": "mine"}, settings=one_way))
+    assert not image_sources.looks_one_way(model("broken", data=None)) and not image_sources.looks_one_way(faces)
+
+
 @pytest.mark.parametrize(
     ("config", "expected"),
     [({"recipe": "kao"}, ["tagger"]), ({"recipe": "dcgan"}, []), ({"recipe": "unheard of"}, []), ({}, []),

@@ -71,7 +71,17 @@ def draw_with(index: int, size: int, seed: int, hair: str, eyes: str) -> np.ndar
         svg_string=style.svg(chosen, hair, eyes), width=size, height=size, skip_system_fonts=True
     )
     picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    return np.ascontiguousarray(picture[:, ::-1]) if _hash(seed, index, "flip") % 2 else picture
+    return mirror(picture) if is_mirrored(index, seed) else picture
+
+
+def is_mirrored(index: int, seed: int = 0) -> bool:
+    """Whether the avatar looks to the left, as half of them do; the parts are drawn to look to the right."""
+    return bool(_hash(seed, index, "flip") % 2)
+
+
+def mirror(picture: np.ndarray) -> np.ndarray:
+    """(H, W, C) -> the same, left and right exchanged."""
+    return np.ascontiguousarray(picture[:, ::-1])
 
 
 def draw_each(count: int, size: int, seed: int = 0) -> Iterator[tuple[int, np.ndarray]]:
