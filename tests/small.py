@@ -13,6 +13,7 @@ from kaogan.core.training_loop import TrainResult
 
 SIZES: dict[str, dict[str, Any]] = {
     "dcgan": {"width": 4},
+    "growing": {"width": 4, "base_size": 8, "grow_at": 16},
     "residual": {"width": 4},
     "keras_wgan": {"width": 4, "max_width": 8},
     "starsface_wgan": {},
@@ -36,7 +37,7 @@ def small(name: str, **overrides: Any) -> Recipe:
     """The published recipe ``name`` on 24 avatars of 16 px, batches of 8, everything else as it is."""
     published = recipes.load(name)
     g, d = published.generator.family, published.discriminator.family
-    size = 32 if "starsface_wgan" in (g, d) else 16
+    size = 32 if {"starsface_wgan", "growing"} & {g, d} else 16
     settings: dict[str, Any] = {
         "image_size": size,
         "training.batch_size": 8,
@@ -54,6 +55,8 @@ def small(name: str, **overrides: Any) -> Recipe:
     }
     settings |= {f"generator.{k}": v for k, v in (SIZES[g] | GENERATOR_SIZES.get(g, {})).items()}
     settings |= {f"discriminator.{k}": v for k, v in (SIZES[d] | DISCRIMINATOR_SIZES.get(d, {})).items()}
+    if getattr(published.discriminator, "crop_networks", ()):
+        settings["discriminator.crop_networks"] = [{"name": "tagger", "size": 16, "taps": [0]}]
     if published.generator.family == "dcgan" and published.generator.tail_blocks:
         settings["generator.tail_blocks"] = 1
     if published.attributes.names:

@@ -41,6 +41,11 @@ PROJECTED = {
     D + "max_width": 8,
     D + "feature_networks": ["tagger"],
 }
+# It grows half-way, and the penalty on the fixed pattern begins before.
+GROWING = PROJECTED | {
+    "image_size": 32, G + "base_size": 16, G + "grow_at": 80, "extras.fixed_pattern.start": 40,
+    D + "crop_networks": [{"name": "tagger", "size": 16, "taps": [0]}],
+}  # fmt: skip
 ATTENTION = {"image_size": 32}  # the recipe's attention stands at 16 and 32 px
 LABELLED = {"attributes.names": ["hair", "eyes"]}
 MEMORY = {f"extras.replay.{key}": value for key, value in (("start", 16), ("lead", 8), ("every", 8), ("capacity", 5))}
@@ -54,6 +59,8 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "dcgan": ("dcgan", DCGAN),
     "demo": ("demo", DCGAN | {"attributes.names": ["auto"]}),
     "kao": ("kao", PROJECTED | LABELLED | {D + "unfreeze_at": 64}),
+    "kao-128": ("kao-128", GROWING),
+    "kao-256": ("kao-256", GROWING | LABELLED | {"image_size": 64}),
     "r3gan": ("r3gan", R3GAN),
     "r3gan-64": ("r3gan-64", R3GAN),
     "r3gan-128": ("r3gan-128", R3GAN),

@@ -15,6 +15,7 @@ from kaogan.version import __version__
 
 _FAMILIES = {
     "dcgan": "radford2016dcgan",
+    "growing": "karras2018progressive",
     "residual": "corvitto2022ganime",
     "keras_wgan": "arjovsky2017wgan",
     "starsface_wgan": "gulrajani2017wgangp",
@@ -37,7 +38,10 @@ _AUGMENTATIONS = {"ada": "karras2020ada", "diffaugment": "zhao2020diffaugment"}
 _PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "gulrajani2017wgangp": lambda s: s.get("penalties.gradient_penalty.weight"),
     "mescheder2018r1": lambda s: s.get("penalties.r1.weight") or s.get("penalties.r2.weight"),
-    "karras2020stylegan2": lambda s: s.get("penalties.path_length.weight"),
+    "radford2016dcgan": lambda s: s["generator.family"] == "growing",
+    "karras2020stylegan2": lambda s: (
+        s.get("penalties.path_length.weight") or s["generator.family"] == "growing"  # its skip architecture
+    ),
     "karras2019stylegan": lambda s: s.get("extras.style_mixing"),
     "karras2021stylegan3": lambda s: s.get("extras.blur_fade.sigma"),
     "miyato2018spectral": lambda s: s.get("generator.spectral") or s.get("discriminator.spectral"),

@@ -75,6 +75,8 @@ def build_discriminator(
         handed["feature_networks"] = build_feature_networks(
             entries, learn=getattr(settings, "unfreeze_at", None) is not None
         )
+        if entries := getattr(settings, "crop_networks", None):
+            handed["crop_networks"] = build_feature_networks(entries, learn=False)
     return family(settings, attribute_sizes=attribute_sizes, image_size=image_size, channels=channels, **handed)
 
 

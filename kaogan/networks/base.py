@@ -69,6 +69,9 @@ class Generator(Network):
     """The base of generators: ``__init__(settings, *, latent_size, attribute_size, image_size, channels)`` and
     ``forward(latents (N, Z), attributes (N, A) or None) -> images (N, C, S, S)``."""
 
+    grown: bool = True
+    """Whether it makes its finest detail; until it does, no discriminator looks at crops."""
+
     def __init__(self, settings: Any = None, **sizes: Any) -> None:
         super().__init__()
 
@@ -76,6 +79,10 @@ class Generator(Network):
 class Discriminator(Network):
     """The base of discriminators: ``__init__(settings, *, attribute_sizes, image_size, channels)`` and
     ``forward(images (N, C, S, S), attributes (N, A) or None) -> DiscriminatorOutput``."""
+
+    crops: int = 0
+    """Crops of each picture that it can look at, too: their places (N, crops, 2) in [0, 1) are then a third argument of
+    ``forward``; without it only the whole picture is looked at."""
 
     def __init__(self, settings: Any = None, **sizes: Any) -> None:
         super().__init__()

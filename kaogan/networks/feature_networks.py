@@ -78,9 +78,10 @@ def _all_different(entries: tuple[FeatureNetworkSettings, ...]) -> tuple[Feature
     return entries
 
 
-FeatureNetworks = Annotated[
-    tuple[FeatureNetworkSettings, ...], BeforeValidator(_a_list), Field(min_length=1), AfterValidator(_all_different)
+OptionalFeatureNetworks = Annotated[
+    tuple[FeatureNetworkSettings, ...], BeforeValidator(_a_list), AfterValidator(_all_different)
 ]
+FeatureNetworks = Annotated[OptionalFeatureNetworks, Field(min_length=1)]
 
 
 def build_feature_networks(entries: Sequence[FeatureNetworkSettings], learn: bool) -> list[FeatureNetwork]:

@@ -21,7 +21,12 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
-from kaogan.networks.feature_networks import FeatureNetwork, FeatureNetworks, FeatureNetworkSettings
+from kaogan.networks.feature_networks import (
+    FeatureNetwork,
+    FeatureNetworks,
+    FeatureNetworkSettings,
+    OptionalFeatureNetworks,
+)
 from kaogan.networks.layers import BatchNorm2d
 from kaogan.networks.registry import FEATURE_NETWORKS, register_discriminator
 
@@ -39,6 +44,9 @@ class ProjectedDiscriminatorSettings(NetworkSettings):
     feature_networks: FeatureNetworks = Field(
         (FeatureNetworkSettings(name="tagger"),),
         description="trained networks whose maps are looked at: names (tagger, mobilenet_v2) or {name, size, taps}",
+    )
+    crop_networks: OptionalFeatureNetworks = Field(
+        (), description="the same for crops of pictures larger than a network's own size: one at each doubling"
     )
     patches: int = Field(
         0, ge=0, le=4096, description="width of a further head that looks at patches of pixels; 0: none"
@@ -60,6 +68,9 @@ class ProjectedDiscriminator(Discriminator):
     ``feature_networks`` are those of the settings, built. Each is a submodule under its name, the second of a name with
     its place behind it. Raises UsageError for an S that is not 8, 16, 32, ...; each network resizes the pictures.
 
+    ``crop_networks`` look at crops: each at one of its own size from the picture reduced to twice that size, to four
+    times, ... up to S, with a set of heads for every such size.
+
     With the attribute head ``projection`` (Miyato & Koyama 2018) there are no logits: each head adds the product of its
     features with an embedding of the attributes to its score; absent attributes mean that none is known.
     """
@@ -74,6 +85,7 @@ class ProjectedDiscriminator(Discriminator):
         image_size: int,
         channels: int,
         feature_networks: Sequence[FeatureNetwork],
+        crop_networks: Sequence[FeatureNetwork] = (),
     ):
         super().__init__()
         s = settings
@@ -89,16 +101,24 @@ class ProjectedDiscriminator(Discriminator):
         heads = [Head(width, side, s, projected) for width, side in maps]
         self.heads = nn.ModuleList(heads)
         self.patches = PatchHead(channels, s) if s.patches else None
+        self.crop_views = nn.ModuleList(
+            CropView(network, side, s) for network in crop_networks for side in crop_sides(network.size, image_size)
+        )
+        self.crops = len(self.crop_views)
         features = sum(head.features for head in heads)
         classified = bool(attribute_sizes) and s.attribute_head == "classifier"
         self.attributes = nn.Linear(features, sum(attribute_sizes)) if classified else None
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
+    def forward(
+        self, images: Tensor, attributes: Tensor | None = None, places: Tensor | None = None
+    ) -> DiscriminatorOutput:
         maps = [each for network in self.feature_networks for each in network(network.resize(images))]
         seen = [head(x, attributes) for head, x in zip(self.heads, maps, strict=True)]
         scores = [score for score, _ in seen]
         if self.patches is not None:
             scores.append(self.patches(images))
+        if places is not None:
+            scores += [s for view, at in zip(self.crop_views, places.unbind(1), strict=True) for s in view(images, at)]
         logits = None
         if self.attributes is not None:
             logits = self.attributes(torch.cat([features for _, features in seen], 1))
@@ -144,6 +164,34 @@ class Head(nn.Module):
         if self.embed is not None and attributes is not None:
             score = score + (features * self.embed(attributes.to(features.device))).sum(1, keepdim=True)
         return score, features
+
+
+class CropView(nn.Module):
+    """Crops of ``side`` px of pictures (N, C, S, S), reduced to the network's size, -> a list of scores (N, 1), one of
+    each of its maps."""
+
+    def __init__(self, network: FeatureNetwork, side: int, s: ProjectedDiscriminatorSettings):
+        super().__init__()
+        self.network, self.side = network, side
+        self.heads = nn.ModuleList(Head(*each, s) for each in zip(network.channels, network.sides, strict=True))
+
+    def forward(self, images: Tensor, places: Tensor) -> list[Tensor]:
+        seen = self.network(self.network.resize(crop(images, self.side, places)))
+        return [head(x)[0] for head, x in zip(self.heads, seen, strict=True)]
+
+
+def crop_sides(size: int, image_size: int) -> list[int]:
+    """Sides of the crops that are ``size`` px large in pictures of 2·size, 4·size, ... ``image_size`` px."""
+    count = (image_size // size).bit_length() - 1
+    return [image_size >> n for n in range(1, count + 1)]
+
+
+def crop(images: Tensor, side: int, places: Tensor) -> Tensor:
+    """Images (N, C, S, S) -> (N, C, side, side), each cut out at its own place (N, 2) in [0, 1), row and column."""
+    starts = (places * (images.shape[2] - side + 1)).long().tolist()
+    # Picture by picture: the gradient of an index into all would fill a whole batch for each.
+    parts = zip(images.unbind(), starts, strict=True)
+    return torch.stack([image[:, top : top + side, left : left + side] for image, (top, left) in parts])
 
 
 class PatchHead(nn.Module):

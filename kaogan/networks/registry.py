@@ -20,6 +20,7 @@ GENERATORS: Registry[type[Generator]] = Registry(
     "generator family",
     {
         "dcgan": "kaogan.networks.dcgan",
+        "growing": "kaogan.networks.growing",
         "residual": "kaogan.networks.residual",
         "keras_wgan": "kaogan.networks.keras_wgan",
         "starsface_wgan": "kaogan.networks.starsface_wgan",

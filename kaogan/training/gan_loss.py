@@ -250,12 +250,17 @@ class GANLoss:
         for extra in self.extras.values():
             images = extra.on_discriminator_input(images, purpose, context)
         conditions = to_device(self.schema.encode(labels), self.device) if self.schema and labels is not None else None
-        output = self.state.discriminator(images, conditions)
+        output = self.state.discriminator(images, conditions, *self.crop_places(purpose, len(images)))
         scores = output.scores.float()
         if real:
             for extra in self.extras.values():
                 extra.on_real_scores(scores)
         return DiscriminatorOutput(scores, output.logits)
+
+    def crop_places(self, purpose: str, count: int) -> tuple[Tensor, ...]:
+        """Where the discriminator looks at crops of ``count`` pictures, if it does."""
+        crops = self.state.discriminator.crops if self.state.generator.grown else 0
+        return (torch.rand(count, crops, 2, generator=self._rng(f"crops/{purpose}")),) if crops else ()
 
     def on_images(self, images: Tensor, purpose: str) -> Tensor:
         """Images as extras show them to the discriminator, before augmentation."""

@@ -17,6 +17,7 @@ from kaogan.core.rng import seed_for
 from kaogan.core.schema import Schema
 from kaogan.losses.extras import Extra, build_extras
 from kaogan.networks import build_discriminator, build_generator
+from kaogan.networks.base import Discriminator, Generator
 from kaogan.networks.stylegan import is_style_generator
 from kaogan.training.optimizers import build_optimizer, freeze, set_learning_rate
 from kaogan.training.phases import Network, build_phases, lazy_ratio
@@ -28,8 +29,8 @@ NETWORKS: tuple[Network, ...] = ("generator", "discriminator")
 class TrainState:
     """What a checkpoint holds."""
 
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: Generator
+    discriminator: Discriminator
     ema: EMA
     generator_optim: torch.optim.Optimizer
     discriminator_optim: torch.optim.Optimizer

@@ -198,9 +198,17 @@ def test_rotation(tmp_path: Path, clocks: list[int], keep_last: int, keep_every:
 
 
 THAWING = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.unfreeze_at": 24}
+GROWING = {
+    "image_size": 32, "generator.family": "growing", "generator.width": 4, "generator.base_size": 8,
+    "generator.grow_at": 24,
+    "discriminator.family": "projected", "discriminator.width": 4,
+    "discriminator.crop_networks": [{"name": "tagger", "size": 16, "taps": [0]}],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("settings", [*(EXTRAS[number] for number in (0, 2, 13, 19)), THAWING])
+@pytest.mark.parametrize(
+    "settings", [*(EXTRAS[number] for number in (0, 2, 13, 19)), THAWING, GROWING, GROWING | {"generator.grow_at": 8}]
+)
 @pytest.mark.parametrize("optimiser", ["adam", "adamw", "rmsprop", "sgd"])
 def test_a_state_comes_back_bit_for_bit(
     bench: Callable[..., Bench], tmp_path: Path, settings: dict[str, Any], optimiser: str

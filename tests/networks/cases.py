@@ -20,6 +20,10 @@ GENERATOR_CASES = {
     "dcgan smooth": {"family": "dcgan", "width": 4, "output_filter": "binomial"},
     "dcgan shuffle": {"family": "dcgan", "width": 4, "upsample": "shuffle", "tail_blocks": 2, "kernel": 5},
     "dcgan kernel 5": {"family": "dcgan", "width": 4, "kernel": 5, "norm": "none", "init": "glorot"},
+    "growing": {"family": "growing", "width": 8, "base_size": 16},
+    "growing bilinear": {
+        "family": "growing", "width": 8, "base_size": 8, "upsample": "bilinear", "norm": "instance",
+        "output_filter": "sharp"},
     "residual": {"family": "residual", "width": 4, "blocks": 2, "start": 8, "widen_at": [1]},
     "residual bilinear": {
         "family": "residual", "width": 16, "start": 4, "blocks": 1, "stem_norm": False, "long_skip": False,
@@ -94,11 +98,11 @@ def discriminator(case: str, size: int = 32, channels: int = 3, attribute_sizes=
 
 
 def wake(network: nn.Module) -> nn.Module:
-    """Give numbers to what starts at 0 and hides the rest: attention's γ, the last convolutions of R3GAN's blocks."""
+    """Give numbers to what starts at 0 and hides the rest: attention's γ, R3GAN's last convolutions, detail."""
     for name, parameter in network.named_parameters():
         if name.endswith("gamma"):
             nn.init.constant_(parameter, 0.5)
-        if name.endswith("contract.weight"):
+        if name.endswith("contract.weight") or ".rgb." in name:
             nn.init.normal_(parameter, 0, 0.1)
     return network
 

@@ -8,7 +8,7 @@ from torch import nn
 from kaogan.aux_models.feature_networks.tagger import TaggerFeatures
 from kaogan.aux_models.tagger import load_tagger
 from kaogan.networks import build_discriminator
-from kaogan.networks.projected import PatchHead, ProjectedDiscriminatorSettings
+from kaogan.networks.projected import PatchHead, ProjectedDiscriminatorSettings, crop, crop_sides
 
 
 def projected(channels: int = 3, size: int = 64, **settings) -> nn.Module:
@@ -103,3 +103,53 @@ def test_attributes_enter_the_score_of_every_head():
         for column, (head, x) in enumerate(zip(network.heads, maps, strict=True)):
             added = torch.einsum("nf,fa,na->n", head.trunk(x).mean((2, 3)), head.embed.weight, conditions)
             torch.testing.assert_close(known.scores[:, column], unknown.scores[:, column] + added)
+
+
+def test_crops_are_cut_at_the_place_of_each_picture():
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    images = torch.stack([rows, columns]).expand(3, 2, 8, 8)
+    cut = crop(images, 4, torch.tensor([[0.0, 0.0], [0.5, 0.999], [0.21, 0.6]]))
+    assert cut.shape == (3, 2, 4, 4)
+    assert cut[:, :, 0, 0].tolist() == [[0, 0], [2, 4], [1, 3]]
+    assert torch.equal(cut[1, 0, :, 0], torch.arange(2.0, 6.0)) and torch.equal(cut[2, 1, 0], torch.arange(3.0, 7.0))
+
+
+def test_crops_are_the_networks_own_size_at_each_doubling():
+    assert crop_sides(64, 256) == [128, 64] and crop_sides(64, 64) == [] and crop_sides(64, 32) == []
+    assert crop_sides(16, 128) == [64, 32, 16]
+
+
+def test_without_places_crops_change_nothing():
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    crops = [{"name": "tagger", "size": 16, "taps": (0, 1)}]
+    with torch.no_grad():
+        plain, network = projected().eval(), projected(crop_networks=crops).eval()
+        plain.load_state_dict({name: network.state_dict()[name] for name in plain.state_dict()})
+        whole = network(images).scores
+        assert torch.equal(whole, plain(images).scores)
+        assert (plain.crops, network.crops) == (0, 2)
+        seen = network(images, None, torch.rand(2, 2, 2)).scores
+    assert seen.shape == (2, 4 + 2 * 2) and torch.equal(seen[:, :4], whole)
+
+
+def test_heads_on_crops_see_the_crop_alone_and_what_the_whole_hides():
+    network = projected(size=128, crop_networks=["tagger"]).eval()
+    plain = torch.zeros(1, 3, 128, 128)
+    stripes = plain.clone()
+    stripes[..., :64, :64] = torch.tensor([1.0, -1.0]).repeat(32)
+    with torch.no_grad():
+        grey, inside, outside = (
+            network(images, None, torch.full((1, 1, 2), place)).scores[0]
+            for images, place in ((plain, 0.0), (stripes, 0.0), (stripes, 0.999))
+        )
+    assert torch.equal(grey[4:], outside[4:])
+    assert (inside - grey)[4:].abs().max() > 4 * (inside - grey)[:4].abs().max()
+
+
+def test_gradients_reach_the_heads_on_crops_and_the_picture():
+    network = projected(crop_networks=[{"name": "tagger", "size": 16, "taps": (1,)}])
+    images = torch.rand(2, 3, 64, 64, requires_grad=True)
+    network(images, None, torch.rand(2, 2, 2)).scores[:, 4:].sum().backward()
+    assert all(weight.grad.any() for name, weight in network.crop_views.named_parameters() if weight.dim() > 1)
+    assert images.grad.any()
+    assert not any("network" in name for name in network.state_dict())

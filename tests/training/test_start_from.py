@@ -76,6 +76,19 @@ def test_another_size_is_exact_where_shapes_agree_and_names_the_rest(base: Path)
     assert "fresh are" in told and "last.0.weight" in told and "body.0.weight" not in told
 
 
+def test_a_growing_generator_takes_the_whole_of_a_smaller_dcgan(base: Path) -> None:
+    grown = {"generator.family": "growing", "generator.width": 4, "generator.base_size": 16}
+    larger = tiny(image_size=64, **grown)
+    state = build_train_state(larger, Schema(), torch.device("cpu"), "fp32")
+    lines = start_from(state, read_base(base), larger, Schema())
+    saved = checkpoint.load(newest(base))[0]
+    own = state.generator.state_dict()
+    of_base = {name.removeprefix("generator/") for name in saved if name.startswith("generator/")}
+    assert all(torch.equal(own[name], saved[f"generator/{name}"]) for name in of_base)
+    assert set(own) - of_base == {name for name in own if name.startswith("details.")}
+    assert "details.0" in next(line for line in lines if line.startswith("generator"))
+
+
 def test_conditional_from_unconditional_draws_the_same_at_first(base: Path) -> None:
     state, plain = fresh(HAIR, **{"attributes.names": ["hair"]}), fresh()
     start_from(plain, read_base(base), tiny(), Schema())

@@ -22,6 +22,9 @@ class FixedPatternSettings(Section):
     start: int = Field(40_000, ge=0, description="images shown before the penalty begins")
     ramp: Images = Field(60_000, description="images in which it rises to its weight")
     horizon: int = Field(1_000, ge=1, description="pictures that the running means go back, about")
+    octaves: int = Field(
+        1, ge=1, le=6, description="sizes whose fine detail counts: the picture's own, half of it, a quarter, ..."
+    )
 
 
 class FixedPattern(Extra):
@@ -44,22 +47,27 @@ class FixedPattern(Extra):
         return self.settings.weight > 0
 
     def generator_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
-        fake_mean = high_pass(fake.float().mean(0, keepdim=True))[0]
-        batch = torch.stack([fake_mean.detach(), high_pass(real.float().mean(0, keepdim=True))[0]])
-        kept = max(0.0, 1 - len(fake) * self.recipe.training.shards / self.settings.horizon)
-        means = batch if self.means is None else self.means.to(batch.device).lerp(batch, 1 - kept)
-        self.statistics["means"] = means
         share = min(1.0, max(0.0, (context.images_seen - self.settings.start) / self.settings.ramp))
-        if not share:
-            return None
-        difference = means[0] - means[1]
-        return self.settings.weight * share * (2 * difference * fake_mean).mean()
+        kept = max(0.0, 1 - len(fake) * self.recipe.training.shards / self.settings.horizon)
+        fakes, reals = fake.float().mean(0, keepdim=True), real.float().mean(0, keepdim=True)
+        terms: list[Tensor] = []
+        for octave in range(self.settings.octaves):
+            if octave:
+                fakes, reals = F.avg_pool2d(fakes, 2), F.avg_pool2d(reals, 2)
+            fake_mean = high_pass(fakes)[0]
+            batch = torch.stack([fake_mean.detach(), high_pass(reals)[0]])
+            name = f"means_{octave}" if octave else "means"
+            before = self.statistics.get(name)
+            means = batch if before is None else before.to(batch.device).lerp(batch, 1 - kept)
+            self.statistics[name] = means
+            terms.append((2 * (means[0] - means[1]) * fake_mean).mean())
+        return self.settings.weight * share * sum(terms[1:], terms[0]) if share else None
 
     def state_dict(self) -> dict[str, Any]:
         return dict(self.statistics)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.statistics = {"means": state["means"].clone()} if "means" in state else {}
+        self.statistics = {name: value.clone() for name, value in state.items()}
 
 
 def high_pass(images: Tensor) -> Tensor:

@@ -84,3 +84,16 @@ def test_means_run_over_the_horizon_and_resume() -> None:
     for extra in (first, second):
         extra.generator_loss(*batches[2], context(extra, 0))
     assert first.means is not None and torch.equal(first.means, second.means)  # type: ignore[arg-type]
+
+
+def test_a_coarser_octave_is_the_penalty_of_pictures_half_as_large() -> None:
+    generator = torch.Generator().manual_seed(0)
+    real, fake = torch.rand(2, 4, 1, 16, 16, generator=generator)
+    halved = [torch.nn.functional.avg_pool2d(images, 2) for images in (real, fake)]
+    both, fine, coarse = (build(weight=1, start=0, ramp=1, octaves=octaves) for octaves in (2, 1, 1))
+    loss = both.generator_loss(real, fake, context(both, 10))
+    parts = [fine.generator_loss(real, fake, context(fine, 10)), coarse.generator_loss(*halved, context(coarse, 10))]
+    assert loss == pytest.approx(float(parts[0]) + float(parts[1]))  # type: ignore[arg-type]
+    again = build(weight=1, octaves=2)
+    again.load_state_dict(both.state_dict())
+    torch.testing.assert_close(again.statistics["means_1"], coarse.means, rtol=0, atol=1e-6)
