@@ -47,7 +47,7 @@ def fit_filter(
     with progress_bar("reading pictures") as update:
         real = load_pictures(
             data, image_size=loaded.image_size, channels=loaded.channels, progress=update,
-            avatars_mirrored=not looks_one_way(model),
+            avatars_mirrored=not looks_one_way(Path(model)),
         )  # fmt: skip
         fitted = fit(loaded, real, samples=samples, references=references, seed=seed, progress=update)
     found = fitted.report

@@ -137,7 +137,9 @@ def test_mistakes_are_told_and_mended(visit, home):
     page.wait_for_selector("text=the seed must be a whole number")
     assert page.get_attribute("#seed", "aria-invalid") == "true"
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    seen = page.evaluate("(e => [scrollY, e.top, e.bottom])(document.querySelector('#message').getBoundingClientRect())")
+    seen = page.evaluate(
+        "(e => [scrollY, e.top, e.bottom])(document.querySelector('#message').getBoundingClientRect())"
+    )
     assert seen[0] > 0 and 0 <= seen[1] < seen[2] < PHONE["height"], "in sight although the field is far down"
     page.fill("#seed", "3")
     visitor.wait_shown("#grid img", load(home / "tiny").sample(2, seed=3))
