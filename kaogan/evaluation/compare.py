@@ -22,7 +22,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.training_loop import TrainProgress
 from kaogan.data import load_pictures
-from kaogan.evaluation.image_sources import open_image_source, read_lines
+from kaogan.evaluation.image_sources import looks_one_way, open_image_source, read_lines
 from kaogan.evaluation.page import append_lines, metrics_lines
 from kaogan.evaluation.runner import evaluate_one, open_extractors
 from kaogan.metrics import fid
@@ -220,13 +220,17 @@ def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], c
         return
     extractors, failures = open_extractors(features, download=False)
     references: dict[tuple[int, int], Reference] = {}
+    mirrored = data is not None or not all(map(looks_one_way, runs))
     for run in waiting:
         source = open_image_source(run, count, progress=report)
         if run.name.startswith("seed-"):  # of OUT/dcgan/seed-0
             source.name = f"{run.parent.name}, {run.name.replace('-', ' ')}"
         size = source.image_size, source.channels
         if size not in references:
-            pictures = load_pictures(data, image_size=size[0], channels=size[1], attributes=["auto"], progress=report)
+            pictures = load_pictures(
+                data, image_size=size[0], channels=size[1], attributes=["auto"], progress=report,
+                avatars_mirrored=mirrored,
+            )  # fmt: skip
             references[size] = Reference(pictures)
         result = evaluate_one(source, references[size], extractors, list(METRICS), report=report)
         result.notes += failures

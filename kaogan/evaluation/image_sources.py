@@ -29,7 +29,7 @@ from kaogan.data.sources import open_source
 from kaogan.data.storage import is_address
 from kaogan.generate.in_processes import ModelFile
 from kaogan.generate.model import Model, load
-from kaogan.generate.model_io import CONFIG, find_model, model_names
+from kaogan.generate.model_io import CONFIG, find_model, model_names, single_config
 from kaogan.networks import DISCRIMINATORS
 
 BATCH = 64
@@ -290,6 +290,8 @@ def read_lines(path: Path) -> list[dict[str, object]]:
 def looks_one_way(path: Path) -> bool:
     """Whether ``path`` is a model of avatars that all look to the right (``data.avatars_mirrored: false``)."""
     with suppress(KaoganError, OSError, ValueError, AttributeError, KeyError, TypeError):
-        config = json.loads((find_model(path) / CONFIG).read_text(encoding="utf-8"))
-        return config["data"]["name"] == AVATARS and config["settings"].get("data.avatars_mirrored") is False
+        config = json.loads(single_config(path) or (find_model(path) / CONFIG).read_text(encoding="utf-8"))
+        settings = config["settings"]
+        mirrored = settings.get("data.avatars_mirrored") is not False or settings.get("data.horizontal_flip")
+        return config["data"]["name"] == AVATARS and not mirrored
     return False

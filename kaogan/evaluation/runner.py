@@ -110,6 +110,11 @@ def evaluate(
             evaluation.failures.append(Failure(path.name or str(path), str(error)))
             continue
         result.notes += failures
+        if data is None and mirrored and looks_one_way(path):
+            result.notes.append(
+                "learnt from avatars that all look to the right; beside other pictures it is measured against avatars "
+                "that look both ways"
+            )
         result.seconds = time.monotonic() - began
         evaluation.append(result)
     if not evaluation:

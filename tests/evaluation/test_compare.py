@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from kaogan.cli import app
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
+from kaogan.core.progress import no_progress
 from kaogan.data.avatars import write_set
 from kaogan.evaluation import compare as comparison
 from kaogan.evaluation import runner as evaluation
@@ -126,6 +128,26 @@ def test_minutes_are_turned_to_images_once(run: Run, tmp_path: Path, monkeypatch
     for _ in range(2):
         run(tmp_path, "dcgan", budget=Budget(minutes=0.1))
         assert comparison.config_of(tmp_path / "dcgan/seed-0")["clock"] == 32
+
+
+@pytest.mark.parametrize(("names", "mirrored"), [(["one", "one"], False), (["one", "both"], True)])
+def test_which_avatars_runs_are_compared_with(
+    names: list[str], mirrored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that look one way, if those of every run did."""
+    drawn = {}
+
+    def load(data: None, **settings: Any) -> None:
+        drawn.update(settings)
+        raise KaoganError("far enough")
+
+    monkeypatch.setattr(comparison, "open_extractors", lambda *_, **__: ([], []))
+    monkeypatch.setattr(comparison, "open_image_source", lambda *_, **__: SimpleNamespace(image_size=16, channels=3))
+    monkeypatch.setattr(comparison, "looks_one_way", lambda run: run.name == "one")
+    monkeypatch.setattr(comparison, "load_pictures", load)
+    with pytest.raises(KaoganError, match="far enough"):
+        comparison._measure([Path(name) for name in names], None, [], 60, no_progress)
+    assert drawn["avatars_mirrored"] is mirrored
 
 
 def test_other_references_are_warned_of(run: Run, tmp_path: Path) -> None:

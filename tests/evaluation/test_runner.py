@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from kaogan.cli import app
@@ -340,6 +341,11 @@ def test_which_avatars_a_model_is_measured_against(tmp_path: Path, faces: Path) 
     avatars, one_way = {"name": "avatars"}, {"data.avatars_mirrored": False}
     assert image_sources.looks_one_way(model("one", data=avatars, settings=one_way))
     assert not image_sources.looks_one_way(model("both", data=avatars, settings={"data.avatars_mirrored": True}))
+    flipped = one_way | {"data.horizontal_flip": True}
+    assert not image_sources.looks_one_way(model("flipped", data=avatars, settings=flipped))
+    one_file = tmp_path / "one.safetensors"
+    save_file({}, one_file, {"kaogan": json.dumps({"data": avatars, "settings": one_way})})
+    assert image_sources.looks_one_way(one_file)
     assert not image_sources.looks_one_way(model("older", data=avatars, settings={}))
     assert not image_sources.looks_one_way(model("mine", data={"name": "mine"}, settings=one_way))
     assert not image_sources.looks_one_way(model("broken", data=None)) and not image_sources.looks_one_way(faces)
