@@ -79,7 +79,8 @@ def _of_base(base: str, weights: BaseWeights) -> dict[str, Any]:
         if tree["discriminator"]["family"] in ("stylegan2", "stylegan3"):
             tree["discriminator"]["freeze_layers"] = FROZEN_LAYERS
     else:
-        tree = recipes.load("kao").to_dict()
+        growing = weights.config["generator"]["family"] == "growing"  # whose detail is seen on crops only
+        tree = recipes.load("kao-256" if growing else "kao").to_dict()
         tree["generator"] = dict(weights.config["generator"])
     if "unfreeze_at" in tree["discriminator"]:
         tree["discriminator"]["unfreeze_at"] = None

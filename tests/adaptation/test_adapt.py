@@ -17,6 +17,7 @@ from kaogan import api
 from kaogan.adaptation import report
 from kaogan.adaptation.recipe import SETTINGS, adapted_recipe, different_pictures
 from kaogan.adaptation.run import prepare
+from kaogan.config import recipes
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import no_progress
 from kaogan.core.training_loop import TrainResult
@@ -24,6 +25,7 @@ from kaogan.generate.model import load
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.networks import DISCRIMINATORS
 from kaogan.training import evaluator, plots
+from kaogan.training.start_from import BaseWeights
 from tests.small import small
 from tests.small import train as train_small
 from tests.training.runs import train
@@ -73,6 +75,15 @@ def test_the_recipe_for_kao() -> None:
     assert recipe.training.batch_size == 16
     few = adapted_recipe("kao", 10, {"optim.lr": 1e-3})
     assert few.training.batch_size == 8 and few.eval.metrics == ("kid",) and few.optim.lr == 1e-3
+
+
+def test_a_growing_base_is_seen_on_crops_too() -> None:
+    config = recipes.load("kao-128").to_dict()
+    model = {key: config[key] for key in ("generator", "latent", "image_size", "channels")}
+    base = BaseWeights("grown", model, {}, {}, None)
+    recipe = adapted_recipe("grown", 50, weights=base)
+    assert recipe.generator.family == "growing" and recipe.image_size == 128
+    assert recipe.discriminator.crop_networks and not adapted_recipe("kao", 50).discriminator.crop_networks
 
 
 def test_a_run_brings_its_discriminator(base: Path, tmp_path: Path) -> None:

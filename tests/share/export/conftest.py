@@ -21,7 +21,7 @@ def lively(model: Model) -> Model:
         for name, value in model.generator.state_dict().items():
             if name.endswith("running_mean"):
                 value.normal_(0, 0.1, generator=generator)
-            elif name.endswith(("w_avg", "gamma", "noise_strength")):
+            elif name.endswith(("w_avg", "gamma", "noise_strength", "rgb.0.weight")):
                 value.normal_(0, 0.5, generator=generator)
     return model
 

@@ -37,6 +37,7 @@ NETWORKS = {
     "instance norm, bilinear": lambda: tiny_model(
         settings={"family": "dcgan", "width": 4, "norm": "instance", "upsample": "bilinear", "tail_blocks": 1}
     ),
+    "growing": lambda: tiny_model(settings={"family": "growing", "width": 4, "base_size": 8}),
     "residual": lambda: tiny_model(settings={"family": "residual", "width": 4, "blocks": 1, "start": 4}),
     "keras_wgan": lambda: tiny_model(Schema(), settings={"family": "keras_wgan", "width": 4, "max_width": 8}),
     "starsface_wgan": lambda: tiny_model(Schema(), settings={"family": "starsface_wgan", "width": 64}, size=32),
