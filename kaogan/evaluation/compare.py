@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,36 +215,50 @@ def _in_minutes(recipe: Recipe, speed: float, minutes: float) -> int:
 
 def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], count: int, report: Progress) -> None:
     """Every run that has no line of this model, these features and this count yet."""
-    waiting = [run for run in runs if not _measured(run, features, count)]
-    if not waiting:
-        return
-    extractors, failures = open_extractors(features, download=False)
     references: dict[tuple[int, int], Reference] = {}
     mirrored = data is not None or not all(map(looks_one_way, runs))
-    for run in waiting:
-        source = open_image_source(run, count, progress=report)
-        if run.name.startswith("seed-"):  # of OUT/dcgan/seed-0
-            source.name = f"{run.parent.name}, {run.name.replace('-', ' ')}"
-        size = source.image_size, source.channels
+
+    def reference_of(size: tuple[int, int]) -> Reference:
         if size not in references:
             pictures = load_pictures(
                 data, image_size=size[0], channels=size[1], attributes=["auto"], progress=report,
                 avatars_mirrored=mirrored,
             )  # fmt: skip
             references[size] = Reference(pictures)
-        result = evaluate_one(source, references[size], extractors, list(METRICS), report=report)
+        return references[size]
+
+    waiting = [run for run in runs if not _measured(run, features, count, reference_of)]
+    if not waiting:
+        return
+    extractors, failures = open_extractors(features, download=False)
+    for run in waiting:
+        source = open_image_source(run, count, progress=report)
+        if run.name.startswith("seed-"):  # of OUT/dcgan/seed-0
+            source.name = f"{run.parent.name}, {run.name.replace('-', ' ')}"
+        real = reference_of((source.image_size, source.channels))
+        result = evaluate_one(source, real, extractors, list(METRICS), report=report)
         result.notes += failures
         if not append_lines([result]):
             raise KaoganError(f"{run} is read-only: compare copies of the runs, or make the folder writable")
 
 
-def _measured(run: Path, features: Sequence[str], count: int) -> bool:
-    line = last_line(run)
-    if line is None or line.get("count") != count or line.get("keep", 1) != 1:
+def _measured(
+    run: Path, features: Sequence[str], count: int, reference_of: Callable[[tuple[int, int]], Reference]
+) -> bool:  # fmt: skip
+    """Whether the newest line of the run says all that is asked for, of these weights against these real pictures."""
+    line, config = last_line(run), config_of(run)
+    if (
+        line is None
+        or line.get("count") != count
+        or line.get("keep", 1) != 1
+        or line.get("clock") != config.get("clock")
+    ):
         return False
-    known = line.get("features")
-    wanted = {word.partition("=")[0] for word in features}
-    return isinstance(known, dict) and wanted <= set(known) and line.get("clock") == config_of(run).get("clock")
+    known, wanted = line.get("features"), {word.partition("=")[0] for word in features}
+    if not isinstance(known, dict) or not wanted <= set(known):
+        return False
+    real = reference_of((config["image_size"], config["channels"])).pictures
+    return (line.get("data") or {}).get("fingerprint") in (real.fingerprint, *real.former_fingerprints)
 
 
 def last_line(run: Path) -> dict[str, Any] | None:

@@ -108,6 +108,16 @@ def test_the_same_command_again_only_measures_what_is_missing(run: Run, tmp_path
     assert len((tmp_path / "dcgan/seed-0/metrics.jsonl").read_text().splitlines()) == 2
 
 
+def test_what_was_measured_against_other_pictures_is_measured_anew(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, "dcgan")
+    path = tmp_path / "dcgan/seed-0/metrics.jsonl"
+    line = json.loads(path.read_text())
+    path.write_text(json.dumps(line | {"data": {**line["data"], "fingerprint": "other"}}) + "\n")
+    run(tmp_path, "dcgan")
+    lines = [json.loads(each) for each in path.read_text().splitlines()]
+    assert len(lines) == 2 and lines[1]["data"] == line["data"]
+
+
 def test_a_run_is_taken_as_it_is(run: Run, faces: Path, tmp_path: Path) -> None:
     run(tmp_path / "first", "dcgan")
     finished = tmp_path / "first/dcgan/seed-0"
