@@ -112,7 +112,7 @@ def write_page(path: Path, found: Measured, notes: list[str], run: Path) -> None
         head=["", "kernel distance to the held-out pictures ↓", "copies of your pictures", "variety", "faces found"],
         rows=[_row("before", found.before), _row("after", found.after),
               ["real pictures", Cell("0", ""), cell(found.real_copies), Cell("1", ""), _share(found.real_faces)]],
-        notes=notes,
+        notes=[*notes, *filter(None, [no_gain(found)])],
         given=picture_uri(grid(found.training[:SHOWN], 16)),
         before=picture_uri(grid(found.before.pictures[:SHOWN], 16)),
         after=picture_uri(grid(found.after.pictures[:SHOWN], 16)),
@@ -128,7 +128,15 @@ def summary(found: Measured) -> str:
     return (
         f"kernel distance to held-out pictures {number(found.before.kid.value)} before, "
         f"{number(found.after.kid.value)} after{copies}; faces found in {found.after.faces:.0%}"
+        f"{'; ' * bool(gain := no_gain(found))}{gain}"
     )
+
+
+def no_gain(found: Measured) -> str:
+    """What to do where the base was as near to the style; else nothing."""
+    if found.after.kid.value < found.before.kid.value:
+        return ""
+    return f"that is no nearer than {found.base} itself: take the base, or give more pictures"
 
 
 def _row(name: str, of: Generated) -> list[str | Cell | None]:

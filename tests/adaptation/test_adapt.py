@@ -127,6 +127,13 @@ def test_what_is_measured_can_be_checked_by_hand(base: Path, tmp_path: Path) -> 
     found = report.measure(whole, own, model, model, no_progress)
     assert found.after.copies is not None and found.after.copies.value == 1.0 and found.real_copies is None
     assert np.array_equal(found.nearest[0], found.nearest[1]) and found.before.kid == found.after.kid
+    assert report.summary(found).endswith(
+        "that is no nearer than " + found.base + " itself: take the base, or give more pictures"
+    )
+    nearer = replace(found, after=replace(found.after, kid=Estimate(found.before.kid.value - 0.1, 0.0, 1.0)))
+    assert "no nearer" not in report.summary(nearer)
+    report.write_page(tmp_path / "page.html", found, [], tmp_path)
+    assert "that is no nearer than" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize(
