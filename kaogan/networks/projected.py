@@ -139,7 +139,8 @@ class ProjectedDiscriminator(Discriminator):
     @classmethod
     def trained_against(cls, settings: NetworkSettings) -> tuple[str, ...]:
         assert isinstance(settings, ProjectedDiscriminatorSettings)
-        names = [FEATURE_NETWORKS[entry.name].extractor or entry.name for entry in settings.feature_networks]
+        entries = (*settings.feature_networks, *settings.crop_networks)
+        names = [FEATURE_NETWORKS[entry.name].extractor or entry.name for entry in entries]
         return tuple(dict.fromkeys(names))
 
 

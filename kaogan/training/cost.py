@@ -33,7 +33,10 @@ class Cost:
 
 
 def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
-    """Take ``1 + rounds`` generator steps with the discriminator steps that belong to them; the first is not timed."""
+    """Take ``1 + rounds`` generator steps with the discriminator steps that belong to them; the first is not timed.
+
+    A generator that grows is measured grown, when it is slowest.
+    """
     device = choose_device(recipe.run.device)
     precision = training_precision(recipe, device)
     state = build_train_state(recipe, pictures.schema, device, precision)
@@ -41,6 +44,8 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )
     trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
+    batch = recipe.training.batch_size
+    state.images_seen = -(-getattr(recipe.generator, "grow_at", 0) // batch) * batch
     began = 0.0
     with numerics(recipe, device, precision):
         for number in range(1 + rounds):
@@ -48,9 +53,9 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
                 began = _now(device)
             for _ in range(recipe.training.n_critic):
                 trainer.step()
-                state.images_seen += recipe.training.batch_size
+                state.images_seen += batch
         seconds = _now(device) - began
-    shown = rounds * recipe.training.n_critic * recipe.training.batch_size
+    shown = rounds * recipe.training.n_critic * batch
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
     return Cost(
         count_parameters(state.generator),

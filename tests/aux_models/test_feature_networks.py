@@ -138,3 +138,7 @@ def test_a_recipe_names_what_its_models_are_trained_against() -> None:
     ):
         settings = recipes.load("kao", {"discriminator.feature_networks": value}).discriminator
         assert ProjectedDiscriminator.trained_against(settings) == expected
+    crops = recipes.load(
+        "kao", {"discriminator.feature_networks": "tagger", "discriminator.crop_networks": "mobilenet_v2"}
+    )
+    assert ProjectedDiscriminator.trained_against(crops.discriminator) == ("tagger", "mobilenet")

@@ -28,6 +28,7 @@ from kaogan.training.step import GANTrainer
 from kaogan.training.train import train as run_training
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, newest, recipe, train
+from tests.training.tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -329,3 +330,21 @@ def test_estimate_trains_nothing(tmp_path: Path) -> None:
         estimate(recipe(), make_pictures(7))
     for settings in ({"training.n_critic": 3}, {"training.n_critic": 2, "training.reuse_fakes": True}):
         assert estimate(recipe(**settings), make_pictures()).images_per_second > 0
+
+
+def test_a_generator_that_grows_costs_what_it_costs_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cheaper first stage says little of a run of which it is the smaller part."""
+    seen = []
+    step = GANTrainer.step
+
+    def recorded(trainer: GANTrainer) -> bool:
+        updated = step(trainer)
+        seen.append((trainer.state.images_seen, trainer.state.generator.grown))
+        return updated
+
+    monkeypatch.setattr(GANTrainer, "step", recorded)
+    of = tiny("growing", **{"generator.grow_at": 1001})
+    estimate(of, make_pictures())
+    batch = of.training.batch_size
+    first = -(-1001 // batch) * batch
+    assert seen == [(first, True), (first + batch, True), (first + 2 * batch, True)]
