@@ -343,7 +343,8 @@ def test_a_generator_that_grows_costs_what_it_costs_grown(monkeypatch: pytest.Mo
         return updated
 
     monkeypatch.setattr(GANTrainer, "step", recorded)
-    of = tiny("growing", **{"generator.grow_at": 1001})
+    growing = {"family": "growing", "width": 4, "base_size": 8, "grow_at": 1001}
+    of = recipes.load(tiny().to_dict() | {"generator": growing})
     estimate(of, make_pictures())
     batch = of.training.batch_size
     first = -(-1001 // batch) * batch
