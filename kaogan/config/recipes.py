@@ -204,7 +204,7 @@ def _hint(kind: type[Described], location: list[str], known: list[str]) -> str:
     if families := _families(kind, location[0]):
         having = [name for name, family in families.items() if location[-1] in family.model_fields]
         if having:
-            return f" (only the family {' or '.join(having)} has it)"
+            return f" (a setting of {' and '.join(having)} only)"
     same = [key for key in _keys(kind) if key.split(".")[-1] == location[-1]]
     same = [key for key in same if key.count(".") == min(k.count(".") for k in same)]
     if 0 < len(same) <= 2:

@@ -34,7 +34,7 @@ from tests.cli.conftest import TINY, Run, refused
         (["explore", "wlak"], ["no such command 'wlak'", "walk"]),
         (
             ["train", "stylegan2-64", "--generator.output_filter", "sharp"],
-            ["'generator.output_filter' (only the family dcgan has it)"],
+            ["'generator.output_filter' (a setting of dcgan and growing only)"],
         ),
         (["train", "dcgan", "--imagse", "1"], ["unknown option --imagse (did you mean '--images'?)"]),
         (["train", "dcgan", "--alow-changes"], ["unknown option --alow-changes (did you mean '--allow-changes'?)"]),

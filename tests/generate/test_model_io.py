@@ -40,6 +40,7 @@ def test_every_family_makes_the_round_trip(family, tmp_path):
         "stylegan2": narrow,
         "stylegan3": {**narrow, "num_layers": 4},
         "r3gan": {**narrow, "blocks": 1},
+        "growing": {"width": 4, "base_size": 16},
     }
     settings = {"family": family, **small.get(family, {"width": 4})}
     model = tiny_model(settings=settings, size=32)
