@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from kaogan.cli import app
@@ -327,28 +326,6 @@ def test_a_network_of_the_training_is_marked_and_wins_nothing(run: Path, faces: 
     assert "†" in page and "trained against" in page and 'class="best"' not in page
     assert "†" in markdown(found) and found[0].to_json()["metrics"]["recall/tagger"]["trained_against"]
     assert "†" not in markdown(evaluate([faces], faces, metrics=["fid"]))
-
-
-def test_which_avatars_a_model_is_measured_against(tmp_path: Path, faces: Path) -> None:
-    """Those that look one way, if its own did; any other model, and a folder, those that look both ways."""
-
-    def model(name: str, **config: object) -> Path:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.safetensors").touch()
-        (tmp_path / name / "config.json").write_text(json.dumps(config))
-        return tmp_path / name
-
-    avatars, one_way = {"name": "avatars"}, {"data.avatars_mirrored": False}
-    assert image_sources.looks_one_way(model("one", data=avatars, settings=one_way))
-    assert not image_sources.looks_one_way(model("both", data=avatars, settings={"data.avatars_mirrored": True}))
-    flipped = one_way | {"data.horizontal_flip": True}
-    assert not image_sources.looks_one_way(model("flipped", data=avatars, settings=flipped))
-    one_file = tmp_path / "one.safetensors"
-    save_file({}, one_file, {"kaogan": json.dumps({"data": avatars, "settings": one_way})})
-    assert image_sources.looks_one_way(one_file)
-    assert not image_sources.looks_one_way(model("older", data=avatars, settings={}))
-    assert not image_sources.looks_one_way(model("mine", data={"name": "mine"}, settings=one_way))
-    assert not image_sources.looks_one_way(model("broken", data=None)) and not image_sources.looks_one_way(faces)
 
 
 @pytest.mark.parametrize(
