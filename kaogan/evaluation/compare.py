@@ -255,8 +255,8 @@ def _measured(
     ):
         return False
     known, wanted = line.get("features"), {word.partition("=")[0] for word in features}
-    if not isinstance(known, dict) or not wanted <= set(known):
-        return False
+    if not isinstance(known, dict) or not wanted <= set(known) or not {"image_size", "channels"} <= set(config):
+        return False  # what is wrong with a model is said where it is opened
     real = reference_of((config["image_size"], config["channels"])).pictures
     return (line.get("data") or {}).get("fingerprint") in (real.fingerprint, *real.former_fingerprints)
 
