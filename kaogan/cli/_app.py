@@ -22,6 +22,7 @@ from kaogan.cli import (
     fit_filter,
     import_,
     interpolate,
+    live,
     mix,
     models,
     morph,
@@ -158,6 +159,7 @@ app.command(context_settings=FREE_WORDS, epilog=compare.EPILOG, rich_help_panel=
 app.command("fit-filter", epilog=fit_filter.EPILOG, rich_help_panel=TRAINING)(fit_filter.fit_filter)
 app.command(epilog=cite.EPILOG, rich_help_panel=TRAINING)(cite.cite)
 app.command(context_settings=FREE_WORDS, epilog=sample.EPILOG, rich_help_panel=MODELS)(sample.sample)
+app.command(context_settings=FREE_WORDS, epilog=live.EPILOG, rich_help_panel=MODELS)(live.live)
 app.command(epilog=models.EPILOG, rich_help_panel=MODELS)(models.models)
 app.add_typer(explore, name="explore", rich_help_panel=MODELS)
 app.command(epilog=studio.EPILOG, rich_help_panel=MODELS)(studio.studio)

@@ -27,9 +27,7 @@ def open_model(context: typer.Context, word: str | None, device: str) -> tuple[M
     word, words = sort_words(context, word)
     if word is None:
         refuse_misspelt(context, words)
-        raise UsageError(
-            f"name the folder of a run or of a model, as in: kaogan explore {context.info_name} runs/dcgan"
-        )
+        raise UsageError(f"name the folder of a run or of a model, as in: {context.command_path} runs/dcgan")
     model = load(word, device)
     refuse_misspelt(context, words, model.attributes.names)
     attributes = parse_attributes(words)

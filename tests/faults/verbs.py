@@ -59,6 +59,7 @@ VERBS = {
         Verb("explore interpolate", "explore interpolate run --out between.png", ("run",)),
         Verb("explore mix", "explore mix run --out mix.png --rows 2 --columns 2", ("run",)),
         Verb("explore directions", "explore directions run --out d.safetensors --count 2", ("run",)),
+        Verb("live", "live kao --seed 7 --out live.gif --steps 15 --seconds 1 --fps 4 --size 64", slow=True),
         Verb("evaluate", "evaluate run --data faces --count 24 --features tagger --metrics fid", ("run", "faces")),
         Verb("fit-filter", "fit-filter run --data many --samples 100 --force", ("run", "many"), whole=False, slow=True),
         Verb("export --to safetensors", "export run --to safetensors --out m.safetensors", ("run",)),

@@ -1,4 +1,4 @@
-"""Latent space exploration: points, paths, directions, attribute edits, projection, and ranking."""
+"""Latent space exploration: points, paths, directions, attribute edits, portraits, projection, and ranking."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from kaogan.generate.explore.latent_point import (
     with_styles,
 )
 from kaogan.generate.explore.morphs import morph, morph_along
+from kaogan.generate.explore.motions import Motions, find_motions
 from kaogan.generate.explore.paths import between, interpolate, lerp, slerp, through, walk
+from kaogan.generate.explore.portrait import portrait
 from kaogan.generate.explore.projection import Projection, project
 from kaogan.generate.explore.ranking import Ranking, rank, scorer_for
 
 __all__ = [
     "Directions",
     "LatentPoint",
+    "Motions",
     "Projection",
     "Ranking",
     "TaggerDirections",
@@ -34,6 +37,7 @@ __all__ = [
     "edit",
     "edit_axis",
     "find_directions",
+    "find_motions",
     "interpolate",
     "iter_render",
     "lerp",
@@ -43,6 +47,7 @@ __all__ = [
     "morph_along",
     "point",
     "points",
+    "portrait",
     "project",
     "rank",
     "render",

@@ -60,18 +60,27 @@ def write_tracks(
     In a film (see ``write_video``), frame t shows point t of every track; in a sheet each track is a row (a single
     track is broken into rows of 16). All arguments are checked before rendering. Raises UsageError or KaoganError.
     """
-    check_count(len(tracks), "tracks")
-    check_count(sum(map(len, tracks)), "faces", maximum=10 * MAX_POINTS)
-    side = face_side(model, options, out)
+    check_tracks(model, len(tracks), sum(map(len, tracks)), out, options)
     if is_film(out):
-        across = math.ceil(math.sqrt(len(tracks))) * (side + GAP)
-        if across > LARGEST:
-            raise UsageError(f"a film of {across} px is wider than {LARGEST}; choose a smaller --size or fewer --tiles")
-        if kind_of(out):
-            check_fps(options.fps, kind_of(out))
         return write_video(iter_frames(model, tracks, options, out, progress), out, options.fps)
     columns = min(len(tracks[0]), ROW) if len(tracks) == 1 else len(tracks[0])
     return write_sheet(model, [each for track in tracks for each in track], columns, out, options, progress)
+
+
+def check_tracks(model: Model, tracks: int, faces: int, out: Path, options: RenderOptions) -> None:
+    """Raise UsageError if so many faces in so many tracks cannot be written to ``out``."""
+    check_count(tracks, "tracks")
+    check_count(faces, "faces", maximum=10 * MAX_POINTS)
+    side = face_side(model, options, out)
+    if not is_film(out):
+        columns = min(faces, ROW) if tracks == 1 else faces // tracks
+        check_sheet(model, math.ceil(faces / columns), columns, out, options)
+        return
+    across = math.ceil(math.sqrt(tracks)) * (side + GAP)
+    if across > LARGEST:
+        raise UsageError(f"a film of {across} px is wider than {LARGEST}; choose a smaller --size or fewer --tiles")
+    if kind_of(out):
+        check_fps(options.fps, kind_of(out))
 
 
 def write_sheet(
