@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.config.network_settings import NetworkSettings
+from kaogan.core.windows import cut_windows
 from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
 from kaogan.networks.feature_networks import (
     FeatureNetwork,
@@ -112,7 +113,13 @@ class ProjectedDiscriminator(Discriminator):
     def forward(
         self, images: Tensor, attributes: Tensor | None = None, places: Tensor | None = None
     ) -> DiscriminatorOutput:
-        maps = [each for network in self.feature_networks for each in network(network.resize(images))]
+        resized: dict[object, Tensor] = {}  # networks of one size share it
+        maps = []
+        for network in self.feature_networks:
+            how = network.size, type(network).resize
+            if how not in resized:
+                resized[how] = network.resize(images)
+            maps += network(resized[how])
         seen = [head(x, attributes) for head, x in zip(self.heads, maps, strict=True)]
         scores = [score for score, _ in seen]
         if self.patches is not None:
@@ -190,9 +197,7 @@ def crop_sides(size: int, image_size: int) -> list[int]:
 def crop(images: Tensor, side: int, places: Tensor) -> Tensor:
     """Images (N, C, S, S) -> (N, C, side, side), each cut out at its own place (N, 2) in [0, 1), row and column."""
     starts = (places * (images.shape[2] - side + 1)).long().tolist()
-    # Picture by picture: the gradient of an index into all would fill a whole batch for each.
-    parts = zip(images.unbind(), starts, strict=True)
-    return torch.stack([image[:, top : top + side, left : left + side] for image, (top, left) in parts])
+    return cut_windows(images, [(top, left) for top, left in starts], (side, side))
 
 
 class PatchHead(nn.Module):

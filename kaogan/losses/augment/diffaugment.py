@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from kaogan.core.device import to_device
+from kaogan.core.windows import cut_windows
 from kaogan.losses.augment import noise_cutout
 from kaogan.losses.augment.random_params import Draw
 
@@ -42,14 +43,22 @@ def _colour(images: Tensor, random: torch.Generator) -> Tensor:
 def _translate(images: Tensor, random: torch.Generator, ratio: float = 1 / 8) -> Tensor:
     """A shift by whole pixels; what comes in is 0."""
     count, _, height, width = images.shape
-    parts = []
-    for side, axis in ((height, 2), (width, 3)):
+    moves = []
+    for side in (height, width):
         most = int(side * ratio + 0.5)
-        moved = torch.randint(-most, most + 1, (count,), generator=random)
-        parts.append((axis, torch.arange(side) - moved[:, None]))
-    for axis, where in parts:
+        moves.append(torch.randint(-most, most + 1, (count,), generator=random))
+    if images.device.type != "cpu":
+        return shifted_by_index(images, moves)
+    down, across = (moved.tolist() for moved in moves)
+    return cut_windows(images, [(-y, -x) for y, x in zip(down, across, strict=True)], (height, width))
+
+
+def shifted_by_index(images: Tensor, moves: Sequence[Tensor]) -> Tensor:
+    """Images shifted by ``moves`` (N,) down and across, in as many launches as for a single one."""
+    for axis, moved in enumerate(moves, 2):
+        where = torch.arange(images.shape[axis]) - moved[:, None]
         inside = to_device((where >= 0) & (where < images.shape[axis]), images.device).to(images.dtype)
-        shape = [count, 1, 1, 1]
+        shape = [len(images), 1, 1, 1]
         shape[axis] = images.shape[axis]
         index = to_device(where.clamp(0, images.shape[axis] - 1), images.device).view(shape).expand_as(images)
         images = images.gather(axis, index) * inside.view(shape)
