@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from kaogan.cli._console import console
+from kaogan.cli._console import console, progress_bar
 from kaogan.core.errors import UsageError, nearest
 
 EPILOG = "Example:  kaogan export runs/acgan --to web --out page   then:  python -m http.server -d page"
@@ -38,6 +38,9 @@ def export(
     seed: Annotated[int | None, typer.Option(metavar="K", help="web: the seed of the first face. (0)")] = None,
     single_file: Annotated[
         bool, typer.Option("--single-file", help="web: one HTML file, which opens by a double click.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="web: the face follows the pointer; takes half a minute longer.")
     ] = False,
     upscale: Annotated[
         bool | None,
@@ -72,11 +75,11 @@ def export(
         raise UsageError(f"unknown kind '{to}'{nearest(to, TARGETS)}")
     target = TARGETS[to]
     words = {
-        "half": half, "single_file": single_file, "title": title, "seed": seed,
+        "half": half, "single_file": single_file, "follow": follow, "title": title, "seed": seed,
         "upscale": upscale, "upscaler": upscaler,
         "scale": scale, "size": size, "license": license, "push": push, "as": as_, "wrapped": wrapped,
     }  # fmt: skip
-    defaults = {"half": False, "wrapped": False, "single_file": False}
+    defaults = {"half": False, "wrapped": False, "single_file": False, "follow": False}
     given = {key: value for key, value in words.items() if value not in (None, []) and value is not defaults.get(key)}
     for key in given:
         if key not in target.options:
@@ -138,8 +141,12 @@ def _hub(model: Path, out: Path, *, push: str | None = None, **given: Any) -> No
 def _web(model: Path, out: Path, **given: Any) -> None:
     from kaogan.share.export import export_web
 
-    with console.status("tracing, comparing with PyTorch, writing the page"):
-        path = export_web(model, out, **given)
+    if given.get("follow"):
+        with progress_bar("finding directions") as update:
+            path = export_web(model, out, progress=update, **given)
+    else:
+        with console.status("tracing, comparing with PyTorch, writing the page"):
+            path = export_web(model, out, **given)
     serve = f"python -m http.server -d {path}   and open http://localhost:8000"
     _say(path, f"{_size(path)}; see it: {'open it in a browser' if path.is_file() else serve}")
 
@@ -163,7 +170,7 @@ class _Target:
 
 
 TARGETS = {
-    "web": _Target(_web, "-web", frozenset({"half", "single_file", "title", "seed", "upscale", "upscaler"})),
+    "web": _Target(_web, "-web", frozenset({"half", "single_file", "follow", "title", "seed", "upscale", "upscaler"})),
     "onnx": _Target(_onnx, ".onnx", frozenset({"half", "scale", "size"})),
     "safetensors": _Target(_safetensors, ".safetensors", frozenset({"half"})),
     "hub": _Target(_hub, "-hub", frozenset({"half", "license", "push"})),

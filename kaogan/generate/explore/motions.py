@@ -98,7 +98,7 @@ def _shares(amounts: Tensor, poses: int) -> tuple[Tensor, Tensor]:
 def within(moved: Tensor, start: Tensor, keep_length: bool, largest: float | None) -> Tensor:
     """``moved`` back among the latents that the model was trained on: normal ones all have about one length."""
     if keep_length:
-        moved = moved * (start.norm() / moved.norm(dim=-1, keepdim=True))
+        moved = moved * (start.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True))
     return moved if largest is None else moved.clamp(-largest, largest)
 
 
@@ -148,6 +148,33 @@ def find_motions(
         if achieved[name] >= LEAST_SHARE:
             known[name] = tuple(offsets[part])
     return Motions(point, known, achieved, search.face_distance, search.keep_length, search.largest)
+
+
+def identity_loss(images: Tensor, seen: TaggerFeatures, before: Tensor, seen_before: TaggerFeatures) -> Tensor:
+    """How much N images are no longer the faces that they were before, (N,): in the tagger's features and tags, and in
+    coarse colours. ``before`` has N images or one."""
+    loss = FEATURES * (1 - (seen.features * seen_before.features).sum(1))
+    for name, earlier in seen_before.log_probabilities.items():
+        loss = loss + TAGS * (earlier.exp() * (earlier - seen.log_probabilities[name])).sum(1)
+    colours = [F.adaptive_avg_pool2d(each, COLOUR_CELLS) for each in (images, before)]
+    return loss + COLOURS * (colours[0] - colours[1]).square().mean((1, 2, 3))
+
+
+class ScaledAdam:
+    """Adam (Kingma & Ba 2015) with one scale for each row of ``values`` (R, ...): with one for each component, those
+    that hardly matter would move as far as those that do."""
+
+    def __init__(self, values: Tensor, rate: float) -> None:
+        self.values, self.rate, self.steps = values, rate, 0
+        self.mean, self.square = torch.zeros_like(values), torch.zeros_like(values)
+
+    @torch.no_grad()
+    def step(self, slope: Tensor) -> None:
+        self.steps += 1
+        self.mean = 0.9 * self.mean + 0.1 * slope
+        self.square = 0.99 * self.square + 0.01 * slope.square().mean(tuple(range(1, slope.ndim)), True)
+        scale = (self.square / (1 - 0.99**self.steps)).sqrt() + 1e-8
+        self.values -= self.rate / (1 - 0.9**self.steps) * self.mean / scale
 
 
 class _Search:
@@ -205,7 +232,7 @@ class _Search:
 
     def run(self, steps: int, progress: Progress) -> None:
         """Each step looks at all poses, and at some mixtures of motions as a film would show them."""
-        mean, square = torch.zeros_like(self.offset), torch.zeros(len(self.poses), *[1] * (self.offset.ndim - 1))
+        optimizer = ScaledAdam(self.offset, LEARNING_RATE)
         rng = torch_generator(0, "motions")
         single = torch.eye(len(self.poses))
         for step in range(steps):
@@ -216,27 +243,16 @@ class _Search:
             ]
             shares, asked = (torch.cat([single, torch.cat(part, 1)]) for part in zip(*drawn, strict=True))
             (slope,) = torch.autograd.grad(self._loss(shares, asked).sum(), [self.offset])
-            # Adam (Kingma & Ba 2015) with one scale for each pose: with one for each component, those that hardly
-            # matter would move as far as those that do.
-            mean = 0.9 * mean + 0.1 * slope
-            square = 0.99 * square + 0.01 * slope.square().mean(tuple(range(1, slope.ndim)), True).cpu()
-            corrected = (square / (1 - 0.99 ** (step + 1))).sqrt().to(slope.device) + 1e-8
-            with torch.no_grad():
-                self.offset -= LEARNING_RATE / (1 - 0.9 ** (step + 1)) * mean / corrected
+            optimizer.step(slope)
         progress(steps, steps, "finding motions")
 
     def _loss(self, shares: Tensor, asked: Tensor) -> Tensor:
         """(N,) for N mixtures: ``shares`` (N, poses) of the offsets, ``asked`` (N, poses) of the poses' changes."""
         images, measured, seen = self._moved(shares)
-        loss = FEATURES * self._distance(seen)
+        loss = identity_loss(images, seen, self.image, self.seen)
         for name, change in self._changes(measured).items():
-            weight = asked @ self.weights[name]
-            weight = weight.clamp(min=KEPT.get(name, KEPT_DEFAULT))
+            weight = (asked @ self.weights[name]).clamp(min=KEPT.get(name, KEPT_DEFAULT))
             loss = loss + weight * (change - asked @ self.wanted[name]).square()
-        for name, before in self.seen.log_probabilities.items():
-            loss = loss + TAGS * (before.exp() * (before - seen.log_probabilities[name])).sum(1)
-        colours = [F.adaptive_avg_pool2d(each, COLOUR_CELLS) for each in (images, self.image)]
-        loss = loss + COLOURS * (colours[0] - colours[1]).square().mean((1, 2, 3))
         blurred = [F.avg_pool2d(each, 3, 1, 1) for each in (images, self.image)]
         loss = loss + OUTSIDE * ((blurred[0] - blurred[1]).square() * self.outside).mean((1, 2, 3))
         length = self.offset.square().sum(-1).reshape(len(self.poses), -1).mean(1).cpu()  # the mean of the layers of w

@@ -18,7 +18,9 @@ from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.picture_files import png
+from kaogan.core.progress import Progress, no_progress
 from kaogan.core.staging import staged
+from kaogan.generate.explore.pointer_directions import pointer_directions
 from kaogan.generate.latent_filter import DEFAULT_KEEP
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_card import is_keyword
@@ -50,6 +52,8 @@ def export_web(
     seed: int = 0,
     half: bool = False,
     single_file: bool = False,
+    follow: bool = False,
+    progress: Progress = no_progress,
 ) -> Path:
     """Write the page to the folder ``place``; any static server can serve it, from any path.
 
@@ -57,8 +61,10 @@ def export_web(
     With ``upscale`` the page can enlarge its faces 4 and 8 times, up to 1024 px, with kao-sr; by default if it stays
     below 30 MB with that. ``upscaler`` is an ONNX file of one's own, or several of different factors, from images
     (N, C, S, S) in [-1, 1] to (N, C, kS, kS), k from 2 to 8; kao-sr is left out then where it is not asked for.
-    ``seed`` is that of the face that the page opens with, 0 to 2^53 - 1. ``half`` halves
-    the size of the weights. Raises UsageError for a folder that exists, KaoganError as ``export_onnx`` does.
+    ``seed`` is that of the face that the page opens with, 0 to 2^53 - 1. ``half`` halves the size of the weights.
+    ``follow`` puts two directions into the page (``pointer_directions``, about half a minute), so that its face can
+    follow the pointer. Raises UsageError for a folder that exists, and for ``follow`` with a model whose pictures show
+    no faces; KaoganError as ``export_onnx`` does.
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"the seed of a page must be from 0 to 2^53 - 1, not {seed}")
@@ -76,6 +82,8 @@ def export_web(
     with atomic(place) if single_file else staged(place) as stage:
         files = _files(model, kinds, half)
         about, files[FIRST] = _about(model, seed, kinds)
+        if follow:
+            about["follow"] = pointer_directions(model, progress=progress).double().numpy().round(5).tolist()
         about["title"] = title or f"Faces of {_name(model)}"
         if upscale or (upscale is None and not enlargers):
             own = {scale: content for scale, content in _own_upscalers(model).items() if scale not in enlargers}

@@ -140,6 +140,44 @@ def test_a_filter_can_be_switched_off(browser: Any, page_folder: Path, coded: Mo
     assert not visit.complaints
 
 
+def test_the_face_follows_the_pointer(browser: Any, page_folder: Path, coded: Model, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(page_folder, tmp_path / "web"))
+    about = json.loads((folder / "model.json").read_text())
+    about["follow"] = (2 * torch.eye(coded.latent_size)[:2]).tolist()
+    about.pop("checksum")
+    (folder / "model.json").write_bytes(web._sealed(about))
+    site = Site(folder)
+    address = "#seed=5&v.hair=pink&v.eyes=black"
+    for motion in ("no-preference", "reduce"):
+        visit = Visit(browser, site.url, reduced_motion=motion)
+        visit.open(address)
+        straight = visit.picture().astype(int)
+        switch = visit.page.get_by_role("checkbox", name="The face follows the pointer")
+        assert switch.is_checked() == (motion == "no-preference"), "off where motion is to be reduced"
+        box = visit.page.locator("#face").bounding_box()
+        corner = (box["x"] + box["width"] - 1, box["y"] + 1)
+        visit.page.mouse.move(*corner)
+        if motion == "reduce":
+            assert (visit.picture() == straight).all()
+            switch.check()
+            visit.page.mouse.move(corner[0] - 1, corner[1])
+        # Right and up by a whole step each, with the length kept.
+        latents = coded.latents(1, 5)
+        moved = latents + torch.tensor(about["follow"]).sum(0)
+        moved *= latents.norm() / moved.norm()
+        right = coded.generate(moved, coded.conditions(1, 5, hair="pink", eyes="black"))[0].astype(int)
+        visit.page.wait_for_function(
+            "() => kaogan.looking()[0] > 0.95 && kaogan.looking()[1] > 0.95 && !kaogan.settled()"
+        )
+        assert np.abs(right - straight).max() > 8 and np.abs(visit.picture() - right).max() <= 6
+        switch.uncheck()
+        visit.page.wait_for_function("() => !kaogan.looking().some(Boolean) && !kaogan.settled()")
+        assert np.abs(visit.picture() - straight).max() <= 2
+        assert not violations(visit.page) and not visit.complaints
+        visit.context.close()
+    site.close()
+
+
 def test_what_a_visitor_does(visit: Visit, coded: Model) -> None:
     page = visit.page
     visit.open("#seed=42&t=0.5&v.hair=pink&v.eyes=black")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
@@ -70,6 +71,18 @@ def test_a_page_changes_its_version_with_its_model(
         folder = export_web(coded, tmp_path / str(number), upscale=False)
         versions.append(json.loads((folder / "model.json").read_text())["version"])
     assert versions[0] == versions[1] != versions[2]
+
+
+def test_directions_of_the_pointer_are_in_the_page(
+    coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "onnx_bytes", lambda model, half: (b"one", 0.0))
+    with pytest.raises(UsageError, match="none are seen in the pictures"):
+        export_web(coded, tmp_path / "none", upscale=False, follow=True)
+    assert not (tmp_path / "none").exists()
+    monkeypatch.setattr(web, "pointer_directions", lambda model, progress: torch.eye(6)[:2] / 3)
+    folder = export_web(coded, tmp_path / "page", upscale=False, follow=True)
+    assert json.loads((folder / "model.json").read_text())["follow"] == [[0.33333, *[0] * 5], [0, 0.33333, *[0] * 4]]
 
 
 def test_whether_a_page_enlarges(coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 import { Engine, blend, resolve, toVector } from "./engine.js";
 import { facesOf } from "./faces.js";
 import { readModel, single } from "./files.js";
+import { follower, leaning } from "./follow.js";
 import { attributePicker } from "./kit/attributes.js";
-import { $, capital, element, scrollBehavior } from "./kit/dom.js";
+import { $, capital, element, reducedMotion, scrollBehavior } from "./kit/dom.js";
 import { paint, save, tile, toCanvas } from "./kit/pictures.js";
 import { store, stored, themeButton } from "./kit/theme.js";
 import { tint } from "./kit/tint.js";
@@ -13,6 +14,7 @@ const REMEMBERED = 40;
 const MORPH_SECONDS = 3;
 const PATIENCE = 600; // ms before a wait is told of
 const PAUSE = 150; // ms for which a slider rests before its face is enlarged
+const FLUENT = 150; // ms a face, up to where one can follow the pointer
 
 const engine = new Engine(showProgress); // its worker starts while the rest loads
 const model = await readModel().catch((error) => {
@@ -30,6 +32,7 @@ let past = remembered();
 let playing = false;
 let gridRun = 0;
 let speed = 0;
+const pointer = follower($("face"), (still) => drawStage(onStage(), $("caption").textContent, null, still ? PAUSE : 0));
 
 // ---- the stage
 
@@ -41,7 +44,7 @@ const drawStage = latest(async (vector, label, each, rest = 0) => {
   putOnStage(drawn.picture, label);
   tint($("face"));
   each?.(drawn.picture);
-  const scale = playing ? 1 : chosenScale();
+  const scale = playing || pointer.moving() ? 1 : chosenScale();
   if (scale === 1) return;
   if (rest) await new Promise((done) => setTimeout(done, rest));
   if (drawStage.overtaken()) return;
@@ -120,6 +123,7 @@ function enlargeControl() {
 function show(one, { remember = true } = {}) {
   face = one;
   stop();
+  pointer.rest();
   $("morph").value = 0;
   const { values } = resolve(model, face);
   showValues(values);
@@ -260,10 +264,12 @@ async function drawHistory() {
 
 // ---- downloads
 
-/** What is drawn on the stage: the face, or a point of the morph. */
+/** What is drawn on the stage: the face, or a point of the morph, looking at the pointer. */
 function onStage() {
   const t = Number($("morph").value);
-  return t ? blend(model, toVector(model, face), toVector(model, end), t) : toVector(model, face);
+  const vector = t ? blend(model, toVector(model, face), toVector(model, end), t) : toVector(model, face);
+  const [x, y] = pointer.place();
+  return x || y ? leaning(model, vector, x, y) : vector;
 }
 
 async function download() {
@@ -340,6 +346,7 @@ function wire() {
   $("truncation").oninput = ({ target }) => show({ ...face, truncation: Number(target.value) }, { remember: false });
   $("truncation").onchange = ({ target }) => show({ ...face, truncation: Number(target.value) });
   $("keep").onchange = ({ target }) => show({ ...face, keep: target.checked ? model.filter.keep : 1 });
+  $("follow").onchange = ({ target }) => pointer.set(target.checked);
   $("morph").oninput = () => { stop(); morph(); };
   $("morph-a").onclick = () => show(face, { remember: false });
   $("morph-b").onclick = () => setEnd(face);
@@ -361,7 +368,7 @@ function backend() {
 }
 
 // For tests, and for the curious with the console open.
-window.kaogan = { model, engine, toVector, picture: () => picture, face: () => face, settled: drawStage.settled };
+window.kaogan = { model, engine, toVector, picture: () => picture, face: () => face, looking: pointer.place, settled: drawStage.settled };
 
 const scope = new URL(".", location.href).href;
 const requested = backend();
@@ -385,6 +392,11 @@ try {
   const tiles = shown.length ? await drawHistory() : [];
   rememberFace(face, picture);
   engine.keep();
+  if (model.follow && speed < FLUENT) {
+    $("following").hidden = false;
+    $("follow").checked = !reducedMotion();
+    pointer.set($("follow").checked);
+  }
   drawGrid().then(() => sharpen(tiles, () => true)).catch(fail);
 } catch (error) {
   fail(error);
