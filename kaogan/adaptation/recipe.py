@@ -37,6 +37,7 @@ SETTINGS: dict[str, Any] = {
     "attributes.names": [],
     "optim.lr": 4e-4,
     "optim.generator.lr": 2e-4,
+    "optim.discriminator.lr": None,
     "training.images": 40_000,
     "training.ema_halflife": 1_000,
     "training.ema_rampup": 0,  # the average starts as the base, not as the first steps
