@@ -32,7 +32,10 @@ from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
 
-TAGGER_ONLY = {"discriminator.feature_networks": ["tagger"]}
+TAGGER_ONLY = {  # as when the mark was set
+    "discriminator.feature_networks": ["tagger"], "discriminator.crop_networks": [],
+    "discriminator.attribute_head": "classifier",
+}  # fmt: skip
 PUBLISHED: tuple[tuple[str, int, int, dict[str, Any], float | None], ...] = (
     ("dcgan", 64, 64, {}, None),
     ("kao", 64, 32, {}, None),

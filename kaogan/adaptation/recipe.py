@@ -83,6 +83,8 @@ def _of_base(base: str, weights: BaseWeights) -> dict[str, Any]:
         growing = weights.config["generator"]["family"] == "growing"  # whose detail is seen on crops only
         tree = recipes.load("kao-256" if growing else "kao").to_dict()
         tree["generator"] = dict(weights.config["generator"])
+        if not growing:  # what docs/results/adapt.md tells was measured without
+            tree["discriminator"] |= {"crop_networks": [], "crop_zoom": 1}
     if "unfreeze_at" in tree["discriminator"]:
         tree["discriminator"]["unfreeze_at"] = None
     return tree | {key: weights.config[key] for key in ("latent", "image_size", "channels")}

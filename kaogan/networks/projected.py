@@ -49,6 +49,10 @@ class ProjectedDiscriminatorSettings(NetworkSettings):
     crop_networks: OptionalFeatureNetworks = Field(
         (), description="the same for crops of pictures larger than a network's own size: one at each doubling"
     )
+    crop_zoom: Literal[1, 2, 4] = Field(
+        1,
+        description="with 2 or 4 there are smaller crops, too, enlarged up to so many times",
+    )
     patches: int = Field(
         0, ge=0, le=4096, description="width of a further head that looks at patches of pixels; 0: none"
     )
@@ -70,7 +74,7 @@ class ProjectedDiscriminator(Discriminator):
     its place behind it. Raises UsageError for an S that is not 8, 16, 32, ...; each network resizes the pictures.
 
     ``crop_networks`` look at crops: each at one of its own size from the picture reduced to twice that size, to four
-    times, ... up to S, with a set of heads for every such size.
+    times, ... up to S, or enlarged up to S · ``crop_zoom``, with a set of heads for every such size.
 
     With the attribute head ``projection`` (Miyato & Koyama 2018) there are no logits: each head adds the product of its
     features with an embedding of the attributes to its score; absent attributes mean that none is known.
@@ -103,7 +107,9 @@ class ProjectedDiscriminator(Discriminator):
         self.heads = nn.ModuleList(heads)
         self.patches = PatchHead(channels, s) if s.patches else None
         self.crop_views = nn.ModuleList(
-            CropView(network, side, s) for network in crop_networks for side in crop_sides(network.size, image_size)
+            CropView(network, side, s)
+            for network in crop_networks
+            for side in crop_sides(network.size, image_size, s.crop_zoom)
         )
         self.crops = len(self.crop_views)
         features = sum(head.features for head in heads)
@@ -188,9 +194,9 @@ class CropView(nn.Module):
         return [head(x)[0] for head, x in zip(self.heads, seen, strict=True)]
 
 
-def crop_sides(size: int, image_size: int) -> list[int]:
-    """Sides of the crops that are ``size`` px large in pictures of 2·size, 4·size, ... ``image_size`` px."""
-    count = (image_size // size).bit_length() - 1
+def crop_sides(size: int, image_size: int, zoom: int = 1) -> list[int]:
+    """Sides of the crops that are ``size`` px large in pictures of 2·size, 4·size, ... ``image_size`` · ``zoom`` px."""
+    count = (image_size * zoom // size).bit_length() - 1
     return [image_size >> n for n in range(1, count + 1)]
 
 

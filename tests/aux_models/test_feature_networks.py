@@ -136,7 +136,8 @@ def test_a_recipe_names_what_its_models_are_trained_against() -> None:
         ("tagger", ("tagger",)),
         (["tagger", {"name": "mobilenet_v2", "taps": [3]}], ("tagger", "mobilenet")),
     ):
-        settings = recipes.load("kao", {"discriminator.feature_networks": value}).discriminator
+        chosen = {"discriminator.feature_networks": value, "discriminator.crop_networks": []}
+        settings = recipes.load("kao", chosen).discriminator
         assert ProjectedDiscriminator.trained_against(settings) == expected
     crops = recipes.load(
         "kao", {"discriminator.feature_networks": "tagger", "discriminator.crop_networks": "mobilenet_v2"}

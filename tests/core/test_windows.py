@@ -2,7 +2,7 @@
 
 import torch
 
-from kaogan.core.windows import cut_windows
+from kaogan.core.windows import cut_windows, windows_by_index
 
 
 def test_each_picture_has_its_own_window() -> None:
@@ -30,3 +30,9 @@ def test_derivatives_of_first_and_second_order() -> None:
 def test_the_layout_of_the_memory_stays() -> None:
     images = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
     assert cut_windows(images, [(0, 1), (1, 0)], (2, 2)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_every_device_cuts_alike() -> None:
+    images, corners = torch.randn(5, 2, 6, 7), [(0, -1), (3, 0), (-2, 2), (1, 40), (-40, 0)]
+    for size in ((6, 7), (3, 2), (9, 8)):
+        assert torch.equal(windows_by_index(images, corners, size), cut_windows(images, corners, size))

@@ -119,6 +119,17 @@ def test_crops_are_the_networks_own_size_at_each_doubling():
     assert crop_sides(16, 128) == [64, 32, 16]
 
 
+def test_zoom_adds_smaller_crops_that_are_enlarged():
+    assert crop_sides(64, 64, 2) == [32] and crop_sides(64, 128, 2) == [64, 32] and crop_sides(64, 64, 4) == [32, 16]
+    assert crop_sides(64, 32, 2) == []
+    network = projected(crop_networks=[{"name": "tagger", "size": 64, "taps": (0,)}], crop_zoom=2)
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    seen = network.eval()(images, None, torch.zeros(2, 1, 2)).scores[:, -1]
+    other = images.clone()
+    other[:, :, 32:] = 0  # outside the crop
+    assert torch.equal(network(other, None, torch.zeros(2, 1, 2)).scores[:, -1], seen)
+
+
 def test_without_places_crops_change_nothing():
     images = torch.rand(2, 3, 64, 64) * 2 - 1
     crops = [{"name": "tagger", "size": 16, "taps": (0, 1)}]

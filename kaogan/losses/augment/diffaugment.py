@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Literal, get_args
 
 import torch
@@ -47,19 +47,5 @@ def _translate(images: Tensor, random: torch.Generator, ratio: float = 1 / 8) ->
     for side in (height, width):
         most = int(side * ratio + 0.5)
         moves.append(torch.randint(-most, most + 1, (count,), generator=random))
-    if images.device.type != "cpu":
-        return shifted_by_index(images, moves)
     down, across = (moved.tolist() for moved in moves)
     return cut_windows(images, [(-y, -x) for y, x in zip(down, across, strict=True)], (height, width))
-
-
-def shifted_by_index(images: Tensor, moves: Sequence[Tensor]) -> Tensor:
-    """Images shifted by ``moves`` (N,) down and across, in as many launches as for a single one."""
-    for axis, moved in enumerate(moves, 2):
-        where = torch.arange(images.shape[axis]) - moved[:, None]
-        inside = to_device((where >= 0) & (where < images.shape[axis]), images.device).to(images.dtype)
-        shape = [len(images), 1, 1, 1]
-        shape[axis] = images.shape[axis]
-        index = to_device(where.clamp(0, images.shape[axis] - 1), images.device).view(shape).expand_as(images)
-        images = images.gather(axis, index) * inside.view(shape)
-    return images

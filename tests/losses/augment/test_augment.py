@@ -11,10 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kaogan.core.windows import cut_windows
 from kaogan.losses.augment import Ada, blur, color, diff_augment, filtering, geometry, noise_cutout
 from kaogan.losses.augment.ada import GROUPS
-from kaogan.losses.augment.diffaugment import shifted_by_index
 
 
 def random(seed: int = 0) -> torch.Generator:
@@ -234,13 +232,6 @@ def test_diffaugment() -> None:
     where = moved.flatten(1).argmax(1)
     rows, columns = where // 16 - 8, where % 16 - 8
     assert moved.sum() == 300 and set(rows.tolist()) == set(columns.tolist()) == {-2, -1, 0, 1, 2}
-
-
-def test_diffaugment_shifts_alike_on_every_device() -> None:
-    x, moves = pictures(5), [torch.tensor([0, 3, -2, 1, -40]), torch.tensor([-1, 0, 2, 40, 0])]
-    corners = [(-int(y), -int(x)) for y, x in zip(*moves, strict=True)]
-    size = (x.shape[2], x.shape[3])
-    assert torch.equal(shifted_by_index(x, moves), cut_windows(x, corners, size))
 
 
 def test_blur() -> None:
