@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -217,5 +217,13 @@ class _LogFile(logging.FileHandler):
 def _shown(value: Any) -> str:
     """A setting; attributes by their names, as their values and shares would fill a screen."""
     if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-        return ", ".join(f"{each['name']} ({len(each['values'])} values)" for each in value)
+        return ", ".join(_entry_shown(each) for each in value)
     return repr(value)
+
+
+def _entry_shown(entry: Mapping[str, Any]) -> str:
+    """One attribute, or one entry of a list of networks: what of it is set."""
+    if "values" in entry:
+        return f"{entry['name']} ({len(entry['values'])} values)"
+    rest = [f"{key} {value}" for key, value in entry.items() if key != "name" and value is not None]
+    return f"{entry['name']} ({', '.join(rest)})" if rest else str(entry["name"])

@@ -52,6 +52,22 @@ def test_changed_settings_are_refused_by_name(tmp_path: Path, changes: dict[str,
     assert (newest(tmp_path / "run").read_bytes(), (tmp_path / "run/recipe.yaml").read_bytes()) == before
 
 
+def test_a_changed_list_of_networks_is_refused_by_name(tmp_path: Path) -> None:
+    def go_on(*sizes: int) -> None:
+        networks = [{"name": "tagger", "size": size, "taps": [0]} for size in sizes]
+        judge = {"family": "projected", "width": 4, "max_width": 8, "feature_networks": networks}
+        run_training(
+            recipes.load(recipe(images=16).to_dict() | {"discriminator": judge}), make_pictures(), tmp_path / "run"
+        )
+
+    go_on(16)
+    with pytest.raises(UsageError) as caught:
+        go_on(16, 32)
+    assert "was tagger (size 16, taps [0]), now tagger (size 16, taps [0]), tagger (size 32, taps [0])" in str(
+        caught.value
+    )
+
+
 def test_changed_data_is_refused(tmp_path: Path) -> None:
     train(tmp_path / "run", images=16)
     with pytest.raises(UsageError, match=r"data fingerprint was '24-16-3-False', now '25-16-3-False'"):
