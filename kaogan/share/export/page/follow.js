@@ -29,12 +29,15 @@ export function follower(frame, draw) {
   async function move() {
     if (moving) return;
     moving = true;
-    while (Math.hypot(...left()) > NEAR) {
-      here = left().map((way, i) => here[i] + SHARE * way);
-      await draw(false);
-      await new Promise(requestAnimationFrame);
+    try {
+      while (Math.hypot(...left()) > NEAR) {
+        here = left().map((way, i) => here[i] + SHARE * way);
+        await draw(false);
+        await new Promise(requestAnimationFrame);
+      }
+    } finally {
+      moving = false; // also after a picture that failed: the next move of the pointer tries again
     }
-    moving = false;
     here = wanted;
     draw(true);
   }
