@@ -54,9 +54,9 @@ def live(
         raise KaoganError("nothing of this face moves in this model; choose another --face or more --steps")
     frames = portrait(found, seconds, fps, span=span, seed=seed)
     draw(write_tracks, loaded, [frames], out, options)
-    furthest = likeness(loaded, base, frames)
+    found_likeness = likeness(loaded, base, frames)
     console.print(
-        f"distance of the tagger's features from the face as drawn: at most {furthest:.3f}; "
-        f"between two faces of this model {found.face_distance:.3f}",
+        f"distance of EfficientNet's features from the face as drawn: at most {found_likeness.furthest:.3f}; "
+        f"between two faces of this model {found_likeness.between:.3f}",
         soft_wrap=True,
     )

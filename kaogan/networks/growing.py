@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from kaogan.networks.base import ImageSizes, concat_condition, resolution_stages, to_image
+from kaogan.networks.base import ImageSizes, concat_condition, resolution_stages
 from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGenerator, DCGANGeneratorSettings, doubler
 from kaogan.networks.layers import initialise, norm_layers
 from kaogan.networks.registry import register_generator
@@ -78,7 +78,7 @@ class GrowingGenerator(DCGANGenerator):
             if self.grown:
                 features, colours = detail(features)
                 x = x + colours
-        return to_image(x if self.training else OUTPUT_FILTERS[self.sampling_filter](x))
+        return self.picture(x)
 
     def lr_multiplier(self, images_seen: int) -> float:
         """1 always. Before ``grow_at`` the detail is left out, unless it has been trained: then the network goes on

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from kaogan.networks import build_generator
-from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGeneratorSettings, binomial, sharp
+from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGeneratorSettings, binomial, sharp, smooth_chroma
+
+from kaogan.networks.growing import GrowingGeneratorSettings
 
 
 def test_the_binomial_filter():
@@ -64,3 +66,46 @@ def test_a_sampling_filter_is_for_sampled_pictures_alone():
     torch.testing.assert_close(sampled.atanh(), sharp(shown.atanh()), rtol=1e-4, atol=1e-5)
     generator.sampling_filter = "none"
     assert torch.equal(generator(latents), shown)
+
+
+def test_the_chroma_filter_keeps_brightness_and_even_colour():
+    x = torch.rand(2, 3, 16, 16, dtype=torch.float64) - 0.5
+    torch.testing.assert_close(smooth_chroma(x).mean(1), x.mean(1))
+    grey = 2 * x[:, :1].expand(2, 3, 16, 16)
+    torch.testing.assert_close(smooth_chroma(grey), grey)
+    even = torch.tensor([0.9, -0.3, 0.1], dtype=torch.float64)[:, None, None].expand(1, 3, 16, 16)
+    torch.testing.assert_close(smooth_chroma(even), even)
+
+
+def test_the_chroma_filter_stays_within_an_images_range():
+    """A white dot in blue: the blue that flows into it would be above 1."""
+    x = torch.tensor([-1.0, -1.0, 1.0])[:, None, None].repeat(1, 9, 9)[None]
+    x[..., 4, 4] = 1
+    assert smooth_chroma(x).abs().max() == 1
+
+
+@pytest.mark.parametrize("cycles", [0, 4, 8, 12, 16])
+def test_the_chroma_filters_response(cycles):
+    """A cosine of w = 2 pi cycles / 32 in the colours alone is scaled by cos(w/2)^8."""
+    w = 2 * math.pi * cycles / 32
+    wave = torch.cos(w * torch.arange(64, dtype=torch.float64)).expand(64, 64) / 2
+    for plane in (wave, wave.T):
+        x = torch.stack([plane, -2 * plane, plane])[None]
+        found, expected = smooth_chroma(x)[..., 8:-8, 8:-8], math.cos(w / 2) ** 8 * x[..., 8:-8, 8:-8]
+        torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"), [(DCGANGeneratorSettings, {}), (GrowingGeneratorSettings, {"base_size": 16})]
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_generator_with_a_chroma_filter_is_the_plain_one_filtered(settings, more, training):
+    size = {"latent_size": 4, "attribute_size": 0, "image_size": 32, "channels": 3}
+    plain = build_generator(settings(width=4, **more), **size).train(training)
+    filtered = build_generator(settings(width=4, chroma_filter="binomial", **more), **size).train(training)
+    for weights in plain.parameters():
+        nn.init.normal_(weights, std=0.2)
+    filtered.load_state_dict(plain.state_dict())
+    latents = torch.randn(8, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(filtered(latents), smooth_chroma(plain(latents)))

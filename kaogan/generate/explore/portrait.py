@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from kaogan.aux_models.tagger import load_tagger
 from kaogan.core.errors import UsageError
-from kaogan.core.images import to_float
 from kaogan.core.rng import numpy_generator
-from kaogan.generate.explore.latent_point import LatentPoint, render
-from kaogan.generate.explore.motions import Motions
-from kaogan.generate.explore.tagger_features import extract
+from kaogan.generate.explore.latent_point import LatentPoint, points, render
+from kaogan.generate.explore.motions import Motions, mean_distance
 from kaogan.generate.model import Model
+from kaogan.metrics.collect import measure
+from kaogan.metrics.features import load_extractor
 
 SECONDS, LONGEST = 6.0, 120.0
 BREATH, BLINKS, WORDS = 3.0, 2.8, 3.5  # s: about how long a breath takes, and between two blinks or openings of a mouth
 BLINK, WORD = 0.2, 0.45  # s: half of the time that one takes
 FURTHEST = 2.0
+FACES = 64  # of the model, which tell how far two faces are from each other
 
 
 def portrait(
@@ -49,13 +52,29 @@ def check_portrait(seconds: float, fps: float, span: float) -> int:
     return round(seconds * fps)
 
 
-def likeness(model: Model, base: LatentPoint, frames: Sequence[LatentPoint]) -> float:
-    """The largest distance of about 50 of the frames from ``base``, in the tagger's features: 1 - cosine."""
-    tagger = load_tagger()
-    pictures = to_float(render(model, [base, *frames[:: max(1, len(frames) // 50)]]))
-    with torch.no_grad():
-        features = extract(tagger, pictures).features
-    return float((1 - features[1:] @ features[0]).max())
+@dataclass(frozen=True)
+class Likeness:
+    """Distances 1 - cosine in EfficientNet's features, which no search here looks at."""
+
+    furthest: float
+    """Of the frames from the face, the largest."""
+    between: float
+    """Between two faces of the model, the mean."""
+
+
+def likeness(model: Model, base: LatentPoint, frames: Sequence[LatentPoint]) -> Likeness:
+    """How far about 50 of the frames lie from ``base``, beside how far 64 faces of the model lie from each other."""
+    extractor = load_extractor("efficientnet")
+
+    def directions(faces: Sequence[LatentPoint]) -> Tensor:
+        size = model.batch_size
+        batches = [render(model, faces[start : start + size]) for start in range(0, len(faces), size)]
+        return F.normalize(torch.from_numpy(measure(extractor, batches, len(faces)).features).double())
+
+    seen = directions([base, *frames[:: max(1, len(frames) // 50)]])
+    return Likeness(
+        float((1 - seen[1:] @ seen[0]).max()), mean_distance(directions(points(model.keeping(1), 0, FACES)))
+    )
 
 
 def amounts(frames: int, seconds: float, seed: int = 0) -> dict[str, np.ndarray]:

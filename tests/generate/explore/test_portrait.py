@@ -78,5 +78,7 @@ def test_numbers_out_of_range(motions: Motions, words: dict, message: str) -> No
 
 def test_likeness_is_zero_of_the_face_itself(plain: Model) -> None:
     face = point(plain, 7)
-    assert likeness(plain, face, [face, face]) == pytest.approx(0, abs=1e-5)
-    assert likeness(plain, face, [face, point(plain, 8)]) > 1e-3
+    still, moved = likeness(plain, face, [face, face]), likeness(plain, face, [face, point(plain, 8)])
+    assert still.furthest == pytest.approx(0, abs=1e-6)
+    assert 1e-6 < moved.furthest < 2
+    assert still.between == moved.between > 0
