@@ -91,6 +91,11 @@ class DCGANGeneratorSettings(_Shared):
         description="a fixed low-pass filter of colour alone: with binomial brightness carries the fine detail, as in "
         "JPEG and video, and no coloured weave can be drawn",
     )
+    to_rgb: Literal["doubling", "conv"] = Field(
+        "doubling",
+        description="what draws the colours: doubling the last layer itself, from a map of half the size, as DCGAN; "
+        "conv a 3×3 convolution of one more map, at full size and of half the width",
+    )
     tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (Anime-Generation's colouriser)")
 
 
@@ -132,16 +137,17 @@ class DCGANGenerator(Generator):
             body += doubler(s.upsample, before, after, s.kernel, s.bias)
             size *= 2
             add_norm_act(after)
-        if s.tail_blocks:
+        if s.tail_blocks or s.to_rgb == "conv":
             width = max(s.width // 2, 1)
-            body += doubler(s.upsample, widths[-1], width, s.kernel, bias=True)
+            body += doubler(s.upsample, widths[-1], width, s.kernel, s.bias or s.tail_blocks > 0)
             size *= 2
             add_norm_act(width)
             body += [
                 ResidualBlock(width, width, size, norm=s.norm, eps=s.norm_eps, slope=0, bias=False)
                 for _ in range(s.tail_blocks)
             ]
-            last: list[nn.Module] = [nn.Conv2d(width, channels, 1, bias=s.final_bias)]
+            kernel = 3 if s.to_rgb == "conv" else 1
+            last: list[nn.Module] = [Conv2d(width, channels, kernel, 1, kernel // 2, bias=s.final_bias)]
         else:
             last = doubler(s.upsample, widths[-1], channels, s.kernel, s.final_bias)
         self.body = nn.Sequential(*body)

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from kaogan.networks.base import ImageSizes, concat_condition, resolution_stages
+from kaogan.networks.cpu.convolutions import Conv2d
 from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGenerator, DCGANGeneratorSettings, doubler
 from kaogan.networks.layers import initialise, norm_layers
 from kaogan.networks.registry import register_generator
@@ -63,9 +64,10 @@ class GrowingGenerator(DCGANGenerator):
         super().__init__(
             settings, latent_size=latent_size, attribute_size=attribute_size, image_size=base, channels=channels
         )
-        widths = [max(1, settings.width >> n) for n in range(doublings + 1)]
+        first = 1 if settings.to_rgb == "conv" else 0  # the base's last map is of full size already
+        widths = [max(1, settings.width >> n) for n in range(first, first + doublings + 1)]
         self.details = nn.ModuleList(
-            Detail(widths[n], widths[n + 1], channels, base << n, settings) for n in range(doublings)
+            Detail(widths[n], widths[n + 1], channels, base << first + n, settings) for n in range(doublings)
         )
         self.grow_at, self.grown = settings.grow_at, True
         self._learnt: bool | None = None
@@ -97,14 +99,17 @@ class GrowingGenerator(DCGANGenerator):
 
 class Detail(nn.Module):
     """A map (N, before, S/2, S/2) -> one of S px, (N, after, S, S), and the colours that it adds to the picture of
-    2S px, (N, C, 2S, 2S), at first zero."""
+    2S px, or with ``to_rgb`` conv of S px, at first zero."""
 
     def __init__(self, before: int, after: int, channels: int, size: int, s: GrowingGeneratorSettings):
         super().__init__()
         self.up = nn.Sequential(*doubler(s.upsample, before, after, s.kernel, s.bias))
         activation = nn.ReLU(inplace=True) if s.activation == "relu" else nn.LeakyReLU(s.slope, inplace=True)
         self.norm = nn.Sequential(*norm_layers(s.norm, after, size, s.norm_eps), activation)
-        self.rgb = nn.Sequential(*doubler(s.upsample, after, channels, s.kernel, bias=False))
+        if s.to_rgb == "conv":
+            self.rgb = nn.Sequential(Conv2d(after, channels, 3, 1, 1, bias=False))
+        else:
+            self.rgb = nn.Sequential(*doubler(s.upsample, after, channels, s.kernel, bias=False))
         initialise(self, s.init)
         for weight in self.rgb.parameters():
             nn.init.zeros_(weight)

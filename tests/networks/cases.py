@@ -18,9 +18,11 @@ GENERATOR_CASES = {
     "dcgan nearest": {"family": "dcgan", "width": 4, "upsample": "nearest", "activation": "leaky", "max_width": 8},
     "dcgan bilinear": {"family": "dcgan", "width": 4, "upsample": "bilinear", "norm": "instance", "init": "pytorch"},
     "dcgan smooth": {"family": "dcgan", "width": 4, "output_filter": "binomial"},
+    "dcgan conv": {"family": "dcgan", "width": 4, "to_rgb": "conv", "chroma_filter": "binomial"},
     "dcgan shuffle": {"family": "dcgan", "width": 4, "upsample": "shuffle", "tail_blocks": 2, "kernel": 5},
     "dcgan kernel 5": {"family": "dcgan", "width": 4, "kernel": 5, "norm": "none", "init": "glorot"},
     "growing": {"family": "growing", "width": 8, "base_size": 16},
+    "growing conv": {"family": "growing", "width": 8, "base_size": 16, "to_rgb": "conv", "chroma_filter": "binomial"},
     "growing bilinear": {
         "family": "growing", "width": 8, "base_size": 8, "upsample": "bilinear", "norm": "instance",
         "output_filter": "sharp"},

@@ -18,9 +18,10 @@ def growing(size: int = 64, **settings) -> nn.Module:
     return build_generator(chosen, image_size=size, **SHAPE)
 
 
-def base_of(network: nn.Module) -> nn.Module:
+def base_of(network: nn.Module, **settings) -> nn.Module:
     """dcgan's generator of the base size with the weights of the same names: all that it has."""
-    base = build_generator(DCGANGeneratorSettings(width=8, output_filter="binomial"), image_size=16, **SHAPE)
+    chosen = DCGANGeneratorSettings(width=8, output_filter="binomial", **settings)
+    base = build_generator(chosen, image_size=16, **SHAPE)
     base.load_state_dict({name: network.state_dict()[name] for name in base.state_dict()})
     return base
 
@@ -33,10 +34,11 @@ def enlarged(x: Tensor) -> Tensor:
     return F.conv_transpose2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, padding=3, groups=channels)
 
 
+@pytest.mark.parametrize("to_rgb", ["doubling", "conv"])
 @pytest.mark.parametrize("size", [16, 32, 64])
-def test_it_begins_as_its_base_enlarged(size):
-    network = growing(size).train()
-    base = base_of(network).train()
+def test_it_begins_as_its_base_enlarged(size, to_rgb):
+    network = growing(size, to_rgb=to_rgb).train()
+    base = base_of(network, to_rgb=to_rgb).train()
     latents = torch.randn(4, 6)
     with torch.no_grad():
         expected = base(latents).atanh()
@@ -45,8 +47,9 @@ def test_it_begins_as_its_base_enlarged(size):
         torch.testing.assert_close(network(latents), expected.tanh(), rtol=1e-4, atol=1e-5)
 
 
-def test_detail_is_neither_made_nor_moved_before_its_time():
-    network = growing(grow_at=32)
+@pytest.mark.parametrize("to_rgb", ["doubling", "conv"])
+def test_detail_is_neither_made_nor_moved_before_its_time(to_rgb):
+    network = growing(grow_at=32, to_rgb=to_rgb)
     network.lr_multiplier(0)
     assert not network.grown
     network(torch.randn(4, 6)).square().sum().backward()
