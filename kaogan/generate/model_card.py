@@ -224,9 +224,10 @@ def youth(config: Mapping[str, Any]) -> str:
     needed = published or (config.get("settings") or {}).get("training.images", 0)
     if config.get("imported") or not isinstance(seen, int) or not isinstance(needed, int) or seen * 5 >= needed:
         return ""
+    names = " and ".join(one_line(str(each["name"])) for each in config.get("attributes") or [])
     return (
         f"this model is young: it has seen {seen:,} images, and the recipe {one_line(name)} takes {needed:,}; train it "
-        "further for better faces"
+        f"further for better faces{f', and for {names} as asked' if names else ''}"
     )
 
 

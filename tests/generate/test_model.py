@@ -198,6 +198,13 @@ def test_a_young_model_is_called_so(model, changes, young):
     assert bool(said) == young and (not young or f"it has seen {changes['clock']:,} images" in said)
 
 
+def test_a_young_model_may_not_follow_its_attributes(model):
+    config = {**model.config, "recipe": "dcgan", "clock": 100}
+    names = [{"name": "hair", "values": ["pink"]}, {"name": "eyes", "values": ["red"]}]
+    assert youth({**config, "attributes": names}).endswith("for better faces, and for hair and eyes as asked")
+    assert youth({**config, "attributes": []}).endswith("for better faces")
+
+
 def test_free_text_cannot_break_the_card(model):
     text = card({**model.config, "machine": "a\n---\n| b |"})
     assert "| machine | a --- / b / |" in text
