@@ -78,6 +78,7 @@ def changed(value: Any, key: str) -> Any:
         "optim.discriminator.betas": [0.25, 0.5], "optim.schedule.type": "linear", "run.device": "cuda:1",
         "run.precision": "fp16", "channels": 1, "generator.upsample": "nearest", "generator.activation": "leaky",
         "generator.output_filter": "sharp", "generator.sampling_filter": "sharp", "generator.norm": "layer",
+        "generator.chroma_filter": "binomial", "generator.to_rgb": "conv",
         "generator.init": "glorot", "generator.attention": [8], "generator.max_width": 99,
         "discriminator.norm": "layer", "discriminator.init": "glorot", "discriminator.attention": [8],
         "discriminator.max_width": 99, "discriminator.attribute_head": "split", "eval.metrics": ["kid"],
