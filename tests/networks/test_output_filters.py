@@ -8,7 +8,6 @@ from torch import nn
 
 from kaogan.networks import build_generator
 from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGeneratorSettings, binomial, sharp, smooth_chroma
-
 from kaogan.networks.growing import GrowingGeneratorSettings
 
 
