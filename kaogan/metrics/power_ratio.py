@@ -1,7 +1,8 @@
 """Power ratio: the power of generated pictures over that of real ones, by bands of spatial frequency.
 
 Bands are in cycles over 64 px, whatever the size of the pictures. Below 1 detail is missing, above 1 there is grain or
-weave. No network is needed.
+weave. A last band is of colour alone, what differs from the mean of the channels: real pictures hardly have fine detail
+of it, so a coloured weave that is lost among the other bands shows there. No network is needed.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ BANDS: Mapping[str, tuple[float, float]] = {
     "power_24_30": (24, 30),
     "power_30": (30, math.inf),
 }
+COLOUR, FINE_COLOUR = "power_colour_16", 16  # cycles, and all above
+KEYS = (*BANDS, COLOUR)
 LEAST = 10
+NOTHING = 1e-8  # power: rounding alone has more, and what floating point leaves of a grey picture's colour has less
 
 
 @cache
 def _masks(height: int, width: int) -> np.ndarray:
-    """float32 (bands, H, W // 2 + 1): the weight of each coefficient of a real transform in each band."""
+    """float32 (keys, H, W // 2 + 1): the weight of each coefficient of a real transform in each band."""
     ys = np.fft.fftfreq(height)[:, None] * 64
     xs = np.fft.rfftfreq(width)[None] * 64
     radius = np.hypot(ys, xs)
@@ -39,7 +43,8 @@ def _masks(height: int, width: int) -> np.ndarray:
     weight[:, 0] = 1
     if width % 2 == 0:
         weight[:, -1] = 1
-    return np.stack([((radius >= low) & (radius < high)) * weight for low, high in BANDS.values()]).astype(np.float32)
+    ranges = (*BANDS.values(), (FINE_COLOUR, math.inf))
+    return np.stack([((radius >= low) & (radius < high)) * weight for low, high in ranges]).astype(np.float32)
 
 
 @cache
@@ -51,18 +56,22 @@ def _window(height: int, width: int) -> np.ndarray:
 
 
 def band_powers(pictures: Pictures) -> np.ndarray:
-    """uint8 (N, H, W, C) -> float64 (N, bands): the power of each picture in each band, the mean over channels."""
+    """uint8 (N, H, W, C) -> float64 (N, keys): the power of each picture in each band, the mean over channels, and at
+    last that of its fine colour; a grey picture has none."""
     images = pictures.astype(np.float32) / 255
     images = (images - images.mean((1, 2), keepdims=True)) * _window(*pictures.shape[1:3])
-    spectrum = np.abs(np.fft.rfft2(images, axes=(1, 2), norm="ortho")) ** 2
-    return np.einsum("bhw,nhwc->nb", _masks(*pictures.shape[1:3]), spectrum) / pictures.shape[3]
+    spectrum = np.fft.rfft2(images, axes=(1, 2), norm="ortho")
+    *bands, fine = _masks(*pictures.shape[1:3])
+    powers = np.einsum("bhw,nhwc->nb", np.stack(bands), np.abs(spectrum) ** 2)
+    colour = np.einsum("hw,nhwc->n", fine, np.abs(spectrum - spectrum.mean(3, keepdims=True)) ** 2)
+    return np.column_stack([powers, colour]) / pictures.shape[3]
 
 
 class BandPowers:
-    """The power of each picture in each band. Arrays: ``powers`` float64 (N, bands)."""
+    """The power of each picture in each band. Arrays: ``powers`` float64 (N, keys)."""
 
     name = "band powers"
-    fingerprint = fingerprint_of("band powers", list(BANDS), "Hann")
+    fingerprint = fingerprint_of("band powers", list(KEYS), "Hann")
 
     def __init__(self) -> None:
         self._parts: list[np.ndarray] = []
@@ -71,20 +80,20 @@ class BandPowers:
         self._parts.append(band_powers(pictures))
 
     def arrays(self) -> Arrays:
-        return {"powers": np.concatenate(self._parts) if self._parts else np.empty((0, len(BANDS)))}
+        return {"powers": np.concatenate(self._parts) if self._parts else np.empty((0, len(KEYS)))}
 
 
 def power_ratio(generated: np.ndarray, real: np.ndarray) -> dict[str, Estimate]:
-    """Powers (N, bands), (M, bands) -> the ratio of the means of each band, with the delta method's interval.
+    """Powers (N, keys), (M, keys) -> the ratio of the means of each band, with the delta method's interval.
 
     Raises TooFewSamplesError below 10 pictures a side. A band in which real pictures have no power is left out.
     """
     if min(len(generated), len(real)) < LEAST:
         raise TooFewSamplesError(f"{min(len(generated), len(real))} pictures, at least {LEAST} are needed")
     found = {}
-    for number, key in enumerate(BANDS):
+    for number, key in enumerate(KEYS):
         a, b = generated[:, number], real[:, number]
-        if not b.mean():
+        if b.mean() < NOTHING:
             continue
         ratio = float(a.mean() / b.mean())
         variance = (a.var(ddof=1) / len(a) + ratio**2 * b.var(ddof=1) / len(b)) / b.mean() ** 2
@@ -97,11 +106,13 @@ def _compute(comparison: PictureComparison) -> Mapping[str, Estimate]:
 
 
 def _label(key: str, extractor: str) -> str:
+    if key == COLOUR:
+        return f"power of colour above {FINE_COLOUR} cycles"
     low, high = BANDS[key]
     return f"power above {low:g} cycles" if math.isinf(high) else f"power at {low:g} to {high:g} cycles"
 
 
-_DIRECTIONS: Mapping[str, Better] = dict.fromkeys(BANDS, "one")
+_DIRECTIONS: Mapping[str, Better] = dict.fromkeys(KEYS, "one")
 
 METRIC = METRICS.register(
     "power_ratio",
@@ -110,10 +121,10 @@ METRIC = METRICS.register(
         keys=_DIRECTIONS,
         summary="power of generated over real pictures, by bands",
         reading="Power: that of generated over that of real pictures in a band of spatial frequency (cycles over 64 "
-        "px); below 1 detail is missing, above 1 there is grain.",
+        "px); below 1 detail is missing, above 1 there is grain, or a coloured weave.",
         label=_label,
         compute=_compute,
-        against_itself=lambda comparison: dict.fromkeys(BANDS, 1.0),
+        against_itself=lambda comparison: dict.fromkeys(KEYS, 1.0),
         needs="pictures",
         collector=BandPowers,
         training_keys=tuple(BANDS),

@@ -97,6 +97,19 @@ def test_all_power_above_dc_is_counted_once() -> None:
         assert power_ratio.band_powers(pictures)[:, number] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("cycles", [8, 20, 28])
+def test_colour_is_told_from_brightness(cycles: int) -> None:
+    """Of a wave in red and green, one against the other, all is colour; of the same wave in grey nothing is."""
+    grey = waves(cycles, 40).repeat(3, 3)
+    green = np.stack([grey[..., 0], 255 - grey[..., 1] + 1, np.full_like(grey[..., 2], 128)], 3).astype(np.uint8)
+    plain, coloured = (power_ratio.band_powers(each) for each in (grey, green))
+    band = {8: None, 20: 1, 28: 2}[cycles]
+    assert plain[:, -1].max() < power_ratio.NOTHING
+    assert coloured[:, -1] == pytest.approx(coloured[:, band] if band else 0, rel=0.05, abs=0.01)
+    assert power_ratio.COLOUR not in power_ratio.power_ratio(coloured, plain)
+    assert power_ratio.power_ratio(coloured, coloured)[power_ratio.COLOUR].value == 1
+
+
 @pytest.mark.parametrize("name", ["fixed_share", "power_ratio"])
 def test_few_pictures_and_grey_ones(name: str) -> None:
     metric = METRICS[name]
@@ -109,4 +122,6 @@ def test_few_pictures_and_grey_ones(name: str) -> None:
     with pytest.raises(TooFewSamplesError):
         metric.compute(PictureComparison(sides[0], sides[1]))
     found = metric.compute(PictureComparison(sides[1], sides[1]))
-    assert set(found) == set(metric.keys) and all(np.isfinite(estimate.value) for estimate in found.values())
+    assert set(found) == set(metric.keys) - {power_ratio.COLOUR} and all(
+        np.isfinite(estimate.value) for estimate in found.values()
+    )
