@@ -121,11 +121,12 @@ def on_meta(trace: Trace) -> Iterator[_Count]:
 
 
 def trace(recipe: Recipe, pictures: PictureSet, steps: int = 1, p: float | None = None) -> Trace:
-    """The last of ``steps`` generator steps with its discriminator steps; ``p`` is ADA's probability, if given."""
+    """The last of ``steps`` generator steps with its discriminator steps; ``p`` is that of ADA and APA, if given."""
     device = torch.device("meta")
     state = build_train_state(recipe, pictures.schema, device, "fp32")
     if p is not None:
-        state.extras["augment"].load_state_dict({"p": p})
+        for name in ("augment", "apa"):
+            state.extras[name].load_state_dict({"p": p})
     sampler = InfiniteSampler(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )

@@ -73,6 +73,7 @@ TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "stylegan2-64": ("stylegan2-64", STYLEGAN2),
     "stylegan2-128": ("stylegan2-128", STYLEGAN2),
     "stylegan2-256": ("stylegan2-256", STYLEGAN2),
+    "stylegan2-256-limited": ("stylegan2-256-limited", STYLEGAN2 | {"extras.apa.p": 0.5, "extras.lecam.weight": 0.1}),
     "stylegan3-r": ("stylegan3-r", STYLEGAN3 | {GAMMA: 0.125}),
     "stylegan3-r-64": ("stylegan3-r-64", STYLEGAN3 | {GAMMA: 0.5}),
     "stylegan3-t": ("stylegan3-t", STYLEGAN3 | {GAMMA: 0.125}),

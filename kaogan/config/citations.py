@@ -47,6 +47,8 @@ _PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "miyato2018spectral": lambda s: s.get("generator.spectral") or s.get("discriminator.spectral"),
     "zhang2019sagan": lambda s: s.get("generator.attention") or s.get("discriminator.attention"),
     "li2023bamsgan": lambda s: s.get("extras.blurred_reals.ratio") or s.get("extras.replay.fraction"),
+    "tseng2021lecam": lambda s: s.get("extras.lecam.weight"),
+    "jiang2021apa": lambda s: s.get("extras.apa.p") or s.get("extras.apa.target") is not None,
     "sandler2018mobilenetv2": lambda s: (
         "mobilenet_v2" in [each["name"] for each in s.get("discriminator.feature_networks") or ()]
     ),

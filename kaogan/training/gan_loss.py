@@ -74,9 +74,26 @@ class GANLoss:
 
     def show(self, batch: Batch, keep_graph: bool) -> tuple[LabelledImages, Fakes]:
         """The reals as the discriminator is shown them, and as many fakes, with or without the graph behind them."""
-        real = self.on_images(to_device(batch.images, self.device), "real")
+        real = LabelledImages(to_device(batch.images, self.device), batch.labels)
         with self.autocast, torch.set_grad_enabled(keep_graph):
-            return LabelledImages(real, batch.labels), self.generate("discriminator", len(real))
+            fakes = self.generate("discriminator", len(real.images))
+        real = self._with_pseudo_reals(real, fakes)
+        return LabelledImages(self.on_images(real.images, "real"), real.labels), fakes
+
+    def _with_pseudo_reals(self, real: LabelledImages, fakes: Fakes) -> LabelledImages:
+        """The reals, some of which give way to fakes with their labels, as extras want it."""
+        for extra in self.extras.values():
+            chosen = extra.pseudo_reals(len(real.images), self.context())
+            if chosen is None:
+                continue
+            chosen = to_device(chosen, self.device)
+            # Moved by one place: no fake meets itself where an objective compares reals and fakes in pairs.
+            images, labels = fakes.images.detach().roll(1, 0), fakes.labels.roll(1, 0)
+            real = LabelledImages(
+                torch.where(chosen[:, None, None, None], images.to(real.images.dtype), real.images),
+                torch.where(chosen[:, None], labels, to_device(real.labels, self.device)),
+            )
+        return real
 
     def discriminator(self, losses: Collection[str], real: LabelledImages, fakes: Fakes) -> Tensor | float:
         """The sum of those ``losses`` of a phase that concern the discriminator, a scalar."""
@@ -104,7 +121,11 @@ class GANLoss:
         meters.add("adversarial_d", loss)
         for name, scores in (("real_score", real_output.scores), ("fake_score", fake_output.scores)):
             meters.add(name, (scores.sigmoid() if self.objective.logistic else scores).mean())
-        terms = [loss, self._extra_fakes_loss(real_output.scores.detach()), self._extra_losses(real, fake)]
+        terms = [
+            loss,
+            self._extra_fakes_loss(real_output.scores.detach()),
+            self._extra_losses(real, fake, real_output.scores, fake_output.scores),
+        ]
         if real_output.logits is None or fake_output.logits is None:
             return total(terms)
         labels = to_device(real.labels, self.device)
@@ -129,7 +150,9 @@ class GANLoss:
             loss = loss + term
         return loss
 
-    def _extra_losses(self, real: LabelledImages, fake: LabelledImages) -> Tensor | float:
+    def _extra_losses(
+        self, real: LabelledImages, fake: LabelledImages, real_scores: Tensor, fake_scores: Tensor
+    ) -> Tensor | float:
         """What further terms extras add to the discriminator's loss."""
 
         def discriminate(images: Tensor, purpose: str) -> Tensor:
@@ -138,10 +161,11 @@ class GANLoss:
         loss: Tensor | float = 0.0
         for name, extra in self.extras.items():
             with self.autocast:
-                term = extra.discriminator_loss(real.images, fake.images, discriminate, self.context())
-            if term is not None:
-                self.meters.add(name, term)
-                loss = loss + term
+                of_images = extra.discriminator_loss(real.images, fake.images, discriminate, self.context())
+            for term in (of_images, extra.score_loss(real_scores, fake_scores, self.context())):
+                if term is not None:
+                    self.meters.add(name, term)
+                    loss = loss + term
         return loss
 
     def _gradient_penalties(self, due: Collection[str], real: LabelledImages, fake: LabelledImages) -> Tensor | float:

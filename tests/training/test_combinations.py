@@ -33,6 +33,8 @@ ON: dict[str, Any] = {
     "pixel_loss": {"weight": 1.0},
     "style_mixing": 1.0,
     "fixed_pattern": {"weight": 1.0, "start": 0, "ramp": 8},
+    "apa": {"p": 0.5, "target": 0.6},
+    "lecam": {"weight": 1.0},
 }
 # Every family meets every extra; objectives and discriminators take turns, so that all pairs of all four occur.
 FAMILIES, CRITICS, GOALS = GENERATORS.names(), DISCRIMINATORS.names(), OBJECTIVES.names()
@@ -132,6 +134,10 @@ ACTS: list[dict[str, Any]] = [
     {"extras.instance_noise": {"amount": 0.1, "end": 40}},
     {"extras.pixel_loss.weight": 1.0},
     {"extras.pixel_loss": {"weight": 1.0, "power": 2}},
+    {"extras.apa.p": 0.5},
+    *({"extras.apa": {"p": 0.5, "target": 0.0, "every": 1, "images": 25, **changed}} for changed in ({}, {"every": 2},
+      {"target": 1.0}, {"images": 80})),
+    *({"extras.lecam": {"weight": 1.0, **changed}} for changed in ({}, {"start": 8}, {"horizon": 20})),
     *({"attributes": {**ATTRIBUTES, **changed}} for changed in ({}, {"loss": "sigmoid"}, {"discriminator_weight": 2.0},
       {"generator_weight": 2.0}, {"on_fakes": True}, {"uniform": True})),
     {"optim.lr": 1e-3},
@@ -178,6 +184,8 @@ def test_every_setting_acts(bench: Callable[..., Bench]) -> None:
         {"extras.replay": {"fraction": 0.0, **SOON}},
         {"extras.replay": {"fraction": 0.5, "start": 1000, "lead": 1000}},
         {"extras.pixel_loss": {"weight": 0.0, "power": 2}},
+        {"extras.apa": {"p": 0.0, "every": 1, "images": 1}},
+        {"extras.lecam": {"weight": 0.0, "horizon": 8}},
         {"penalties.gradient_penalty": {"weight": 0.0, "every": 1}},
         {"objective.name": "softplus"},
         {"run.stats_every": 8},

@@ -22,7 +22,6 @@ EXTRAS: list[dict[str, Any]] = [
     {"extras.instance_noise": {"amount": 0.2}},
     {"extras.instance_noise": {"amount": 0.2, "end": 16}},
     {"extras.pixel_loss": {"weight": 2.0, "power": 1}},
-    {"extras.fixed_pattern": {"weight": 2.0, "start": 0, "ramp": 8}},
     {"extras.pixel_loss": {"weight": 2.0, "power": 2}},
     {"penalties.gradient_penalty.weight": 10.0},
     {"penalties.r1.weight": 1.0},
@@ -41,6 +40,9 @@ EXTRAS: list[dict[str, Any]] = [
      "extras.instance_noise.amount": 0.1, "extras.pixel_loss.weight": 1.0,
      "attributes": {**ATTRIBUTES, "on_fakes": True}, "objective.label_flip": 0.1},
     {"run.channels_last": False, "training.ema_halflife": 0},
+    {"extras.fixed_pattern": {"weight": 2.0, "start": 0, "ramp": 8}},
+    {"extras.apa": {"p": 0.5, "target": 0.0, "every": 1, "images": 80}, "attributes": ATTRIBUTES},
+    {"extras.lecam": {"weight": 1.0, "start": 8, "horizon": 32}},
 ]  # fmt: skip
 
 

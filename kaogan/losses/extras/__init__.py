@@ -23,6 +23,8 @@ EXTRAS: Registry[type[Extra]] = Registry(
         "pixel_loss": "kaogan.losses.extras.pixel_loss",
         "style_mixing": "kaogan.losses.extras.style_mixing",
         "fixed_pattern": "kaogan.losses.extras.fixed_pattern",
+        "apa": "kaogan.losses.extras.apa",
+        "lecam": "kaogan.losses.extras.lecam",
     },
 )
 """They act in this order, those of plug-ins last."""

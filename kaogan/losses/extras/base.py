@@ -77,6 +77,11 @@ class Extra:
         from ``rng``. Asked of generators with a style space only."""
         return styles
 
+    def pseudo_reals(self, count: int, context: StepContext) -> Tensor | None:
+        """Which of the ``count`` reals of the discriminator's batch give way to generated images that it shall call
+        real, bool (count,) on the CPU, or None for none of them."""
+        return None
+
     def on_images(self, images: Tensor, purpose: str, context: StepContext) -> Tensor:
         """Reals and fakes on their way to the discriminator; penalties and losses on pixels see the result too."""
         return images
@@ -96,6 +101,10 @@ class Extra:
         self, real: Tensor, fake: Tensor, discriminate: Callable[[Tensor, str], Tensor], context: StepContext
     ) -> Tensor | None:
         """A further term of the discriminator's loss, a scalar; ``discriminate`` scores images for a purpose."""
+        return None
+
+    def score_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
+        """A further term of the discriminator's loss, a scalar, of its scores of reals and fakes, (N,) or (N, H)."""
         return None
 
     def generator_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
