@@ -31,7 +31,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "wgan-gp": {},
     "sagan": {"image_size": 32},
     "bamsgan": {"image_size": 32, "extras.replay.every": 8, "extras.replay.fraction": 0.5},
-    "stylegan2-64": {"extras.augment.p": 0.5, "extras.augment.every": 1, "extras.style_mixing": 0.9},
+    "stylegan2-64": {
+        "extras.augment.p": 0.5,
+        "extras.augment.every": 1,
+        "extras.style_mixing": 0.9,
+        "extras.apa": {"p": 0.5, "target": 0.6, "every": 1},
+        "extras.lecam.weight": 0.1,
+    },
     "r3gan-64": {},
     "kao": {"discriminator.unfreeze_at": 8},
 }

@@ -78,6 +78,8 @@ RESUMED: dict[str, dict[str, Any]] = {
         "extras.augment.name": "diffaugment", "extras.blur_fade": {"sigma": 1.0, "images": 40},
         "generator.num_layers": 4},
     "r3gan-64": {"attributes.names": ["hair"], "extras.augment.p": 0.5, "optim.annealing.images": 40},
+    "stylegan2-256-limited": {
+        "run.precision": "bf16", "extras.apa": {"p": 0.5, "every": 1, "images": 100}, "extras.lecam.weight": 0.1},
 }  # fmt: skip
 
 
@@ -98,6 +100,8 @@ def test_resumes_bit_for_bit_with_all_of_it(name: str, tmp_path: Path) -> None:
         assert numbers["extras"] != numbers_half["extras"]
         assert not torch.equal(whole["generator/mapping.w_avg"], half["generator/mapping.w_avg"])
         assert whole["discriminator/mapping.embed.weight"].shape[1] == 22
+    if name == "stylegan2-256-limited":
+        assert numbers["extras"]["apa"]["p"] != 0.5 and {"extras/lecam/real", "extras/lecam/fake"} < whole.keys()
     if name == "stylegan3-r-64":
         moved = [key for key in whole if key.endswith("magnitude_ema")]
         assert moved and all(not torch.equal(whole[key], half[key]) for key in moved)
