@@ -225,7 +225,7 @@ OUTPUT_FILTERS: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "b
 
 def smooth_chroma(images: Tensor) -> Tensor:
     """Images (N, C, H, W) in [-1, 1] -> the same with four times the binomial filter on what differs from the mean of
-    the channels. Of colour that changes every second pixel a sixteenth is left.
+    the channels: a sixteenth is left of colour whose period is four pixels.
 
     In pictures of faces that were ever a JPEG, fine detail of colour has a hundredth of the power of that of
     brightness. It stands after the tanh, which would make new fine detail of colour.
