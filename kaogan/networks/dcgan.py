@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from kaogan.config.network_settings import NetworkSettings
@@ -29,10 +29,13 @@ from kaogan.networks.base import (
 from kaogan.networks.cpu.convolutions import Conv2d, ConvTranspose2d
 from kaogan.networks.layers import (
     BatchNorm2d,
+    ModulatedBatchNorm2d,
     ResidualBlock,
     SelfAttention,
     initialise,
+    initialise_modulation,
     leaky_norm_layers,
+    modulate,
     norm_layers,
     normalise_spectra,
 )
@@ -96,7 +99,26 @@ class DCGANGeneratorSettings(_Shared):
         description="what draws the colours: doubling the last layer itself, from a map of half the size, as DCGAN; "
         "conv a 3×3 convolution of one more map, at full size and of half the width",
     )
+    modulation: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="units of a layer on the latent that scales and shifts every normalised map, so that far parts of "
+        "the picture, both eyes, are of one kind; 0: none (self-modulation, Chen et al. 2019)",
+    )
     tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (Anime-Generation's colouriser)")
+
+    @model_validator(mode="after")
+    def _only_batch_norm_is_modulated(self) -> Self:
+        if self.modulation and self.norm != "batch":
+            raise ValueError(f"modulation needs norm: batch, not {self.norm}")
+        return self
+
+    def norm_layers(self, channels: int, size: int) -> list[nn.Module]:
+        """The normalisation of a map (N, channels, size, size) as a list of no or one module."""
+        if self.modulation:
+            return [ModulatedBatchNorm2d(channels, self.modulation, self.norm_eps)]
+        return norm_layers(self.norm, channels, size, self.norm_eps)
 
 
 class DCGANDiscriminatorSettings(_Shared):
@@ -124,10 +146,12 @@ class DCGANGenerator(Generator):
         self.chroma_filter = s.chroma_filter
         size, stages = resolution_stages("dcgan", image_size)
         widths = s.widths(stages)[::-1]
-        body: list[nn.Module] = [ConvTranspose2d(latent_size + attribute_size, widths[0], size, bias=s.bias)]
+        z = latent_size + attribute_size
+        self.style = nn.Sequential(nn.Linear(z, s.modulation), nn.ReLU()) if s.modulation else None
+        body: list[nn.Module] = [ConvTranspose2d(z, widths[0], size, bias=s.bias)]
 
         def add_norm_act(width: int) -> None:
-            body.extend(norm_layers(s.norm, width, size, s.norm_eps))
+            body.extend(s.norm_layers(width, size))
             body.append(nn.ReLU(inplace=True) if s.activation == "relu" else nn.LeakyReLU(s.slope, inplace=True))
             if size in s.attention:
                 body.append(SelfAttention(width))
@@ -153,12 +177,20 @@ class DCGANGenerator(Generator):
         self.body = nn.Sequential(*body)
         self.last = nn.Sequential(*last)
         initialise(self, s.init)
+        if self.style is not None:
+            initialise_modulation(self.style, self.body)
         if s.spectral:
             normalise_spectra(self.body)
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        x = self.last(self.body(concat_condition(latents, attributes, self.attribute_size)[:, :, None, None]))
-        return self.picture(OUTPUT_FILTERS[self.output_filter](x))
+        features, _ = self.features(latents, attributes)
+        return self.picture(OUTPUT_FILTERS[self.output_filter](self.last(features)))
+
+    def features(self, latents: Tensor, attributes: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The last map before the colours and, with ``modulation``, the units (N, modulation) that modulate maps."""
+        z = concat_condition(latents, attributes, self.attribute_size)
+        style = None if self.style is None else self.style(z)
+        return modulate(self.body, z[:, :, None, None], style), style
 
     def picture(self, x: Tensor) -> Tensor:
         """Unbounded colours (N, C, S, S) -> images in [-1, 1]."""

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from kaogan.networks.base import ImageSizes, concat_condition, resolution_stages
+from kaogan.networks.base import ImageSizes, resolution_stages
 from kaogan.networks.cpu.convolutions import Conv2d
 from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGenerator, DCGANGeneratorSettings, doubler
-from kaogan.networks.layers import initialise, norm_layers
+from kaogan.networks.layers import initialise, initialise_modulation, modulate
 from kaogan.networks.registry import register_generator
 
 BASE = 64
@@ -73,12 +73,12 @@ class GrowingGenerator(DCGANGenerator):
         self._learnt: bool | None = None
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        features = self.body(concat_condition(latents, attributes, self.attribute_size)[:, :, None, None])
+        features, style = self.features(latents, attributes)
         x = OUTPUT_FILTERS[self.output_filter](self.last(features))
         for detail in self.details:
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
             if self.grown:
-                features, colours = detail(features)
+                features, colours = detail(features, style)
                 x = x + colours
         return self.picture(x)
 
@@ -105,17 +105,18 @@ class Detail(nn.Module):
         super().__init__()
         self.up = nn.Sequential(*doubler(s.upsample, before, after, s.kernel, s.bias))
         activation = nn.ReLU(inplace=True) if s.activation == "relu" else nn.LeakyReLU(s.slope, inplace=True)
-        self.norm = nn.Sequential(*norm_layers(s.norm, after, size, s.norm_eps), activation)
+        self.norm = nn.Sequential(*s.norm_layers(after, size), activation)
         if s.to_rgb == "conv":
             self.rgb = nn.Sequential(Conv2d(after, channels, 3, 1, 1, bias=False))
         else:
             self.rgb = nn.Sequential(*doubler(s.upsample, after, channels, s.kernel, bias=False))
         initialise(self, s.init)
+        initialise_modulation(None, self.norm)
         for weight in self.rgb.parameters():
             nn.init.zeros_(weight)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.norm(blur(self.up(x)))  # no checkerboard is left that the next map could build on
+    def forward(self, x: Tensor, style: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x = modulate(self.norm, blur(self.up(x)), style)  # no checkerboard is left that the next map could build on
         return x, blur(self.rgb(x))
 
 

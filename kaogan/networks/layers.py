@@ -24,6 +24,45 @@ class BatchNorm2d(nn.BatchNorm2d):
         return self
 
 
+class ModulatedBatchNorm2d(nn.Module):
+    """Batch norm whose scale and shift come from the latent: maps (N, C, H, W), styles (N, S) -> (N, C, H, W).
+
+    Self-modulation (Chen et al. 2019, arXiv:1810.01365). At first it is a plain batch norm. A convolution sees a few
+    pixels; what one style decides for all of a map, both eyes' kind and colour, it need not agree on from afar.
+    """
+
+    def __init__(self, channels: int, style_size: int, eps: float):
+        super().__init__()
+        self.norm = BatchNorm2d(channels, eps=eps, affine=False)
+        self.scale_shift = nn.Linear(style_size, 2 * channels)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        scale, shift = self.scale_shift(style)[:, :, None, None].chunk(2, 1)
+        x = self.norm(x)
+        return torch.addcmul(shift.to(x.dtype), x, (1 + scale).to(x.dtype))
+
+
+def modulate(layers: nn.Sequential, x: Tensor, style: Tensor | None) -> Tensor:
+    """``layers`` on x (N, C, H, W), styles (N, S) for those that are modulated."""
+    for layer in layers:
+        x = layer(x, style) if isinstance(layer, ModulatedBatchNorm2d) else layer(x)
+    return x
+
+
+def initialise_modulation(style: nn.Module | None, layers: nn.Module) -> None:
+    """Weights of ``style``, the layer that styles come from, as He et al. 2015; no modulation at first."""
+    if any(weight.is_meta for weight in layers.parameters()):
+        return
+    for part in layers.modules():
+        if isinstance(part, ModulatedBatchNorm2d):
+            nn.init.zeros_(part.scale_shift.weight)
+            nn.init.zeros_(part.scale_shift.bias)
+    for part in style.modules() if style is not None else ():
+        if isinstance(part, nn.Linear):
+            nn.init.kaiming_normal_(part.weight)
+            nn.init.zeros_(part.bias)
+
+
 class Attend(torch.autograd.Function):
     """Attention without scaling: queries and keys (N, D, L), values (N, C, L) -> (N, L, C).
 
@@ -172,7 +211,7 @@ def initialise(module: nn.Module, how: Init) -> None:
             # The published DCGAN initialisation leaves the biases of convolutions as PyTorch draws them.
             if part.bias is not None and (how == "glorot" or (how == "dcgan" and isinstance(part, nn.Linear))):
                 nn.init.zeros_(part.bias)
-        elif isinstance(part, nn.BatchNorm2d | nn.BatchNorm1d) and how == "dcgan":
+        elif isinstance(part, nn.BatchNorm2d | nn.BatchNorm1d) and part.affine and how == "dcgan":
             nn.init.normal_(part.weight, 1, 0.02)
             nn.init.zeros_(part.bias)
 

@@ -127,7 +127,15 @@ class RunDir:
                 f"{self.path} was trained with other settings: {changed}. Use another --out, or --allow-changes to go "
                 "on with the new settings"
             )
-        resumed = resume(state, self.checkpoints, self.path)
+        try:
+            resumed = resume(state, self.checkpoints, self.path)
+        except KaoganError as error:
+            if not changed or isinstance(error, UsageError):
+                raise
+            raise KaoganError(
+                f"{self.path} cannot go on with other settings: {changed}. If they make other networks, give the former "
+                f"ones, or another --out with --start-from ({error})"
+            ) from None
         self.write_settings(recipe, data)
         if changed:
             self.log.info("settings changed: %s", changed)

@@ -19,10 +19,12 @@ GENERATOR_CASES = {
     "dcgan bilinear": {"family": "dcgan", "width": 4, "upsample": "bilinear", "norm": "instance", "init": "pytorch"},
     "dcgan smooth": {"family": "dcgan", "width": 4, "output_filter": "binomial"},
     "dcgan conv": {"family": "dcgan", "width": 4, "to_rgb": "conv", "chroma_filter": "binomial"},
+    "dcgan modulated": {"family": "dcgan", "width": 4, "to_rgb": "conv", "modulation": 6},
     "dcgan shuffle": {"family": "dcgan", "width": 4, "upsample": "shuffle", "tail_blocks": 2, "kernel": 5},
     "dcgan kernel 5": {"family": "dcgan", "width": 4, "kernel": 5, "norm": "none", "init": "glorot"},
     "growing": {"family": "growing", "width": 8, "base_size": 16},
     "growing conv": {"family": "growing", "width": 8, "base_size": 16, "to_rgb": "conv", "chroma_filter": "binomial"},
+    "growing modulated": {"family": "growing", "width": 8, "base_size": 16, "to_rgb": "conv", "modulation": 6},
     "growing bilinear": {
         "family": "growing", "width": 8, "base_size": 8, "upsample": "bilinear", "norm": "instance",
         "output_filter": "sharp"},
@@ -100,11 +102,12 @@ def discriminator(case: str, size: int = 32, channels: int = 3, attribute_sizes=
 
 
 def wake(network: nn.Module) -> nn.Module:
-    """Give numbers to what starts at 0 and hides the rest: attention's γ, R3GAN's last convolutions, detail."""
+    """Give numbers to what starts at 0 and hides the rest: attention's γ, R3GAN's last convolutions, detail,
+    modulation."""
     for name, parameter in network.named_parameters():
         if name.endswith("gamma"):
             nn.init.constant_(parameter, 0.5)
-        if name.endswith("contract.weight") or ".rgb." in name:
+        if name.endswith("contract.weight") or ".rgb." in name or name.endswith("scale_shift.weight"):
             nn.init.normal_(parameter, 0, 0.1)
     return network
 

@@ -7,10 +7,13 @@ from torch import nn
 
 from kaogan.networks.keras_wgan import KerasWGANGenerator, KerasWGANGeneratorSettings, SameConv, SameConvTranspose
 from kaogan.networks.layers import (
+    BatchNorm2d,
     LayerNorm,
+    ModulatedBatchNorm2d,
     ResidualBlock,
     SelfAttention,
     initialise,
+    initialise_modulation,
     norm_layers,
     normalise_spectra,
 )
@@ -51,6 +54,24 @@ def test_same_transposed_is_the_adjoint_of_same(stride):
     x = torch.randn(1, 2, 8, 8, dtype=torch.float64)
     y = torch.randn(1, 3, 8 // stride, 8 // stride, dtype=torch.float64)
     torch.testing.assert_close((down(x) * y).sum(), (x * up(y)).sum())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_modulated_norm_scales_and_shifts_each_picture_by_its_own_style(dtype):
+    layer = ModulatedBatchNorm2d(3, 4, 1e-5)
+    initialise_modulation(None, layer)
+    x = torch.randn(5, 3, 6, 6, dtype=dtype).to(memory_format=torch.channels_last)
+    styles = torch.randn(5, 4)
+    plain = BatchNorm2d(3)(x)
+    assert torch.equal(layer(x, styles), plain)
+    nn.init.normal_(layer.scale_shift.weight)
+    found = layer(x, styles)
+    assert found.dtype == dtype and found.is_contiguous(memory_format=torch.channels_last)
+    near = {"rtol": 0.03, "atol": 0.05} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
+    for n in range(5):
+        scale, shift = (layer.scale_shift.weight @ styles[n]).chunk(2)
+        expected = plain[n].float() * (1 + scale)[:, None, None] + shift[:, None, None]
+        torch.testing.assert_close(found[n].float(), expected, **near)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -1,4 +1,4 @@
-"""First layer of a generator: its linear map of the latent, and the activations behind it.
+"""First layers of a generator: their linear map of the latent, and the activations behind it.
 
 Found by running the network once with hooks, so that it works for every family.
 """
@@ -20,20 +20,23 @@ _LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def first_map(model: Model) -> Tensor:
-    """The matrix (F, Z) of the first layer that takes z. For models without styles."""
-    layer, seen, _ = _watch(model, points(model))
+    """The matrix (F, Z) of the layers that take z, one below the other. For models without styles."""
     size = model.latent_size
-    basis = seen.new_zeros(size + 1, *seen.shape[1:])
-    basis[1:, :size] = torch.eye(size).view(size, size, *[1] * (seen.ndim - 2))
-    with torch.inference_mode():
-        answers = layer(basis).flatten(1).float().cpu().clone()
-    return (answers[1:] - answers[:1]).T  # the difference removes the bias
+    maps = []
+    for layer, seen in _watch(model, points(model))[0]:
+        basis = seen.new_zeros(size + 1, *seen.shape[1:])
+        basis[1:, :size] = torch.eye(size).view(size, size, *[1] * (seen.ndim - 2))
+        with torch.inference_mode():
+            answers = layer(basis).flatten(1).float().cpu().clone()
+        maps.append((answers[1:] - answers[:1]).T)  # the difference removes the bias
+    return torch.cat(maps)
 
 
 def first_features(model: Model, points: Sequence[LatentPoint]) -> Tensor:
-    """Input of the second layer (N, F), after normalization and activation. For models without styles."""
+    """Input (N, F) of the first layer that does not take z, after normalization and activation. For models without
+    styles."""
     chunks = [points[start : start + model.batch_size] for start in range(0, len(points), model.batch_size)]
-    return torch.cat([_watch(model, some)[2].flatten(1).cpu() for some in chunks])
+    return torch.cat([_watch(model, some)[1].flatten(1).cpu() for some in chunks])
 
 
 def style_maps(model: Model) -> list[tuple[int, Tensor]]:
@@ -53,29 +56,30 @@ def style_maps(model: Model) -> list[tuple[int, Tensor]]:
     return [(taken[affine], affine.weight.detach().float().cpu()) for affine in affines]
 
 
-def _watch(model: Model, points: Sequence[LatentPoint]) -> tuple[nn.Module, Tensor, Tensor]:
-    """The linear layer that takes z, its input, and the input of the next linear layer."""
-    seen: list[tuple[nn.Module, Tensor]] = []
+def _watch(model: Model, points: Sequence[LatentPoint]) -> tuple[list[tuple[nn.Module, Tensor]], Tensor]:
+    """The linear layers that take z, each with its input, and the input of the first other one behind them."""
+    taking: list[tuple[nn.Module, Tensor]] = []
+    behind: list[Tensor] = []
     z = torch.stack([each.z for each in points]).to(model.device)
     conditions = stack_conditions(model, points)
     given = () if conditions is None else (conditions.to(model.device),)
 
     def watch(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        flat = inputs[0].flatten(1)[:, : model.latent_size]
-        if len(seen) == 1 or (not seen and torch.equal(flat, z)):
-            seen.append((layer, inputs[0].detach().clone()))
+        if torch.equal(inputs[0].flatten(1)[:, : model.latent_size], z):
+            taking.append((layer, inputs[0].detach().clone()))
+        elif taking and not behind:
+            behind.append(inputs[0].detach().clone())
 
     layers = [module for module in model.generator.modules() if isinstance(module, _LINEAR)]
     with _hooked([(layer, watch) for layer in layers]), torch.inference_mode():
         model.generator(z, *given)
-    if len(seen) < 2:
+    if not behind:
         family = model.config["generator"].get("family", "this")
         raise KaoganError(
             f"no linear layer of this generator ('{family}') takes z directly, so sefa and pca cannot work; "
             "use the method tagger"
         )
-    (layer, first), (_, second) = seen
-    return layer, first, second
+    return taking, behind[0]
 
 
 @contextmanager

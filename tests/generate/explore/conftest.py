@@ -25,6 +25,7 @@ FAMILIES = {
     "uniform": lambda: tiny_model(Schema(), distribution="uniform"),
     "grey": lambda: tiny_model(Schema(), channels=1),
     "codes": tiny_model,
+    "modulated": lambda: tiny_model(settings={"family": "dcgan", "width": 4, "modulation": 8}),
     "residual": lambda: tiny_model(settings={"family": "residual", "width": 4, "blocks": 1, "start": 4}),
     "keras_wgan": lambda: tiny_model(Schema(), settings={"family": "keras_wgan", "width": 4, "max_width": 8}),
     "r3gan": lambda: tiny_model(settings={"family": "r3gan", "channel_base": 256, "channel_max": 16}),

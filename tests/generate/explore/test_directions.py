@@ -49,6 +49,7 @@ def test_sefa_is_the_spectrum_of_the_first_weight() -> None:
     for name, weight in (
         ("z", lambda g: g.body[0].weight.flatten(1).T),
         ("codes", lambda g: g.body[0].weight[:6].flatten(1).T),
+        ("modulated", lambda g: torch.cat([g.style[0].weight[:, :6], g.body[0].weight[:6].flatten(1).T])),
         ("keras_wgan", lambda g: g.linear.weight),
         ("residual", lambda g: g.linear.weight[:, :6]),
         ("r3gan", lambda g: g.linear.weight[:, :6]),
