@@ -38,8 +38,16 @@ class ModulatedBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         scale, shift = self.scale_shift(style)[:, :, None, None].chunk(2, 1)
-        x = self.norm(x)
-        return torch.addcmul(shift.to(x.dtype), x, (1 + scale).to(x.dtype))
+        scale = 1 + scale
+        if self.training:
+            x = self.norm(x)
+        else:  # both in one pass over the map
+            norm = self.norm
+            assert norm.running_var is not None and norm.running_mean is not None
+            scale = scale * (norm.running_var + norm.eps).rsqrt()[:, None, None]
+            shift = shift - norm.running_mean[:, None, None] * scale
+            return torch.addcmul(shift, x, scale).to(x.dtype)
+        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
 
 
 def modulate(layers: nn.Sequential, x: Tensor, style: Tensor | None) -> Tensor:

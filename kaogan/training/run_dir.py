@@ -133,8 +133,8 @@ class RunDir:
             if not changed or isinstance(error, UsageError):
                 raise
             raise KaoganError(
-                f"{self.path} cannot go on with other settings: {changed}. If they make other networks, give the former "
-                f"ones, or another --out with --start-from ({error})"
+                f"{self.path} cannot go on with other settings: {changed}. If they make other networks, give the "
+                f"former ones, or another --out with --start-from ({error})"
             ) from None
         self.write_settings(recipe, data)
         if changed:

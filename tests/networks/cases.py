@@ -107,7 +107,7 @@ def wake(network: nn.Module) -> nn.Module:
     for name, parameter in network.named_parameters():
         if name.endswith("gamma"):
             nn.init.constant_(parameter, 0.5)
-        if name.endswith("contract.weight") or ".rgb." in name or name.endswith("scale_shift.weight"):
+        if name.endswith(("contract.weight", "scale_shift.weight")) or ".rgb." in name:
             nn.init.normal_(parameter, 0, 0.1)
     return network
 

@@ -56,21 +56,26 @@ def test_same_transposed_is_the_adjoint_of_same(stride):
     torch.testing.assert_close((down(x) * y).sum(), (x * up(y)).sum())
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_modulated_norm_scales_and_shifts_each_picture_by_its_own_style(dtype):
-    layer = ModulatedBatchNorm2d(3, 4, 1e-5)
+def test_a_modulated_norm_scales_and_shifts_each_picture_by_its_own_style(dtype, training):
+    layer, plain = ModulatedBatchNorm2d(3, 4, 1e-5), BatchNorm2d(3)
     initialise_modulation(None, layer)
+    for norm in (layer.norm, plain):
+        norm.running_mean.copy_(torch.tensor([0.5, -1.0, 2.0]))
+        norm.running_var.copy_(torch.tensor([0.1, 1.0, 9.0]))
+    layer.train(training)
+    plain.train(training)
+    near = {"rtol": 0.03, "atol": 0.05} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
     x = torch.randn(5, 3, 6, 6, dtype=dtype).to(memory_format=torch.channels_last)
-    styles = torch.randn(5, 4)
-    plain = BatchNorm2d(3)(x)
-    assert torch.equal(layer(x, styles), plain)
+    styles, normalised = torch.randn(5, 4), plain(x)
+    torch.testing.assert_close(layer(x, styles), normalised, **near)
     nn.init.normal_(layer.scale_shift.weight)
     found = layer(x, styles)
     assert found.dtype == dtype and found.is_contiguous(memory_format=torch.channels_last)
-    near = {"rtol": 0.03, "atol": 0.05} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
     for n in range(5):
         scale, shift = (layer.scale_shift.weight @ styles[n]).chunk(2)
-        expected = plain[n].float() * (1 + scale)[:, None, None] + shift[:, None, None]
+        expected = normalised[n].float() * (1 + scale)[:, None, None] + shift[:, None, None]
         torch.testing.assert_close(found[n].float(), expected, **near)
 
 
