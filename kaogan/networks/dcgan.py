@@ -103,8 +103,8 @@ class DCGANGeneratorSettings(_Shared):
         0,
         ge=0,
         le=4096,
-        description="units of a layer on the latent that scales and shifts every normalised map, so that far parts of "
-        "the picture, both eyes, are of one kind; 0: none (self-modulation, Chen et al. 2019)",
+        description="units of a layer on the latent that scales and shifts every normalised map but those of "
+        "tail_blocks: more kinds of faces, sooner; 0: none (self-modulation, Chen et al. 2019)",
     )
     tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (Anime-Generation's colouriser)")
 

@@ -27,8 +27,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 class ModulatedBatchNorm2d(nn.Module):
     """Batch norm whose scale and shift come from the latent: maps (N, C, H, W), styles (N, S) -> (N, C, H, W).
 
-    Self-modulation (Chen et al. 2019, arXiv:1810.01365). At first it is a plain batch norm. A convolution sees a few
-    pixels; what one style decides for all of a map, both eyes' kind and colour, it need not agree on from afar.
+    Self-modulation (Chen et al. 2019, arXiv:1810.01365). At first it is a plain batch norm.
     """
 
     def __init__(self, channels: int, style_size: int, eps: float):
@@ -38,16 +37,14 @@ class ModulatedBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         scale, shift = self.scale_shift(style)[:, :, None, None].chunk(2, 1)
-        scale = 1 + scale
-        if self.training:
-            x = self.norm(x)
-        else:  # both in one pass over the map
-            norm = self.norm
-            assert norm.running_var is not None and norm.running_mean is not None
-            scale = scale * (norm.running_var + norm.eps).rsqrt()[:, None, None]
-            shift = shift - norm.running_mean[:, None, None] * scale
-            return torch.addcmul(shift, x, scale).to(x.dtype)
-        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
+        scale, norm = 1 + scale, self.norm
+        if norm.training:  # which the average of weights sets alone, to measure statistics
+            x = norm(x)
+            return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
+        assert norm.running_var is not None and norm.running_mean is not None
+        scale = scale * (norm.running_var + norm.eps).rsqrt()[:, None, None]  # norm and style in one pass over the map
+        shift = shift - norm.running_mean[:, None, None] * scale
+        return torch.addcmul(shift, x, scale).to(x.dtype)
 
 
 def modulate(layers: nn.Sequential, x: Tensor, style: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from kaogan.core.ema import CALIBRATION_BATCH, CALIBRATION_BATCHES, EMA
+from tests.networks.cases import generator
 from tests.training.conftest import Bench
 from tests.training.tiny import tiny
 
@@ -99,3 +100,15 @@ def test_taking_a_snapshot_changes_no_course(bench: Callable[..., Bench]) -> Non
     assert torch.equal(looked.weights(), plain.weights())
     pairs = zip(looked.state.ema.module.parameters(), plain.state.ema.module.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_statistics_of_modulated_norms_are_measured_too() -> None:
+    source = generator("dcgan modulated", attribute_size=0)
+    average = EMA(source, halflife=100)
+    inputs = [(torch.randn(16, source.body[0].in_channels),) for _ in range(3)]
+    average.snapshot(inputs)
+    norm = average.module.body[1].norm
+    with torch.no_grad():
+        maps = [source.body[0](z[:, :, None, None]).mean((0, 2, 3)) for (z,) in inputs]
+    torch.testing.assert_close(norm.running_mean, torch.stack(maps).mean(0))
+    assert not norm.training and norm.num_batches_tracked == 3
