@@ -177,7 +177,7 @@ def with_condition(
 ) -> Tensor | None:  # fmt: skip
     """``old`` with other inputs behind those of the latents, in the shape of ``new``; None where that is not what
     differs. ``latent`` is Z, ``old_size`` the length of the old conditions, ``columns`` are ``shared_columns``."""
-    if new.ndim != old.ndim:
+    if new.ndim != old.ndim or new.ndim < 2:  # a bias takes no inputs
         return None
     differing = [axis for axis in range(new.ndim) if new.shape[axis] != old.shape[axis]]
     if len(differing) != 1:
@@ -186,7 +186,8 @@ def with_condition(
     before, after = old.movedim(axis, 0), torch.zeros_like(new).movedim(axis, 0)
     direct = len(before) == latent + old_size and len(after) == latent + len(columns)
     # An embedded code: one of the two networks has none.
-    embedded = (len(before) == latent and not old_size) or (len(after) == latent and not columns)
+    without_code = len(after) if old_size else len(before)
+    embedded = bool(old_size) != bool(columns) and without_code == latent <= min(len(before), len(after))
     if not direct and not embedded:
         return None
     after[:latent] = before[:latent]

@@ -17,7 +17,9 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.schema import Attribute, Schema
 from kaogan.data import PictureSet
 from kaogan.generate.model import load
-from kaogan.training.start_from import read_base, shared_columns, start_from, with_condition
+from kaogan.networks import build_generator
+from kaogan.networks.dcgan import DCGANGeneratorSettings
+from kaogan.training.start_from import fill, read_base, shared_columns, start_from, with_condition
 from kaogan.training.state import TrainState, build_train_state
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, newest, recipe, train
@@ -123,6 +125,24 @@ def test_values_that_both_know_are_kept() -> None:
     assert new is not None and new[:, 0].tolist() == [0, 1, 0, 0, 0, 2]
     assert with_condition(torch.ones(7, 2), old, 2, 3, columns) is None, "another width is no condition"
     assert with_condition(torch.ones(6, 3), old, 2, 3, columns) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(8, 12), (8, 4), (4, 8)])
+def test_a_layer_as_wide_as_the_latents_is_not_taken_for_them(before: int, after: int) -> None:
+    assert with_condition(torch.ones(after, 8), torch.ones(before, 8), 8, 0, []) is None
+    assert with_condition(torch.ones(6, after), torch.ones(6, before), 8, 0, []) is None
+    assert with_condition(torch.ones(after), torch.ones(before), 8, 0, [None] * 4) is None, "a bias has no inputs"
+    networks = [
+        build_generator(
+            DCGANGeneratorSettings(width=4, modulation=size), latent_size=8, attribute_size=0, image_size=16, channels=3
+        )
+        for size in (before, after)
+    ]
+    columns: list[int | None] = []
+    left = fill(networks[1], networks[0].state_dict(), lambda new, old: with_condition(new, old, 8, 0, columns))
+    assert {name for name in left if "style" not in name and "scale_shift.weight" not in name} == set()
+    assert "style.0.weight" in left and "style.0.bias" in left and "body.1.scale_shift.weight" in left
+    assert networks[1].style[0].weight.any(1).all()
 
 
 def test_recorded_with_the_run_and_resumed_without_the_base(base: Path, tmp_path: Path) -> None:
