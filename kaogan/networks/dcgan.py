@@ -114,12 +114,6 @@ class DCGANGeneratorSettings(_Shared):
             raise ValueError(f"modulation needs norm: batch, not {self.norm}")
         return self
 
-    def norm_layers(self, channels: int, size: int) -> list[nn.Module]:
-        """The normalisation of a map (N, channels, size, size) as a list of no or one module."""
-        if self.modulation:
-            return [ModulatedBatchNorm2d(channels, self.modulation, self.norm_eps)]
-        return norm_layers(self.norm, channels, size, self.norm_eps)
-
 
 class DCGANDiscriminatorSettings(_Shared):
     """The discriminator; the defaults are those of the PyTorch example's DCGAN."""
@@ -151,7 +145,7 @@ class DCGANGenerator(Generator):
         body: list[nn.Module] = [ConvTranspose2d(z, widths[0], size, bias=s.bias)]
 
         def add_norm_act(width: int) -> None:
-            body.extend(s.norm_layers(width, size))
+            body.extend(generator_norm(s, width, size))
             body.append(nn.ReLU(inplace=True) if s.activation == "relu" else nn.LeakyReLU(s.slope, inplace=True))
             if size in s.attention:
                 body.append(SelfAttention(width))
@@ -232,6 +226,13 @@ class DCGANDiscriminator(Discriminator):
         return discriminator_output(
             self.score(features), None if self.attributes is None else self.attributes(features)
         )
+
+
+def generator_norm(s: DCGANGeneratorSettings, channels: int, size: int) -> list[nn.Module]:
+    """The normalisation of a map (N, channels, size, size) as a list of no or one module, for ``modulate``."""
+    if s.modulation:
+        return [ModulatedBatchNorm2d(channels, s.modulation, s.norm_eps)]
+    return norm_layers(s.norm, channels, size, s.norm_eps)
 
 
 def binomial(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kaogan.networks.base import ImageSizes, resolution_stages
 from kaogan.networks.cpu.convolutions import Conv2d
-from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGenerator, DCGANGeneratorSettings, doubler
+from kaogan.networks.dcgan import OUTPUT_FILTERS, DCGANGenerator, DCGANGeneratorSettings, doubler, generator_norm
 from kaogan.networks.layers import initialise, initialise_modulation, modulate
 from kaogan.networks.registry import register_generator
 
@@ -105,7 +105,7 @@ class Detail(nn.Module):
         super().__init__()
         self.up = nn.Sequential(*doubler(s.upsample, before, after, s.kernel, s.bias))
         activation = nn.ReLU(inplace=True) if s.activation == "relu" else nn.LeakyReLU(s.slope, inplace=True)
-        self.norm = nn.Sequential(*s.norm_layers(after, size), activation)
+        self.norm = nn.Sequential(*generator_norm(s, after, size), activation)
         if s.to_rgb == "conv":
             self.rgb = nn.Sequential(Conv2d(after, channels, 3, 1, 1, bias=False))
         else:

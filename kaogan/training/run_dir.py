@@ -132,10 +132,7 @@ class RunDir:
         except KaoganError as error:
             if not changed or isinstance(error, UsageError):
                 raise
-            raise KaoganError(
-                f"{self.path} cannot go on with other settings: {changed}. If they make other networks, give the "
-                f"former ones, or another --out with --start-from ({error})"
-            ) from None
+            raise KaoganError(f"{error}, or give the former settings again: {changed}") from None
         self.write_settings(recipe, data)
         if changed:
             self.log.info("settings changed: %s", changed)
