@@ -84,7 +84,8 @@ def _of_base(base: str, weights: BaseWeights) -> dict[str, Any]:
         tree = recipes.load("kao-256" if growing else "kao").to_dict()
         tree["generator"] = dict(weights.config["generator"])
         if not growing:  # what docs/results/adapt.md tells was measured without
-            tree["discriminator"] |= {"crop_networks": [], "crop_zoom": 1}
+            tree["discriminator"] |= {"crop_networks": [], "crop_zoom": 1, "anomaly_map": 0}
+            tree["extras"]["anomalies"]["weight"] = 0.0
     if "unfreeze_at" in tree["discriminator"]:
         tree["discriminator"]["unfreeze_at"] = None
     return tree | {key: weights.config[key] for key in ("latent", "image_size", "channels")}

@@ -87,7 +87,7 @@ FeatureNetworks = Annotated[OptionalFeatureNetworks, Field(min_length=1)]
 def build_feature_networks(entries: Sequence[FeatureNetworkSettings], learn: bool) -> list[FeatureNetwork]:
     """The networks of a setting, with their trained weights, on the CPU; with ``learn`` those that can learn do.
 
-    Raises UsageError for a tap that a network has not, or whose map at this size is too small for a head.
+    Raises UsageError for a tap that a network has not, or whose map at this size no head can halve down to 4 px.
     """
     built = []
     for entry in entries:
@@ -101,6 +101,12 @@ def build_feature_networks(entries: Sequence[FeatureNetworkSettings], learn: boo
             raise UsageError(
                 f"the feature network '{entry.name}' at {network.size} px has maps below 4 px at the taps "
                 f"{', '.join(small)}: give it a larger size or earlier taps"
+            )
+        odd = [f"{tap} ({side} px)" for tap, side in zip(network.taps, network.sides, strict=True) if side & (side - 1)]
+        if odd:
+            raise UsageError(
+                f"the feature network '{entry.name}' at {network.size} px has maps that cannot be halved down to 4 px "
+                f"at the taps {', '.join(odd)}: give it a size of 64, 128 or 256"
             )
         built.append(network if network.learns else freeze(network))
     return built

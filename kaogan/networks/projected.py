@@ -21,6 +21,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.core.windows import cut_windows
+from kaogan.networks.anomaly_map import AnomalyMap
 from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
 from kaogan.networks.feature_networks import (
     FeatureNetwork,
@@ -62,6 +63,10 @@ class ProjectedDiscriminatorSettings(NetworkSettings):
     attribute_head: Literal["projection", "classifier"] = Field(
         "classifier", description="attributes enter the score of every head, or are classified by a head, as in ACGAN"
     )
+    anomaly_map: int = Field(
+        0, ge=0, le=4096, multiple_of=8,
+        description="channels of a map of faults, which learns from spoilt real pictures (extras.anomalies); 0: none",
+    )  # fmt: skip
     norm: Literal["batch", "none"] = Field("batch", description="normalisation of the heads' maps")
     spectral: bool = Field(True, description="spectral norm on every convolution of the heads")
 
@@ -112,20 +117,16 @@ class ProjectedDiscriminator(Discriminator):
             for side in crop_sides(network.size, image_size, s.crop_zoom)
         )
         self.crops = len(self.crop_views)
+        self.anomaly_map = AnomalyMap(channels, maps, s.anomaly_map) if s.anomaly_map else None
+        self.finds_anomalies = self.anomaly_map is not None
         features = sum(head.features for head in heads)
         classified = bool(attribute_sizes) and s.attribute_head == "classifier"
         self.attributes = nn.Linear(features, sum(attribute_sizes)) if classified else None
 
     def forward(
-        self, images: Tensor, attributes: Tensor | None = None, places: Tensor | None = None
+        self, images: Tensor, attributes: Tensor | None = None, places: Tensor | None = None, anomalies: bool = False
     ) -> DiscriminatorOutput:
-        resized: dict[object, Tensor] = {}  # networks of one size share it
-        maps = []
-        for network in self.feature_networks:
-            how = network.size, type(network).resize
-            if how not in resized:
-                resized[how] = network.resize(images)
-            maps += network(resized[how])
+        maps = self._maps(images)
         seen = [head(x, attributes) for head, x in zip(self.heads, maps, strict=True)]
         scores = [score for score, _ in seen]
         if self.patches is not None:
@@ -135,7 +136,24 @@ class ProjectedDiscriminator(Discriminator):
         logits = None
         if self.attributes is not None:
             logits = self.attributes(torch.cat([features for _, features in seen], 1))
-        return discriminator_output(torch.cat(scores, 1), logits)
+        found = self.anomaly_map(images, maps) if anomalies and self.anomaly_map is not None else None
+        return discriminator_output(torch.cat(scores, 1), logits, found)
+
+    def find_anomalies(self, images: Tensor) -> Tensor:
+        assert self.anomaly_map is not None
+        logits: Tensor = self.anomaly_map(images, self._maps(images))
+        return logits.float()
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        """Those of all feature networks."""
+        resized: dict[object, Tensor] = {}  # networks of one size share it
+        maps = []
+        for network in self.feature_networks:
+            how = network.size, type(network).resize
+            if how not in resized:
+                resized[how] = network.resize(images)
+            maps += network(resized[how])
+        return maps
 
     @property
     def feature_networks(self) -> list[FeatureNetwork]:

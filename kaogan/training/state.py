@@ -176,14 +176,19 @@ def check_networks(recipe: Recipe) -> None:
     size = {"image_size": recipe.image_size, "channels": recipe.channels}
     with torch.device("meta"):
         generator = build_generator(recipe.generator, latent_size=recipe.latent.size, attribute_size=0, **size)
-        build_discriminator(recipe.discriminator, attribute_sizes=(), **size)
+        discriminator = build_discriminator(recipe.discriminator, attribute_sizes=(), **size)
     if recipe.penalties.path_length.weight and not is_style_generator(generator):
         raise UsageError(
             "'penalties.path_length.weight' needs a StyleGAN generator: set generator.family to stylegan2, or this to 0"
         )
-    for extra in build_extras(recipe).values():
+    for name, extra in build_extras(recipe).items():
         if extra.active:
             extra.check(generator)
+            if extra.needs_anomaly_map and not discriminator.finds_anomalies:
+                raise UsageError(
+                    f"'extras.{name}' needs a discriminator with a map of faults: set discriminator.family to "
+                    f"projected and discriminator.anomaly_map to 48, or extras.{name}.weight to 0"
+                )
     if recipe.run.compile:
         compilable(recipe, generator)
 

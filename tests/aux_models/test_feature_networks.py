@@ -108,6 +108,7 @@ def test_the_same_network_at_two_sizes() -> None:
     ("entry", "words"),
     [
         ({"name": "mobilenet_v2", "size": 32}, "below 4 px at the taps 13 \\(2 px\\)"),
+        ({"name": "mobilenet_v2", "size": 96}, "at 96 px has maps that cannot be halved down to 4 px"),
         ({"name": "mobilenet_v2", "taps": (14,)}, "the layers 0 to 13"),
         ({"name": "tagger", "taps": (2, 1)}, "ascending order"),
     ],
