@@ -22,7 +22,7 @@ class AnomaliesSettings(Section):
     start: int = Field(
         10_000, ge=0, description="images shown before the generator hears of it; the map learns at once"
     )
-    ramp: Images = Field(20_000, description="images in which the weight rises")
+    ramp: Images = Field(40_000, description="images in which the weight rises")
     ratio: Fraction = Field(0.5, description="reals that the map learns from in each step, as a share of the batch")
 
 
