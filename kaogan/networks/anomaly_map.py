@@ -5,6 +5,7 @@ The trained networks are what makes it learn in minutes; the pixels are what a g
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 LEVELS = (16, 8, 4)
 """Sides of the maps at which features of all networks are brought together, px; the first is the result's."""
 STEM = 24
-GROUPS = 8
+GROUPS = 8  # of channels for a norm, where they can be shared out so
 
 
 class AnomalyMap(nn.Module):
@@ -31,7 +32,7 @@ class AnomalyMap(nn.Module):
             for before, side in maps
         )
         self.pixels = nn.Sequential(
-            nn.Conv2d(channels, STEM, 4, 2, 1), nn.GroupNorm(GROUPS, STEM), nn.ReLU(inplace=True),
+            nn.Conv2d(channels, STEM, 4, 2, 1), _norm(STEM), nn.ReLU(inplace=True),
             *_convolution(STEM, 32), *_convolution(32, width, 2),
         )  # fmt: skip
         self.blocks = nn.ModuleList(Residual(width) for _ in LEVELS)
@@ -42,7 +43,9 @@ class AnomalyMap(nn.Module):
         small = images if images.shape[2] == 64 else F.interpolate(images, (64, 64), mode="bilinear", antialias=True)
         found = {LEVELS[0]: self.pixels(small)}
         for level, project, x in zip(self.levels, self.inputs, maps, strict=True):
-            projected = F.adaptive_avg_pool2d(project(x), level)
+            projected = project(x)
+            if projected.shape[2] != level:
+                projected = F.adaptive_avg_pool2d(projected, level)
             found[level] = found[level] + projected if level in found else projected
         x, going_down = self.blocks[0](found[LEVELS[0]]), []
         for level, halve, block in zip(LEVELS[1:], self.down, self.blocks[1:], strict=True):
@@ -60,7 +63,7 @@ class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *_convolution(width, width), nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(GROUPS, width)
+            *_convolution(width, width), nn.Conv2d(width, width, 3, padding=1, bias=False), _norm(width)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +72,11 @@ class Residual(nn.Module):
 
 def _convolution(before: int, after: int, stride: int = 1) -> list[nn.Module]:
     layer = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-    return [layer, nn.GroupNorm(GROUPS, after), nn.ReLU(inplace=True)]
+    return [layer, _norm(after), nn.ReLU(inplace=True)]
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
 
 
 def _projection(before: int, after: int, halves: bool) -> nn.Conv2d:

@@ -128,16 +128,17 @@ def discriminator_output(scores: Tensor, logits: Tensor | None, anomalies: Tenso
     """Scores of any shape with N elements, or (N, H) of several heads, logits (N, A) and an anomaly map -> an output
     that losses can trust to 24 bits."""
     scores = scores if scores.ndim == 2 and scores.shape[1] > 1 else scores.flatten()
-    others = (None if values is None else _widen(values) for values in (logits, anomalies))
-    return DiscriminatorOutput(_widen(scores), *others)
+    others = (None if values is None else widen(values) for values in (logits, anomalies))
+    return DiscriminatorOutput(widen(scores), *others)
 
 
 def to_image(values: Tensor) -> Tensor:
     """Unbounded (N, C, H, W) -> images in [-1, 1], float32 even under a bf16 autocast, which would leave 7 bits."""
-    return torch.tanh(_widen(values))
+    return torch.tanh(widen(values))
 
 
-def _widen(values: Tensor) -> Tensor:
+def widen(values: Tensor) -> Tensor:
+    """Float32 of half precision, all else as it is."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 

@@ -102,7 +102,11 @@ def build_feature_networks(entries: Sequence[FeatureNetworkSettings], learn: boo
                 f"the feature network '{entry.name}' at {network.size} px has maps below 4 px at the taps "
                 f"{', '.join(small)}: give it a larger size or earlier taps"
             )
-        odd = [f"{tap} ({side} px)" for tap, side in zip(network.taps, network.sides, strict=True) if side & (side - 1)]
+        odd = [
+            f"{tap} ({side} px)"
+            for tap, side in zip(network.taps, network.sides, strict=True)
+            if side >> max(0, side.bit_length() - 3) != 4
+        ]
         if odd:
             raise UsageError(
                 f"the feature network '{entry.name}' at {network.size} px has maps that cannot be halved down to 4 px "

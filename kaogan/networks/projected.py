@@ -22,7 +22,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.core.windows import cut_windows
 from kaogan.networks.anomaly_map import AnomalyMap
-from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
+from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages, widen
 from kaogan.networks.feature_networks import (
     FeatureNetwork,
     FeatureNetworks,
@@ -64,9 +64,11 @@ class ProjectedDiscriminatorSettings(NetworkSettings):
         "classifier", description="attributes enter the score of every head, or are classified by a head, as in ACGAN"
     )
     anomaly_map: int = Field(
-        0, ge=0, le=4096, multiple_of=8,
-        description="channels of a map of faults, which learns from spoilt real pictures (extras.anomalies); 0: none",
-    )  # fmt: skip
+        0,
+        ge=0,
+        le=4096,
+        description="channels of a map of faults that learns from spoilt reals (extras.anomalies); 0: none",
+    )
     norm: Literal["batch", "none"] = Field("batch", description="normalisation of the heads' maps")
     spectral: bool = Field(True, description="spectral norm on every convolution of the heads")
 
@@ -141,8 +143,10 @@ class ProjectedDiscriminator(Discriminator):
 
     def find_anomalies(self, images: Tensor) -> Tensor:
         assert self.anomaly_map is not None
-        logits: Tensor = self.anomaly_map(images, self._maps(images))
-        return logits.float()
+        with torch.no_grad():  # a tagger that learns does not learn from this
+            maps = self._maps(images)
+        logits: Tensor = self.anomaly_map(images, maps)
+        return widen(logits)
 
     def _maps(self, images: Tensor) -> list[Tensor]:
         """Those of all feature networks."""

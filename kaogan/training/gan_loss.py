@@ -212,8 +212,9 @@ class GANLoss:
         """The adversarial loss, classification, and that of extras."""
         with self.autocast:
             fakes = fakes or self.generate("generator", len(batch.images))
+            asked = any(extra.judges_anomalies(self.context()) for extra in self.extras.values())
             with self.normalised_weights(self.state.discriminator):
-                output = self.discriminate(fakes.processed, "generator", fakes.labels, anomalies=self.finds_anomalies)
+                output = self.discriminate(fakes.processed, "generator", fakes.labels, anomalies=asked)
         real, real_scores = fakes.processed, output.scores  # placeholders, for losses that ask for no reals
         if self.generator_needs_reals:
             real = self.on_images(to_device(batch.images, self.device), "real")

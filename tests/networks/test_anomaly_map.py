@@ -20,6 +20,26 @@ def discriminator(image_size: int = 64, channels: int = 3, **settings: object) -
     )
 
 
+@pytest.mark.parametrize("unfreeze_at", [None, 0])
+def test_heads_and_map_learn_from_their_own_loss_alone(unfreeze_at: int | None) -> None:
+    """Also beside a tagger that learns."""
+    network = discriminator(unfreeze_at=unfreeze_at)
+    network.lr_multiplier(0)
+    images = torch.randn(2, 3, 64, 64)
+    network.find_anomalies(images).mean().backward()
+    moved = {name for name, weight in network.named_parameters() if weight.grad is not None}
+    assert moved == {name for name, _ in network.named_parameters() if name.startswith("anomaly_map.")}
+    network.zero_grad()
+    network(images).scores.mean().backward()
+    assert not any(weight.grad is not None for name, weight in network.named_parameters() if "anomaly_map" in name)
+
+
+def test_the_generator_hears_of_the_map() -> None:
+    network, images = discriminator(), torch.randn(2, 3, 64, 64, requires_grad=True)
+    network(images, anomalies=True).anomalies.mean().backward()
+    assert images.grad is not None and images.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize(("size", "channels", "networks"), [
     (64, 3, ["tagger"]), (16, 1, ["tagger"]), (128, 3, ["tagger", "mobilenet_v2"]),
     (64, 3, [{"name": "mobilenet_v2", "size": 128}]), (64, 3, [{"name": "mobilenet_v2", "taps": [13]}]),
@@ -37,18 +57,6 @@ def test_without_the_setting_there_is_no_map() -> None:
     network = discriminator(anomaly_map=0)
     assert not network.finds_anomalies
     assert network(torch.randn(2, 3, 64, 64), anomalies=True).anomalies is None
-
-
-def test_heads_and_map_learn_from_their_own_loss_alone() -> None:
-    network = discriminator()
-    images = torch.randn(2, 3, 64, 64, requires_grad=True)
-    network.find_anomalies(images).mean().backward()
-    moved = {name for name, weight in network.named_parameters() if weight.grad is not None}
-    assert moved == {name for name, _ in network.named_parameters() if name.startswith("anomaly_map.")}
-    assert images.grad is not None and images.grad.abs().sum() > 0
-    network.zero_grad()
-    network(images).scores.mean().backward()
-    assert not any(weight.grad is not None for name, weight in network.named_parameters() if "anomaly_map" in name)
 
 
 def test_the_loss_by_hand() -> None:

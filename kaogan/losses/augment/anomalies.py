@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kaogan.core.device import to_device
+from kaogan.core.rng import randn
 from kaogan.core.windows import cut_windows
 from kaogan.losses.augment.random_params import Draw
 
@@ -35,6 +36,23 @@ class Anomalies(NamedTuple):
     masks: Tensor
 
 
+class Faults(NamedTuple):
+    """One fault for each of N pictures, (N,) each: its kind, an ellipse in coordinates from -1 to 1, turned by an angle
+    in radians, how strong it is, and whence the ellipse's pixels come: moved, and scaled about its centre."""
+
+    kind: Tensor
+    x: Tensor
+    y: Tensor
+    width: Tensor
+    height: Tensor
+    angle: Tensor
+    amount: Tensor
+    right: Tensor
+    down: Tensor
+    scale_x: Tensor
+    scale_y: Tensor
+
+
 def simulate_anomalies(images: Tensor, random: torch.Generator) -> Anomalies:
     """Square images (N, C, S, S) in [-1, 1] -> most of them with a fault, all of them shifted by up to an eighth.
 
@@ -48,37 +66,45 @@ def simulate_anomalies(images: Tensor, random: torch.Generator) -> Anomalies:
     faulty = (change > VISIBLE) & (chance < SHARE)
     spoilt, mask = _choose(faulty, spoilt, images), _choose(faulty, mask, torch.zeros_like(mask))
     spoilt = _graded(spoilt, random)
-    most = images.shape[2] // 8
+    most, side = images.shape[2] // 8, images.shape[2]
     corners = torch.randint(-most, most + 1, (len(images), 2), generator=random).tolist()
-    shifted = cut_windows(
-        torch.cat([spoilt, mask], 1), [(y, x) for y, x in corners], (images.shape[2], images.shape[3])
-    )
+    shifted = cut_windows(torch.cat([spoilt, mask], 1), [(y, x) for y, x in corners], (side, side))
     return Anomalies(shifted[:, :-1], shifted[:, -1:])
+
+
+def _draw_faults(draw: Draw) -> Faults:
+    """Small numbers on the CPU."""
+    kind = draw.integer(len(KINDS))
+    eyes, left, across = draw.fires(AT_EYES), draw.fires(0.5), draw.uniform(0.15, 0.55)
+    x = torch.where(eyes, torch.where(left, -across, across), draw.uniform(-0.85, 0.85))
+    y = torch.where(eyes, draw.uniform(-0.15, 0.38), draw.uniform(-0.8, 0.8))
+    width, height, angle = draw.uniform(0.13, 0.34), draw.uniform(0.13, 0.34), draw.uniform(0, math.pi)
+    width, height = torch.where(kind == STRUCK, 1.6 * width, width), torch.where(kind == STRUCK, 0.06, height)
+    way, length = draw.uniform(0, 2 * math.pi), draw.uniform(0.08, 0.25)
+    length = length * torch.where(kind == MOVED, 1.0, torch.where(kind == PASTED, 0.3, 0.0))
+    scale = torch.where(draw.fires(0.5), draw.uniform(0.55, 0.76), draw.uniform(1.3, 1.8))
+    scale_x = torch.where(kind == SCALED, scale, 1.0)
+    scale_y = torch.where(kind == SQUASHED, draw.uniform(1.5, 2.5), scale_x)
+    amount = draw.uniform(0.5, 1)
+    return Faults(kind, x, y, width, height, angle, amount, length * way.cos(), length * way.sin(), scale_x, scale_y)
 
 
 def _with_fault(images: Tensor, random: torch.Generator) -> tuple[Anomalies, Tensor]:
     """Images, each with a fault of a random kind, and how much it changes (N,)."""
-    count, device, draw = len(images), images.device, Draw(len(images), random)
-    kind = torch.randint(len(KINDS), (count,), generator=random)
-    eyes, left = draw.uniform(0, 1) < AT_EYES, draw.uniform(0, 1) < 0.5
-    across = draw.uniform(0.15, 0.55)
-    x = torch.where(eyes, torch.where(left, -across, across), draw.uniform(-0.85, 0.85))
-    y = torch.where(eyes, draw.uniform(-0.15, 0.38), draw.uniform(-0.8, 0.8))
-    width, height = draw.uniform(0.13, 0.34), draw.uniform(0.13, 0.34)
-    width, height = torch.where(kind == STRUCK, 1.6 * width, width), torch.where(kind == STRUCK, 0.06, height)
-    mask = to_device(_ellipses(x, y, width, height, draw.uniform(0, math.pi), images.shape[2]), device)
-    kind_there = to_device(kind, device)
-    amount = to_device(draw.uniform(0.5, 1), device).view(-1, 1, 1, 1)
-    changed = _choose(kind_there == PASTED, images.roll(1, 0), images)
-    changed = _choose(kind_there == MIRRORED, images.flip(3), changed)
-    changed = F.grid_sample(changed, to_device(_grid(kind, x, y, draw, images.shape[2]), device),
-                            padding_mode="border", align_corners=False)  # fmt: skip
-    coarse = _blur(images, images.shape[2] * 5 / 64)
-    sharpness = float(torch.rand((), generator=random))
-    changed = _choose(kind_there == BLURRED, _blur(images, images.shape[2] * (1.1 + 1.4 * sharpness) / 64), changed)
-    changed = _choose(kind_there == FADED, coarse + (images - coarse) * (1 - amount), changed)
-    changed = _choose(kind_there == STRUCK, images - 1.5 * amount, changed)  # a dark line
-    changed = _choose(kind_there == RECOLOURED, images + amount * (_recolour(images, random) - images), changed)
+    draw, side = Draw(len(images), random), images.shape[2]
+    faults = Faults(*to_device(torch.stack(_draw_faults(draw)), images.device).unbind())
+    waves = to_device(torch.randn(len(images), 2, 9, 9, generator=random), images.device)
+    kind, amount = faults.kind, faults.amount.view(-1, 1, 1, 1)
+    changed = _choose(kind == PASTED, images.roll(1, 0), images)
+    changed = _choose(kind == MIRRORED, images.flip(3), changed)
+    changed = F.grid_sample(changed, _grid(faults, waves, side), padding_mode="border", align_corners=False)
+    coarse = _blur(images, side * 5 / 64)
+    soft = _blur(images, side * (1.1 + 1.4 * float(torch.rand((), generator=random))) / 64)
+    changed = _choose(kind == BLURRED, soft, changed)
+    changed = _choose(kind == FADED, coarse + (images - coarse) * (1 - amount), changed)
+    changed = _choose(kind == STRUCK, images - 1.5 * amount, changed)  # a dark line
+    changed = _choose(kind == RECOLOURED, images + amount * (_recolour(images, random) - images), changed)
+    mask = _ellipses(faults, side)
     spoilt = images + mask * (changed.clamp(-1, 1) - images)
     return Anomalies(spoilt, mask), (spoilt - images).abs().mean(1).sum((1, 2)) / mask.sum((1, 2, 3)).clamp(min=1)
 
@@ -86,34 +112,25 @@ def _with_fault(images: Tensor, random: torch.Generator) -> tuple[Anomalies, Ten
 def _graded(images: Tensor, random: torch.Generator) -> Tensor:
     """Images with other light, contrast and grain, which a generator's have, too: they shall prove nothing."""
     draw = Draw(len(images), random)
-    grain = torch.where(draw.fires(0.4), draw.uniform(0, 0.04), 0.0).view(-1, 1, 1, 1)
-    noise = grain * torch.randn(images.shape, generator=random)
-    contrast, light = (
-        to_device(draw.uniform(*span).view(-1, 1, 1, 1), images.device) for span in ((0.9, 1.1), (-0.075, 0.075))
-    )
-    return (contrast * (images + to_device(noise, images.device)) + light).clamp(-1, 1)
+    drawn = [draw.uniform(0.9, 1.1), draw.uniform(-0.075, 0.075), draw.where(0.4, draw.uniform(0, 0.04), 0.0)]
+    contrast, light, grain = to_device(torch.stack(drawn), images.device).view(3, -1, 1, 1, 1)
+    return (contrast * (images + grain * randn(images.shape, random, images.device)) + light).clamp(-1, 1)
 
 
-def _grid(kind: Tensor, x: Tensor, y: Tensor, draw: Draw, side: int) -> Tensor:
+def _grid(faults: Faults, waves: Tensor, side: int) -> Tensor:
     """Where every pixel (N, side, side, 2) is taken from: moved, scaled or squashed about the fault, or warped."""
-    way, length, larger = draw.uniform(0, 2 * math.pi), draw.uniform(0.08, 0.25), draw.uniform(0, 1) < 0.5
-    length = length * torch.where(kind == MOVED, 1.0, torch.where(kind == PASTED, 0.3, 0.0))
-    scale = torch.where(larger, draw.uniform(0.55, 0.76), draw.uniform(1.3, 1.8))
-    across = torch.where(kind == SCALED, scale, 1.0)
-    down = torch.where(kind == SQUASHED, draw.uniform(1.5, 2.5), across)
-    theta = torch.zeros(len(kind), 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1] = across, down
-    theta[:, 0, 2], theta[:, 1, 2] = x * (1 - across) + length * way.cos(), y * (1 - down) + length * way.sin()
-    grid = F.affine_grid(theta, [len(kind), 1, side, side], align_corners=False)
-    waves = torch.randn(len(kind), 2, 9, 9, generator=draw.random)
+    x, y, nothing = faults.x, faults.y, torch.zeros_like(faults.x)
+    rows = [faults.scale_x, nothing, x * (1 - faults.scale_x) + faults.right,
+            nothing, faults.scale_y, y * (1 - faults.scale_y) + faults.down]  # fmt: skip
+    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(x), 1, side, side], align_corners=False)
     field = 0.13 * F.interpolate(waves, (side, side), mode="bicubic").permute(0, 2, 3, 1)
-    return grid + _choose(kind == WARPED, field, torch.zeros_like(field))
+    return grid + _choose(faults.kind == WARPED, field, torch.zeros_like(field))
 
 
-def _ellipses(x: Tensor, y: Tensor, width: Tensor, height: Tensor, angle: Tensor, side: int) -> Tensor:
-    """Soft ellipses (N, 1, side, side) about centres in [-1, 1], turned by angles in radians."""
-    place = (torch.arange(side) + 0.5) * 2 / side - 1
-    x, y, width, height, angle = (value.view(-1, 1, 1) for value in (x, y, width, height, angle))
+def _ellipses(faults: Faults, side: int) -> Tensor:
+    """Soft ellipses (N, 1, side, side)."""
+    place = (torch.arange(side, device=faults.x.device) + 0.5) * 2 / side - 1
+    x, y, width, height, angle = (value.view(-1, 1, 1) for value in faults[1:6])
     right, down = place.view(1, 1, -1) - x, place.view(1, -1, 1) - y
     across, along = right * angle.cos() + down * angle.sin(), down * angle.cos() - right * angle.sin()
     away = ((across / width).square() + (along / height).square()).sqrt()

@@ -23,14 +23,16 @@ class AnomaliesSettings(Section):
         10_000, ge=0, description="images shown before the generator hears of it; the map learns at once"
     )
     ramp: Images = Field(40_000, description="images in which the weight rises")
-    ratio: Fraction = Field(0.5, description="reals that the map learns from in each step, as a share of the batch")
+    ratio: Fraction = Field(
+        0.5, gt=0, description="reals that the map learns from in each step, as a share of the batch"
+    )
 
 
 class AnomalyPenalty(Extra):
     """The map never sees a generated picture while it learns, so pleasing the discriminator does not blind it. Its
     faults are mean relu(logit - 0.5) over the places of a picture.
 
-    Needs a discriminator with ``anomaly_map``; the map is trained with the discriminator, at its rate.
+    Needs a discriminator with ``anomaly_map``, which is trained with the discriminator, at its rate.
     """
 
     Settings = AnomaliesSettings
@@ -46,10 +48,13 @@ class AnomalyPenalty(Extra):
         count = max(1, round(self.settings.ratio * len(real)))
         return simulate_anomalies(real[:count], context.torch_rng("anomalies"))
 
+    def judges_anomalies(self, context: StepContext) -> bool:
+        return context.images_seen > self.settings.start
+
     def anomaly_penalty(self, logits: Tensor, context: StepContext) -> Tensor | None:
         s = self.settings
         risen = min(1.0, (context.images_seen - s.start) / s.ramp)
-        return s.weight * risen * F.relu(logits - PLAIN).mean() if risen > 0 else None
+        return s.weight * risen * F.relu(logits - PLAIN).mean()
 
 
 EXTRAS.register("anomalies", AnomalyPenalty)

@@ -114,6 +114,10 @@ class Extra:
         """Real pictures with faults, and where these are, for the discriminator's anomaly map to find."""
         return None
 
+    def judges_anomalies(self, context: StepContext) -> bool:
+        """Whether ``anomaly_penalty`` looks at the map of generated pictures now."""
+        return False
+
     def anomaly_penalty(self, logits: Tensor, context: StepContext) -> Tensor | None:
         """A further term of the generator's loss, a scalar, of the anomaly map (N, 1, h, w) of its
         pictures."""

@@ -27,10 +27,13 @@ def context(extra: AnomalyPenalty, images_seen: int = 0) -> StepContext:
 
 @pytest.mark.parametrize(("images_seen", "share"), [(0, None), (100, None), (150, 0.25), (300, 1), (900, 1)])
 def test_the_penalty_by_hand_as_it_rises(images_seen: int, share: float | None) -> None:
+    """None: the map is not asked for."""
     extra = build(weight=8, start=100, ramp=200)
     logits = torch.tensor([[-3.0, 0.4], [1.5, 2.5]]).view(1, 1, 2, 2)  # relu(logit - 0.5): 0, 0, 1, 2
-    penalty = extra.anomaly_penalty(logits, context(extra, images_seen))
-    assert penalty is None if share is None else float(penalty) == pytest.approx(8 * share * 3 / 4)  # type: ignore[arg-type]
+    now = context(extra, images_seen)
+    assert extra.judges_anomalies(now) == (share is not None)
+    if share is not None:
+        assert float(extra.anomaly_penalty(logits, now)) == pytest.approx(8 * share * 3 / 4)  # type: ignore[arg-type]
 
 
 def test_a_share_of_the_reals_teaches_the_map() -> None:
@@ -49,5 +52,11 @@ def test_a_discriminator_without_a_map_is_named(changed: dict[str, object]) -> N
     if "discriminator.family" in changed:
         tree["discriminator"] = {"family": "dcgan"}
         changed = {}
-    with pytest.raises(UsageError, match=r"anomaly_map to 48, or extras\.anomalies\.weight to 0"):
+    with pytest.raises(UsageError, match=r"set extras\.anomalies\.weight to 0, or .*anomaly_map to 48"):
         check_networks(recipes.resolve(tree, changed, "test"))
+
+
+def test_generated_pictures_among_the_reals_are_refused() -> None:
+    changed = {"discriminator.anomaly_map": 8, "extras.anomalies.weight": 1.0, "extras.apa.p": 0.5}
+    with pytest.raises(UsageError, match=r"extras\.apa\.p to 0"):
+        check_networks(recipes.load("kao", changed))
