@@ -275,6 +275,9 @@ def main() -> int:
     lines: list[str] = []
     for part in arguments.only.split(","):
         print(part, file=sys.stderr, flush=True)
+        if arguments.write and cases and (GOLDEN / f"{part}.json").exists() and differs_from(read(part)["machine"]):
+            print(f"{part}: recorded elsewhere; some cases alone would mix two machines: leave out --cases")
+            return 1
         with tempfile.TemporaryDirectory() as folder:
             os.environ["KAOGAN_CACHE"] = str(Path(folder) / "cache")
             made = PARTS[part](cases, Path(folder) / "scratch")
