@@ -17,7 +17,7 @@ def test_the_dry_run_measures_and_finds_nothing_wrong(tmp_path: Path, capsys: py
     assert chip["torch"] == torch.__version__
     assert fast["images/s"] > 0 and plain["images/s"] > 0
     assert right["wrong"] == [] and (tmp_path / "run-stylegan2-64/model").is_dir()
-    # Against itself float32 is exact; bf16 is not, in any of the four optimiser steps: how far off depends on the processor
+    # Against itself float32 is exact; bf16 is not, in any of the four steps: how far off depends on the processor
     # (0.2 or 0.45 of a gradient so small); a gradient of nothing would be 1 off.
     assert [[g["error"] for g in right[p]["cpu fp32"]] for p in ("p=0.0", "p=0.6")] == [[0.0] * 4] * 2
     assert all(0 < gradient["error"] < 0.8 for gradient in right["p=0.6"]["cpu bf16"])
