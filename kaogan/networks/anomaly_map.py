@@ -28,8 +28,7 @@ class AnomalyMap(nn.Module):
         super().__init__()
         self.levels = [next((level for level in LEVELS if side >= level), LEVELS[-1]) for _, side in maps]
         self.inputs = nn.ModuleList(
-            nn.Sequential(nn.GroupNorm(1, before), _projection(before, width, side > LEVELS[0]))
-            for before, side in maps
+            nn.Sequential(GroupNorm(1, before), _projection(before, width, side > LEVELS[0])) for before, side in maps
         )
         self.pixels = nn.Sequential(
             nn.Conv2d(channels, STEM, 4, 2, 1), _norm(STEM), nn.ReLU(inplace=True),
@@ -75,8 +74,15 @@ def _convolution(before: int, after: int, stride: int = 1) -> list[nn.Module]:
     return [layer, _norm(after), nn.ReLU(inplace=True)]
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+class GroupNorm(nn.GroupNorm):
+    """In the plain layout: the derivative of channels-last ones crashes in PyTorch 2.13 on some processors."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.contiguous())
+
+
+def _norm(channels: int) -> GroupNorm:
+    return GroupNorm(math.gcd(GROUPS, channels), channels)
 
 
 def _projection(before: int, after: int, halves: bool) -> nn.Conv2d:
