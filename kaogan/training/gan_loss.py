@@ -229,7 +229,7 @@ class GANLoss:
             loss = loss + self.recipe.attributes.generator_weight * attributes
         for name, extra in self.extras.items():
             of_map = None
-            if output.anomalies is not None:
+            if output.anomalies is not None and extra.judges_anomalies(self.context()):
                 of_map = extra.anomaly_penalty(output.anomalies, self.context())
             for term in (extra.generator_loss(real, fakes.processed, self.context()), of_map):
                 if term is not None:
