@@ -32,6 +32,7 @@ from kaogan.networks.layers import (
     ModulatedBatchNorm2d,
     ResidualBlock,
     SelfAttention,
+    full_precision,
     initialise,
     initialise_modulation,
     leaky_norm_layers,
@@ -264,10 +265,22 @@ def smooth_chroma(images: Tensor) -> Tensor:
     brightness. It stands after the tanh, which would make new fine detail of colour.
     """
     brightness = images.mean(1, keepdim=True)
-    chroma = images - brightness
-    for _ in range(4):
-        chroma = binomial(chroma)
+    with full_precision(images):  # bfloat16 would leave steps in even colour
+        rows, columns = (_four_binomials(side, images) for side in images.shape[2:])
+        chroma = rows @ (images - brightness) @ columns.T
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    chroma = chroma.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
     return (brightness + chroma).clamp(-1, 1)
+
+
+def _four_binomials(side: int, like: Tensor) -> Tensor:
+    """(side, side): four times the binomial filter along one side as a product of matrices, many times as fast as
+    eight pools."""
+    places = torch.arange(side, device=like.device)
+    whole = torch.eye(side, dtype=like.dtype, device=like.device)
+    before, after = whole[(places - 1).clamp(min=0)], whole[(places + 1).clamp(max=side - 1)]
+    twice = torch.linalg.matrix_power((before + 2 * whole + after) / 4, 2)
+    return twice @ twice
 
 
 CHROMA_FILTERS: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "binomial": smooth_chroma}

@@ -14,6 +14,11 @@ from kaogan.networks.base import Init, Norm
 from kaogan.networks.cpu.instance_norm import InstanceNorm
 
 
+def full_precision(x: Tensor) -> torch.autocast:
+    """No autocast inside: for small layers whose rounding would move everything after them."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 class BatchNorm2d(nn.BatchNorm2d):
     """PyTorch's, whose count of batches stays on the host: there it costs a card no launch."""
 

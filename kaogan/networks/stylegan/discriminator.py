@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
+from kaogan.networks.layers import full_precision
 from kaogan.networks.registry import register_discriminator
 from kaogan.networks.stylegan.filters import prepare_filter
-from kaogan.networks.stylegan.layers import RESAMPLE, Conv2d, Linear, full_precision
+from kaogan.networks.stylegan.layers import RESAMPLE, Conv2d, Linear
 from kaogan.networks.stylegan.mapping import Mapping
 from kaogan.networks.stylegan.resampling import downsample
 from kaogan.networks.stylegan.stylegan2 import Architecture, channels_at

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kaogan.networks.layers import full_precision
 from kaogan.networks.stylegan.filters import prepare_filter
 from kaogan.networks.stylegan.resampling import downsample, upfirdn, upsample
 
@@ -22,11 +23,6 @@ Activation = Literal["linear", "lrelu"]
 def normalise_second_moment(x: Tensor) -> Tensor:
     """Rows (N, F) divided by their root mean square."""
     return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-
-
-def full_precision(x: Tensor) -> torch.autocast:
-    """No autocast inside: for small layers whose rounding would move everything after them."""
-    return torch.autocast(x.device.type, enabled=False)
 
 
 class Linear(nn.Module):

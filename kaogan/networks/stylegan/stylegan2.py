@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.core.rng import randn
 from kaogan.networks.base import resolution_stages
+from kaogan.networks.layers import full_precision
 from kaogan.networks.registry import register_generator
 from kaogan.networks.stylegan.filters import prepare_filter
 from kaogan.networks.stylegan.layers import (
@@ -21,7 +22,6 @@ from kaogan.networks.stylegan.layers import (
     Linear,
     activate_and_clamp,
     demodulation,
-    full_precision,
     resampled_conv2d,
     scale_channels,
 )

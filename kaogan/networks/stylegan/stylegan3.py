@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.networks.base import ImageSizes, resolution_stages
+from kaogan.networks.layers import full_precision
 from kaogan.networks.registry import register_generator
 from kaogan.networks.stylegan.filters import design_lowpass
-from kaogan.networks.stylegan.layers import SLOPE, Linear, demodulation, full_precision, scale_channels
+from kaogan.networks.stylegan.layers import SLOPE, Linear, demodulation, scale_channels
 from kaogan.networks.stylegan.mapping import Mapping, StyleGenerator
 from kaogan.networks.stylegan.resampling import crop_before, filtered_leaky_relu
 
