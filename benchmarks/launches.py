@@ -36,7 +36,6 @@ TAGGER_ONLY = {  # as when the mark was set
     "discriminator.feature_networks": ["tagger"], "discriminator.crop_networks": [],
     "discriminator.attribute_head": "classifier", "generator.to_rgb": "doubling", "generator.chroma_filter": "none",
     "generator.output_filter": "binomial", "generator.modulation": 0,
-    "discriminator.anomaly_map": 0, "extras.anomalies.weight": 0,
 }  # fmt: skip
 PUBLISHED: tuple[tuple[str, int, int, dict[str, Any], float | None], ...] = (
     ("dcgan", 64, 64, {}, None),

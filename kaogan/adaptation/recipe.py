@@ -44,7 +44,6 @@ SETTINGS: dict[str, Any] = {
     "data.horizontal_flip": True,
     "data.held_out": 0.2,
     "extras.augment": {"name": "diffaugment", "policy": ["color", "translation", "cutout"]},
-    "extras.anomalies.weight": 0.0,  # its map knows nothing of colours changed and boxes cut out
     "run.stats_every": 500,
     "run.grid_every": 2_000,
     "run.checkpoint_every": 2_000,
@@ -85,7 +84,7 @@ def _of_base(base: str, weights: BaseWeights) -> dict[str, Any]:
         tree = recipes.load("kao-256" if growing else "kao").to_dict()
         tree["generator"] = dict(weights.config["generator"])
         if not growing:  # what docs/results/adapt.md tells was measured without
-            tree["discriminator"] |= {"crop_networks": [], "crop_zoom": 1, "anomaly_map": 0}
+            tree["discriminator"] |= {"crop_networks": [], "crop_zoom": 1}
     if "unfreeze_at" in tree["discriminator"]:
         tree["discriminator"]["unfreeze_at"] = None
     return tree | {key: weights.config[key] for key in ("latent", "image_size", "channels")}

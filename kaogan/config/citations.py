@@ -48,7 +48,6 @@ _PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "chen2019selfmodulation": lambda s: s.get("generator.modulation"),
     "zhang2019sagan": lambda s: s.get("generator.attention") or s.get("discriminator.attention"),
     "li2023bamsgan": lambda s: s.get("extras.blurred_reals.ratio") or s.get("extras.replay.fraction"),
-    "zavrtanik2021draem": lambda s: s.get("extras.anomalies.weight"),
     "tseng2021lecam": lambda s: s.get("extras.lecam.weight"),
     "jiang2021apa": lambda s: s.get("extras.apa.p") or s.get("extras.apa.target") is not None,
     "sandler2018mobilenetv2": lambda s: (

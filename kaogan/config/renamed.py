@@ -1,4 +1,4 @@
-"""Settings that were renamed: files and overrides with the old keys are read under the new ones, with a notice."""
+"""Settings that were renamed or removed: files with the old keys are still read, with a notice."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ ADDED: dict[tuple[str, str], tuple[frozenset[str], dict[str, Any]]] = {
 }
 """(section, family) -> the keys that every file written by an earlier release has, and settings whose default has
 changed since, as they were. A file by hand, which names some of these keys, gets the defaults of today."""
+
+REMOVED = ("discriminator.anomaly_map", "extras.anomalies")
+"""Settings that did not pay (docs/results/kao.md): files that have them are read without."""
 
 _noticed: set[tuple[str, str]] = set()
 
@@ -103,6 +106,11 @@ def rename_settings(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
         if section is not None and leaf in section:
             value, section[leaf] = section[leaf], _new_value(key, section[leaf])
             changes += _changes(key, value, key, section[leaf])
+    for key in REMOVED:
+        section, leaf = _find(copy, key)
+        if section is not None and leaf in section:
+            del section[leaf]
+            changes.append(f"{key} is no more")
     changes += _added(copy, families)
     _notice(changes, where)
     return copy
@@ -162,4 +170,4 @@ def _notice(changes: list[str], where: str) -> None:
     line = "; ".join(changes)
     if changes and (where, line) not in _noticed:
         _noticed.add((where, line))
-        logging.getLogger("kaogan").warning("%s: settings have new names: %s", one_line(where), one_line(line))
+        logging.getLogger("kaogan").warning("%s: settings have changed: %s", one_line(where), one_line(line))

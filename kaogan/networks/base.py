@@ -20,13 +20,10 @@ Norm = Literal["batch", "instance", "layer", "none"]
 
 class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of a batch: unbounded ``scores`` (N,), high for real, or (N, H) of several heads, and,
-    where it has attribute heads, unnormalised ``logits`` (N, A) in the schema's order. Float32 even under autocast.
-
-    ``anomalies`` (N, 1, h, w), where they were asked for, are the logits of an anomaly map: high where a fault is."""
+    where it has attribute heads, unnormalised ``logits`` (N, A) in the schema's order. Float32 even under autocast."""
 
     scores: Tensor
     logits: Tensor | None = None
-    anomalies: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -87,15 +84,8 @@ class Discriminator(Network):
     """Crops of each picture that it can look at, too: their places (N, crops, 2) in [0, 1) are then a third argument of
     ``forward``; without it only the whole picture is looked at."""
 
-    finds_anomalies: bool = False
-    """Whether it has an anomaly map: ``find_anomalies`` gives it, and ``forward``, asked with ``anomalies=True``."""
-
     def __init__(self, settings: Any = None, **sizes: Any) -> None:
         super().__init__()
-
-    def find_anomalies(self, images: Tensor) -> Tensor:
-        """Images (N, C, S, S) -> logits (N, 1, h, w), high where a fault is."""
-        raise NotImplementedError
 
     @classmethod
     def trained_against(cls, settings: NetworkSettings) -> tuple[str, ...]:
@@ -124,21 +114,19 @@ def concat_condition(latents: Tensor, attributes: Tensor | None, attribute_size:
     return torch.cat([latents, attributes.to(latents.dtype)], 1)
 
 
-def discriminator_output(scores: Tensor, logits: Tensor | None, anomalies: Tensor | None = None) -> DiscriminatorOutput:
-    """Scores of any shape with N elements, or (N, H) of several heads, logits (N, A) and an anomaly map -> an output
-    that losses can trust to 24 bits."""
+def discriminator_output(scores: Tensor, logits: Tensor | None) -> DiscriminatorOutput:
+    """Scores of any shape with N elements, or (N, H) of several heads, and logits (N, A) -> an output that losses can
+    trust to 24 bits."""
     scores = scores if scores.ndim == 2 and scores.shape[1] > 1 else scores.flatten()
-    others = (None if values is None else widen(values) for values in (logits, anomalies))
-    return DiscriminatorOutput(widen(scores), *others)
+    return DiscriminatorOutput(_widen(scores), None if logits is None else _widen(logits))
 
 
 def to_image(values: Tensor) -> Tensor:
     """Unbounded (N, C, H, W) -> images in [-1, 1], float32 even under a bf16 autocast, which would leave 7 bits."""
-    return torch.tanh(widen(values))
+    return torch.tanh(_widen(values))
 
 
-def widen(values: Tensor) -> Tensor:
-    """Float32 of half precision, all else as it is."""
+def _widen(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 

@@ -21,8 +21,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from kaogan.config.network_settings import NetworkSettings
 from kaogan.core.windows import cut_windows
-from kaogan.networks.anomaly_map import AnomalyMap
-from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages, widen
+from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
 from kaogan.networks.feature_networks import (
     FeatureNetwork,
     FeatureNetworks,
@@ -62,12 +61,6 @@ class ProjectedDiscriminatorSettings(NetworkSettings):
     )
     attribute_head: Literal["projection", "classifier"] = Field(
         "classifier", description="attributes enter the score of every head, or are classified by a head, as in ACGAN"
-    )
-    anomaly_map: int = Field(
-        0,
-        ge=0,
-        le=4096,
-        description="channels of a map of faults that learns from spoilt reals (extras.anomalies); 0: none",
     )
     norm: Literal["batch", "none"] = Field("batch", description="normalisation of the heads' maps")
     spectral: bool = Field(True, description="spectral norm on every convolution of the heads")
@@ -119,16 +112,20 @@ class ProjectedDiscriminator(Discriminator):
             for side in crop_sides(network.size, image_size, s.crop_zoom)
         )
         self.crops = len(self.crop_views)
-        self.anomaly_map = AnomalyMap(channels, maps, s.anomaly_map) if s.anomaly_map else None
-        self.finds_anomalies = self.anomaly_map is not None
         features = sum(head.features for head in heads)
         classified = bool(attribute_sizes) and s.attribute_head == "classifier"
         self.attributes = nn.Linear(features, sum(attribute_sizes)) if classified else None
 
     def forward(
-        self, images: Tensor, attributes: Tensor | None = None, places: Tensor | None = None, anomalies: bool = False
+        self, images: Tensor, attributes: Tensor | None = None, places: Tensor | None = None
     ) -> DiscriminatorOutput:
-        maps = self._maps(images)
+        resized: dict[object, Tensor] = {}  # networks of one size share it
+        maps = []
+        for network in self.feature_networks:
+            how = network.size, type(network).resize
+            if how not in resized:
+                resized[how] = network.resize(images)
+            maps += network(resized[how])
         seen = [head(x, attributes) for head, x in zip(self.heads, maps, strict=True)]
         scores = [score for score, _ in seen]
         if self.patches is not None:
@@ -138,26 +135,7 @@ class ProjectedDiscriminator(Discriminator):
         logits = None
         if self.attributes is not None:
             logits = self.attributes(torch.cat([features for _, features in seen], 1))
-        found = self.anomaly_map(images, maps) if anomalies and self.anomaly_map is not None else None
-        return discriminator_output(torch.cat(scores, 1), logits, found)
-
-    def find_anomalies(self, images: Tensor) -> Tensor:
-        assert self.anomaly_map is not None
-        with torch.no_grad():  # a tagger that learns does not learn from this
-            maps = self._maps(images)
-        logits: Tensor = self.anomaly_map(images, maps)
-        return widen(logits)
-
-    def _maps(self, images: Tensor) -> list[Tensor]:
-        """Those of all feature networks."""
-        resized: dict[object, Tensor] = {}  # networks of one size share it
-        maps = []
-        for network in self.feature_networks:
-            how = network.size, type(network).resize
-            if how not in resized:
-                resized[how] = network.resize(images)
-            maps += network(resized[how])
-        return maps
+        return discriminator_output(torch.cat(scores, 1), logits)
 
     @property
     def feature_networks(self) -> list[FeatureNetwork]:

@@ -28,7 +28,6 @@ from kaogan.losses import (
     path_lengths,
 )
 from kaogan.losses.extras import StepContext
-from kaogan.networks.anomaly_map import anomaly_loss
 from kaogan.networks.base import DiscriminatorOutput
 from kaogan.networks.spectral_norm import normalised_once
 from kaogan.networks.stylegan import is_style_generator
@@ -61,7 +60,6 @@ class GANLoss:
         self.sampler, self.shards, self.device = sampler, shards, device
         self.objective = OBJECTIVES[recipe.objective.name]
         self.extras = {name: extra for name, extra in state.extras.items() if extra.active}
-        self.finds_anomalies = any(extra.needs_anomaly_map for extra in self.extras.values())
         self.generator_needs_reals = self.objective.paired or any(extra.needs_reals for extra in self.extras.values())
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
         self.autocast = torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
@@ -127,7 +125,6 @@ class GANLoss:
             loss,
             self._extra_fakes_loss(real_output.scores.detach()),
             self._extra_losses(real, fake, real_output.scores, fake_output.scores),
-            self._anomaly_loss(real.images),
         ]
         if real_output.logits is None or fake_output.logits is None:
             return total(terms)
@@ -150,22 +147,6 @@ class GANLoss:
                 scores = self.discriminate(self.on_images(to_device(images, self.device), purpose), purpose).scores
             term = extra.fakes_weight * extra_fakes_loss(self.objective, scores, real_scores)
             self.meters.add(name, term)
-            loss = loss + term
-        return loss
-
-    def _anomaly_loss(self, real: Tensor) -> Tensor | float:
-        """Of a discriminator that learns where real pictures were spoilt."""
-        if not self.finds_anomalies:
-            return 0.0
-        loss: Tensor | float = 0.0
-        for name, extra in self.extras.items():
-            spoilt = extra.anomalies(real, self.context())
-            if spoilt is None:
-                continue
-            with self.autocast:
-                logits = self.state.discriminator.find_anomalies(spoilt.images)
-            term = anomaly_loss(logits, spoilt.masks)
-            self.meters.add(f"{name}_d", term)
             loss = loss + term
         return loss
 
@@ -212,9 +193,8 @@ class GANLoss:
         """The adversarial loss, classification, and that of extras."""
         with self.autocast:
             fakes = fakes or self.generate("generator", len(batch.images))
-            asked = any(extra.judges_anomalies(self.context()) for extra in self.extras.values())
             with self.normalised_weights(self.state.discriminator):
-                output = self.discriminate(fakes.processed, "generator", fakes.labels, anomalies=asked)
+                output = self.discriminate(fakes.processed, "generator", fakes.labels)
         real, real_scores = fakes.processed, output.scores  # placeholders, for losses that ask for no reals
         if self.generator_needs_reals:
             real = self.on_images(to_device(batch.images, self.device), "real")
@@ -228,13 +208,10 @@ class GANLoss:
             attributes = self._attribute_loss("attributes_g", output.logits, fakes.labels)
             loss = loss + self.recipe.attributes.generator_weight * attributes
         for name, extra in self.extras.items():
-            of_map = None
-            if output.anomalies is not None and extra.judges_anomalies(self.context()):
-                of_map = extra.anomaly_penalty(output.anomalies, self.context())
-            for term in (extra.generator_loss(real, fakes.processed, self.context()), of_map):
-                if term is not None:
-                    self.meters.add(name, term)
-                    loss = loss + term
+            term = extra.generator_loss(real, fakes.processed, self.context())
+            if term is not None:
+                self.meters.add(name, term)
+                loss = loss + term
         return loss
 
     def _path_length(self, batch_size: int) -> Tensor:
@@ -290,20 +267,19 @@ class GANLoss:
         return styles
 
     def discriminate(
-        self, images: Tensor, purpose: str, labels: Tensor | None = None, *, real: bool = False, anomalies: bool = False
+        self, images: Tensor, purpose: str, labels: Tensor | None = None, *, real: bool = False
     ) -> DiscriminatorOutput:
         """The discriminator's output for images, seen as extras want it, with scores in float32."""
         context = self.context()
         for extra in self.extras.values():
             images = extra.on_discriminator_input(images, purpose, context)
         conditions = to_device(self.schema.encode(labels), self.device) if self.schema and labels is not None else None
-        asked = {"anomalies": True} if anomalies else {}
-        output = self.state.discriminator(images, conditions, *self.crop_places(purpose, len(images)), **asked)
+        output = self.state.discriminator(images, conditions, *self.crop_places(purpose, len(images)))
         scores = output.scores.float()
         if real:
             for extra in self.extras.values():
                 extra.on_real_scores(scores)
-        return output._replace(scores=scores)
+        return DiscriminatorOutput(scores, output.logits)
 
     def crop_places(self, purpose: str, count: int) -> tuple[Tensor, ...]:
         """Where the discriminator looks at crops of ``count`` pictures, if it does."""

@@ -176,24 +176,14 @@ def check_networks(recipe: Recipe) -> None:
     size = {"image_size": recipe.image_size, "channels": recipe.channels}
     with torch.device("meta"):
         generator = build_generator(recipe.generator, latent_size=recipe.latent.size, attribute_size=0, **size)
-        discriminator = build_discriminator(recipe.discriminator, attribute_sizes=(), **size)
+        build_discriminator(recipe.discriminator, attribute_sizes=(), **size)
     if recipe.penalties.path_length.weight and not is_style_generator(generator):
         raise UsageError(
             "'penalties.path_length.weight' needs a StyleGAN generator: set generator.family to stylegan2, or this to 0"
         )
-    extras = {name: extra for name, extra in build_extras(recipe).items() if extra.active}
-    for name, extra in extras.items():
-        extra.check(generator)
-        if extra.needs_anomaly_map and not discriminator.finds_anomalies:
-            raise UsageError(
-                f"'extras.{name}' needs a discriminator with a map of faults: set extras.{name}.weight to 0, or "
-                "discriminator.family to projected and discriminator.anomaly_map to 48"
-            )
-        if extra.needs_anomaly_map and "apa" in extras:
-            raise UsageError(
-                f"'extras.{name}' learns from real pictures alone, and 'extras.apa' puts generated ones among them: "
-                f"set extras.{name}.weight to 0, or extras.apa.p to 0 and its target to null"
-            )
+    for extra in build_extras(recipe).values():
+        if extra.active:
+            extra.check(generator)
     if recipe.run.compile:
         compilable(recipe, generator)
 

@@ -47,6 +47,23 @@ def test_a_file_with_old_names_means_the_same(tmp_path: Path, caplog: pytest.Log
     assert "generator.family kernel5 is generator.family keras_wgan" in notice
 
 
+def test_settings_that_are_no_more_are_left_out_of_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(
+        "generator: {family: dcgan}\n"
+        "discriminator: {family: projected, anomaly_map: 48}\n"
+        "extras: {anomalies: {weight: 40.0}}\n"
+    )
+    new = {"name": "old", "generator": {"family": "dcgan"}, "discriminator": {"family": "projected"}}
+    with caplog.at_level(logging.WARNING, "kaogan"):
+        assert recipes.load(path) == recipes.load(new)
+    assert caplog.messages == [
+        f"{path}: settings have changed: discriminator.anomaly_map is no more; extras.anomalies is no more"
+    ]
+    with pytest.raises(UsageError, match="anomaly_map"):
+        recipes.load("kao", {"discriminator.anomaly_map": 48})
+
+
 def test_present_names_are_not_noticed(caplog: pytest.LogCaptureFixture) -> None:
     recipes.load(NEW)
     for name in recipes.names():

@@ -25,7 +25,6 @@ from tests.training.runs import recipe as run_recipe
 CPU = torch.device("cpu")
 SHARDS: dict[str, Any] = {"training.shards": 4}
 STEPS = 2
-ANOMALIES = {"discriminator.anomaly_map": 8, "extras.anomalies": {"weight": 1.0, "start": 0, "ramp": 8}}
 RECIPES: dict[str, dict[str, Any]] = {
     "dcgan": {},
     "acgan": {},
@@ -40,7 +39,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "extras.lecam.weight": 0.1,
     },
     "r3gan-64": {},
-    "kao": {"discriminator.unfreeze_at": 8, **ANOMALIES},
+    "kao": {"discriminator.unfreeze_at": 8},
 }
 
 

@@ -35,7 +35,6 @@ ON: dict[str, Any] = {
     "fixed_pattern": {"weight": 1.0, "start": 0, "ramp": 8},
     "apa": {"p": 0.5, "target": 0.6},
     "lecam": {"weight": 1.0},
-    "anomalies": {"weight": 1.0, "start": 0, "ramp": 8},
 }
 # Every family meets every extra; objectives and discriminators take turns, so that all pairs of all four occur.
 FAMILIES, CRITICS, GOALS = GENERATORS.names(), DISCRIMINATORS.names(), OBJECTIVES.names()
@@ -58,20 +57,19 @@ def test_any_network_with_any_objective_and_any_extra(
 ) -> None:
     generator, discriminator = GENERATORS[family], DISCRIMINATORS[critic]
     sides = set(generator.image_sizes.sides()) & set(discriminator.image_sizes.sides())
-    maps = {"anomaly_map": 8} if (critic, extra) == ("projected", "anomalies") else {}
     recipe = recipes.load(
         {
             "image_size": min(side for side in sides if side >= 16),
             "generator": {"family": family, **generator.tiny},
-            "discriminator": {"family": critic, **discriminator.tiny, **maps},
+            "discriminator": {"family": critic, **discriminator.tiny},
             "latent": {"size": 8},
             "training": {"batch_size": 8},
             "objective": {"name": objective},
             "extras": {extra: ON[extra]},
         }
     )
-    if (extra == "style_mixing" and not generator.has_style_space) or (extra == "anomalies" and not maps):
-        with pytest.raises(UsageError, match=extra):
+    if extra == "style_mixing" and not generator.has_style_space:
+        with pytest.raises(UsageError, match="style_mixing"):
             check_networks(recipe)
         return
     check_networks(recipe)
@@ -140,9 +138,6 @@ ACTS: list[dict[str, Any]] = [
     *({"extras.apa": {"p": 0.5, "target": 0.0, "every": 1, "images": 25, **changed}} for changed in ({}, {"every": 2},
       {"target": 1.0}, {"images": 80})),
     *({"extras.lecam": {"weight": 1.0, **changed}} for changed in ({}, {"start": 8}, {"horizon": 20})),
-    *({"discriminator.family": "projected", "discriminator.width": 4, "discriminator.anomaly_map": 8,
-       "extras.anomalies": {"weight": 1.0, "start": 0, "ramp": 8, **changed}}
-      for changed in ({}, {"weight": 2.0}, {"start": 8}, {"ramp": 80}, {"ratio": 0.25})),
     *({"attributes": {**ATTRIBUTES, **changed}} for changed in ({}, {"loss": "sigmoid"}, {"discriminator_weight": 2.0},
       {"generator_weight": 2.0}, {"on_fakes": True}, {"uniform": True})),
     {"optim.lr": 1e-3},
@@ -191,7 +186,6 @@ def test_every_setting_acts(bench: Callable[..., Bench]) -> None:
         {"extras.pixel_loss": {"weight": 0.0, "power": 2}},
         {"extras.apa": {"p": 0.0, "every": 1, "images": 1}},
         {"extras.lecam": {"weight": 0.0, "horizon": 8}},
-        {"extras.anomalies": {"weight": 0.0, "start": 0, "ratio": 1.0}},
         {"penalties.gradient_penalty": {"weight": 0.0, "every": 1}},
         {"objective.name": "softplus"},
         {"run.stats_every": 8},

@@ -43,8 +43,6 @@ EXTRAS: list[dict[str, Any]] = [
     {"extras.fixed_pattern": {"weight": 2.0, "start": 0, "ramp": 8}},
     {"extras.apa": {"p": 0.5, "target": 0.0, "every": 1, "images": 80}, "attributes": ATTRIBUTES},
     {"extras.lecam": {"weight": 1.0, "start": 8, "horizon": 32}},
-    {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.anomaly_map": 8,
-     "extras.anomalies": {"weight": 1.0, "start": 0, "ramp": 8}},
 ]  # fmt: skip
 
 

@@ -25,7 +25,6 @@ EXTRAS: Registry[type[Extra]] = Registry(
         "fixed_pattern": "kaogan.losses.extras.fixed_pattern",
         "apa": "kaogan.losses.extras.apa",
         "lecam": "kaogan.losses.extras.lecam",
-        "anomalies": "kaogan.losses.extras.anomalies",
     },
 )
 """They act in this order, those of plug-ins last."""

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from kaogan.config.recipe import Recipe, Section
 from kaogan.core.rng import numpy_generator, torch_generator
-from kaogan.losses.augment.anomalies import Anomalies
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,6 @@ class Extra:
     description: ClassVar[str] = ""
     fakes_purpose: ClassVar[str] = "extra fakes"
     """The purpose under which noise and augmentation of ``extra_fakes`` are drawn."""
-    needs_anomaly_map: ClassVar[bool] = False
-    """Whether it teaches the discriminator's anomaly map (``anomalies``) or asks it (``anomaly_penalty``)."""
     needs_reals: ClassVar[bool] = False
     """Whether ``generator_loss`` looks at the reals; without need they are not prepared."""
 
@@ -108,19 +105,6 @@ class Extra:
 
     def score_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
         """A further term of the discriminator's loss, a scalar, of its scores of reals and fakes, (N,) or (N, H)."""
-        return None
-
-    def anomalies(self, real: Tensor, context: StepContext) -> Anomalies | None:
-        """Real pictures with faults, and where these are, for the discriminator's anomaly map to find."""
-        return None
-
-    def judges_anomalies(self, context: StepContext) -> bool:
-        """Whether ``anomaly_penalty`` looks at the map of generated pictures now."""
-        return False
-
-    def anomaly_penalty(self, logits: Tensor, context: StepContext) -> Tensor | None:
-        """A further term of the generator's loss, a scalar, of the anomaly map (N, 1, h, w) of its
-        pictures."""
         return None
 
     def generator_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
