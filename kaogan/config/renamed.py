@@ -1,4 +1,4 @@
-"""Settings that were renamed or removed: files with the old keys are still read, with a notice."""
+"""Settings that were renamed or removed: files and overrides with the old keys are still read, with a notice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kaogan.config.registries import registry
 from kaogan.core.errors import UsageError
 from kaogan.core.text import one_line
 
@@ -32,7 +33,11 @@ VALUES: dict[str, dict[Any, Any]] = {
 }
 """New key -> its old values and what they are called now."""
 
-FAMILIES: dict[str, str] = {"discriminator.thaw": "projected", "generator.smooth": "dcgan"}
+FAMILIES: dict[str, str] = {
+    "discriminator.thaw": "projected",
+    "generator.smooth": "dcgan",
+    "discriminator.anomaly_map": "projected",
+}
 """Old keys of networks that only one family had: in another family, a plug-in's say, the word means something else."""
 
 ADDED: dict[tuple[str, str], tuple[frozenset[str], dict[str, Any]]] = {
@@ -46,7 +51,7 @@ ADDED: dict[tuple[str, str], tuple[frozenset[str], dict[str, Any]]] = {
 changed since, as they were. A file by hand, which names some of these keys, gets the defaults of today."""
 
 REMOVED = ("discriminator.anomaly_map", "extras.anomalies")
-"""Settings that did not pay (docs/results/kao.md): files that have them are read without."""
+"""Settings that did not pay (docs/results/kao.md): files that have them are read without, but for a plug-in's own."""
 
 _noticed: set[tuple[str, str]] = set()
 
@@ -108,7 +113,7 @@ def rename_settings(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
             changes += _changes(key, value, key, section[leaf])
     for key in REMOVED:
         section, leaf = _find(copy, key)
-        if section is not None and leaf in section:
+        if section is not None and leaf in section and _applies(key, families) and not _of_plugin(key):
             del section[leaf]
             changes.append(f"{key} is no more")
     changes += _added(copy, families)
@@ -138,6 +143,12 @@ def _families(tree: Mapping[str, Any]) -> dict[str, str | None]:
 
 def _applies(old: str, families: Mapping[str, str | None]) -> bool:
     return old not in FAMILIES or families.get(old.split(".")[0]) == FAMILIES[old]
+
+
+def _of_plugin(removed: str) -> bool:
+    """Whether a plug-in brings an extra of that name."""
+    group, _, name = removed.partition(".")
+    return group == "extras" and name in registry("extra")
 
 
 def _find(tree: dict[str, Any], key: str) -> tuple[dict[str, Any] | None, str]:

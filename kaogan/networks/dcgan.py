@@ -107,6 +107,13 @@ class DCGANGeneratorSettings(_Shared):
         description="units of a layer on the latent that scales and shifts every normalised map but those of "
         "tail_blocks: more kinds of faces, sooner; 0: none (self-modulation, Chen et al. 2019)",
     )
+    attribute_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        description="factor of the attributes' code beside the latent: more, and they are sooner as asked, with fewer "
+        "kinds of faces; the root of latent.size / number of attributes makes both weigh alike at first",
+    )
     tail_blocks: int = Field(0, ge=0, le=64, description="residual blocks at full size (Anime-Generation's colouriser)")
 
     @model_validator(mode="after")
@@ -136,7 +143,7 @@ class DCGANGenerator(Generator):
         self, settings: DCGANGeneratorSettings, *, latent_size: int, attribute_size: int, image_size: int, channels: int
     ):
         super().__init__()
-        s, self.attribute_size = settings, attribute_size
+        s, self.attribute_size, self.attribute_scale = settings, attribute_size, settings.attribute_scale
         self.output_filter, self.sampling_filter = s.output_filter, s.sampling_filter
         self.chroma_filter = s.chroma_filter
         size, stages = resolution_stages("dcgan", image_size)
@@ -183,6 +190,8 @@ class DCGANGenerator(Generator):
 
     def features(self, latents: Tensor, attributes: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The last map before the colours and, with ``modulation``, the units (N, modulation) that modulate maps."""
+        if attributes is not None and self.attribute_scale != 1:
+            attributes = attributes * self.attribute_scale
         z = concat_condition(latents, attributes, self.attribute_size)
         style = None if self.style is None else self.style(z)
         return modulate(self.body, z[:, :, None, None], style), style
@@ -266,7 +275,9 @@ def smooth_chroma(images: Tensor) -> Tensor:
     """
     brightness = images.mean(1, keepdim=True)
     with full_precision(images):  # bfloat16 would leave steps in even colour
-        rows, columns = (_four_binomials(side, images) for side in images.shape[2:])
+        high, wide = images.shape[2:]
+        rows = _four_binomials(high, images)
+        columns = rows if wide == high else _four_binomials(wide, images)
         chroma = rows @ (images - brightness) @ columns.T
     last = images.is_contiguous(memory_format=torch.channels_last)
     chroma = chroma.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
@@ -279,7 +290,8 @@ def _four_binomials(side: int, like: Tensor) -> Tensor:
     places = torch.arange(side, device=like.device)
     whole = torch.eye(side, dtype=like.dtype, device=like.device)
     before, after = whole[(places - 1).clamp(min=0)], whole[(places + 1).clamp(max=side - 1)]
-    twice = torch.linalg.matrix_power((before + 2 * whole + after) / 4, 2)
+    once = (before + 2 * whole + after) / 4
+    twice = once @ once
     return twice @ twice
 
 

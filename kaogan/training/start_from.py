@@ -122,7 +122,7 @@ def start_from(state: TrainState, base: BaseWeights, recipe: Recipe, schema: Sch
 
     A layer that takes the attributes beside the latents keeps what it has of the latents and of the attributes' values
     that both know; it begins with zeros for the others. All other weights stay fresh. Returns lines for the log.
-    Raises UsageError when no weight of the generator agrees.
+    Raises UsageError when no weight of the generator agrees, or when attributes have another scale.
     """
     latent = recipe.latent.size
     columns = shared_columns(base.attributes, schema)
@@ -138,6 +138,12 @@ def start_from(state: TrainState, base: BaseWeights, recipe: Recipe, schema: Sch
         raise UsageError(
             f"start_from: no weight of {base.name} ({theirs}) fits the generator ({recipe.generator.family}, "
             f"{recipe.image_size} px); take the recipe '{base.config.get('recipe', '')}'"
+        )
+    then, now = base.config["generator"].get("attribute_scale", 1.0), getattr(recipe.generator, "attribute_scale", 1.0)
+    if then != now and base.attributes.size and schema.size:
+        raise UsageError(
+            f"start_from: attributes count {then!r} times in {base.name} and {now!r} times now, so that its weights "
+            f"for them would mean something else: set generator.attribute_scale to {then!r}"
         )
     lines = [f"started from {base.name}, {base.record()['sha256'][:12]}", _told("generator", state.generator, fresh)]
     if base.config["latent"] != recipe.latent.model_dump(mode="json"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -174,6 +175,16 @@ def test_what_is_no_base(base: Path, tmp_path: Path) -> None:
     assert not any((tmp_path / "run" / name).exists() for name in ("recipe.yaml", "data.json", "model"))
     with pytest.raises(UsageError, match=r"no weight of run \(dcgan, 16 px\) fits the generator \(residual"):
         start_from(fresh(generator="residual"), read_base(base), tiny("residual"), Schema())
+
+
+def test_attributes_of_another_scale_are_refused(base: Path) -> None:
+    conditional, root = {"attributes.names": ["hair"]}, 8**0.5
+    read = read_base(base)
+    other = dataclasses.replace(read, config={**read.config, "attributes": HAIR.to_json()})
+    scaled = tiny(**conditional, **{"generator.attribute_scale": root})
+    with pytest.raises(UsageError, match=rf"count 1.0 times in run and {root!r} times now.*_scale to 1.0$"):
+        start_from(fresh(HAIR, **conditional), other, scaled, HAIR)
+    start_from(fresh(HAIR, **conditional), read, scaled, HAIR)  # an unconditional base
 
 
 def test_without_it_nothing_changes(tmp_path: Path) -> None:
