@@ -76,6 +76,19 @@ def test_the_chroma_filter_keeps_brightness_and_even_colour():
     torch.testing.assert_close(smooth_chroma(even), even)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (1, 3, 5, 12), (2, 1, 8, 8)])
+def test_the_chroma_filter_is_four_binomials_up_to_the_edges(shape):
+    x = torch.rand(shape) - 0.5
+    chroma = x - x.mean(1, keepdim=True)
+    for _ in range(4):
+        chroma = binomial(chroma)
+    for images in (x, x.contiguous(memory_format=torch.channels_last)):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = smooth_chroma(images)
+        torch.testing.assert_close(found, x.mean(1, keepdim=True) + chroma, atol=1e-6, rtol=0)
+        assert found.stride() == images.stride()
+
+
 def test_the_chroma_filter_stays_within_an_images_range():
     """A white dot in blue: the blue that flows into it would be above 1."""
     x = torch.tensor([-1.0, -1.0, 1.0])[:, None, None].repeat(1, 9, 9)[None]
