@@ -46,6 +46,7 @@ _PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "karras2021stylegan3": lambda s: s.get("extras.blur_fade.sigma"),
     "miyato2018spectral": lambda s: s.get("generator.spectral") or s.get("discriminator.spectral"),
     "chen2019selfmodulation": lambda s: s.get("generator.modulation"),
+    "devries2020selection": lambda s: s.get("data.instance_selection", 1) < 1,
     "zhang2019sagan": lambda s: s.get("generator.attention") or s.get("discriminator.attention"),
     "li2023bamsgan": lambda s: s.get("extras.blurred_reals.ratio") or s.get("extras.replay.fraction"),
     "tseng2021lecam": lambda s: s.get("extras.lecam.weight"),

@@ -225,6 +225,13 @@ class Data(Section):
     held_out: float = Field(
         0.0, ge=0, le=0.9, description="share of the pictures that nothing is trained on; eval measures against them"
     )
+    instance_selection: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the pictures that is trained on, those most like the others, but 5,000 at least; 1: all "
+        "(DeVries et al. 2020)",
+    )
     avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
     avatars_mirrored: bool = Field(True, description="half of the drawn faces, at random, look to the left")
     classes: Literal["ask"] | bool = Field(

@@ -58,6 +58,8 @@ class PictureSet:
     source: str  # the path, or "avatars"
     fingerprint: str  # hex; changes with the names, sizes or contents of the pictures, or the decode settings
     former_fingerprints: tuple[str, ...] = ()  # those that earlier releases gave to the same set
+    typicality: np.ndarray | None = None  # float32 (N,), where a training asks for it
+    selected_from: int | None = None  # pictures of the set that these are the most typical ones of
 
     def __len__(self) -> int:
         return len(self.images)
@@ -70,8 +72,9 @@ class PictureSet:
         fingerprint = fingerprint_of("sample", self.fingerprint, most, seed)
         names = [self.names[row] for row in rows.tolist()]
         return replace(
-            self, images=self.images.subset(rows), labels=self.labels[rows], names=names, fingerprint=fingerprint
-        )
+            self, images=self.images.subset(rows), labels=self.labels[rows], names=names, fingerprint=fingerprint,
+            typicality=None,
+        )  # fmt: skip
 
     def batches(self, size: int, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """uint8 (n, S, S, C), n <= ``size``: the pictures of ``rows``, or all, in order.

@@ -148,7 +148,7 @@ def _facts(config: Mapping[str, Any], recipe: str, latent_filter: LatentFilter |
         "recipe": recipe,
         "source": _line(config.get("source", "")),
         "data": _line(data.get("name", "")),
-        "pictures": f"{data['count']:,}" if isinstance(data.get("count"), int) else "",
+        "pictures": _pictures(data),
         "fingerprint of the data": f"`{_line(data['fingerprint'])}`" if data.get("fingerprint") else "",
         "started from": " ".join(_line(base.get(key, "")) for key in ("name", "sha256")).strip()[:80],
         "images shown": f"{config.get('clock', 0):,}",
@@ -160,6 +160,14 @@ def _facts(config: Mapping[str, Any], recipe: str, latent_filter: LatentFilter |
     }
     lines = [f"| {name} | {value.replace('|', '/')} |" for name, value in rows.items() if value]
     return "\n".join(["## How it was made", "", "| | |", "|---|---|", *lines])
+
+
+def _pictures(data: Mapping[str, Any]) -> str:
+    count, whole = data.get("count"), data.get("selected_from")
+    if not isinstance(count, int):
+        return ""
+    selected = f", the most typical of {whole:,} (`data.instance_selection`)" if isinstance(whole, int) else ""
+    return f"{count:,}{selected}"
 
 
 def filter_fact(latent_filter: LatentFilter) -> str:

@@ -9,6 +9,7 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device
 from kaogan.core.distributed import join
 from kaogan.data import PictureSet, load_pictures
+from kaogan.training.instance_selection import with_typicality
 from kaogan.training.state import check_networks
 
 
@@ -21,11 +22,11 @@ def load_data(
 
     Raises UsageError when it cannot be trained here at all, before anything is read.
     """
-    choose_device(recipe.run.device)
+    device = choose_device(recipe.run.device)
     check_networks(recipe)
     settings = recipe.attributes
     with join().one_first():
-        return load_pictures(
+        pictures = load_pictures(
             None if data is None else os.fspath(data),
             image_size=recipe.image_size,
             channels=recipe.channels,
@@ -38,3 +39,4 @@ def load_data(
             workers=recipe.data.workers,
             progress=progress,
         )
+        return with_typicality(pictures, recipe.data.instance_selection, device, progress)

@@ -41,11 +41,14 @@ MIN_PICTURES = 256  # pictures below which a Fréchet distance says nothing
 class Evaluator:
     """What ``eval.*`` of the recipe asks for; does nothing when ``eval.every`` is 0."""
 
-    def __init__(self, recipe: Recipe, logger: RunLogger, held_out: PictureSet | None = None) -> None:
-        """``held_out`` are pictures to measure against; without them those of the training are."""
+    def __init__(
+        self, recipe: Recipe, logger: RunLogger, held_out: PictureSet | None = None, whole: PictureSet | None = None
+    ) -> None:
+        """``held_out`` are pictures to measure against; without them the ``whole`` set is, of which the training may
+        have selected some, or the pictures of the training."""
         self.recipe, self.settings, self.logger = recipe, recipe.eval, logger
         self.folder, self.state = logger.folder, logger.state
-        self.held_out = held_out
+        self.held_out, self.whole = held_out, whole
         self.training: Measured | None = None
         """Features of the pictures that are trained on, where others are measured against."""
         self.off = not self.settings.every
@@ -111,7 +114,7 @@ class Evaluator:
         if self.reference is None:
             if any(metric.needs == "features" for metric in self.metrics):
                 self.extractor = load_extractor(self.settings.features, device=str(self.logger.device))
-            real = self.held_out or self.logger.pictures
+            real = self.held_out or self.whole or self.logger.pictures
             self.reference = Reference(real.sample(REFERENCE_PICTURES))
             self.real = self.reference.collected(self._collectors())
             if self.held_out is not None and self.extractor is not None:

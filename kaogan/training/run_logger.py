@@ -87,6 +87,8 @@ class RunLogger:
         log.info("kaogan %s, torch %s, python %s", __version__, torch.__version__, platform.python_version())
         log.info("machine: %s, %s, %d threads, %s", machine, self.device, torch.get_num_threads(), precision)
         log.info("data: %s, %d pictures, %d skipped", pictures.source, len(pictures.images), len(pictures.skipped))
+        if pictures.selected_from:
+            log.info("selected: the most typical of %d pictures", pictures.selected_from)
         for name, reason in pictures.skipped:
             log.info("skipped %s: %s", name, reason)
         for note in pictures.notes:
@@ -135,6 +137,7 @@ class RunLogger:
                 "name": Path(self.pictures.source).name,  # a model is shared; where its set lay is nobody's business
                 "count": len(self.pictures.images),
                 "fingerprint": self.pictures.fingerprint,
+                **({"selected_from": self.pictures.selected_from} if self.pictures.selected_from else {}),
             },
             minutes=self.state.seconds / 60,
             machine=self.machine,

@@ -29,6 +29,7 @@ from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.training import plots
 from kaogan.training.evaluator import Evaluator
 from kaogan.training.failure_detector import LINES, RunFacts, find_failure
+from kaogan.training.instance_selection import select_instances
 from kaogan.training.numerics import compiled, numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
 from kaogan.training.run_logger import RunLogger
@@ -70,7 +71,8 @@ def train(
     state = build_train_state(recipe, pictures.schema, device, precision)
     if recipe.run.compile:
         compilable(recipe, state.generator)  # or refuse, before anything is written
-    whole, (pictures, held_out) = pictures, hold_out(pictures, recipe.data.held_out, recipe.run.seed)
+    whole, (shown, held_out) = pictures, hold_out(pictures, recipe.data.held_out, recipe.run.seed)
+    pictures = select_instances(shown, recipe.data.instance_selection, device)
     sampler = InfiniteSampler(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )
@@ -92,7 +94,7 @@ def train(
         logger.open(precision, describe(device))
         with numerics(recipe, device, precision), compiled(recipe, state):
             facts = RunFacts.of(recipe, pictures)
-            loop = GANLoop(recipe, state, trainer, folder, logger, facts, held_out, minutes)
+            loop = GANLoop(recipe, state, trainer, folder, logger, facts, held_out, shown, minutes)
             result = loop.run(resumed, on_progress, on_stop)
         logger.close(result.finished, result.seconds)
         return result
@@ -149,11 +151,12 @@ class GANLoop(GANSteps):
 
     def __init__(
         self, recipe: Recipe, state: TrainState, trainer: GANTrainer, folder: RunDir, logger: RunLogger,
-        facts: RunFacts, held_out: PictureSet | None = None, minutes: float = math.inf,
+        facts: RunFacts, held_out: PictureSet | None = None, whole: PictureSet | None = None,
+        minutes: float = math.inf,
     ) -> None:  # fmt: skip
         super().__init__(recipe, state, trainer, folder.path, folder.log, minutes)
         self.logger = logger
-        self.evaluator = Evaluator(recipe, logger, held_out)
+        self.evaluator = Evaluator(recipe, logger, held_out, whole)
         self.run_dir, self.facts = folder, facts
         self.lines = plots.read_stats(folder.stats)[-LINES:] if folder.stats.exists() else []
         self.warning = str(find_failure(self.lines, facts) or "")

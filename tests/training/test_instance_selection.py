@@ -1,0 +1,190 @@
+"""Instance selection: which pictures a training keeps, and what of it is remembered."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kaogan.core.errors import UsageError
+from kaogan.core.schema import Schema
+from kaogan.data import PictureSet
+from kaogan.data.cache import cache_folder
+from kaogan.metrics.reference import Reference
+from kaogan.training import evaluator, instance_selection
+from kaogan.training.instance_selection import Gaussian, kept_share, select_instances, typicality, with_typicality
+from kaogan.training.sampler import hold_out
+from tests.training.conftest import make_pictures
+from tests.training.runs import contents, train
+
+
+@pytest.fixture(autouse=True)
+def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance_selection, "LEAST", 4)
+
+
+def discs(count: int = 60, odd: int = 12) -> PictureSet:
+    """Bright discs near the middle on a dark ground; the last ``odd`` pictures are stripes of many kinds."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :32]
+    images = np.zeros((count, 32, 32, 3), np.uint8)
+    for number, image in enumerate(images):
+        if number < count - odd:
+            y, x, r = 16 + random.uniform(-2, 2), 16 + random.uniform(-2, 2), random.uniform(8, 10)
+            image[(rows - y) ** 2 + (columns - x) ** 2 < r**2] = 200 + random.integers(0, 40, 3)
+        else:
+            slope = random.uniform(-2, 2)
+            image[(rows + slope * columns) % random.integers(4, 12) < 3] = random.integers(60, 255, 3)
+    names = tuple(f"{number}.png" for number in range(count))
+    return PictureSet(images, np.empty((count, 0), np.int64), Schema(), names, (), (), "discs", f"discs-{count}-{odd}")
+
+
+def test_the_odd_ones_go() -> None:
+    kept = select_instances(discs(), 0.8)
+    assert len(kept) == 48 and kept.selected_from == 60
+    assert sum(int(name.removesuffix(".png")) >= 48 for name in kept.names) <= 2, "of the twelve odd ones"
+    assert list(kept.names) == sorted(kept.names, key=lambda name: int(name.removesuffix(".png")))
+    for row, name in enumerate(kept.names):
+        assert np.array_equal(kept.images[row], discs().images[int(name.removesuffix(".png"))])
+
+
+def test_small_sets_are_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    pictures = discs()
+    assert select_instances(pictures, 0.1) is pictures
+    assert with_typicality(pictures, 0.1) is pictures, "nothing is computed for it"
+    assert kept_share(12_000, 0.5) == 0.5 and kept_share(8_000, 0.5) == 5_000 / 8_000 and kept_share(300, 0.5) == 1
+
+
+def test_one_is_all() -> None:
+    pictures = discs()
+    assert select_instances(pictures, 1.0) is pictures
+
+
+def test_labels_keep_their_shares() -> None:
+    """A rare colour, all of whose pictures are odd, is not selected away."""
+    pictures = discs()
+    rare = np.zeros((60, 2), np.int64)
+    rare[48:, 0] = 1
+    rare[59, 1] = 1
+    kept = select_instances(replace(pictures, labels=rare), 0.5)
+    assert (kept.labels[:, 0] == 0).sum() == 24
+    assert (kept.labels[:, 0] == 1).sum() == 7, "half of eleven, rounded up, and the only one of its kind"
+    assert "59.png" in kept.names
+    assert all(
+        (rare[int(name.removesuffix(".png"))] == row).all() for name, row in zip(kept.names, kept.labels, strict=True)
+    )
+
+
+def test_typicality_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = discs()
+    first = typicality(pictures)
+    assert first.shape == (60,) and first.dtype == np.float32
+    with monkeypatch.context() as patch:
+        patch.setattr(instance_selection, "_typicality", lambda *_: pytest.fail("computed again"))
+        assert np.array_equal(typicality(pictures), first)
+    other = typicality(replace(pictures, images=pictures.images[::-1].copy(), fingerprint="the other way round"))
+    assert np.abs(other[::-1] - first).max() < 1e-3 * np.abs(first).max(), "of the picture, not of its place"
+
+
+@pytest.mark.parametrize("damage", [b"", b"not an array", "short"])
+def test_a_damaged_cache_is_made_anew(damage: bytes | str) -> None:
+    pictures = replace(discs(), fingerprint=f"damaged-{damage!r}")
+    before = set(cache_folder().glob("*.npy"))
+    first = typicality(pictures)
+    (path,) = set(cache_folder().glob("*.npy")) - before
+    if isinstance(damage, bytes):
+        path.write_bytes(damage)
+    else:
+        np.save(path, first[:-1])
+    assert np.array_equal(typicality(pictures), first)
+    assert np.array_equal(np.load(path), first)
+
+
+def test_many_pictures_are_fitted_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance_selection, "FITTED", 40)
+    seen: list[tuple[int, int, str]] = []
+    pictures = replace(discs(), fingerprint="in part")
+    scores = typicality(pictures, progress=lambda *step: seen.append(step))
+    assert scores.shape == (60,) and scores[:48].mean() > scores[48:].mean()
+    assert seen[-1] == (100, 100, "looking for typical pictures"), "40 to learn from, 60 to judge"
+
+
+def test_the_held_out_are_not_selected() -> None:
+    pictures = with_typicality(discs(), 0.5)
+    trained, held_out = hold_out(pictures, 0.2, 0)
+    kept = select_instances(trained, 0.5)
+    assert held_out is not None and len(held_out) == 12 and len(kept) == 24
+    assert not set(kept.names) & set(held_out.names)
+    assert pictures.notes == ("the most typical 50% of them are trained on; --data.instance_selection 1 takes all",)
+    assert pictures.typicality is not None and kept.typicality is not None
+    places = [int(name.removesuffix(".png")) for name in kept.names]
+    assert np.array_equal(kept.typicality, pictures.typicality[places])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_even_and_grey_pictures(channels: int) -> None:
+    even = np.full((12, 16, 16, channels), 128, np.uint8)
+    pictures = replace(make_pictures(12), images=even, fingerprint=f"even-{channels}")
+    assert np.isfinite(typicality(pictures)).all()
+    assert len(select_instances(pictures, 0.5)) == 6
+
+
+def test_the_gaussian_is_that_of_the_data() -> None:
+    """Probabilistic PCA with all directions free but one is the plain Gaussian."""
+    rng = torch.Generator().manual_seed(0)
+    features = torch.randn(500, 4, generator=rng) @ torch.diag(torch.tensor([3.0, 2.0, 1.0, 0.5])) + 1
+    found = Gaussian.fit(features, components=3).log_likelihood(features)
+    covariance = torch.cov(features.T.double())
+    exact = torch.distributions.MultivariateNormal(features.double().mean(0), covariance).log_prob(features.double())
+    assert torch.allclose(found.double() - found.double().mean(), exact - exact.mean(), atol=1e-4)
+
+
+def test_a_training_shows_what_it_kept(tmp_path: Path, quick: None) -> None:
+    pictures = replace(make_pictures(), fingerprint="a training")
+    train(tmp_path / "run", pictures=pictures, **{"data.instance_selection": 0.5})
+    config = json.loads((tmp_path / "run/model/config.json").read_text())
+    assert (config["data"]["count"], config["data"]["selected_from"]) == (12, 24)
+    assert config["settings"]["data.instance_selection"] == 0.5
+    assert "12, the most typical of 24 (`data.instance_selection`)" in (tmp_path / "run/model/README.md").read_text()
+    log = (tmp_path / "run/log.txt").read_text()
+    assert "12 pictures, 0 skipped" in log and "selected: the most typical of 24 pictures" in log
+    assert json.loads((tmp_path / "run/data.json").read_text())["count"] == 24, "the set by which a run is known again"
+
+
+def test_a_run_goes_on_with_the_same_pictures(tmp_path: Path, quick: None) -> None:
+    """Also where the cache was emptied: what was shown depends on the pictures alone."""
+    pictures, share = replace(make_pictures(), fingerprint="goes on"), {"data.instance_selection": 0.5}
+    train(tmp_path / "straight", pictures=pictures, images=48, **share)
+    train(tmp_path / "resumed", pictures=pictures, images=24, **share)
+    for path in cache_folder().glob("*.npy"):
+        path.unlink()
+    train(tmp_path / "resumed", pictures=pictures, images=48, **share)
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "straight")
+
+
+def test_another_share_is_another_run(tmp_path: Path, quick: None) -> None:
+    pictures = replace(make_pictures(), fingerprint="another share")
+    train(tmp_path / "run", pictures=pictures, images=24, **{"data.instance_selection": 0.5})
+    with pytest.raises(UsageError, match=r"data\.instance_selection"):
+        train(tmp_path / "run", pictures=pictures, images=48, **{"data.instance_selection": 0.9})
+
+
+def test_what_is_measured_against_is_the_whole_set(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+
+    def reference(pictures: PictureSet) -> Reference:
+        measured.append(len(pictures))
+        return Reference(pictures)
+
+    monkeypatch.setattr(evaluator, "Reference", reference)
+    pictures = replace(make_pictures(), fingerprint="measured")
+    settings = {"data.instance_selection": 0.5, "eval.every": 24, "eval.metrics": ["fixed_share"]}
+    train(tmp_path / "run", pictures=pictures, images=24, **settings)
+    assert measured == [24]
