@@ -43,6 +43,8 @@ SETTINGS: dict[str, Any] = {
     "training.ema_rampup": 0,  # the average starts as the base, not as the first steps
     "data.horizontal_flip": True,
     "data.held_out": 0.2,
+    "data.instance_selection": 1.0,  # each of a few pictures counts
+    "extras.fixed_pattern.ramp": 20_000,
     "extras.augment": {"name": "diffaugment", "policy": ["color", "translation", "cutout"]},
     "run.stats_every": 500,
     "run.grid_every": 2_000,

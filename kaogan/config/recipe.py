@@ -229,8 +229,8 @@ class Data(Section):
         1.0,
         gt=0,
         le=1,
-        description="share of the pictures that is trained on, those most like the others, but 5,000 at least; 1: all "
-        "(DeVries et al. 2020)",
+        description="share of the pictures that is trained on, those most like the others, but 5,000 at least, and all "
+        "of a set in shards; 1: all (DeVries et al. 2020)",
     )
     avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
     avatars_mirrored: bool = Field(True, description="half of the drawn faces, at random, look to the left")

@@ -39,4 +39,4 @@ def load_data(
             workers=recipe.data.workers,
             progress=progress,
         )
-        return with_typicality(pictures, recipe.data.instance_selection, device, progress)
+        return with_typicality(pictures, recipe.data.instance_selection, recipe.data.held_out, device, progress)

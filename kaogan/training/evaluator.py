@@ -117,7 +117,8 @@ class Evaluator:
             real = self.held_out or self.whole or self.logger.pictures
             self.reference = Reference(real.sample(REFERENCE_PICTURES))
             self.real = self.reference.collected(self._collectors())
-            if self.held_out is not None and self.extractor is not None:
+            apart = self.held_out is not None or self.logger.pictures.selected_from is not None
+            if apart and self.extractor is not None:
                 self.training = Reference(self.logger.pictures.sample(REFERENCE_PICTURES)).measured(self.extractor)
         began = time.monotonic()
         count = self._count(seconds_per_image)
@@ -162,8 +163,10 @@ class Evaluator:
                     name = metric.label(key, self._label if metric.needs == "features" else "")
                     results[name] = value
                     rows.append(f"| {name} | {value:.4g} | {low:.4g} … {high:.4g} |")
+        selected = self.logger.pictures.selected_from is not None
+        against = "pictures held out" if self.held_out else "the whole set" if selected else "the training pictures"
         head = (
-            f"{line['eval/count']:,.0f} pictures against the training pictures, during training, at {line['clock']:,} "
+            f"{line['eval/count']:,.0f} pictures against {against}, during training, at {line['clock']:,} "
             "images; 95 % intervals."
         )
         text = "\n".join(["## Measured", "", head, "", "| | value | interval |", "|---|---|---|", *rows])

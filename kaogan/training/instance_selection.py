@@ -2,12 +2,12 @@
 
 Odd pictures - hats, profiles, hands before the face - cost a small network far more than they are worth: without them
 it draws the others well, sooner (arXiv:2007.15255). How typical a picture is says probabilistic PCA (Tipping & Bishop
-1999) of MobileNetV2's last map.
+1999) of the last of MobileNetV2's maps that kaogan has.
 """
 
 from __future__ import annotations
 
-import math
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,53 +16,79 @@ import torch
 from torch import Tensor
 
 from kaogan.core.atomic_io import atomic
-from kaogan.core.device import to_device
+from kaogan.core.device import exact, to_device
+from kaogan.core.errors import KaoganError
 from kaogan.core.images import to_float
 from kaogan.core.progress import Progress
 from kaogan.data import PictureSet
 from kaogan.data.cache import cache_folder, fingerprint_of
+from kaogan.data.shards.images import ShardedImages
 from kaogan.networks.feature_networks import FeatureNetwork, FeatureNetworkSettings, build_feature_networks
-from kaogan.training.sampler import part
+from kaogan.training.sampler import held_out_count, subset
 
 VERSION = 1  # raise it when the same pictures would get other numbers
 LEAST = 5_000  # pictures that are kept of any set: below, a discriminator learns them by heart
 FITTED = 20_000  # pictures, drawn at random, that say what is typical
-COMPONENTS = 128
+COMPONENTS = 128  # but at most one for eight pictures: of as many as pictures all would be equally typical
+MOST_BYTES = 1 << 31  # of the selected pictures, which are held in memory
 _BATCH = 128
 CPU = torch.device("cpu")
 
 
-def kept_share(count: int, share: float) -> float:
-    """The share that is kept of ``count`` pictures when ``share`` is asked for."""
-    return min(1.0, max(share, LEAST / count)) if count else 1.0
+def retained(pictures: PictureSet, ratio: float) -> int:
+    """How many of the pictures are kept when a share ``ratio`` is asked for: ``LEAST`` at least.
+
+    All are kept of a set in shards, whose training begins at once, and of one too large to be held in memory.
+    """
+    count = min(len(pictures), max(round(ratio * len(pictures)), LEAST))
+    _, *shape = pictures.images.shape
+    large = isinstance(pictures.images, ShardedImages) or count * int(np.prod(shape)) > MOST_BYTES
+    return len(pictures) if large else count
 
 
-def select_instances(pictures: PictureSet, share: float, device: torch.device = CPU) -> PictureSet:
-    """The most typical ``share`` of the pictures, of those with the same labels each, but ``LEAST`` of all."""
-    share = kept_share(len(pictures), share)
-    if share == 1:
+def select_instances(pictures: PictureSet, ratio: float, device: torch.device = CPU) -> PictureSet:
+    """The most typical share ``ratio`` of the pictures (``retained``). Each combination of labels keeps its share, to
+    one picture, and every value that has pictures keeps one."""
+    count = retained(pictures, ratio)
+    if count == len(pictures):
         return pictures
     scores = pictures.typicality if pictures.typicality is not None else typicality(pictures, device)
-    kept = np.sort(np.concatenate(list(_best_of_groups(scores, pictures.labels, share))))
-    return replace(part(pictures, kept, "selected"), selected_from=len(pictures))
+    kept = _best_of_groups(scores, pictures.labels, count)
+    return replace(subset(pictures, kept, "selected"), selected_from=len(pictures))
 
 
-def _best_of_groups(scores: np.ndarray, labels: np.ndarray, share: float) -> list[np.ndarray]:
-    """Of each group of rows with the same ``labels`` (N, K), at least one, those with the highest ``scores`` (N,)."""
-    order = np.argsort(-scores, kind="stable")
-    _, groups = np.unique(labels[order], axis=0, return_inverse=True) if labels.size else (None, np.zeros(len(order)))
-    rows = [order[groups.reshape(-1) == group] for group in np.unique(groups)]
-    return [each[: math.ceil(share * len(each))] for each in rows]
+def _best_of_groups(scores: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """``count`` rows, ascending: of the rows with the same ``labels`` (N, K) those with the highest ``scores`` (N,)."""
+    groups = (
+        np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1) if labels.size else np.zeros(len(scores), int)
+    )
+    order = np.lexsort((-scores, groups))
+    sizes = np.bincount(groups)
+    place = np.empty(len(scores))  # in its group, 0 to 1: the same quantile of each is kept
+    place[order] = (np.arange(len(scores)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 0.5) / np.repeat(sizes, sizes)
+    kept = np.lexsort((-scores, place))[:count]
+    for column in labels.T:
+        for value in np.setdiff1d(column[column >= 0], column[kept]):
+            rows = np.flatnonzero(column == value)
+            kept = np.append(kept, rows[np.argmax(scores[rows])])
+    return np.unique(kept)
 
 
 def with_typicality(
-    pictures: PictureSet, share: float, device: torch.device = CPU, progress: Progress | None = None
-) -> PictureSet:
-    """The same set, which knows how typical each picture is where ``select_instances`` will ask."""
-    share = kept_share(len(pictures), share)
-    if share == 1:
+    pictures: PictureSet, ratio: float, held_out: float = 0.0, device: torch.device = CPU,
+    progress: Progress | None = None,
+) -> PictureSet:  # fmt: skip
+    """The same set, which knows how typical each picture is where ``select_instances`` will ask, once a share
+    ``held_out`` is kept apart."""
+    left = len(pictures) - (held_out_count(len(pictures), held_out) if held_out else 0)
+    if ratio == 1 or left <= LEAST:
         return pictures
-    note = f"the most typical {share:.0%} of them are trained on; --data.instance_selection 1 takes all"
+    if retained(pictures, ratio) == len(pictures):
+        return replace(
+            pictures, notes=(*pictures.notes, "all pictures are trained on: too many to look for typical ones")
+        )
+    count = max(round(ratio * left), LEAST)
+    note = f"the most typical {count:,} are trained on; --data.instance_selection 1 takes all"
     scores = typicality(pictures, device, progress)
     return replace(pictures, typicality=scores, notes=(*pictures.notes, note))
 
@@ -78,7 +104,8 @@ def typicality(pictures: PictureSet, device: torch.device = CPU, progress: Progr
     except (OSError, ValueError, EOFError):
         pass  # not there, or damaged
     scores = _typicality(pictures, device, progress)
-    with atomic(path) as temporary, temporary.open("wb") as file:
+    # Where it can't be written, the next run looks at the pictures again.
+    with suppress(KaoganError, OSError), atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, scores)
     return scores
 
@@ -103,42 +130,43 @@ def _typicality(pictures: PictureSet, device: torch.device, progress: Progress |
         return torch.cat(parts)
 
     some = features(fitted)
-    gaussian = Gaussian.fit(some)
+    model = ProbabilisticPCA.fit(some, min(COMPONENTS, -(-count // 8)))
     if len(fitted) == count:
-        return gaussian.log_likelihood(some).numpy()
+        return model.log_likelihood(some).numpy()
     parts = (np.arange(start, min(start + FITTED, count)) for start in range(0, count, FITTED))
-    return np.concatenate([gaussian.log_likelihood(features(rows)).numpy() for rows in parts])
+    return np.concatenate([model.log_likelihood(features(rows)).numpy() for rows in parts])
 
 
 def _features(network: FeatureNetwork, images: np.ndarray, device: torch.device) -> Tensor:
     """Pictures uint8 (N, S, S, C) -> float32 (N, 1536) on the CPU: 96 maps of 4 px."""
     shown = to_float(to_device(torch.from_numpy(images), device))
-    (last,) = network(network.resize(shown))
+    with exact(device):
+        (last,) = network(network.resize(shown))
     return last.float().flatten(1).cpu()
 
 
-class Gaussian(NamedTuple):
-    """Probabilistic PCA: a Gaussian with some free directions and the same variance in all others."""
+class ProbabilisticPCA(NamedTuple):
+    """A Gaussian with some free directions and the same variance, noise, in all others."""
 
     mean: Tensor
     directions: Tensor  # (D, K)
     variances: Tensor  # (K,)
-    rest: Tensor  # the variance of every other direction
+    noise: Tensor  # the variance of every other direction
 
     @classmethod
-    def fit(cls, features: Tensor, components: int = COMPONENTS) -> Gaussian:
+    def fit(cls, features: Tensor, components: int) -> ProbabilisticPCA:
         """Of ``features`` (N, D), N > 1."""
         mean = features.double().mean(0)
         centred = features.double() - mean
         values, vectors = torch.linalg.eigh(centred.T @ centred / (len(centred) - 1))
         count = min(components, len(values) - 1)
         smallest = values[-1] * 1e-6 + 1e-12  # pictures that are all the same have no variance
-        rest = values[:-count].clamp(min=0).mean().clamp(min=smallest)
-        return cls(mean, vectors[:, -count:], values[-count:].clamp(min=rest), rest)
+        noise = values[:-count].clamp(min=0).mean().clamp(min=smallest)
+        return cls(mean, vectors[:, -count:], values[-count:].clamp(min=noise), noise)
 
     def log_likelihood(self, features: Tensor) -> Tensor:
         """Of ``features`` (N, D), without its constant, float32 (N,)."""
         centred = features.double() - self.mean
         within = (centred @ self.directions).square()
-        outside = (centred.square().sum(1) - within.sum(1)).clamp(min=0) / self.rest
+        outside = (centred.square().sum(1) - within.sum(1)).clamp(min=0) / self.noise
         return -0.5 * ((within / self.variances).sum(1) + outside).float()

@@ -155,7 +155,7 @@ class RunDir:
             raise KaoganError(f"cannot read the settings of the run in {self.path} ({error})") from None
         if data_before.get("fingerprint") in data.get("former_fingerprints", ()):  # a run of an earlier release
             data_before["fingerprint"] = data["fingerprint"]
-        keys = [key for key in ("fingerprint", "attributes") if key in data]
+        keys = [key for key in ("fingerprint", "selected", "attributes") if key in data]
         changes += [
             (f"data {key}", data_before.get(key), data[key]) for key in keys if data_before.get(key) != data[key]
         ]

@@ -39,7 +39,7 @@ def hold_out(pictures: PictureSet, share: float, seed: int) -> tuple[PictureSet,
     total = len(pictures)
     order = numpy_generator(seed, "data/held_out").permutation(total)
     count = held_out_count(total, share)
-    return part(pictures, np.sort(order[count:]), "trained"), part(pictures, np.sort(order[:count]), "held out")
+    return subset(pictures, np.sort(order[count:]), "trained"), subset(pictures, np.sort(order[:count]), "held out")
 
 
 def held_out_count(total: int, share: float) -> int:
@@ -47,7 +47,7 @@ def held_out_count(total: int, share: float) -> int:
     return min(max(2, round(share * total)), total)
 
 
-def part(pictures: PictureSet, rows: np.ndarray, what: str) -> PictureSet:
+def subset(pictures: PictureSet, rows: np.ndarray, what: str) -> PictureSet:
     """Some of the pictures, ``rows`` in ascending order, as a set of their own that is known as ``what``."""
     names = tuple(pictures.names[row] for row in rows)
     typicality = None if pictures.typicality is None else pictures.typicality[rows]

@@ -83,7 +83,11 @@ def train(
         with numerics(recipe, device, precision), compiled(recipe, state):
             log = logging.getLogger("kaogan.run.follower")
             return GANSteps(recipe, state, trainer, out, log, minutes).run(numbers["resumed"])
-    data = data_record(whole) | {"attributes": pictures.schema.to_json()}
+    data = (
+        data_record(whole)
+        | ({"selected": pictures.fingerprint} if pictures.selected_from else {})
+        | {"attributes": pictures.schema.to_json()}
+    )
     with RunDir(out) as folder:
         start = begin_with(state, recipe, pictures.schema, folder)
         resumed = folder.open_session(state, recipe, data | start.data, recipes.load, RESUMABLE_KEYS, allow_changes)
@@ -94,7 +98,9 @@ def train(
         logger.open(precision, describe(device))
         with numerics(recipe, device, precision), compiled(recipe, state):
             facts = RunFacts.of(recipe, pictures)
-            loop = GANLoop(recipe, state, trainer, folder, logger, facts, held_out, shown, minutes)
+            loop = GANLoop(
+                recipe, state, trainer, folder, logger, facts, held_out, None if held_out else shown, minutes
+            )
             result = loop.run(resumed, on_progress, on_stop)
         logger.close(result.finished, result.seconds)
         return result

@@ -12,12 +12,14 @@ import torch
 
 from kaogan.core.errors import UsageError
 from kaogan.core.schema import Schema
-from kaogan.data import PictureSet
+from kaogan.data import PictureSet, load_pictures
 from kaogan.data.cache import cache_folder
+from kaogan.data.shards.writer import write_shards
 from kaogan.metrics.reference import Reference
 from kaogan.training import evaluator, instance_selection
-from kaogan.training.instance_selection import Gaussian, kept_share, select_instances, typicality, with_typicality
-from kaogan.training.sampler import hold_out
+from kaogan.training.instance_selection import ProbabilisticPCA, retained, select_instances, typicality, with_typicality
+from kaogan.training.sampler import InfiniteSampler, hold_out
+from tests.data.shards.conftest import SHARD_SIZE, samples
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, train
 
@@ -28,12 +30,12 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def discs(count: int = 60, odd: int = 12) -> PictureSet:
-    """Bright discs near the middle on a dark ground; the last ``odd`` pictures are stripes of many kinds."""
+    """Bright discs near the middle on a dark ground; the first ``odd`` pictures are stripes of many kinds."""
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[:32, :32]
     images = np.zeros((count, 32, 32, 3), np.uint8)
     for number, image in enumerate(images):
-        if number < count - odd:
+        if number >= odd:
             y, x, r = 16 + random.uniform(-2, 2), 16 + random.uniform(-2, 2), random.uniform(8, 10)
             image[(rows - y) ** 2 + (columns - x) ** 2 < r**2] = 200 + random.integers(0, 40, 3)
         else:
@@ -44,20 +46,33 @@ def discs(count: int = 60, odd: int = 12) -> PictureSet:
 
 
 def test_the_odd_ones_go() -> None:
-    kept = select_instances(discs(), 0.8)
-    assert len(kept) == 48 and kept.selected_from == 60
-    assert sum(int(name.removesuffix(".png")) >= 48 for name in kept.names) <= 2, "of the twelve odd ones"
+    kept = select_instances(discs(), 0.5)
+    assert len(kept) == 30 and kept.selected_from == 60
+    assert sum(int(name.removesuffix(".png")) < 12 for name in kept.names) <= 2, "of the twelve odd ones"
     assert list(kept.names) == sorted(kept.names, key=lambda name: int(name.removesuffix(".png")))
     for row, name in enumerate(kept.names):
         assert np.array_equal(kept.images[row], discs().images[int(name.removesuffix(".png"))])
 
 
 def test_small_sets_are_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+    monkeypatch.setattr(instance_selection, "LEAST", 5_000)
     pictures = discs()
     assert select_instances(pictures, 0.1) is pictures
     assert with_typicality(pictures, 0.1) is pictures, "nothing is computed for it"
-    assert kept_share(12_000, 0.5) == 0.5 and kept_share(8_000, 0.5) == 5_000 / 8_000 and kept_share(300, 0.5) == 1
+
+
+def test_how_many_are_retained(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert retained(discs(), 0.5) == 30 and retained(discs(), 0.01) == 4 and retained(discs(3, 0), 0.5) == 3
+    monkeypatch.setattr(instance_selection, "MOST_BYTES", 10_000)
+    assert retained(discs(), 0.5) == 60, "as many would not fit into memory"
+    assert "all pictures are trained on" in with_typicality(discs(), 0.5).notes[-1]
+
+
+def test_a_set_in_shards_begins_at_once(tmp_path: Path) -> None:
+    write_shards(tmp_path, samples(), ["mood"], SHARD_SIZE)
+    pictures = load_pictures(tmp_path, image_size=8, workers=0)
+    assert select_instances(pictures, 0.5) is pictures
+    assert with_typicality(pictures, 0.5).typicality is None
 
 
 def test_one_is_all() -> None:
@@ -66,18 +81,23 @@ def test_one_is_all() -> None:
 
 
 def test_labels_keep_their_shares() -> None:
-    """A rare colour, all of whose pictures are odd, is not selected away."""
-    pictures = discs()
-    rare = np.zeros((60, 2), np.int64)
-    rare[48:, 0] = 1
-    rare[59, 1] = 1
-    kept = select_instances(replace(pictures, labels=rare), 0.5)
-    assert (kept.labels[:, 0] == 0).sum() == 24
-    assert (kept.labels[:, 0] == 1).sum() == 7, "half of eleven, rounded up, and the only one of its kind"
-    assert "59.png" in kept.names
-    assert all(
-        (rare[int(name.removesuffix(".png"))] == row).all() for name, row in zip(kept.names, kept.labels, strict=True)
-    )
+    """A rare colour, all of whose pictures are odd, is not selected away; -1 is unknown, a group of its own."""
+    labels = np.full((60, 2), -1, np.int64)
+    labels[12:, 0] = 0
+    labels[:12, 0] = 1
+    labels[0, 1] = 1
+    kept = select_instances(replace(discs(), labels=labels), 0.5)
+    assert (kept.labels[:, 0] == 0).sum() == 24 and (kept.labels[:, 0] == 1).sum() in (6, 7)
+    assert "0.png" in kept.names, "the only one with this value"
+    rows = [int(name.removesuffix(".png")) for name in kept.names]
+    assert np.array_equal(labels[rows], kept.labels)
+
+
+def test_many_combinations_do_not_undo_it() -> None:
+    labels = np.stack([np.arange(60) % 7, np.arange(60) % 8], 1)
+    kept = select_instances(replace(discs(), labels=labels), 0.5)
+    assert 30 <= len(kept) <= 32
+    assert all(set(column) == set(range(n)) for column, n in zip(kept.labels.T.tolist(), (7, 8), strict=True))
 
 
 def test_typicality_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,22 +125,28 @@ def test_a_damaged_cache_is_made_anew(damage: bytes | str) -> None:
     assert np.array_equal(np.load(path), first)
 
 
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "file"))
+    assert len(select_instances(discs(), 0.5)) == 30
+
+
 def test_many_pictures_are_fitted_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instance_selection, "FITTED", 40)
     seen: list[tuple[int, int, str]] = []
     pictures = replace(discs(), fingerprint="in part")
     scores = typicality(pictures, progress=lambda *step: seen.append(step))
-    assert scores.shape == (60,) and scores[:48].mean() > scores[48:].mean()
+    assert scores.shape == (60,) and scores[12:].mean() > scores[:12].mean()
     assert seen[-1] == (100, 100, "looking for typical pictures"), "40 to learn from, 60 to judge"
 
 
 def test_the_held_out_are_not_selected() -> None:
-    pictures = with_typicality(discs(), 0.5)
+    pictures = with_typicality(discs(), 0.5, 0.2)
     trained, held_out = hold_out(pictures, 0.2, 0)
     kept = select_instances(trained, 0.5)
     assert held_out is not None and len(held_out) == 12 and len(kept) == 24
     assert not set(kept.names) & set(held_out.names)
-    assert pictures.notes == ("the most typical 50% of them are trained on; --data.instance_selection 1 takes all",)
+    assert pictures.notes == ("the most typical 24 are trained on; --data.instance_selection 1 takes all",)
     assert pictures.typicality is not None and kept.typicality is not None
     places = [int(name.removesuffix(".png")) for name in kept.names]
     assert np.array_equal(kept.typicality, pictures.typicality[places])
@@ -138,7 +164,7 @@ def test_the_gaussian_is_that_of_the_data() -> None:
     """Probabilistic PCA with all directions free but one is the plain Gaussian."""
     rng = torch.Generator().manual_seed(0)
     features = torch.randn(500, 4, generator=rng) @ torch.diag(torch.tensor([3.0, 2.0, 1.0, 0.5])) + 1
-    found = Gaussian.fit(features, components=3).log_likelihood(features)
+    found = ProbabilisticPCA.fit(features, components=3).log_likelihood(features)
     covariance = torch.cov(features.T.double())
     exact = torch.distributions.MultivariateNormal(features.double().mean(0), covariance).log_prob(features.double())
     assert torch.allclose(found.double() - found.double().mean(), exact - exact.mean(), atol=1e-4)
@@ -154,6 +180,28 @@ def test_a_training_shows_what_it_kept(tmp_path: Path, quick: None) -> None:
     log = (tmp_path / "run/log.txt").read_text()
     assert "12 pictures, 0 skipped" in log and "selected: the most typical of 24 pictures" in log
     assert json.loads((tmp_path / "run/data.json").read_text())["count"] == 24, "the set by which a run is known again"
+
+
+def test_nothing_else_is_shown(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[PictureSet] = []
+
+    class Sampler(InfiniteSampler):
+        def __init__(self, pictures: PictureSet, *rest: object) -> None:
+            given.append(pictures)
+            super().__init__(pictures, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("kaogan.training.train.InfiniteSampler", Sampler)
+    pictures = replace(make_pictures(), fingerprint="nothing else")
+    train(tmp_path / "run", pictures=pictures, images=8, **{"data.instance_selection": 0.5})
+    assert [each.names for each in given] == [select_instances(pictures, 0.5).names]
+
+
+def test_other_pictures_on_resume_are_refused(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, share = replace(make_pictures(), fingerprint="other pictures"), {"data.instance_selection": 0.5}
+    train(tmp_path / "run", pictures=pictures, images=24, **share)
+    turned = replace(pictures, typicality=-typicality(pictures))
+    with pytest.raises(UsageError, match="data selected"):
+        train(tmp_path / "run", pictures=turned, images=48, **share)
 
 
 def test_a_run_goes_on_with_the_same_pictures(tmp_path: Path, quick: None) -> None:
@@ -187,4 +235,4 @@ def test_what_is_measured_against_is_the_whole_set(
     pictures = replace(make_pictures(), fingerprint="measured")
     settings = {"data.instance_selection": 0.5, "eval.every": 24, "eval.metrics": ["fixed_share"]}
     train(tmp_path / "run", pictures=pictures, images=24, **settings)
-    assert measured == [24]
+    assert measured[0] == 24
