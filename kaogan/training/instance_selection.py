@@ -35,15 +35,17 @@ _BATCH = 128
 CPU = torch.device("cpu")
 
 
-def retained(pictures: PictureSet, ratio: float) -> int:
-    """How many of the pictures are kept when a share ``ratio`` is asked for: ``LEAST`` at least.
+def retained(pictures: PictureSet, ratio: float, held_out: float = 0.0) -> int:
+    """How many of the pictures are kept when a share ``ratio`` is asked for, of those that are not ``held_out``:
+    ``LEAST`` at least.
 
     All are kept of a set in shards, whose training begins at once, and of one too large to be held in memory.
     """
-    count = min(len(pictures), max(round(ratio * len(pictures)), LEAST))
+    left = len(pictures) - (held_out_count(len(pictures), held_out) if held_out else 0)
+    count = min(left, max(round(ratio * left), LEAST))
     _, *shape = pictures.images.shape
     large = isinstance(pictures.images, ShardedImages) or count * int(np.prod(shape)) > MOST_BYTES
-    return len(pictures) if large else count
+    return left if large else count
 
 
 def select_instances(pictures: PictureSet, ratio: float, device: torch.device = CPU) -> PictureSet:
@@ -80,17 +82,17 @@ def with_typicality(
 ) -> PictureSet:  # fmt: skip
     """The same set, which knows how typical each picture is where ``select_instances`` will ask, once a share
     ``held_out`` is kept apart."""
-    left = len(pictures) - (held_out_count(len(pictures), held_out) if held_out else 0)
-    if ratio == 1 or left <= LEAST:
-        return pictures
-    if retained(pictures, ratio) == len(pictures):
-        return replace(
-            pictures, notes=(*pictures.notes, "all pictures are trained on: too many to look for typical ones")
-        )
-    count = max(round(ratio * left), LEAST)
-    note = f"the most typical {count:,} are trained on; --data.instance_selection 1 takes all"
-    scores = typicality(pictures, device, progress)
-    return replace(pictures, typicality=scores, notes=(*pictures.notes, note))
+    left, count = retained(pictures, 1.0, held_out), retained(pictures, ratio, held_out)
+    if count < left:
+        least = ", the least that is kept" if count == LEAST else ""
+        note = f"the most typical {count:,} are trained on{least}; --data.instance_selection 1 takes all"
+        scores = typicality(pictures, device, progress)
+        return replace(pictures, typicality=scores, notes=(*pictures.notes, note))
+    if max(round(ratio * left), LEAST) < left:  # asked for, and not done
+        why = "the set is in shards" if isinstance(pictures.images, ShardedImages) else "the set is too large"
+        note = f"all pictures are trained on, not the most typical {ratio:.0%}: {why}"
+        return replace(pictures, notes=(*pictures.notes, note))
+    return pictures
 
 
 def typicality(pictures: PictureSet, device: torch.device = CPU, progress: Progress | None = None) -> np.ndarray:

@@ -88,7 +88,7 @@ class RunLogger:
         log.info("machine: %s, %s, %d threads, %s", machine, self.device, torch.get_num_threads(), precision)
         log.info("data: %s, %d pictures, %d skipped", pictures.source, len(pictures.images), len(pictures.skipped))
         if pictures.selected_from:
-            log.info("selected: the most typical of %d pictures", pictures.selected_from)
+            log.info("selected: those pictures are the most typical ones of %d", pictures.selected_from)
         for name, reason in pictures.skipped:
             log.info("skipped %s: %s", name, reason)
         for note in pictures.notes:

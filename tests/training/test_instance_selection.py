@@ -72,7 +72,8 @@ def test_a_set_in_shards_begins_at_once(tmp_path: Path) -> None:
     write_shards(tmp_path, samples(), ["mood"], SHARD_SIZE)
     pictures = load_pictures(tmp_path, image_size=8, workers=0)
     assert select_instances(pictures, 0.5) is pictures
-    assert with_typicality(pictures, 0.5).typicality is None
+    found = with_typicality(pictures, 0.5)
+    assert found.typicality is None and found.notes[-1].endswith("not the most typical 50%: the set is in shards")
 
 
 def test_one_is_all() -> None:
@@ -178,7 +179,7 @@ def test_a_training_shows_what_it_kept(tmp_path: Path, quick: None) -> None:
     assert config["settings"]["data.instance_selection"] == 0.5
     assert "12, the most typical of 24 (`data.instance_selection`)" in (tmp_path / "run/model/README.md").read_text()
     log = (tmp_path / "run/log.txt").read_text()
-    assert "12 pictures, 0 skipped" in log and "selected: the most typical of 24 pictures" in log
+    assert "12 pictures, 0 skipped" in log and "selected: those pictures are the most typical ones of 24" in log
     assert json.loads((tmp_path / "run/data.json").read_text())["count"] == 24, "the set by which a run is known again"
 
 
@@ -218,7 +219,7 @@ def test_a_run_goes_on_with_the_same_pictures(tmp_path: Path, quick: None) -> No
 def test_another_share_is_another_run(tmp_path: Path, quick: None) -> None:
     pictures = replace(make_pictures(), fingerprint="another share")
     train(tmp_path / "run", pictures=pictures, images=24, **{"data.instance_selection": 0.5})
-    with pytest.raises(UsageError, match=r"data\.instance_selection"):
+    with pytest.raises(UsageError, match=r"data\.instance_selection was 0\.5, now 0\.9\. Use"):
         train(tmp_path / "run", pictures=pictures, images=48, **{"data.instance_selection": 0.9})
 
 
