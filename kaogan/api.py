@@ -17,6 +17,7 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.distributed import join
 from kaogan.core.errors import KaoganError
 from kaogan.core.interruption import ignore_stop
+from kaogan.core.progress import Progress, no_progress
 from kaogan.core.training_loop import OnProgress, TrainResult, no_train_progress
 from kaogan.data import PictureSet
 from kaogan.generate.model import Model
@@ -71,13 +72,15 @@ def run(
     on_stop: Callable[[], None] = ignore_stop,
     minutes: float = math.inf,
     track: str = "",
+    progress: Progress = no_progress,
 ) -> TrainResult:
     """The same for a resolved recipe and pictures in memory; an interrupted training returns, too, and one that has
-    taken so many ``minutes``. ``track`` sends its numbers to wandb, trackio or mlflow as well. Under torchrun all
-    processes train together."""
+    taken so many ``minutes``. ``track`` sends its numbers to wandb, trackio or mlflow as well; ``progress`` tells of
+    what comes after the last step. Under torchrun all processes train together."""
     return run_training(
         recipe, pictures, Path(out or Path("runs") / recipe.name), allow_changes=allow_changes,
         on_progress=on_progress, on_stop=on_stop, minutes=minutes, track=track, processes=join(),
+        progress=progress,
     )  # fmt: skip
 
 

@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {
     "data.instance_selection": 1.0,  # each of a few pictures counts
     "extras.fixed_pattern.ramp": 20_000,
     "extras.augment": {"name": "diffaugment", "policy": ["color", "translation", "cutout"]},
+    "run.latent_filter": False,  # its judge looked at faces of other styles
     "run.stats_every": 500,
     "run.grid_every": 2_000,
     "run.checkpoint_every": 2_000,

@@ -12,7 +12,15 @@ from typing import ParamSpec
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from kaogan import api
 from kaogan.config import recipes
@@ -62,6 +70,7 @@ def run_training(
         return 0
     if outcome.images_seen == outcome.began_at:
         tell_finished(console, outcome, recipe.training.images)
+        tell_filter(console, outcome)
         return 0
     console.print(
         f"Trained to {outcome.images_seen:,} images ({_minutes(outcome.seconds)} in this session). "
@@ -70,6 +79,11 @@ def run_training(
     )
     tell_files(console, outcome)
     return 0
+
+
+def tell_filter(console: Console, outcome: TrainResult) -> None:
+    if outcome.latent_filter:
+        console.print(f"  {escape(outcome.latent_filter)}", soft_wrap=True)
 
 
 def tell_finished(console: Console, outcome: TrainResult, images: int) -> None:
@@ -89,6 +103,7 @@ def tell_files(console: Console, outcome: TrainResult) -> None:
     for name, meaning in LEFT_BEHIND.items():
         if (run / name).exists():
             console.print(f"  {name:<15} {meaning}")
+    tell_filter(console, outcome)
     if outcome.warning:
         console.print(f"[yellow]This run does not look well.[/] {escape(outcome.warning)}", soft_wrap=True)
         return
@@ -132,13 +147,23 @@ def train_with_bar(
                 console.print(f"{seen:>9,} of {step.total:,}  {text}  {_minutes(left)} left", soft_wrap=True)
                 shown = time.monotonic()
 
+        after: TaskID | None = None
+
+        def on_work_after(done: int, total: int, what: str) -> None:
+            nonlocal after
+            if after is None:
+                after = bar.add_task(what, total=total, numbers="")
+                if plain:
+                    console.print(f"a latent filter is fitted; {what}: {total:,}", soft_wrap=True)
+            bar.update(after, completed=done, total=total, description=what)
+
         def on_stop() -> None:
             console.print("stopping…")
 
         outcome = api.run(
             recipe, pictures, out, allow_changes=allow_changes,
             on_progress=without_output_errors(on_progress), on_stop=without_output_errors(on_stop),
-            minutes=minutes, track=track,
+            minutes=minutes, track=track, progress=without_output_errors(on_work_after),
         )  # fmt: skip
     if not outcome.finished:
         console.print(f"Stopped at {outcome.images_seen:,} images; the same command goes on from here.")

@@ -266,6 +266,11 @@ class Run(Section):
     keep_last: int = Field(2, ge=1, description="checkpoints kept")
     keep_every: int = Field(0, ge=0, description="also keep each checkpoint at a multiple of this many images; 0: none")
     grid_pictures: int = Field(64, ge=1, le=4096, description="pictures in a grid")
+    latent_filter: bool = Field(
+        False,
+        description="at the end a filter is fitted that leaves out latents whose faces have doubtful eyes, as by "
+        "kaogan fit-filter; from 10,000 images on, and not for avatars",
+    )
     loss_limit: float = Field(1e6, gt=0, description="a loss beyond +-this counts as runaway and stops the run")
 
 

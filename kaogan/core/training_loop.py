@@ -71,6 +71,8 @@ class TrainResult:
     """Whether it was the time it was given that ended the session."""
     began_at: int = 0
     """The clock at the beginning of this session."""
+    latent_filter: str = ""
+    """One line about the filter that was fitted at the end, if any."""
 
 
 OnProgress = Callable[[TrainProgress], None]

@@ -1,8 +1,9 @@
-"""Fitting of a model's latent filter: distances of its pictures to real ones, and a perceptron that foretells them."""
+"""Fitting of a model's latent filter: how bad its faces are, by their eyes or by real ones, and a perceptron for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kaogan.aux_models.eye_judge.judge import EyeJudge
 from kaogan.core.atomic_io import explain, write_text
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, to_float
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.rng import draw_latents, numpy_generator, seed_for, torch_generator
 from kaogan.data import PictureSet
-from kaogan.generate.latent_filter import DEFAULT_KEEP, FILTER, LEVELS, LatentFilter, write_filter
+from kaogan.generate.latent_filter import FILTER, LEVELS, LatentFilter, write_filter
 from kaogan.generate.model import Model
 from kaogan.generate.model_card import with_filter
 from kaogan.generate.model_io import CARD
@@ -30,48 +32,49 @@ LEAST_REFERENCES, LEAST_SAMPLES = 100, 100
 HELD_OUT = 5  # one latent more for so many that are learnt from
 WIDTH, EPOCHS, BATCH = 128, 10, 100
 FRESH = 10_000  # latents of the quantiles
+WORST = 0.2  # of the faces, whose rejection is reported
 LEAST_AGREEMENT = 0.2  # correlation below which a filter is of no use
 READ_AT_ONCE = 64
+CPU = torch.device("cpu")
+
+
+Measure = Callable[[Pictures], np.ndarray]
+"""Faces uint8 (N, S, S, C) -> float (N,), how bad each is: lower is better."""
 
 
 def fit_filter(
-    model: Model, real: PictureSet, *, samples: int = 10_000, references: int = 2_000, seed: int = 0,
+    model: Model, measure: Measure | None = None, *, samples: int = 20_000, seed: int = 0,
     progress: Progress = no_progress,
 ) -> LatentFilter:  # fmt: skip
-    """A latent filter for ``model``, learnt from the distances of ``samples`` of its pictures to ``real``.
+    """A latent filter for ``model``, learnt from what ``measure`` says of ``samples`` of its faces: by default the
+    ``EyeJudge``, which looks at their eyes.
 
-    A distance is the mean of those to the 5 nearest of ``references`` real pictures in the 64 whitened principal
-    components of pooled features. Attributes are drawn from their priors. The ``report`` has, of latents that were not
-    learnt from: ``correlation`` of what is foretold with what is; ``rejected``, the share of the truly worst fifth that
-    keep 0.8 rejects; ``kept`` and ``drawn``, the mean distances of what it keeps and of all; ``real``, that of real
-    pictures to each other. The same seed gives the same filter. Raises UsageError.
+    Attributes are drawn from their priors. The ``report`` has, of latents that were not learnt from: ``correlation`` of
+    what is foretold with what is; ``rejected``, the share of the truly worst fifth that the usual keep rejects;
+    ``kept`` and ``drawn``, the means of what it keeps and of all; and ``eyes``, 1 if it was the judge, else 0. The same
+    seed gives the same filter. Raises UsageError.
     """
     if samples < LEAST_SAMPLES:
         raise UsageError(f"a latent filter learns from {LEAST_SAMPLES} samples or more, not {samples}")
-    if min(references, len(real)) < LEAST_REFERENCES:
-        raise UsageError(
-            f"a latent filter needs {LEAST_REFERENCES} real pictures or more: {real.source} has {len(real):,}, and "
-            f"{references:,} are asked for"
-        )
-    rows = np.sort(numpy_generator(seed, "filter/references").permutation(len(real))[:references])
-    features = PooledFeatures(model.device)
-    space = WhitenedReals(features(real.batches(READ_AT_ONCE, rows), len(rows), progress, "reading real pictures"))
-
+    judge = measure or EyeJudge(model.device)
     count = samples + max(samples // HELD_OUT, 2)
     latents = _latents(model, count, seed, "filter/latents")
-    faces = features(_pictures(model, latents, seed), count, progress, "drawing faces")
-    distances = torch.from_numpy(space.distances(faces))
-    layers = _trained(latents[:samples], distances[:samples].float(), seed, progress)
+    scores = np.empty(0)
+    progress(0, count, "drawing faces")
+    for pictures in _pictures(model, latents, seed):
+        scores = np.append(scores, judge(pictures))
+        progress(len(scores), count, "drawing faces")
+    layers = _trained(latents[:samples], torch.from_numpy(scores[:samples]).float(), seed, progress)
     fresh = LatentFilter(layers, torch.empty(0))(_latents(model, FRESH, seed, "filter/quantiles"))
-    fitted = LatentFilter(layers, fresh.quantile(torch.linspace(0, 1, LEVELS, dtype=torch.float64)))
-    report = _report(fitted, latents[samples:], distances[samples:].numpy())
-    return LatentFilter(layers, fitted.quantiles, report | {"real": float(space.own.mean())})
+    kind = {"eyes": float(measure is None)}
+    fitted = LatentFilter(layers, fresh.quantile(torch.linspace(0, 1, LEVELS, dtype=torch.float64)), kind)
+    return replace(fitted, report=_report(fitted, latents[samples:], scores[samples:]) | kind)
 
 
 def save_filter(model: Model, fitted: LatentFilter, folder: Path, *, anyway: bool = False) -> None:
     """Put a filter into the ``folder`` of its model, and what it changes onto the card and the preview there.
 
-    Raises KaoganError, nothing written, when it agrees too little with the distances, unless ``anyway``.
+    Raises KaoganError, nothing written, when it foretells too little, unless ``anyway``.
     """
     agreement = fitted.report["correlation"]
     if agreement < LEAST_AGREEMENT and not anyway:
@@ -91,6 +94,31 @@ def save_filter(model: Model, fitted: LatentFilter, folder: Path, *, anyway: boo
         raise explain(error, card) if isinstance(error, OSError) else KaoganError(f"{card} is not text") from error
 
 
+class DistanceToReal:
+    """The mean distance of a picture to the 5 nearest of ``references`` real ones, in the 64 whitened principal
+    components of pooled features. Raises UsageError."""
+
+    def __init__(
+        self, real: PictureSet, references: int = 2_000, *, seed: int = 0, device: torch.device = CPU,
+        progress: Progress = no_progress,
+    ) -> None:  # fmt: skip
+        if min(references, len(real)) < LEAST_REFERENCES:
+            raise UsageError(
+                f"a latent filter needs {LEAST_REFERENCES} real pictures or more: {real.source} has {len(real):,}, and "
+                f"{references:,} are asked for"
+            )
+        rows = np.sort(numpy_generator(seed, "filter/references").permutation(len(real))[:references])
+        self.features = PooledFeatures(device)
+        parts: list[np.ndarray] = []
+        for pictures in real.batches(READ_AT_ONCE, rows):
+            parts.append(self.features(pictures))
+            progress(sum(map(len, parts)), len(rows), "reading real pictures")
+        self.space = WhitenedReals(np.concatenate(parts))
+
+    def __call__(self, pictures: Pictures) -> np.ndarray:
+        return self.space.distances(self.features(pictures))
+
+
 class PooledFeatures:
     """Pictures -> the mean and the maximum over each map of trained networks, float32 (N, D)."""
 
@@ -101,18 +129,8 @@ class PooledFeatures:
             network.eval().to(device) for network in build_feature_networks(entries, learn=False)
         ]
 
-    def __call__(self, batches: Iterable[Pictures], count: int, progress: Progress, what: str) -> np.ndarray:
-        parts: list[np.ndarray] = []
-        done = 0
-        progress(0, count, what)
-        for pictures in batches:
-            parts.append(self._of(pictures))
-            done += len(pictures)
-            progress(done, count, what)
-        return np.concatenate(parts)
-
     @torch.inference_mode()
-    def _of(self, pictures: Pictures) -> np.ndarray:
+    def __call__(self, pictures: Pictures) -> np.ndarray:
         images = to_float(pictures).to(self.device)
         maps = [each for network in self.networks for each in network(network.resize(images))]
         pooled = torch.cat([part for each in maps for part in (each.mean((2, 3)), each.amax((2, 3)))], 1)
@@ -129,9 +147,6 @@ class WhitenedReals:
         used = min(COMPONENTS, len(features) - 1)
         self.projection = axes[:used].T / np.maximum(lengths[:used] / len(features) ** 0.5, 1e-6)
         self.references = standard @ self.projection
-        (points,) = points_of(self.references)
-        self.own = nearest(points, points, NEIGHBORS, same=True)[0].mean(1)
-        """Of each real picture to the others."""
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """(N, D) -> (N,): the mean distance to the nearest real pictures."""
@@ -157,15 +172,15 @@ def _pictures(model: Model, latents: Tensor, seed: int) -> Iterable[Pictures]:
         yield model.generate(latents[part], None if conditions is None else conditions[part])
 
 
-def _trained(latents: Tensor, distances: Tensor, seed: int, progress: Progress) -> list[tuple[Tensor, Tensor]]:
-    """The layers of a perceptron that foretells the distances: AdamW with one cycle of the learning rate."""
+def _trained(latents: Tensor, scores: Tensor, seed: int, progress: Progress) -> list[tuple[Tensor, Tensor]]:
+    """The layers of a perceptron that foretells the scores: AdamW with one cycle of the learning rate."""
     sizes = (latents.shape[1], WIDTH, WIDTH, 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "filter/network"))
         linear = [nn.Linear(before, after) for before, after in pairwise(sizes)]
     network = nn.Sequential(linear[0], nn.SiLU(), linear[1], nn.SiLU(), linear[2])
-    mean, deviation = distances.mean(), distances.std().clamp(min=1e-6)
-    targets = ((distances - mean) / deviation)[:, None]
+    mean, deviation = scores.mean(), scores.std().clamp(min=1e-6)
+    targets = ((scores - mean) / deviation)[:, None]
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.1)
     total = EPOCHS * -(-len(latents) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=total)
@@ -186,14 +201,14 @@ def _trained(latents: Tensor, distances: Tensor, seed: int, progress: Progress) 
     return [(each.weight.detach().double(), each.bias.detach().double()) for each in linear]
 
 
-def _report(fitted: LatentFilter, latents: Tensor, distances: np.ndarray) -> dict[str, float]:
+def _report(fitted: LatentFilter, latents: Tensor, scores: np.ndarray) -> dict[str, float]:
     foretold = fitted(latents).numpy()
-    kept = foretold <= fitted.threshold(DEFAULT_KEEP)
-    worst = distances > np.quantile(distances, DEFAULT_KEEP)
-    varied = foretold.std() > 0 and distances.std() > 0
+    kept = foretold <= fitted.threshold(fitted.usual_keep)
+    worst = scores > np.quantile(scores, 1 - WORST)
+    varied = foretold.std() > 0 and scores.std() > 0
     return {
-        "correlation": float(np.corrcoef(foretold, distances)[0, 1]) if varied else 0.0,
+        "correlation": float(np.corrcoef(foretold, scores)[0, 1]) if varied else 0.0,
         "rejected": float((~kept)[worst].mean()) if worst.any() else 0.0,
-        "kept": float(distances[kept].mean()) if kept.any() else float("nan"),
-        "drawn": float(distances.mean()),
+        "kept": float(scores[kept].mean()) if kept.any() else float("nan"),
+        "drawn": float(scores.mean()),
     }

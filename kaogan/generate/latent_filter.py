@@ -1,4 +1,4 @@
-"""Latent filter: a small network that foretells from a latent how far its picture will lie from real ones; its file."""
+"""Latent filter: a small network that foretells from a latent how bad its picture will be; its file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILTER = "latent_filter.safetensors"
 FORMAT = 1
 LIMIT = 2**26  # bytes of the file
 WHAT = "latent filter"  # in messages
-DEFAULT_KEEP = 0.8
+EYES_KEEP, DISTANCE_KEEP = 0.5, 0.8  # the share that is drawn from, by what a filter was fitted to
 ATTEMPTS = 1000  # latents that are looked at for one picture, at most
 LEVELS = 101  # of the quantiles: 0 %, 1 %, ..., 100 %
 PURPOSE = "sample/latent"
@@ -37,7 +37,7 @@ PURPOSE = "sample/latent"
 
 @dataclass(frozen=True)
 class LatentFilter:
-    """A perceptron z (Z,) -> the distance to real pictures that the picture of z will have, as foretold.
+    """A perceptron z (Z,) -> how bad the picture of z will be, as foretold: by its eyes, or its distance to real ones.
 
     ``layers`` are a weight (out, in) and a bias (out,) each, numbers of float32 in float64, with SiLU between them.
     ``quantiles`` (101,) are those of what it foretells of fresh latents, in steps of 1 %: of them the share ``keep``
@@ -48,6 +48,16 @@ class LatentFilter:
     layers: Sequence[tuple[Tensor, Tensor]]
     quantiles: Tensor
     report: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def by_eyes(self) -> bool:
+        """Whether it foretells the eye judge, and not the distance to real pictures."""
+        return bool(self.report.get("eyes"))
+
+    @property
+    def usual_keep(self) -> float:
+        """The share that a model with this filter draws from."""
+        return EYES_KEEP if self.by_eyes else DISTANCE_KEEP
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Latents (N, Z), untruncated -> float64 (N,)."""

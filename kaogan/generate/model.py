@@ -27,7 +27,6 @@ from kaogan.core.rng import torch_generator
 from kaogan.core.schema import Attribute, Schema
 from kaogan.core.weights_file import write_weights
 from kaogan.generate.latent_filter import (
-    DEFAULT_KEEP,
     FILTER,
     LatentFilter,
     candidates,
@@ -68,7 +67,7 @@ class Model:
 
     ``generator`` is taken over: float32, in evaluation mode, channels last, on ``device``. ``config`` is as
     ``make_config`` builds it. ``path`` is the folder or file that the model came from, if any. ``latent_filter`` is
-    one that was fitted on these weights: with it the model draws from the best 80 % of the latents, see ``keep``.
+    one that was fitted on these weights: with it the model draws from the best of the latents, see ``keep``.
     """
 
     def __init__(
@@ -87,12 +86,13 @@ class Model:
         # every call: a convolution over 3 pictures and one over 32 may round differently.
         self.batch_size = max(1, min(32, 32 * 128**2 // self.image_size**2))
         self.latent_filter = latent_filter
-        self._keep = DEFAULT_KEEP if latent_filter else 1.0
+        self._keep = latent_filter.usual_keep if latent_filter else 1.0
         self._fitted = digest_of(self.generator.state_dict()) if latent_filter else ""
 
     @property
     def keep(self) -> float:
-        """The share of latents, the best ones, that pictures are drawn from: 0.8 with a latent filter, else 1, all.
+        """The share of latents, the best ones, that pictures are drawn from: 0.5 with a latent filter that foretells
+        eyes, 0.8 with one that foretells distances, else 1, all.
 
         Setting it raises UsageError for a number out of (0, 1], and below 1 for a model without a filter.
         """

@@ -17,7 +17,7 @@ from kaogan.core.loaded_plugins import plugin_records
 from kaogan.core.model_cards import front_matter
 from kaogan.core.schema import Schema
 from kaogan.core.text import one_line
-from kaogan.generate.latent_filter import DEFAULT_KEEP, LatentFilter
+from kaogan.generate.latent_filter import LatentFilter
 from kaogan.networks import DISCRIMINATORS
 from kaogan.version import __version__
 
@@ -173,9 +173,10 @@ def _pictures(data: Mapping[str, Any]) -> str:
 def filter_fact(latent_filter: LatentFilter) -> str:
     """What the card says of a latent filter, with its rates."""
     report = latent_filter.report
+    what = "what the eye judge says" if latent_filter.by_eyes else "the distance to real pictures"
     return (
-        f"pictures are drawn from the best {DEFAULT_KEEP:.0%} of the latents, `--keep 1` draws from all; it foretells "
-        f"the distance to real pictures with r = {report.get('correlation', 0):.2f} and rejects "
+        f"pictures are drawn from the best {latent_filter.usual_keep:.0%} of the latents, `--keep 1` draws from all; "
+        f"it foretells {what} with r = {report.get('correlation', 0):.2f} and rejects "
         f"{report.get('rejected', 0):.0%} of the worst fifth"
     )
 

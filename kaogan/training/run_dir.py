@@ -36,6 +36,7 @@ RESUMABLE_KEYS = (
     "name", "summary", "source", "data.workers", "training.images", "run.device", "run.deterministic", "run.compile",
     "run.licence", "run.stats_every",
     "run.grid_every", "run.checkpoint_every", "run.keep_last", "run.keep_every", "run.grid_pictures", "run.loss_limit",
+    "run.latent_filter",
     "eval",
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from kaogan.config import recipes
@@ -16,6 +17,7 @@ from kaogan.core.device import choose_device, describe, import_compiler_aside
 from kaogan.core.distributed import ALONE, Processes
 from kaogan.core.errors import KaoganError, is_out_of_memory
 from kaogan.core.interruption import ignore_stop
+from kaogan.core.progress import Progress, no_progress
 from kaogan.core.training_loop import (
     Intervals,
     OnProgress,
@@ -30,6 +32,7 @@ from kaogan.training import plots
 from kaogan.training.evaluator import Evaluator
 from kaogan.training.failure_detector import LINES, RunFacts, find_failure
 from kaogan.training.instance_selection import select_instances
+from kaogan.training.latent_filter import fit_at_end
 from kaogan.training.numerics import compiled, numerics, training_precision
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir, data_record
 from kaogan.training.run_logger import RunLogger
@@ -56,13 +59,14 @@ def train(
     minutes: float = math.inf,
     track: str = "",
     processes: Processes = ALONE,
+    progress: Progress = no_progress,
 ) -> TrainResult:
     """Train ``recipe`` on ``pictures`` in the folder ``out``, going on from its newest good checkpoint.
 
     Raises UsageError for settings that don't fit the data or the run, KaoganError when the disk or the training fails;
     the last good checkpoint is always kept. Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 leave a checkpoint and return;
     ``on_stop`` is called at once. ``minutes`` end a session as well; ``track`` names a tracker of
-    experiments. Of several ``processes`` the first one writes.
+    experiments. Of several ``processes`` the first one writes. ``progress`` tells of what comes after the last step.
     """
     tracker = Tracker(track) if track and processes.first else None
     import_compiler_aside()  # saves seconds: PyTorch's compiler is imported in a thread
@@ -103,6 +107,9 @@ def train(
             )
             result = loop.run(resumed, on_progress, on_stop)
         logger.close(result.finished, result.seconds)
+        if result.finished:
+            told = fit_at_end(recipe, folder, pictures.source, result.images_seen, progress)
+            result = replace(result, latent_filter=told)
         return result
 
 

@@ -17,19 +17,22 @@ from tests.generate.conftest import filtered, tiny_model
 def test_a_filter_is_fitted_into_the_folder(run: Run, tmp_path: Path) -> None:
     folder = tiny_model(Schema()).save(tmp_path / "m")
     write_set(tmp_path / "faces", 100, 16)
-    words = ("fit-filter", folder, "--data", "faces", "--samples", "100", "--force")
-    said = run(*words)
-    assert said.code == 0, said
-    assert "on latents not learnt from: r = " in said.out and said.out.endswith(f"{folder / FILTER}\n")
-    first = (folder / FILTER).read_bytes()
-    assert load(folder, "cpu").keep == 0.8 and "| latent filter |" in (folder / "README.md").read_text()
-    assert run(*words).code == 0 and (folder / FILTER).read_bytes() == first
+    for data, keep, what in ((), 0.5, "the eye judge"), (("--data", "faces"), 0.8, "the distance to real pictures"):
+        words = ("fit-filter", folder, *data, "--samples", "100", "--force")
+        said = run(*words)
+        assert said.code == 0, said
+        assert "on latents not learnt from: r = " in said.out and said.out.endswith(f"{folder / FILTER}\n")
+        assert f"mean of {what}: kept " in said.out
+        first = (folder / FILTER).read_bytes()
+        card = (folder / "README.md").read_text()
+        assert load(folder, "cpu").keep == keep and card.count("| latent filter |") == 1
+        assert f"the best {keep:.0%} of the latents" in card
+        assert run(*words).code == 0 and (folder / FILTER).read_bytes() == first
 
 
 def test_what_cannot_be_fitted_is_told(run: Run, tmp_path: Path) -> None:
-    refused(run("fit-filter"), 2, "name a model and its pictures")
+    refused(run("fit-filter"), 2, "name a model, as in")
     folder = tiny_model(Schema()).save(tmp_path / "m")
-    refused(run("fit-filter", folder), 2, "name the real pictures")
     refused(run("fit-filter", folder, "--data", "nowhere"), 2, "nowhere")
 
 

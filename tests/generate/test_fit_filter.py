@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from kaogan.aux_models.eye_judge.judge import EyeJudge
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.schema import Schema
 from kaogan.data import PictureSet, load_pictures
-from kaogan.generate.fit_filter import WhitenedReals, fit_filter, save_filter
+from kaogan.generate.fit_filter import DistanceToReal, WhitenedReals, fit_filter, save_filter
 from kaogan.generate.latent_filter import FILTER
-from kaogan.generate.model import load
+from kaogan.generate.model import Model, load
 from tests.generate.conftest import tiny_model
 
 
@@ -47,12 +48,11 @@ def test_distances_are_means_over_the_nearest_in_whitened_components():
     steps = fake[:, None].astype(float) - real[None]
     mahalanobis = np.sqrt(np.einsum("nmi,ij,nmj->nm", steps, np.linalg.inv(covariance), steps))
     np.testing.assert_allclose(space.distances(fake), np.sort(mahalanobis, 1)[:, :5].mean(1), rtol=1e-4)
-    assert space.own.shape == (80,) and (space.own > 0).all()
 
 
 def test_a_filter_foretells_what_the_latent_decides(real):
     model = brightening()
-    found = fit_filter(model, real, samples=400, references=120, seed=1)
+    found = fit_filter(model, DistanceToReal(real, 120, seed=1), samples=400, seed=1)
     assert found.report["correlation"] > 0.5 and found.report["rejected"] > 0.5
     assert found.report["kept"] < found.report["drawn"]
     z = torch.zeros(2, 6)
@@ -60,14 +60,25 @@ def test_a_filter_foretells_what_the_latent_decides(real):
     grey, white = found(z)
     assert grey < white
     assert (found(torch.randn(2000, 6)) <= found.threshold(0.8)).double().mean() == pytest.approx(0.8, abs=0.03)
-    again = fit_filter(model, real, samples=400, references=120, seed=1)
+    again = fit_filter(model, DistanceToReal(real, 120, seed=1), samples=400, seed=1)
     assert torch.equal(again.quantiles, found.quantiles)
+    assert not found.by_eyes and found.usual_keep == 0.8
 
 
-def test_any_model_can_have_one_and_a_useless_one_is_not_written(tmp_path, real):
+def test_without_another_measure_it_foretells_the_eye_judge():
+    model = brightening()
+    found = fit_filter(model, samples=400, seed=1)
+    assert found.by_eyes and found.usual_keep == 0.5 and found.report["kept"] < found.report["drawn"]
+    z = torch.linspace(-2, 2, 9)[:, None] * torch.eye(6)[:1]
+    judged = EyeJudge()(model.generate(z))
+    assert np.corrcoef(found(z).numpy(), judged)[0, 1] > 0.8
+    assert model.keep == 1 and Model(model.generator, model.attributes, model.config, latent_filter=found).keep == 0.5
+
+
+def test_any_model_can_have_one_and_a_useless_one_is_not_written(tmp_path):
     model = tiny_model(channels=1)
     folder = model.save(tmp_path / "m")
-    fitted = fit_filter(model, real, samples=100, references=100)
+    fitted = fit_filter(model, samples=100)
     poor = type(fitted)(fitted.layers, fitted.quantiles, {**fitted.report, "correlation": 0.1})
     with pytest.raises(KaoganError, match="nothing was written"):
         save_filter(model, poor, folder)
@@ -77,11 +88,11 @@ def test_any_model_can_have_one_and_a_useless_one_is_not_written(tmp_path, real)
     save_filter(model, poor, folder, anyway=True)
     added = set((folder / "README.md").read_text().splitlines()) - set(before.splitlines())
     assert len(added) == 1 and "r = 0.10" in added.pop()
-    assert load(folder, "cpu").keep == 0.8
+    assert load(folder, "cpu").keep == 0.5
 
 
 def test_too_few_pictures_are_refused(real):
     with pytest.raises(UsageError, match="100 real pictures or more"):
-        fit_filter(brightening(), real, references=50)
+        DistanceToReal(real, 50)
     with pytest.raises(UsageError, match="100 samples or more"):
-        fit_filter(brightening(), real, samples=5)
+        fit_filter(brightening(), samples=5)

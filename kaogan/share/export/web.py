@@ -21,7 +21,6 @@ from kaogan.core.picture_files import png
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.staging import staged
 from kaogan.generate.explore.pointer_directions import pointer_directions
-from kaogan.generate.latent_filter import DEFAULT_KEEP
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_card import is_keyword
 from kaogan.networks import count_parameters
@@ -190,7 +189,7 @@ def _filter(model: Model) -> dict[str, Any]:
         return base64.b64encode(numbers.numpy().astype("<f4").tobytes()).decode()
 
     layers = [{"weight": packed(weight), "bias": packed(bias)} for weight, bias in model.latent_filter.layers]
-    keep = model.keep if model.keep < 1 else DEFAULT_KEEP
+    keep = model.keep if model.keep < 1 else model.latent_filter.usual_keep
     return {"filter": {"keep": keep, "quantiles": model.latent_filter.quantiles.tolist(), "layers": layers}}
 
 

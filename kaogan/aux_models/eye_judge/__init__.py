@@ -1,0 +1,1 @@
+"""The eye judge: how doubtful the two eyes of a drawn face are, as blind counters would say."""
