@@ -232,6 +232,10 @@ class Data(Section):
         description="share of the pictures that is trained on, those most like the others, but 5,000 at least, and all "
         "of a set in shards; 1: all (DeVries et al. 2020)",
     )
+    clear_eyes: bool = Field(
+        False,
+        description="of drawn faces: in the selection it counts as much whether both eyes are plain to see",
+    )
     avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
     avatars_mirrored: bool = Field(True, description="half of the drawn faces, at random, look to the left")
     classes: Literal["ask"] | bool = Field(

@@ -30,7 +30,7 @@ COMPONENTS = 64  # principal components of the features
 NEIGHBORS = 5  # real pictures that a distance is the mean of
 LEAST_REFERENCES, LEAST_SAMPLES = 100, 100
 HELD_OUT = 5  # one latent more for so many that are learnt from
-WIDTH, EPOCHS, BATCH = 128, 10, 100
+WIDTH, EPOCHS, LEAST_STEPS, BATCH = 32, 10, 800, 100  # 16 to 128 foretell alike (docs/results/kao.md)
 FRESH = 10_000  # latents of the quantiles
 WORST = 0.2  # of the faces, whose rejection is reported
 LEAST_AGREEMENT = 0.2  # correlation below which a filter is of no use
@@ -182,11 +182,13 @@ def _trained(latents: Tensor, scores: Tensor, seed: int, progress: Progress) -> 
     mean, deviation = scores.mean(), scores.std().clamp(min=1e-6)
     targets = ((scores - mean) / deviation)[:, None]
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.1)
-    total = EPOCHS * -(-len(latents) // BATCH)
+    steps = -(-len(latents) // BATCH)
+    epochs = max(EPOCHS, -(-LEAST_STEPS // steps))
+    total = epochs * steps
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=total)
     order = torch_generator(seed, "filter/order")
     done = 0
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         for rows in torch.randperm(len(latents), generator=order).split(BATCH):
             loss = (network(latents[rows]) - targets[rows]).square().mean()
             optimizer.zero_grad()
@@ -198,7 +200,8 @@ def _trained(latents: Tensor, scores: Tensor, seed: int, progress: Progress) -> 
     with torch.no_grad():
         linear[-1].weight.mul_(deviation)
         linear[-1].bias.mul_(deviation).add_(mean)
-    return [(each.weight.detach().double(), each.bias.detach().double()) for each in linear]
+    # Rounded to what a file of half the size can hold.
+    return [(each.weight.detach().half().double(), each.bias.detach().half().double()) for each in linear]
 
 
 def _report(fitted: LatentFilter, latents: Tensor, scores: np.ndarray) -> dict[str, float]:

@@ -39,7 +39,7 @@ PURPOSE = "sample/latent"
 class LatentFilter:
     """A perceptron z (Z,) -> how bad the picture of z will be, as foretold: by its eyes, or its distance to real ones.
 
-    ``layers`` are a weight (out, in) and a bias (out,) each, numbers of float32 in float64, with SiLU between them.
+    ``layers`` are a weight (out, in) and a bias (out,) each, float32 or float16 in float64, with SiLU between them.
     ``quantiles`` (101,) are those of what it foretells of fresh latents, in steps of 1 %: of them the share ``keep``
     lies at or under ``threshold(keep)``. ``report`` holds what its fitting measured. Rejecting latents by a network on
     them: Issenhuth et al. 2022 (arXiv:2110.09803), whose network learns importance weights instead.
@@ -113,9 +113,14 @@ def write_filter(path: Path, latent_filter: LatentFilter, weights: Mapping[str, 
     """``weights`` are those of the generator, as they are stored beside it. Raises KaoganError."""
     tensors = {"quantiles": latent_filter.quantiles.double()}
     for number, (weight, bias) in enumerate(latent_filter.layers):
-        tensors |= {f"{number}.weight": weight.float(), f"{number}.bias": bias.float()}
+        tensors |= {f"{number}.weight": _stored(weight), f"{number}.bias": _stored(bias)}
     report = json.dumps(dict(latent_filter.report), sort_keys=True)
     write_weights(path, tensors, {"format": str(FORMAT), "model": digest_of(weights), "report": report})
+
+
+def _stored(numbers: Tensor) -> Tensor:
+    """As float16 where that loses nothing, else float32."""
+    return numbers.half() if torch.equal(numbers.half().double(), numbers.double()) else numbers.float()
 
 
 def read_filter(path: Path, weights: Mapping[str, Tensor], latent_size: int) -> LatentFilter:

@@ -39,4 +39,7 @@ def load_data(
             workers=recipe.data.workers,
             progress=progress,
         )
-        return with_typicality(pictures, recipe.data.instance_selection, recipe.data.held_out, device, progress)
+        selection = recipe.data
+        return with_typicality(
+            pictures, selection.instance_selection, selection.held_out, device, progress, eyes=selection.clear_eyes
+        )

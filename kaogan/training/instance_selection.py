@@ -2,7 +2,8 @@
 
 Odd pictures - hats, profiles, hands before the face - cost a small network far more than they are worth: without them
 it draws the others well, sooner (arXiv:2007.15255). How typical a picture is says probabilistic PCA (Tipping & Bishop
-1999) of the last of MobileNetV2's maps that kaogan has.
+1999) of the last of MobileNetV2's maps that kaogan has. Of drawn faces their eyes can count as much: a generator whose
+pictures have eyes that are plain to see draws eyes that match.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kaogan.aux_models.eye_judge.judge import WEIGHTS_SHA256, EyeJudge
 from kaogan.core.atomic_io import atomic
 from kaogan.core.device import exact, to_device
 from kaogan.core.errors import KaoganError
@@ -48,13 +50,15 @@ def retained(pictures: PictureSet, ratio: float, held_out: float = 0.0) -> int:
     return left if large else count
 
 
-def select_instances(pictures: PictureSet, ratio: float, device: torch.device = CPU) -> PictureSet:
+def select_instances(
+    pictures: PictureSet, ratio: float, device: torch.device = CPU, *, eyes: bool = False
+) -> PictureSet:
     """The most typical share ``ratio`` of the pictures (``retained``). Each combination of labels keeps its share, to
-    one picture, and every value that has pictures keeps one."""
+    one picture, and every value that has pictures keeps one. ``eyes`` as in ``typicality``."""
     count = retained(pictures, ratio)
     if count == len(pictures):
         return pictures
-    scores = pictures.typicality if pictures.typicality is not None else typicality(pictures, device)
+    scores = pictures.typicality if pictures.typicality is not None else typicality(pictures, device, eyes=eyes)
     kept = _best_of_groups(scores, pictures.labels, count)
     return replace(subset(pictures, kept, "selected"), selected_from=len(pictures))
 
@@ -78,15 +82,16 @@ def _best_of_groups(scores: np.ndarray, labels: np.ndarray, count: int) -> np.nd
 
 def with_typicality(
     pictures: PictureSet, ratio: float, held_out: float = 0.0, device: torch.device = CPU,
-    progress: Progress | None = None,
+    progress: Progress | None = None, *, eyes: bool = False,
 ) -> PictureSet:  # fmt: skip
     """The same set, which knows how typical each picture is where ``select_instances`` will ask, once a share
     ``held_out`` is kept apart."""
     left, count = retained(pictures, 1.0, held_out), retained(pictures, ratio, held_out)
     if count < left:
         least = ", the least that is kept" if count == LEAST else ""
-        note = f"the most typical {count:,} are trained on{least}; --data.instance_selection 1 takes all"
-        scores = typicality(pictures, device, progress)
+        also = ", with eyes that are plain to see," if eyes else ""
+        note = f"the most typical {count:,}{also} are trained on{least}; --data.instance_selection 1 takes all"
+        scores = typicality(pictures, device, progress, eyes=eyes)
         return replace(pictures, typicality=scores, notes=(*pictures.notes, note))
     if max(round(ratio * left), LEAST) < left:  # asked for, and not done
         why = "the set is in shards" if isinstance(pictures.images, ShardedImages) else "the set is too large"
@@ -95,9 +100,15 @@ def with_typicality(
     return pictures
 
 
-def typicality(pictures: PictureSet, device: torch.device = CPU, progress: Progress | None = None) -> np.ndarray:
-    """How typical each picture is of the set, float32 (N,), higher is more so; computed once into the cache."""
-    name = fingerprint_of("typicality", VERSION, pictures.fingerprint)
+def typicality(
+    pictures: PictureSet, device: torch.device = CPU, progress: Progress | None = None, *, eyes: bool = False
+) -> np.ndarray:
+    """How typical each picture is of the set, float32 (N,), higher is more so; computed once into the cache.
+
+    With ``eyes`` what the eye judge holds of both eyes counts as much, each in its own standard deviations.
+    """
+    parts = ["typicality", VERSION, pictures.fingerprint]
+    name = fingerprint_of(*parts, WEIGHTS_SHA256) if eyes else fingerprint_of(*parts)
     path = cache_folder() / f"{name}.npy"
     try:
         found = np.load(path, allow_pickle=False)
@@ -106,6 +117,8 @@ def typicality(pictures: PictureSet, device: torch.device = CPU, progress: Progr
     except (OSError, ValueError, EOFError):
         pass  # not there, or damaged
     scores = _typicality(pictures, device, progress)
+    if eyes:
+        scores = _standardised(scores) - _standardised(_doubts(pictures, device, progress))
     # Where it can't be written, the next run looks at the pictures again.
     with suppress(KaoganError, OSError), atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, scores)
@@ -137,6 +150,22 @@ def _typicality(pictures: PictureSet, device: torch.device, progress: Progress |
         return model.log_likelihood(some).numpy()
     parts = (np.arange(start, min(start + FITTED, count)) for start in range(0, count, FITTED))
     return np.concatenate([model.log_likelihood(features(rows)).numpy() for rows in parts])
+
+
+def _doubts(pictures: PictureSet, device: torch.device, progress: Progress | None) -> np.ndarray:
+    """What the eye judge says of each picture, the mean of both ways round, float32 (N,)."""
+    judge, parts, done = EyeJudge(device), [], 0
+    for images in pictures.batches(_BATCH, np.arange(len(pictures))):
+        parts.append((judge(images) + judge(images[:, :, ::-1])) / 2)
+        done += len(images)
+        if progress:
+            progress(done, len(pictures), "looking at eyes")
+    return np.concatenate(parts)
+
+
+def _standardised(scores: np.ndarray) -> np.ndarray:
+    deviation = scores.std()
+    return (scores - scores.mean()) / deviation if deviation > 0 else np.zeros_like(scores)
 
 
 def _features(network: FeatureNetwork, images: np.ndarray, device: torch.device) -> Tensor:

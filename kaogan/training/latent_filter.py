@@ -27,6 +27,8 @@ def fit_at_end(recipe: Recipe, folder: RunDir, source: str, clock: int, progress
         save_filter(model, fitted, folder.model)
     except KaoganError as error:
         told = f"no latent filter: {error}"
+    except KeyboardInterrupt:  # the training itself is finished
+        told = "stopped before the latent filter was fitted; the same command, or kaogan fit-filter, does it"
     else:
         told = (
             f"faces are drawn from the best {fitted.usual_keep:.0%} of the latents, by their eyes; kaogan sample "

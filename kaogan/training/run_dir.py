@@ -157,7 +157,7 @@ class RunDir:
         if data_before.get("fingerprint") in data.get("former_fingerprints", ()):  # a run of an earlier release
             data_before["fingerprint"] = data["fingerprint"]
         keys = [key for key in ("fingerprint", "selected", "attributes") if key in data]
-        if any(key == "data.instance_selection" for key, *_ in changes):
+        if any(key in ("data.instance_selection", "data.clear_eyes") for key, *_ in changes):
             keys = [key for key in keys if key != "selected"]  # which is no further change
         changes += [
             (f"data {key}", data_before.get(key), data[key]) for key in keys if data_before.get(key) != data[key]

@@ -76,7 +76,7 @@ def train(
     if recipe.run.compile:
         compilable(recipe, state.generator)  # or refuse, before anything is written
     whole, (shown, held_out) = pictures, hold_out(pictures, recipe.data.held_out, recipe.run.seed)
-    pictures = select_instances(shown, recipe.data.instance_selection, device)
+    pictures = select_instances(shown, recipe.data.instance_selection, device, eyes=recipe.data.clear_eyes)
     sampler = InfiniteSampler(
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )

@@ -101,6 +101,38 @@ def test_many_combinations_do_not_undo_it() -> None:
     assert all(set(column) == set(range(n)) for column, n in zip(kept.labels.T.tolist(), (7, 8), strict=True))
 
 
+def test_eyes_count_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    doubts = np.random.default_rng(1).random(60).astype(np.float32)
+    monkeypatch.setattr(instance_selection, "_doubts", lambda *_: doubts)
+    pictures = replace(discs(), fingerprint="eyes")
+    plain, both = typicality(pictures), typicality(pictures, eyes=True)
+    expected = (plain - plain.mean()) / plain.std() - (doubts - doubts.mean()) / doubts.std()
+    np.testing.assert_allclose(both, expected, rtol=1e-4, atol=1e-4)
+    assert np.array_equal(typicality(pictures), plain), "each has a place of its own in the cache"
+    kept = select_instances(pictures, 0.5, eyes=True)
+    names = {f"{row}.png" for row in np.argsort(-both)[:30]}
+    assert set(kept.names) == names != set(select_instances(pictures, 0.5).names)
+    noted = with_typicality(pictures, 0.5, eyes=True)
+    assert noted.typicality is not None and np.array_equal(noted.typicality, both)
+    assert noted.notes[-1].startswith("the most typical 30, with eyes that are plain to see, are trained on;")
+
+
+def test_eyes_are_judged_both_ways_round() -> None:
+    pictures, seen = discs(20, 5), []
+    found = instance_selection._doubts(pictures, instance_selection.CPU, lambda *step: seen.append(step))
+    mirrored = replace(pictures, images=np.ascontiguousarray(pictures.images[:, :, ::-1]))
+    again = instance_selection._doubts(mirrored, instance_selection.CPU, None)
+    assert found.shape == (20,) and np.allclose(found, again, atol=1e-4) and found.std() > 0
+    assert seen == [(20, 20, "looking at eyes")]
+
+
+def test_other_eyes_are_another_run(tmp_path: Path, quick: None) -> None:
+    pictures, share = replace(make_pictures(), fingerprint="other eyes"), {"data.instance_selection": 0.5}
+    train(tmp_path / "run", pictures=pictures, images=24, **share)
+    with pytest.raises(UsageError, match=r"data\.clear_eyes was False, now True\. Use"):
+        train(tmp_path / "run", pictures=pictures, images=48, **share, **{"data.clear_eyes": True})
+
+
 def test_typicality_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = discs()
     first = typicality(pictures)

@@ -67,3 +67,15 @@ def test_none_where_it_would_be_of_no_use(tmp_path: Path, monkeypatch: pytest.Mo
     object.__setattr__(pictures, "source", latent_filter.AVATARS)
     monkeypatch.setattr(latent_filter, "FROM", 1)
     assert not train(tmp_path / "avatars", pictures=pictures, **FILTERED).latent_filter
+
+
+def test_an_interruption_leaves_a_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(latent_filter, "fit_filter", interrupt)
+        result = train(tmp_path / "run", **FILTERED)
+    assert result.finished and result.latent_filter.startswith("stopped before the latent filter was fitted")
+    assert load(tmp_path / "run/model", "cpu").keep == 1
+    assert train(tmp_path / "run", **FILTERED).latent_filter.startswith("faces are drawn from")
