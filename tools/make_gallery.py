@@ -77,13 +77,13 @@ def keep(run: Path, folder: Path) -> None:
     """The model of a run, small enough for the repository."""
     model = kaogan.load(run, "cpu")
     model.config["machine"] += f"; {threads(run)}"
-    model.save(folder, preview=model.sample(16), half=True)
+    model.save(folder, preview=model.sample(16, keep=1.0), half=True)
 
 
 def entry(name: str, command: str) -> str:
     """Write the pictures of one model and return its section."""
     model = kaogan.load(folder_of(name), "cpu")
-    pictures = model.sample(COLUMNS * ROWS)
+    pictures = model.sample(COLUMNS * ROWS, keep=1.0)
     save(grid(pictures, COLUMNS), f"{name}.webp")
     lines = [
         f"## {name}",

@@ -40,10 +40,11 @@ def cards() -> Iterator[tuple[Path, str]]:
     for folder in sorted([*(GALLERY / "models").iterdir(), *MODELS.iterdir()]):
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         line = measured[folder.name]
+        shown = " The picture shows all latents (`--keep 1`)." if (folder / FILTER).exists() else ""
         text = card(
             config,
             license=SETTINGS["licence"],
-            rights=f"{SETTINGS['rights']} More about its quality: {line['page']}.",
+            rights=f"{SETTINGS['rights']} More about its quality: {line['page']}.{shown}",
             **measured_words(line),
             latent_filter=load(folder, "cpu").latent_filter if (folder / FILTER).exists() else None,
         )

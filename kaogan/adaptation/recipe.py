@@ -44,6 +44,7 @@ SETTINGS: dict[str, Any] = {
     "data.horizontal_flip": True,
     "data.held_out": 0.2,
     "data.instance_selection": 1.0,  # each of a few pictures counts
+    "data.clear_eyes": False,
     "extras.fixed_pattern.ramp": 20_000,
     "extras.augment": {"name": "diffaugment", "policy": ["color", "translation", "cutout"]},
     "run.latent_filter": False,  # its judge looked at faces of other styles

@@ -23,7 +23,9 @@ FoundSpace = Annotated[str | None, typer.Option("--space", metavar="z|w", help="
 Truncation = Annotated[float, typer.Option(metavar="T", help="Below 1: more typical faces; above 1: more varied ones.")]
 Keep = Annotated[
     float | None,
-    typer.Option(metavar="X", help="Draw from the best X of the latents; 1 is all. (0.8 with a latent filter, else 1)"),
+    typer.Option(
+        metavar="X", help="Draw from the best X of the latents; 1 is all. (0.5, or 0.8, with a latent filter)"
+    ),
 ]
 Size = Annotated[
     int | None, typer.Option(metavar="S", help="Side of a face, px. (the model's own; at least 256 in films)")

@@ -149,13 +149,13 @@ def train_with_bar(
 
         after: TaskID | None = None
 
-        def on_work_after(done: int, total: int, what: str) -> None:
+        def on_work_after(completed: int, total: int, what: str) -> None:
             nonlocal after
             if after is None:
                 after = bar.add_task(what, total=total, numbers="")
-                if plain:
-                    console.print(f"a latent filter is fitted; {what}: {total:,}", soft_wrap=True)
-            bar.update(after, completed=done, total=total, description=what)
+                if plain or done:
+                    console.print(f"fitting a latent filter; {what}: {total:,}", soft_wrap=True)
+            bar.update(after, completed=completed, total=total, description=what)
 
         def on_stop() -> None:
             console.print("stopping…")

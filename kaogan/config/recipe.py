@@ -234,7 +234,7 @@ class Data(Section):
     )
     clear_eyes: bool = Field(
         False,
-        description="of drawn faces: in the selection it counts as much whether both eyes are plain to see",
+        description="drawn faces only: how clearly both eyes are seen counts as much as how typical a picture is",
     )
     avatars: int = Field(6_000, ge=1, le=10_000_000, description="how many faces are drawn when no data is named")
     avatars_mirrored: bool = Field(True, description="half of the drawn faces, at random, look to the left")

@@ -47,7 +47,7 @@ def fit_filter(
     progress: Progress = no_progress,
 ) -> LatentFilter:  # fmt: skip
     """A latent filter for ``model``, learnt from what ``measure`` says of ``samples`` of its faces: by default the
-    ``EyeJudge``, which looks at their eyes.
+    ``EyeJudge``, which looks at their eyes. Another measure is taken for a distance to real pictures.
 
     Attributes are drawn from their priors. The ``report`` has, of latents that were not learnt from: ``correlation`` of
     what is foretold with what is; ``rejected``, the share of the truly worst fifth that the usual keep rejects;
@@ -66,7 +66,7 @@ def fit_filter(
         progress(len(scores), count, "drawing faces")
     layers = _trained(latents[:samples], torch.from_numpy(scores[:samples]).float(), seed, progress)
     fresh = LatentFilter(layers, torch.empty(0))(_latents(model, FRESH, seed, "filter/quantiles"))
-    kind = {"eyes": float(measure is None)}
+    kind = {"eyes": float(isinstance(judge, EyeJudge))}
     fitted = LatentFilter(layers, fresh.quantile(torch.linspace(0, 1, LEVELS, dtype=torch.float64)), kind)
     return replace(fitted, report=_report(fitted, latents[samples:], scores[samples:]) | kind)
 
@@ -82,16 +82,22 @@ def save_filter(model: Model, fitted: LatentFilter, folder: Path, *, anyway: boo
             f"the filter foretells too little (r = {agreement:.2f} on latents that it has not seen, "
             f"{LEAST_AGREEMENT} is needed), so nothing was written; give more --samples, or --force it"
         )
-    write_filter(folder / FILTER, fitted, model.generator.state_dict())
+    card = folder / CARD
+    try:
+        text = card.read_text(encoding="utf-8") if card.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise (
+            explain(error, card)
+            if isinstance(error, OSError)
+            else KaoganError(f"{card} is not text, so nothing was written; remove it or write it anew")
+        ) from error
     Model(model.generator, model.attributes, model.config, device=model.device, latent_filter=fitted).save_preview(
         folder
     )
-    card = folder / CARD
-    try:
-        if card.is_file():
-            write_text(card, with_filter(card.read_text(encoding="utf-8"), fitted))
-    except (OSError, UnicodeDecodeError) as error:
-        raise explain(error, card) if isinstance(error, OSError) else KaoganError(f"{card} is not text") from error
+    if text is not None:
+        write_text(card, with_filter(text, fitted))
+    # Last: where there is one, all else is as it should be.
+    write_filter(folder / FILTER, fitted, model.generator.state_dict())
 
 
 class DistanceToReal:
@@ -200,8 +206,13 @@ def _trained(latents: Tensor, scores: Tensor, seed: int, progress: Progress) -> 
     with torch.no_grad():
         linear[-1].weight.mul_(deviation)
         linear[-1].bias.mul_(deviation).add_(mean)
-    # Rounded to what a file of half the size can hold.
-    return [(each.weight.detach().half().double(), each.bias.detach().half().double()) for each in linear]
+    return [(_rounded(each.weight.detach()), _rounded(each.bias.detach())) for each in linear]
+
+
+def _rounded(numbers: Tensor) -> Tensor:
+    """float64, to what a file of half the size can hold, where that is large enough."""
+    half = numbers.half()
+    return (half if torch.isfinite(half).all() else numbers).double()
 
 
 def _report(fitted: LatentFilter, latents: Tensor, scores: np.ndarray) -> dict[str, float]:

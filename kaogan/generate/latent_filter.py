@@ -139,12 +139,13 @@ def read_filter(path: Path, weights: Mapping[str, Tensor], latent_size: int) -> 
         layers = [
             (tensors[f"{n}.weight"].double(), tensors[f"{n}.bias"].double()) for n in range((len(tensors) - 1) // 2)
         ]
-        found = LatentFilter(layers, tensors["quantiles"], json.loads(metadata["report"]))
+        report = {str(key): float(value) for key, value in json.loads(metadata["report"]).items()}
+        found = LatentFilter(layers, tensors["quantiles"], report)
         foretold = found(torch.zeros(1, latent_size))
         whole = torch.isfinite(torch.cat([foretold, found.quantiles])).all() and len(found.quantiles) == LEVELS
         if not whole or (found.quantiles.diff() < 0).any():
             raise ValueError("its numbers are out of range")
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise damaged(path, error, WHAT) from error
     return found
 

@@ -148,7 +148,7 @@ def _facts(config: Mapping[str, Any], recipe: str, latent_filter: LatentFilter |
         "recipe": recipe,
         "source": _line(config.get("source", "")),
         "data": _line(data.get("name", "")),
-        "pictures": _pictures(data),
+        "pictures": _pictures(data, config.get("settings") or {}),
         "fingerprint of the data": f"`{_line(data['fingerprint'])}`" if data.get("fingerprint") else "",
         "started from": " ".join(_line(base.get(key, "")) for key in ("name", "sha256")).strip()[:80],
         "images shown": f"{config.get('clock', 0):,}",
@@ -162,11 +162,12 @@ def _facts(config: Mapping[str, Any], recipe: str, latent_filter: LatentFilter |
     return "\n".join(["## How it was made", "", "| | |", "|---|---|", *lines])
 
 
-def _pictures(data: Mapping[str, Any]) -> str:
+def _pictures(data: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     count, whole = data.get("count"), data.get("selected_from")
     if not isinstance(count, int):
         return ""
-    selected = f", the most typical of {whole:,} (`data.instance_selection`)" if isinstance(whole, int) else ""
+    eyes = ", `data.clear_eyes`" if settings.get("data.clear_eyes") is True else ""
+    selected = f", the most typical of {whole:,} (`data.instance_selection`{eyes})" if isinstance(whole, int) else ""
     return f"{count:,}{selected}"
 
 

@@ -58,7 +58,8 @@ def select_instances(
     count = retained(pictures, ratio)
     if count == len(pictures):
         return pictures
-    scores = pictures.typicality if pictures.typicality is not None else typicality(pictures, device, eyes=eyes)
+    known = pictures.typicality if pictures.eyes_count == eyes else None
+    scores = typicality(pictures, device, eyes=eyes) if known is None else known
     kept = _best_of_groups(scores, pictures.labels, count)
     return replace(subset(pictures, kept, "selected"), selected_from=len(pictures))
 
@@ -92,7 +93,7 @@ def with_typicality(
         also = ", with eyes that are plain to see," if eyes else ""
         note = f"the most typical {count:,}{also} are trained on{least}; --data.instance_selection 1 takes all"
         scores = typicality(pictures, device, progress, eyes=eyes)
-        return replace(pictures, typicality=scores, notes=(*pictures.notes, note))
+        return replace(pictures, typicality=scores, eyes_count=eyes, notes=(*pictures.notes, note))
     if max(round(ratio * left), LEAST) < left:  # asked for, and not done
         why = "the set is in shards" if isinstance(pictures.images, ShardedImages) else "the set is too large"
         note = f"all pictures are trained on, not the most typical {ratio:.0%}: {why}"
@@ -116,9 +117,11 @@ def typicality(
             return found
     except (OSError, ValueError, EOFError):
         pass  # not there, or damaged
-    scores = _typicality(pictures, device, progress)
     if eyes:
-        scores = _standardised(scores) - _standardised(_doubts(pictures, device, progress))
+        plain, doubts = typicality(pictures, device, progress), _doubts(pictures, device, progress)
+        scores = _standardised(plain) - _standardised(doubts)
+    else:
+        scores = _typicality(pictures, device, progress)
     # Where it can't be written, the next run looks at the pictures again.
     with suppress(KaoganError, OSError), atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, scores)

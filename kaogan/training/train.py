@@ -107,8 +107,8 @@ def train(
             )
             result = loop.run(resumed, on_progress, on_stop)
         logger.close(result.finished, result.seconds)
-        if result.finished:
-            told = fit_at_end(recipe, folder, pictures.source, result.images_seen, progress)
+        if result.finished and not result.out_of_time:
+            told = fit_at_end(recipe, folder, pictures.source, result.images_seen, progress, on_stop)
             result = replace(result, latent_filter=told)
         return result
 

@@ -84,6 +84,7 @@ def test_a_growing_base_is_seen_on_crops_too() -> None:
     recipe = adapted_recipe("grown", 50, weights=base)
     assert recipe.generator.family == "growing" and recipe.image_size == 128
     assert adapted_recipe("kao", 50).data.instance_selection == 1
+    assert not adapted_recipe("kao", 50).data.clear_eyes and not adapted_recipe("kao", 50).run.latent_filter
     assert recipe.discriminator.crop_networks and not adapted_recipe("kao", 50).discriminator.crop_networks
 
 

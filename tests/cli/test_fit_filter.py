@@ -34,6 +34,15 @@ def test_what_cannot_be_fitted_is_told(run: Run, tmp_path: Path) -> None:
     refused(run("fit-filter"), 2, "name a model, as in")
     folder = tiny_model(Schema()).save(tmp_path / "m")
     refused(run("fit-filter", folder, "--data", "nowhere"), 2, "nowhere")
+    refused(run("fit-filter", folder, "--references", "200"), 2, "--data SET")
+    refused(run("fit-filter", "kao"), 2, "kao comes with kaogan and stays as it is")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "README.md").write_bytes(b"\xff")
+    refused(
+        run("fit-filter", folder, "--samples", "100", "--force"), 1, "README.md is not text, so nothing was written"
+    )
+    (folder / "README.md").write_bytes(before["README.md"])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_keep_of_sample(run: Run, tmp_path: Path) -> None:

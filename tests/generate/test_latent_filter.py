@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.rng import draw_latents, torch_generator
 from kaogan.core.schema import Schema
+from kaogan.core.weights_file import read_weights, write_weights
 from kaogan.generate.explore import points, render
 from kaogan.generate.latent_filter import FILTER, LatentFilter, check_keep, write_filter
 from kaogan.generate.model import load
@@ -151,7 +154,19 @@ def _not_finite(path):
     write_filter(path, LatentFilter(any_filter().layers, any_filter().quantiles * float("nan")), weights)
 
 
-@pytest.mark.parametrize("damage", [_cut, _without_digest, _other_shape, _not_finite])
+def _no_report(path):
+    weights = tiny_model(Schema()).generator.state_dict()
+    write_filter(path, any_filter(), weights)
+    tensors, metadata = read_weights(path, "filter", 2**20)
+    write_weights(path, tensors, {**metadata, "report": "[1]"})
+
+
+def _words_for_numbers(path):
+    weights = tiny_model(Schema()).generator.state_dict()
+    write_filter(path, replace(any_filter(), report={"correlation": "high"}), weights)
+
+
+@pytest.mark.parametrize("damage", [_cut, _without_digest, _other_shape, _not_finite, _no_report, _words_for_numbers])
 def test_a_damaged_filter_is_refused_in_one_line(folder, damage):
     damage(folder / FILTER)
     with pytest.raises(KaoganError, match=FILTER) as error:

@@ -117,6 +117,22 @@ def test_eyes_count_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
     assert noted.notes[-1].startswith("the most typical 30, with eyes that are plain to see, are trained on;")
 
 
+def test_the_card_says_so(tmp_path: Path, quick: None) -> None:
+    pictures = replace(make_pictures(), fingerprint="the card")
+    train(tmp_path / "run", pictures=pictures, **{"data.instance_selection": 0.5, "data.clear_eyes": True})
+    card = (tmp_path / "run/model/README.md").read_text()
+    assert "12, the most typical of 24 (`data.instance_selection`, `data.clear_eyes`)" in card
+
+
+def test_what_is_known_of_a_set_is_not_taken_for_something_else() -> None:
+    pictures = replace(discs(), fingerprint="known")
+    with_eyes, without = with_typicality(pictures, 0.5, eyes=True), with_typicality(pictures, 0.5)
+    assert with_eyes.typicality is not None and without.typicality is not None
+    assert not np.array_equal(with_eyes.typicality, without.typicality)
+    assert select_instances(with_eyes, 0.5).names == select_instances(without, 0.5).names
+    assert select_instances(without, 0.5, eyes=True).names == select_instances(with_eyes, 0.5, eyes=True).names
+
+
 def test_eyes_are_judged_both_ways_round() -> None:
     pictures, seen = discs(20, 5), []
     found = instance_selection._doubts(pictures, instance_selection.CPU, lambda *step: seen.append(step))

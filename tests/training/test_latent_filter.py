@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from kaogan.cli._train_progress import run_training
 from kaogan.generate import fit_filter
 from kaogan.generate.latent_filter import FILTER
-from kaogan.generate.model import load
+from kaogan.generate.model import Model, load
 from kaogan.training import latent_filter
 from tests.training.conftest import make_pictures
-from tests.training.runs import RUN, contents, train
+from tests.training.runs import RUN, contents, recipe, train
 
 FILTERED: dict[str, Any] = {"run": {**RUN, "latent_filter": True}}
 
@@ -22,6 +28,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first image on, by 100 faces; of so few it foretells little."""
     monkeypatch.setattr(latent_filter, "FROM", 1)
     monkeypatch.setattr(latent_filter, "SAMPLES", 100)
+    monkeypatch.setattr(latent_filter, "LEAST_SAMPLES", 100)
     monkeypatch.setattr(fit_filter, "LEAST_AGREEMENT", -1.0)
 
 
@@ -70,12 +77,53 @@ def test_none_where_it_would_be_of_no_use(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_interruption_leaves_a_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    def loaded(*_: object) -> Model:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return load(tmp_path / "run/model", "cpu")
 
+    told: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr(latent_filter, "fit_filter", interrupt)
-        result = train(tmp_path / "run", **FILTERED)
+        patch.setattr(latent_filter, "load", loaded)
+        result = train(tmp_path / "run", on_stop=lambda: told.append("stopping"), **FILTERED)
     assert result.finished and result.latent_filter.startswith("stopped before the latent filter was fitted")
-    assert load(tmp_path / "run/model", "cpu").keep == 1
+    assert told == ["stopping"] and load(tmp_path / "run/model", "cpu").keep == 1
     assert train(tmp_path / "run", **FILTERED).latent_filter.startswith("faces are drawn from")
+
+
+def test_what_fails_then_is_told_and_the_training_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(latent_filter, "fit_filter", no_memory)
+    result = train(tmp_path / "run", **FILTERED)
+    assert result.finished and result.latent_filter.startswith("no latent filter: out of memory;")
+    (tmp_path / "run/model" / FILTER).write_text("damaged")
+    assert train(tmp_path / "run", **FILTERED).finished
+
+
+def test_larger_faces_are_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(latent_filter, "SAMPLES", 20_000)
+    monkeypatch.setattr(latent_filter, "LEAST_SAMPLES", 2_000)
+    monkeypatch.setattr(latent_filter, "load", lambda *_: None)
+    monkeypatch.setattr(latent_filter, "fit_filter", lambda _, samples, **__: asked.append(samples))
+    monkeypatch.setattr(latent_filter, "save_filter", lambda *_: None)
+    for size in (16, 64, 128, 1024):
+        of_size = recipe(**FILTERED).model_copy(update={"image_size": size})
+        with pytest.raises(AttributeError):  # of what was not fitted
+            latent_filter.fit_at_end(of_size, SimpleNamespace(model=tmp_path), "set", 20_000)  # type: ignore[arg-type]
+    assert asked == [20_000, 20_000, 5_000, 2_000]
+
+
+def test_the_command_tells_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    console, pictures = Console(file=out, width=200), make_pictures()
+    monkeypatch.setattr("kaogan.cli._train_progress.read_data", lambda *_: pictures)
+    assert run_training(console, recipe(**FILTERED), None, tmp_path / "run", False) == 0
+    said = out.getvalue()
+    assert "fitting a latent filter; drawing faces: 120" in said
+    assert "  faces are drawn from the best 50% of the latents" in said
+    (tmp_path / "run/model" / FILTER).unlink()
+    out.truncate(0)
+    assert run_training(console, recipe(**FILTERED), None, tmp_path / "run", False) == 0
+    assert "is finished: trained to" in out.getvalue() and "fitting a latent filter" in out.getvalue()
