@@ -85,7 +85,7 @@ def test_what_may_change_freely(tmp_path: Path) -> None:
     values = {"name": "other", "summary": "x", "source": "y", "training.images": 48, "run.device": "auto",
               "run.stats_every": 16, "run.grid_every": 16, "run.checkpoint_every": 24, "run.keep_last": 1,
               "run.keep_every": 48, "run.grid_pictures": 9, "run.licence": "cc0-1.0", "data.workers": 1,
-              "run.loss_limit": 1e5, "run.deterministic": True, "run.compile": True,
+              "run.loss_limit": 1e5, "run.latent_filter": True, "run.deterministic": True, "run.compile": True,
               "eval": {"share": 0.1}}  # fmt: skip
     assert values.keys() == set(RESUMABLE_KEYS)
     changed = recipes.load(recipe(16).to_dict(), values | {"run.device": "cpu", "run.compile": False})
