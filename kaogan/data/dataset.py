@@ -59,7 +59,7 @@ class PictureSet:
     fingerprint: str  # hex; changes with the names, sizes or contents of the pictures, or the decode settings
     former_fingerprints: tuple[str, ...] = ()  # those that earlier releases gave to the same set
     typicality: np.ndarray | None = None  # float32 (N,), where a training asks for it
-    eyes_count: bool = False  # in that
+    typicality_with_eyes: bool = False  # whether eyes count in it
     selected_from: int | None = None  # pictures of the set that these are the most typical ones of
 
     def __len__(self) -> int:

@@ -58,7 +58,7 @@ def select_instances(
     count = retained(pictures, ratio)
     if count == len(pictures):
         return pictures
-    known = pictures.typicality if pictures.eyes_count == eyes else None
+    known = pictures.typicality if pictures.typicality_with_eyes == eyes else None
     scores = typicality(pictures, device, eyes=eyes) if known is None else known
     kept = _best_of_groups(scores, pictures.labels, count)
     return replace(subset(pictures, kept, "selected"), selected_from=len(pictures))
@@ -93,7 +93,7 @@ def with_typicality(
         also = ", with eyes that are plain to see," if eyes else ""
         note = f"the most typical {count:,}{also} are trained on{least}; --data.instance_selection 1 takes all"
         scores = typicality(pictures, device, progress, eyes=eyes)
-        return replace(pictures, typicality=scores, eyes_count=eyes, notes=(*pictures.notes, note))
+        return replace(pictures, typicality=scores, typicality_with_eyes=eyes, notes=(*pictures.notes, note))
     if max(round(ratio * left), LEAST) < left:  # asked for, and not done
         why = "the set is in shards" if isinstance(pictures.images, ShardedImages) else "the set is too large"
         note = f"all pictures are trained on, not the most typical {ratio:.0%}: {why}"

@@ -101,7 +101,7 @@ def test_many_combinations_do_not_undo_it() -> None:
     assert all(set(column) == set(range(n)) for column, n in zip(kept.labels.T.tolist(), (7, 8), strict=True))
 
 
-def test_eyes_count_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_typicality_with_eyes_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
     doubts = np.random.default_rng(1).random(60).astype(np.float32)
     monkeypatch.setattr(instance_selection, "_doubts", lambda *_: doubts)
     pictures = replace(discs(), fingerprint="eyes")
