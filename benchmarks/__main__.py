@@ -79,6 +79,11 @@ def other_step(name: str) -> Callable[[Plan], Row]:
     return measure
 
 
+def reused_features(plan: Plan) -> Row:
+    timing = steps.reused_features(plan.repeats, plan.seconds)
+    return step_row("kao-reuse-features", timing, None, "batch 32; reference: kao without training.reuse_features")
+
+
 def around_the_step(plan: Plan) -> Row:
     found = fresh("train", images=plan.images, **shared("getchu64_12k.zip"))
     parts = {"every step": found["at every step"], **found["at intervals"]}
@@ -126,6 +131,7 @@ BENCHMARKS: dict[str, Callable[[Plan], Row]] = {
     "wgan-gp-step": wgan_gp_step,
     "acgan-step": other_step("acgan"),
     "bamsgan-step": other_step("bamsgan"),
+    "kao-reuse-features": reused_features,
     "around-the-step": around_the_step,
     "start": start,
     "memory": memory,

@@ -71,12 +71,12 @@ PLANTED: dict[str, tuple[str, dict[str, Any], Change | None]] = {
     "bce, a latent of one number": ("dcgan", NARROW | {"latent.size": 1}, None),
     "one picture, many times": ("dcgan", NARROW, one_picture),
     "labels shuffled": ("acgan", NARROW | LABELS | {"batch_size": 32}, shuffled),
-    "labels shuffled, hinge": ("demo", NARROW | LABELS, shuffled),
+    "labels shuffled, hinge": ("acgan-small", NARROW | LABELS, shuffled),
     "100 pictures": ("dcgan", NARROW, few),
 }  # fmt: skip
 HEALTHY: dict[str, tuple[str, dict[str, Any]]] = {
     "acgan": ("acgan", NARROW | LABELS | {"batch_size": 32}),
-    "demo": ("demo", NARROW | LABELS),
+    "acgan-small": ("acgan-small", NARROW | LABELS),
     "sagan": ("sagan", NARROW),
     "bamsgan": ("bamsgan", NARROW | {"batch_size": 64}),
     "wgan-gp": ("wgan-gp", NARROW),
@@ -84,7 +84,7 @@ HEALTHY: dict[str, tuple[str, dict[str, Any]]] = {
     "wgan-clip": ("wgan-clip", WGAN),
     "stylegan2-64": ("stylegan2-64", STYLE),
     "acgan-avatars": ("acgan", NARROW | LABELS | {"batch_size": 32}),
-    "demo-avatars": ("demo", NARROW | LABELS),
+    "acgan-small-avatars": ("acgan-small", NARROW | LABELS),
 }
 KEPT = ("clock", "loss_d", "adversarial_d", "adversarial_g", "real_score", "fake_score", "real_distance",
         "fake_distance", "real_saturated", "fake_saturated", "accuracy")  # fmt: skip

@@ -102,6 +102,12 @@ def other(name: str) -> Callable[[int, float], Timing]:
     return measure
 
 
+def reused_features(repeats: int, seconds: float) -> Timing:
+    """A step of kao that looks at its fakes once, against one that looks at them again for the generator."""
+    twice, once = (Ours(load("kao", **{"batch_size": 32, "training.reuse_features": on})) for on in (False, True))
+    return interleaved({"reference": twice.both, "kaogan": once.both}, repeats, seconds)
+
+
 def plain(ours: Ours) -> Iterator[torch.Tensor]:
     """The same pictures in the default layout, for ever."""
     return cycle([batch.images.contiguous() for batch in islice(ours.batches, BATCHES)])

@@ -54,10 +54,11 @@ MEMORY = {f"extras.replay.{key}": value for key, value in (("start", 16), ("lead
 TRAININGS: dict[str, tuple[str, dict[str, Any]]] = {
     "acgan": ("acgan", DCGAN | LABELLED),
     "acgan-resnet": ("acgan-resnet", DCGAN | LABELLED | {G + "tail_blocks": 2}),
+    "acgan-small": ("acgan-small", DCGAN | {"attributes.names": ["auto"]}),
     "acgan-year": ("acgan-year", DCGAN | {"attributes.names": ["hair"]}),  # the avatars have no year
     "bamsgan": ("bamsgan", DCGAN | ATTENTION | MEMORY),
     "dcgan": ("dcgan", DCGAN),
-    "demo": ("demo", DCGAN | {"attributes.names": ["auto"]}),
+    "demo": ("demo", PROJECTED | {"attributes.names": ["auto"]}),
     "kao": ("kao", PROJECTED | LABELLED | {D + "unfreeze_at": 64}),
     "kao-128": ("kao-128", GROWING),
     "kao-256": ("kao-256", GROWING | LABELLED | {"image_size": 64}),

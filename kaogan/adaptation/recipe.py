@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "optim.generator.lr": 2e-4,
     "optim.discriminator.lr": None,
     "training.images": 40_000,
+    "training.reuse_features": False,  # as docs/results/adapt.md was measured
     "training.ema_halflife": 1_000,
     "training.ema_rampup": 0,  # the average starts as the base, not as the first steps
     "data.horizontal_flip": True,

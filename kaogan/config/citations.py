@@ -49,6 +49,7 @@ _PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "devries2020selection": lambda s: s.get("data.instance_selection", 1) < 1,
     "zhang2019sagan": lambda s: s.get("generator.attention") or s.get("discriminator.attention"),
     "li2023bamsgan": lambda s: s.get("extras.blurred_reals.ratio") or s.get("extras.replay.fraction"),
+    "sonderby2017amortised": lambda s: s.get("extras.instance_noise.amount"),
     "tseng2021lecam": lambda s: s.get("extras.lecam.weight"),
     "jiang2021apa": lambda s: s.get("extras.apa.p") or s.get("extras.apa.target") is not None,
     "sandler2018mobilenetv2": lambda s: (

@@ -207,6 +207,10 @@ class Training(Section):
     reuse_fakes: bool = Field(
         False, description="the generator's step scores the fakes of the discriminator's step again"
     )
+    reuse_features: bool = Field(
+        False,
+        description="with reuse_fakes: and what networks that never change made of them, augmented and cropped alike",
+    )
     ema_halflife: Weight = Field(10_000.0, description="half-life of the weights' moving average, images; 0 is off")
     ema_rampup: Weight = Field(0.05, description="but at most this share of the images shown so far; 0: no ramp")
     start_from: str = Field("", description="a model, a run or a name of 'kaogan models' whose weights it begins with")

@@ -117,12 +117,28 @@ def build_feature_networks(entries: Sequence[FeatureNetworkSettings], learn: boo
 
 
 def freeze(network: FeatureNetwork) -> FeatureNetwork:
-    """The same module with its parameters turned into non-persistent buffers."""
+    """The same module with its parameters turned into non-persistent buffers, which autocast casts only once."""
     for part in network.modules():
         for name, value in list(part.named_parameters(recurse=False)):
             delattr(part, name)
             part.register_buffer(name, value.detach(), persistent=False)
+        if type(part) is nn.Conv2d:
+            part.__class__ = FrozenConv2d  # its state stays what it is
     return network
+
+
+class FrozenConv2d(nn.Conv2d):
+    """nn.Conv2d with weights that never change: their cast to the autocast type is kept."""
+
+    _cast: tuple[Tensor, Tensor | None] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        dtype = torch.get_autocast_dtype(x.device.type)
+        if self._cast is None or (self._cast[0].dtype, self._cast[0].device) != (dtype, x.device):
+            self._cast = self.weight.to(x.device, dtype), None if self.bias is None else self.bias.to(x.device, dtype)
+        return self._conv_forward(x.to(dtype), *self._cast)
 
 
 def check_taps(name: str, taps: Sequence[int], layers: int) -> None:

@@ -117,8 +117,29 @@ class ProjectedDiscriminator(Discriminator):
         self.attributes = nn.Linear(features, sum(attribute_sizes)) if classified else None
 
     def forward(
-        self, images: Tensor, attributes: Tensor | None = None, places: Tensor | None = None
+        self,
+        images: Tensor,
+        attributes: Tensor | None = None,
+        places: Tensor | None = None,
+        features: Sequence[Tensor] | None = None,
     ) -> DiscriminatorOutput:
+        maps = iter(self.features(images, places) if features is None else features)
+        seen = [head(next(maps), attributes) for head in self.heads]
+        scores = [score for score, _ in seen]
+        if self.patches is not None:
+            scores.append(self.patches(images))
+        scores += [head(x)[0] for view in self.crop_views for head, x in zip(view.heads, maps, strict=False)]
+        logits = None
+        if self.attributes is not None:
+            logits = self.attributes(torch.cat([features for _, features in seen], 1))
+        return discriminator_output(torch.cat(scores, 1), logits)
+
+    @property
+    def has_frozen_features(self) -> bool:  # type: ignore[override]
+        return self.unfreeze_at is None
+
+    def features(self, images: Tensor, places: Tensor | None = None) -> list[Tensor]:
+        """The maps of all feature networks, and behind them those of crops, if there are ``places``."""
         resized: dict[object, Tensor] = {}  # networks of one size share it
         maps = []
         for network in self.feature_networks:
@@ -126,16 +147,9 @@ class ProjectedDiscriminator(Discriminator):
             if how not in resized:
                 resized[how] = network.resize(images)
             maps += network(resized[how])
-        seen = [head(x, attributes) for head, x in zip(self.heads, maps, strict=True)]
-        scores = [score for score, _ in seen]
-        if self.patches is not None:
-            scores.append(self.patches(images))
         if places is not None:
-            scores += [s for view, at in zip(self.crop_views, places.unbind(1), strict=True) for s in view(images, at)]
-        logits = None
-        if self.attributes is not None:
-            logits = self.attributes(torch.cat([features for _, features in seen], 1))
-        return discriminator_output(torch.cat(scores, 1), logits)
+            maps += [x for view, at in zip(self.crop_views, places.unbind(1), strict=True) for x in view(images, at)]
+        return maps
 
     @property
     def feature_networks(self) -> list[FeatureNetwork]:
@@ -181,8 +195,8 @@ class Head(nn.Module):
 
 
 class CropView(nn.Module):
-    """Crops of ``side`` px of pictures (N, C, S, S), reduced to the network's size, -> a list of scores (N, 1), one of
-    each of its maps."""
+    """Crops of ``side`` px of pictures (N, C, S, S), reduced to the network's size, -> its maps; and the heads that
+    score them."""
 
     def __init__(self, network: FeatureNetwork, side: int, s: ProjectedDiscriminatorSettings):
         super().__init__()
@@ -190,8 +204,8 @@ class CropView(nn.Module):
         self.heads = nn.ModuleList(Head(*each, s) for each in zip(network.channels, network.sides, strict=True))
 
     def forward(self, images: Tensor, places: Tensor) -> list[Tensor]:
-        seen = self.network(self.network.resize(crop(images, self.side, places)))
-        return [head(x)[0] for head, x in zip(self.heads, seen, strict=True)]
+        maps: list[Tensor] = self.network(self.network.resize(crop(images, self.side, places)))
+        return maps
 
 
 def crop_sides(size: int, image_size: int, zoom: int = 1) -> list[int]:

@@ -44,6 +44,16 @@ class Fakes:
     processed: Tensor
     labels: Tensor
     conditions: Tensor | None
+    seen: Seen | None = None
+    """What the discriminator's step saw of them, where the generator's uses it again."""
+
+
+@dataclass
+class Seen:
+    """Pictures as the discriminator is shown them, and what its frozen networks make of them, with the graph behind."""
+
+    images: Tensor
+    features: list[Tensor]
 
 
 class GANLoss:
@@ -70,6 +80,8 @@ class GANLoss:
         compiled = recipe.run.compile and "discriminator" in compilable(recipe, state.generator)
         alone = device.type == "cpu" or compiled
         self.normalised_weights = nullcontext if alone else normalised_once
+        frozen = state.discriminator.has_frozen_features and not compiled  # a compiled one has but one way in
+        self.reuse_features = recipe.training.reuse_features and frozen
         self.meters = Meters()
 
     def show(self, batch: Batch, keep_graph: bool) -> tuple[LabelledImages, Fakes]:
@@ -98,19 +110,32 @@ class GANLoss:
     def discriminator(self, losses: Collection[str], real: LabelledImages, fakes: Fakes) -> Tensor | float:
         """The sum of those ``losses`` of a phase that concern the discriminator, a scalar."""
         fake = LabelledImages(fakes.processed.detach(), fakes.labels)
+        if self.reuse_features and fakes.processed.requires_grad and "main" in losses:
+            fakes.seen = self._see(fakes.processed)
         with self.normalised_weights(self.state.discriminator):
-            main = self._discriminator_loss(real, fake) if "main" in losses else 0.0
+            main = self._discriminator_loss(real, fake, fakes.seen) if "main" in losses else 0.0
             loss = total([main, self._gradient_penalties(losses, real, fake)])
         if "main" in losses:
             self.meters.add("loss_d", torch.as_tensor(loss))
         return loss
 
-    def _discriminator_loss(self, real: LabelledImages, fake: LabelledImages) -> Tensor | float:
+    def _see(self, images: Tensor) -> Seen:
+        with self.autocast:
+            seen = self._as_shown(images, "fake")
+            return Seen(seen, self.state.discriminator.features(seen, *self.crop_places("fake", len(seen))))
+
+    def _discriminator_loss(
+        self, real: LabelledImages, fake: LabelledImages, seen: Seen | None = None
+    ) -> Tensor | float:
         """The adversarial loss, that of extra fakes, that of extras, and classification."""
         settings, meters = self.recipe.objective, self.meters
         with self.autocast:
             real_output = self.discriminate(real.images, "real", real.labels, real=True)
-            fake_output = self.discriminate(fake.images, "fake", fake.labels)
+            if seen is None:
+                fake_output = self.discriminate(fake.images, "fake", fake.labels)
+            else:
+                alone = Seen(seen.images.detach(), [x.detach() for x in seen.features])
+                fake_output = self._score(alone, fake.labels)
         loss = settings.discriminator_weight * discriminator_loss(
             self.objective,
             real_output.scores,
@@ -194,7 +219,10 @@ class GANLoss:
         with self.autocast:
             fakes = fakes or self.generate("generator", len(batch.images))
             with self.normalised_weights(self.state.discriminator):
-                output = self.discriminate(fakes.processed, "generator", fakes.labels)
+                if fakes.seen is None:
+                    output = self.discriminate(fakes.processed, "generator", fakes.labels)
+                else:
+                    output = self._score(fakes.seen, fakes.labels)
         real, real_scores = fakes.processed, output.scores  # placeholders, for losses that ask for no reals
         if self.generator_needs_reals:
             real = self.on_images(to_device(batch.images, self.device), "real")
@@ -270,16 +298,28 @@ class GANLoss:
         self, images: Tensor, purpose: str, labels: Tensor | None = None, *, real: bool = False
     ) -> DiscriminatorOutput:
         """The discriminator's output for images, seen as extras want it, with scores in float32."""
-        context = self.context()
-        for extra in self.extras.values():
-            images = extra.on_discriminator_input(images, purpose, context)
-        conditions = to_device(self.schema.encode(labels), self.device) if self.schema and labels is not None else None
-        output = self.state.discriminator(images, conditions, *self.crop_places(purpose, len(images)))
+        images = self._as_shown(images, purpose)
+        output = self.state.discriminator(images, self._codes(labels), *self.crop_places(purpose, len(images)))
         scores = output.scores.float()
         if real:
             for extra in self.extras.values():
                 extra.on_real_scores(scores)
         return DiscriminatorOutput(scores, output.logits)
+
+    def _score(self, seen: Seen, labels: Tensor) -> DiscriminatorOutput:
+        output = self.state.discriminator(seen.images, self._codes(labels), features=seen.features)
+        return DiscriminatorOutput(output.scores.float(), output.logits)
+
+    def _codes(self, labels: Tensor | None) -> Tensor | None:
+        """Labels as the networks are given them."""
+        return to_device(self.schema.encode(labels), self.device) if self.schema and labels is not None else None
+
+    def _as_shown(self, images: Tensor, purpose: str) -> Tensor:
+        """Images augmented and noised, as extras want the discriminator to see them."""
+        context = self.context()
+        for extra in self.extras.values():
+            images = extra.on_discriminator_input(images, purpose, context)
+        return images
 
     def crop_places(self, purpose: str, count: int) -> tuple[Tensor, ...]:
         """Where the discriminator looks at crops of ``count`` pictures, if it does."""

@@ -10,7 +10,14 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
-from kaogan.aux_models.feature_networks.mobilenet_v2 import DEVIATION, MEAN, WEIGHTS, MobileNetV2Features, build_layers
+from kaogan.aux_models.feature_networks.mobilenet_v2 import (
+    DEVIATION,
+    MEAN,
+    WEIGHTS,
+    MobileNetV2Features,
+    StridedDepthwise,
+    build_layers,
+)
 from kaogan.config import recipes
 from kaogan.core.errors import UsageError
 from kaogan.networks import build_discriminator
@@ -144,3 +151,39 @@ def test_a_recipe_names_what_its_models_are_trained_against() -> None:
         "kao", {"discriminator.feature_networks": "tagger", "discriminator.crop_networks": "mobilenet_v2"}
     )
     assert ProjectedDiscriminator.trained_against(crops.discriminator) == ("tagger", "mobilenet")
+
+
+def test_autocast_casts_frozen_weights_once() -> None:
+    (network,) = build_feature_networks([FeatureNetworkSettings(name="mobilenet_v2")], learn=False)
+    plain = MobileNetV2Features(64, (3, 6, 13))
+    x = pictures().to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for mine, theirs in zip(network(x), plain(x), strict=True):
+            assert torch.equal(mine, theirs)
+        with torch.autocast("cpu", torch.bfloat16):
+            for mine, theirs in zip(network(x), plain(x), strict=True):
+                assert mine.dtype == torch.bfloat16 and torch.equal(mine, theirs)
+            kept = network.layers[0].conv._cast[0]
+            network(x)
+            assert network.layers[0].conv._cast[0] is kept and kept.dtype == torch.bfloat16
+        network.double()  # what is in use moved: without autocast nothing that was kept counts
+        assert network(x.double())[0].dtype == torch.float64
+
+
+def test_the_strided_layer_in_bfloat16_has_the_derivatives_of_the_wide_one() -> None:
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 6, 8, 8, generator=random).to(memory_format=torch.channels_last)
+    weight, bias = torch.randn(6, 1, 3, 3, generator=random), torch.randn(6, generator=random)
+    ends = []
+    for dtype in (torch.bfloat16, torch.float32):
+        given = x.to(dtype).requires_grad_()
+        if dtype == torch.bfloat16:
+            out = StridedDepthwise.apply(given, weight, bias)
+        else:
+            out = F.conv2d(given, weight, bias, 2, 1, groups=6)
+        assert out.dtype == dtype
+        (first,) = torch.autograd.grad(out.float().square().sum(), given, create_graph=True)
+        (second,) = torch.autograd.grad(first.float().square().sum(), given)
+        ends.append([out.float(), first.float(), second.float()])
+    for narrow, wide in zip(*ends, strict=True):
+        assert (narrow - wide).abs().max() < 0.03 * wide.abs().max()

@@ -164,3 +164,14 @@ def test_gradients_reach_the_heads_on_crops_and_the_picture():
     assert all(weight.grad.any() for name, weight in network.crop_views.named_parameters() if weight.dim() > 1)
     assert images.grad.any()
     assert not any("network" in name for name in network.state_dict())
+
+
+def test_what_the_networks_saw_can_be_scored_again():
+    network = projected(crop_networks=[{"name": "tagger", "size": 16, "taps": (0, 1)}], patches=4).eval()
+    images, places = torch.rand(2, 3, 64, 64) * 2 - 1, torch.rand(2, 2, 2)
+    with torch.no_grad():
+        seen = network.features(images, places)
+        assert len(seen) == 4 + 2 * 2 and network.has_frozen_features
+        assert torch.equal(network(images, features=seen).scores, network(images, None, places).scores)
+        assert torch.equal(network(images, features=network.features(images)).scores, network(images).scores)
+    assert not projected(unfreeze_at=1000).has_frozen_features

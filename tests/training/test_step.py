@@ -243,6 +243,44 @@ def test_fakes_are_used_again_when_asked_for(bench: Callable[..., Bench]) -> Non
         assert len(made) == calls
 
 
+@pytest.mark.parametrize("settings", [{}, {"attributes": ATTRIBUTES}, {"training.shards": 2}])
+def test_frozen_features_are_used_again_when_asked_for(bench: Callable[..., Bench], settings: dict[str, Any]) -> None:
+    """The generator's step scores what the discriminator's saw, augmented and cropped alike, with the new heads."""
+    look = {
+        "discriminator.family": "projected",
+        "discriminator.crop_networks": [{"name": "tagger", "size": 16, "taps": [0, 1]}],
+        "discriminator.crop_zoom": 2,
+        "discriminator.attribute_head": "projection",
+        "discriminator.spectral": False,
+        "objective.name": "hinge",
+        "extras.augment": {"name": "diffaugment", "policy": ["translation"]},
+        "training.reuse_fakes": True,
+    }
+    for reuse, looks in ((False, 3), (True, 2)):  # reals, fakes, and fakes again
+        trained = bench(tiny(**look, **settings, **{"training.reuse_features": reuse}))
+        network = trained.state.discriminator
+        made: list[int] = []
+        network.tagger.register_forward_hook(lambda *_, made=made: made.append(1))  # type: ignore[union-attr]
+        trained.step()
+        assert len(made) == looks * trained.recipe.training.shards
+        batches = [
+            trained.sampler.at(8, shard, trained.recipe.training.shards) for shard in trained.trainer.shards.mine
+        ]
+        fakes = trained.trainer.discriminator_step(batches, reuse=True)
+        assert all((each.seen is not None) == reuse for each in fakes)
+        if not reuse:
+            continue
+        loss = trained.trainer.loss.generator(["main"], batches[0], fakes[0])
+        seen = fakes[0].seen
+        assert seen is not None and not torch.equal(seen.images, fakes[0].images)  # shifted
+        codes = trained.trainer.loss._codes(fakes[0].labels)
+        with torch.no_grad():
+            scores = network(seen.images, codes, features=seen.features).scores
+        assert float(loss.detach()) == pytest.approx(-float(scores.mean()), rel=1e-4)
+        (at_images,) = torch.autograd.grad(loss, fakes[0].images)
+        assert at_images.any()
+
+
 def test_latents_differ_between_networks_and_steps(bench: Callable[..., Bench]) -> None:
     trained = bench(tiny(**{"latent.distribution": "uniform"}))
     drawn: list[torch.Tensor] = []
