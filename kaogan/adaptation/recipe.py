@@ -47,6 +47,7 @@ SETTINGS: dict[str, Any] = {
     "data.instance_selection": 1.0,  # each of a few pictures counts
     "data.clear_eyes": False,
     "extras.fixed_pattern.ramp": 20_000,
+    "extras.instance_noise.amount": 0.0,  # a base's own was for its first steps
     "extras.augment": {"name": "diffaugment", "policy": ["color", "translation", "cutout"]},
     "run.latent_filter": False,  # its judge looked at faces of other styles
     "run.stats_every": 500,

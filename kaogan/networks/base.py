@@ -84,14 +84,15 @@ class Discriminator(Network):
     """Crops of each picture that it can look at, too: their places (N, crops, 2) in [0, 1) are then a third argument of
     ``forward``; without it only the whole picture is looked at."""
 
-    has_frozen_features: bool = False
-    """Whether it scores what networks that never change make of the pictures: ``features(images, places)`` is then what
-    they see, a list of maps, and with that as ``features=`` of ``forward`` they need not look again."""
+    has_frozen_maps: bool = False
+    """Whether it scores what networks that never change make of the pictures: ``frozen_maps(images, places)`` is then
+    the list of their maps, and ``forward`` takes that list as ``maps=`` in place of a look of its own."""
 
     def __init__(self, settings: Any = None, **sizes: Any) -> None:
         super().__init__()
 
-    def features(self, images: Tensor, places: Tensor | None = None) -> list[Tensor]:
+    def frozen_maps(self, images: Tensor, places: Tensor | None = None) -> list[Tensor]:
+        """Only where ``has_frozen_maps``."""
         raise NotImplementedError
 
     @classmethod

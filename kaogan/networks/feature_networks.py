@@ -133,12 +133,22 @@ class FrozenConv2d(nn.Conv2d):
     _cast: tuple[Tensor, Tensor | None] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.is_autocast_enabled(x.device.type):
+        kind = x.device.type
+        casts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        if not casts or torch.compiler.is_compiling():
             return super().forward(x)
-        dtype = torch.get_autocast_dtype(x.device.type)
-        if self._cast is None or (self._cast[0].dtype, self._cast[0].device) != (dtype, x.device):
-            self._cast = self.weight.to(x.device, dtype), None if self.bias is None else self.bias.to(x.device, dtype)
+        dtype = torch.get_autocast_dtype(kind)
+        if self._cast is None or self._cast[0].dtype != dtype:
+            with torch.inference_mode(False), torch.no_grad():  # what is kept may be trained through later
+                self._cast = self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
         return self._conv_forward(x.to(dtype), *self._cast)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self._cast = None  # of another device or type
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cast": None}
 
 
 def check_taps(name: str, taps: Sequence[int], layers: int) -> None:

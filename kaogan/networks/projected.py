@@ -78,6 +78,8 @@ class ProjectedDiscriminator(Discriminator):
 
     With the attribute head ``projection`` (Miyato & Koyama 2018) there are no logits: each head adds the product of its
     features with an embedding of the attributes to its score; absent attributes mean that none is known.
+
+    ``maps``: what ``frozen_maps`` made of the same images and places; the images are still what the patches' head sees.
     """
 
     Settings = ProjectedDiscriminatorSettings
@@ -96,6 +98,7 @@ class ProjectedDiscriminator(Discriminator):
         s = settings
         resolution_stages("projected", image_size)
         self.unfreeze_at = s.unfreeze_at
+        self.has_frozen_maps = s.unfreeze_at is None
         self.networks: list[str] = []
         for place, (entry, network) in enumerate(zip(s.feature_networks, feature_networks, strict=True)):
             name = f"{entry.name}_{place}" if entry.name in self.networks else entry.name
@@ -121,24 +124,23 @@ class ProjectedDiscriminator(Discriminator):
         images: Tensor,
         attributes: Tensor | None = None,
         places: Tensor | None = None,
-        features: Sequence[Tensor] | None = None,
+        maps: Sequence[Tensor] | None = None,
     ) -> DiscriminatorOutput:
-        maps = iter(self.features(images, places) if features is None else features)
-        seen = [head(next(maps), attributes) for head in self.heads]
+        maps = self.frozen_maps(images, places) if maps is None else maps
+        whole, of_crops = maps[: len(self.heads)], maps[len(self.heads) :]
+        seen = [head(x, attributes) for head, x in zip(self.heads, whole, strict=True)]
         scores = [score for score, _ in seen]
         if self.patches is not None:
             scores.append(self.patches(images))
-        scores += [head(x)[0] for view in self.crop_views for head, x in zip(view.heads, maps, strict=False)]
+        if of_crops:
+            heads = [head for view in self.crop_views for head in view.heads]  # type: ignore[union-attr]
+            scores += [head(x)[0] for head, x in zip(heads, of_crops, strict=True)]
         logits = None
         if self.attributes is not None:
             logits = self.attributes(torch.cat([features for _, features in seen], 1))
         return discriminator_output(torch.cat(scores, 1), logits)
 
-    @property
-    def has_frozen_features(self) -> bool:  # type: ignore[override]
-        return self.unfreeze_at is None
-
-    def features(self, images: Tensor, places: Tensor | None = None) -> list[Tensor]:
+    def frozen_maps(self, images: Tensor, places: Tensor | None = None) -> list[Tensor]:
         """The maps of all feature networks, and behind them those of crops, if there are ``places``."""
         resized: dict[object, Tensor] = {}  # networks of one size share it
         maps = []

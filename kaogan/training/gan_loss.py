@@ -50,10 +50,10 @@ class Fakes:
 
 @dataclass
 class Seen:
-    """Pictures as the discriminator is shown them, and what its frozen networks make of them, with the graph behind."""
+    """Pictures as the discriminator is shown them, and the maps of its frozen networks, with the graph behind."""
 
     images: Tensor
-    features: list[Tensor]
+    maps: list[Tensor]
 
 
 class GANLoss:
@@ -80,7 +80,7 @@ class GANLoss:
         compiled = recipe.run.compile and "discriminator" in compilable(recipe, state.generator)
         alone = device.type == "cpu" or compiled
         self.normalised_weights = nullcontext if alone else normalised_once
-        frozen = state.discriminator.has_frozen_features and not compiled  # a compiled one has but one way in
+        frozen = state.discriminator.has_frozen_maps and not compiled  # a compiled one has but one way in
         self.reuse_features = recipe.training.reuse_features and frozen
         self.meters = Meters()
 
@@ -108,7 +108,8 @@ class GANLoss:
         return real
 
     def discriminator(self, losses: Collection[str], real: LabelledImages, fakes: Fakes) -> Tensor | float:
-        """The sum of those ``losses`` of a phase that concern the discriminator, a scalar."""
+        """The sum of those ``losses`` of a phase that concern the discriminator, a scalar. What it saw of the fakes is
+        kept with them where the generator's step uses it again."""
         fake = LabelledImages(fakes.processed.detach(), fakes.labels)
         if self.reuse_features and fakes.processed.requires_grad and "main" in losses:
             fakes.seen = self._see(fakes.processed)
@@ -121,8 +122,8 @@ class GANLoss:
 
     def _see(self, images: Tensor) -> Seen:
         with self.autocast:
-            seen = self._as_shown(images, "fake")
-            return Seen(seen, self.state.discriminator.features(seen, *self.crop_places("fake", len(seen))))
+            shown = self._as_shown(images, "fake")
+            return Seen(shown, self.state.discriminator.frozen_maps(shown, *self.crop_places("fake", len(shown))))
 
     def _discriminator_loss(
         self, real: LabelledImages, fake: LabelledImages, seen: Seen | None = None
@@ -134,8 +135,8 @@ class GANLoss:
             if seen is None:
                 fake_output = self.discriminate(fake.images, "fake", fake.labels)
             else:
-                alone = Seen(seen.images.detach(), [x.detach() for x in seen.features])
-                fake_output = self._score(alone, fake.labels)
+                detached = Seen(seen.images.detach(), [x.detach() for x in seen.maps])
+                fake_output = self._score(detached, fake.labels)
         loss = settings.discriminator_weight * discriminator_loss(
             self.objective,
             real_output.scores,
@@ -307,7 +308,7 @@ class GANLoss:
         return DiscriminatorOutput(scores, output.logits)
 
     def _score(self, seen: Seen, labels: Tensor) -> DiscriminatorOutput:
-        output = self.state.discriminator(seen.images, self._codes(labels), features=seen.features)
+        output = self.state.discriminator(seen.images, self._codes(labels), maps=seen.maps)
         return DiscriminatorOutput(output.scores.float(), output.logits)
 
     def _codes(self, labels: Tensor | None) -> Tensor | None:

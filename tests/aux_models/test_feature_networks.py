@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
+from torch import nn
 
 from kaogan.aux_models.feature_networks.mobilenet_v2 import (
     DEVIATION,
@@ -18,10 +20,11 @@ from kaogan.aux_models.feature_networks.mobilenet_v2 import (
     StridedDepthwise,
     build_layers,
 )
+from kaogan.aux_models.feature_networks.tagger import TaggerFeatures
 from kaogan.config import recipes
 from kaogan.core.errors import UsageError
 from kaogan.networks import build_discriminator
-from kaogan.networks.feature_networks import FeatureNetworkSettings, build_feature_networks
+from kaogan.networks.feature_networks import FeatureNetworkSettings, FrozenConv2d, build_feature_networks
 from kaogan.networks.projected import ProjectedDiscriminator, ProjectedDiscriminatorSettings
 
 
@@ -154,20 +157,27 @@ def test_a_recipe_names_what_its_models_are_trained_against() -> None:
 
 
 def test_autocast_casts_frozen_weights_once() -> None:
-    (network,) = build_feature_networks([FeatureNetworkSettings(name="mobilenet_v2")], learn=False)
-    plain = MobileNetV2Features(64, (3, 6, 13))
+    (network,) = build_feature_networks([FeatureNetworkSettings(name="tagger")], learn=False)
+    plain = TaggerFeatures(64, (0, 1, 2, 3), learns=False)
     x = pictures().to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        for mine, theirs in zip(network(x), plain(x), strict=True):
-            assert torch.equal(mine, theirs)
-        with torch.autocast("cpu", torch.bfloat16):
-            for mine, theirs in zip(network(x), plain(x), strict=True):
-                assert mine.dtype == torch.bfloat16 and torch.equal(mine, theirs)
-            kept = network.layers[0].conv._cast[0]
-            network(x)
-            assert network.layers[0].conv._cast[0] is kept and kept.dtype == torch.bfloat16
-        network.double()  # what is in use moved: without autocast nothing that was kept counts
-        assert network(x.double())[0].dtype == torch.float64
+    first = network.body[0].down.conv
+    assert type(first) is FrozenConv2d and type(plain.body[0].down.conv) is nn.Conv2d
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        network(x)  # what is kept from here can be trained through below
+    for dtype in (torch.bfloat16, torch.float16):
+        given, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+        with torch.autocast("cpu", dtype):
+            for mine, theirs in zip(network(given), plain(other), strict=True):
+                assert mine.dtype == dtype and torch.equal(mine, theirs)
+            kept = first._cast[0]
+            ends = network(given), plain(other)
+        assert first._cast[0] is kept and kept.dtype == dtype
+        for maps in ends:
+            maps[-1].float().sum().backward()
+        assert torch.equal(given.grad, other.grad)
+    assert copy.deepcopy(network).body[0].down.conv._cast is None
+    assert network.double().body[0].down.conv._cast is None
+    assert all(y.dtype == torch.float64 for y in network(x.double()))
 
 
 def test_the_strided_layer_in_bfloat16_has_the_derivatives_of_the_wide_one() -> None:

@@ -170,8 +170,8 @@ def test_what_the_networks_saw_can_be_scored_again():
     network = projected(crop_networks=[{"name": "tagger", "size": 16, "taps": (0, 1)}], patches=4).eval()
     images, places = torch.rand(2, 3, 64, 64) * 2 - 1, torch.rand(2, 2, 2)
     with torch.no_grad():
-        seen = network.features(images, places)
-        assert len(seen) == 4 + 2 * 2 and network.has_frozen_features
-        assert torch.equal(network(images, features=seen).scores, network(images, None, places).scores)
-        assert torch.equal(network(images, features=network.features(images)).scores, network(images).scores)
-    assert not projected(unfreeze_at=1000).has_frozen_features
+        seen = network.frozen_maps(images, places)
+        assert len(seen) == 4 + 2 * 2 and network.has_frozen_maps
+        assert torch.equal(network(images, maps=seen).scores, network(images, None, places).scores)
+        assert torch.equal(network(images, maps=network.frozen_maps(images)).scores, network(images).scores)
+    assert not projected(unfreeze_at=1000).has_frozen_maps

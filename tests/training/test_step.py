@@ -243,42 +243,69 @@ def test_fakes_are_used_again_when_asked_for(bench: Callable[..., Bench]) -> Non
         assert len(made) == calls
 
 
+LOOK = {
+    "discriminator.family": "projected",
+    "discriminator.crop_networks": [{"name": "tagger", "size": 16, "taps": [0, 1]}],
+    "discriminator.crop_zoom": 2,
+    "discriminator.attribute_head": "projection",
+    "extras.augment": {"name": "diffaugment", "policy": ["translation"]},
+    "objective.name": "hinge",
+    "training.reuse_fakes": True,
+}
+
+
 @pytest.mark.parametrize("settings", [{}, {"attributes": ATTRIBUTES}, {"training.shards": 2}])
-def test_frozen_features_are_used_again_when_asked_for(bench: Callable[..., Bench], settings: dict[str, Any]) -> None:
-    """The generator's step scores what the discriminator's saw, augmented and cropped alike, with the new heads."""
-    look = {
-        "discriminator.family": "projected",
-        "discriminator.crop_networks": [{"name": "tagger", "size": 16, "taps": [0, 1]}],
-        "discriminator.crop_zoom": 2,
-        "discriminator.attribute_head": "projection",
-        "discriminator.spectral": False,
-        "objective.name": "hinge",
-        "extras.augment": {"name": "diffaugment", "policy": ["translation"]},
-        "training.reuse_fakes": True,
-    }
+def test_frozen_maps_are_used_again_when_asked_for(bench: Callable[..., Bench], settings: dict[str, Any]) -> None:
+    """The generator's step scores what the discriminator's saw, augmented and cropped alike, with the new heads; the
+    discriminator's step is the same."""
+    after = []
     for reuse, looks in ((False, 3), (True, 2)):  # reals, fakes, and fakes again
-        trained = bench(tiny(**look, **settings, **{"training.reuse_features": reuse}))
-        network = trained.state.discriminator
+        trained = bench(tiny(**LOOK, **settings, **{"training.reuse_features": reuse, "discriminator.spectral": False}))
+        network, loss = trained.state.discriminator, trained.trainer.loss
         made: list[int] = []
         network.tagger.register_forward_hook(lambda *_, made=made: made.append(1))  # type: ignore[union-attr]
         trained.step()
         assert len(made) == looks * trained.recipe.training.shards
-        batches = [
-            trained.sampler.at(8, shard, trained.recipe.training.shards) for shard in trained.trainer.shards.mine
-        ]
+
+        trained = bench(tiny(**LOOK, **settings, **{"training.reuse_features": reuse, "discriminator.spectral": False}))
+        network, loss, shards = trained.state.discriminator, trained.trainer.loss, trained.trainer.shards
+        batches = [trained.sampler.at(0, shard, trained.recipe.training.shards) for shard in shards.mine]
         fakes = trained.trainer.discriminator_step(batches, reuse=True)
+        after.append(trained.weights("discriminator"))
         assert all((each.seen is not None) == reuse for each in fakes)
-        if not reuse:
-            continue
-        loss = trained.trainer.loss.generator(["main"], batches[0], fakes[0])
-        seen = fakes[0].seen
-        assert seen is not None and not torch.equal(seen.images, fakes[0].images)  # shifted
-        codes = trained.trainer.loss._codes(fakes[0].labels)
-        with torch.no_grad():
-            scores = network(seen.images, codes, features=seen.features).scores
-        assert float(loss.detach()) == pytest.approx(-float(scores.mean()), rel=1e-4)
-        (at_images,) = torch.autograd.grad(loss, fakes[0].images)
-        assert at_images.any()
+    assert torch.equal(*after)
+
+    for made_up, batch in shards.each(list(zip(fakes, batches, strict=True))):
+        images, seen = made_up.images, made_up.seen
+        assert seen is not None and not torch.equal(seen.images, images)  # shifted
+        places = loss.crop_places("fake", len(images))
+        expected = -network(seen.images, loss._codes(made_up.labels), *places).scores.mean()
+        (wanted,) = torch.autograd.grad(expected, images, retain_graph=True)
+        found = torch.as_tensor(loss.generator(["main"], batch, made_up))
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(torch.autograd.grad(found, images)[0], wanted)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"training.n_critic": 2},
+        {"penalties.r1.weight": 1.0, "penalties.separate_step": True},
+        {
+            "extras.apa": {"p": 0.5, "target": 0.0, "every": 1, "images": 80},
+            "extras.lecam": {"weight": 1.0, "start": 8},
+        },
+        {"generator.family": "growing", "generator.base_size": 8, "generator.grow_at": 16},
+    ],
+)
+def test_frozen_maps_go_with_what_else_changes_a_step(bench: Callable[..., Bench], settings: dict[str, Any]) -> None:
+    ends = []
+    for reuse in (False, True):
+        trained = bench(tiny(**LOOK, **settings, **{"training.reuse_features": reuse}))
+        trained.step(4)
+        assert trained.weights().isfinite().all()
+        ends.append(trained.weights())
+    assert not torch.equal(*ends)
 
 
 def test_latents_differ_between_networks_and_steps(bench: Callable[..., Bench]) -> None:

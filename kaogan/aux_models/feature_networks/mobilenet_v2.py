@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 from kaogan.core.errors import KaoganError
 from kaogan.core.weights_file import check_shipped
@@ -58,7 +59,7 @@ class InvertedResidual(nn.Module):
 
     def _depthwise(self, x: Tensor) -> Tensor:
         layer = self.depthwise
-        if x.device.type == "cpu" and x.dtype == torch.bfloat16 and layer.stride != (1, 1):
+        if x.device.type == "cpu" and x.dtype == torch.bfloat16 and layer.stride == (2, 2):
             out: Tensor = StridedDepthwise.apply(x, layer.weight, layer.bias)
             return out
         return layer(x)
@@ -79,7 +80,7 @@ class StridedDepthwise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
         with torch.autocast("cpu", enabled=False):
-            wide = torch.nn.grad.conv2d_input(ctx.shape, weight, grad.float(), 2, 1, groups=len(weight))
+            wide = conv2d_input(ctx.shape, weight, grad.float(), 2, 1, groups=len(weight))
         return wide.to(grad.dtype), None, None
 
 
