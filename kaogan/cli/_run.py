@@ -34,6 +34,7 @@ def run_app(app: typer.Typer, name: str) -> None:
         code = app(words, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except ProcessLostError:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which torchrun sends now: this process is ending by itself
         from kaogan.core.distributed import code_of_failure
 
         code = code_of_failure()

@@ -210,7 +210,7 @@ class Training(Section):
     reuse_features: bool = Field(
         False,
         description="with reuse_fakes: it also takes over what a projected discriminator's frozen networks made of "
-        "them, with the same augmentation and crops; not with unfreeze_at or --compile",
+        "them, with the same augmentation and crops; without effect where none are frozen (unfreeze_at)",
     )
     ema_halflife: Weight = Field(10_000.0, description="half-life of the weights' moving average, images; 0 is off")
     ema_rampup: Weight = Field(0.05, description="but at most this share of the images shown so far; 0: no ramp")

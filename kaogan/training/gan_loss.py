@@ -80,8 +80,7 @@ class GANLoss:
         compiled = recipe.run.compile and "discriminator" in compilable(recipe, state.generator)
         alone = device.type == "cpu" or compiled
         self.normalised_weights = nullcontext if alone else normalised_once
-        frozen = state.discriminator.has_frozen_maps and not compiled  # a compiled one has but one way in
-        self.reuse_features = recipe.training.reuse_features and frozen
+        self.reuse_features = recipe.training.reuse_features and state.discriminator.has_frozen_maps
         self.meters = Meters()
 
     def show(self, batch: Batch, keep_graph: bool) -> tuple[LabelledImages, Fakes]:
