@@ -55,10 +55,13 @@ _PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "sandler2018mobilenetv2": lambda s: (
         "mobilenet_v2" in [each["name"] for each in s.get("discriminator.feature_networks") or ()]
     ),
-    "odena2017acgan": lambda s: (
-        s.get("attributes.names") and s.get("discriminator.attribute_head", "classifier") != "projection"
-    ),
+    "odena2017acgan": lambda s: s.get("attributes.names") and not _projects_attributes(s),
+    "miyato2018projection": lambda s: s.get("attributes.names") and _projects_attributes(s),
 }
+
+
+def _projects_attributes(settings: Mapping[str, Any]) -> bool:
+    return settings.get("discriminator.attribute_head", "classifier") == "projection"
 
 
 def papers_of(recipe: Recipe) -> list[str]:

@@ -39,6 +39,7 @@ RESUMABLE_KEYS = (
     "run.latent_filter",
     "eval",
 )  # fmt: skip
+MOST_TOLD = 6  # of the settings that changed, on a terminal; the file of its own has all
 
 
 class RunDir:
@@ -119,14 +120,16 @@ class RunDir:
         Raises UsageError for other changes unless ``allow_changes``, KaoganError when no checkpoint can be used: then
         nothing in the folder has changed.
         """
-        changed = "; ".join(
+        changes = [
             f"{key} was {_shown(before)}, now {_shown(now)}"
             for key, before, now in self.changed_settings(recipe, data, load, free)
-        )
-        if changed and not allow_changes:
+        ]
+        changed = "; ".join(changes)
+        if changes and not allow_changes:
+            more = f"; and {len(changes) - MOST_TOLD} more" if len(changes) > MOST_TOLD else ""
             raise UsageError(
-                f"{self.path} was trained with other settings: {changed}. Use another --out, or --allow-changes to go "
-                "on with the new settings"
+                f"{self.path} was trained with other settings: {'; '.join(changes[:MOST_TOLD])}{more}. Use another "
+                f"--out, or --allow-changes to go on with the new settings; its own are in {self.recipe_path}"
             )
         try:
             resumed = resume(state, self.checkpoints, self.path)

@@ -52,6 +52,15 @@ def test_changed_settings_are_refused_by_name(tmp_path: Path, changes: dict[str,
     assert (newest(tmp_path / "run").read_bytes(), (tmp_path / "run/recipe.yaml").read_bytes()) == before
 
 
+def test_many_changes_are_told_in_a_line_that_can_be_read(tmp_path: Path) -> None:
+    train(tmp_path / "run", images=16)
+    many = {f"optim.{key}": 0.25 for key in ("lr", "alpha", "momentum", "eps", "weight_decay")}
+    many |= {"extras.lecam.weight": 1.0, "penalties.r1.weight": 1.0, "data.horizontal_flip": True}
+    with pytest.raises(UsageError, match=r"; and 2 more\. .*recipe\.yaml$") as caught:
+        train(tmp_path / "run", **many)
+    assert str(caught.value).count(" was ") == 1 + 6
+
+
 def test_a_changed_list_of_networks_is_refused_by_name(tmp_path: Path) -> None:
     def go_on(*sizes: int) -> None:
         networks = [{"name": "tagger", "size": size, "taps": [0]} for size in sizes]

@@ -50,9 +50,13 @@ class Lecam(Extra):
 
     @torch.no_grad()
     def _moved(self, name: str, scores: Tensor, kept: float) -> Tensor:
-        """The running mean of scores, () or (H,), after a batch of them; the first batch begins it."""
-        batch, before = scores.mean(0), self.statistics.get(name)
-        self.statistics[name] = batch if before is None else before.to(batch.device).lerp(batch, 1 - kept)
+        """The running mean of scores, () or (H,), after a batch of them; the first batch begins it, and that of heads
+        that came later, as those on crops do."""
+        batch = scores.mean(0)
+        before = self.statistics.get(name, batch).to(batch.device)
+        if before.shape != batch.shape:
+            before = torch.cat([before.reshape(-1), batch[before.numel() :]])
+        self.statistics[name] = before.lerp(batch, 1 - kept)
         return self.statistics[name]
 
     def state_dict(self) -> dict[str, Any]:

@@ -57,6 +57,16 @@ def test_each_head_has_its_own_mean() -> None:
     assert penalty(both, real, fake) == pytest.approx(sum(map(float, alone)) / 2)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("before", [1, 2])
+def test_heads_that_come_later_begin_with_their_first_batch(before: int) -> None:
+    extra = build(weight=1, horizon=8)
+    first = torch.zeros(2) if before == 1 else torch.zeros(2, before)  # one head gives (N,)
+    penalty(extra, first, first)
+    penalty(extra, torch.full((2, 4), 8.0), torch.full((2, 4), 8.0))
+    later = [8.0] * (4 - before)
+    assert extra.statistics["fake"].tolist() == [0.25 * 8] * before + later == extra.statistics["real"].tolist()
+
+
 def test_means_run_before_the_penalty_begins() -> None:
     late, early = build(weight=1, start=100), build(weight=1)
     scores = torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0])
