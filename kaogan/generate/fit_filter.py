@@ -30,7 +30,7 @@ COMPONENTS = 64  # principal components of the features
 NEIGHBORS = 5  # real pictures that a distance is the mean of
 LEAST_REFERENCES, LEAST_SAMPLES = 100, 100
 HELD_OUT = 5  # one latent more for so many that are learnt from
-WIDTH, EPOCHS, LEAST_STEPS, BATCH = 32, 10, 800, 100  # 16 to 128 foretell alike (docs/results/kao.md)
+WIDTH, EPOCHS, LEAST_STEPS, BATCH = 32, 10, 800, 100  # wider ones foretell little better (docs/results/kao.md)
 FRESH = 10_000  # latents of the quantiles
 WORST = 0.2  # of the faces, whose rejection is reported
 LEAST_AGREEMENT = 0.2  # correlation below which a filter is of no use
@@ -57,6 +57,7 @@ def fit_filter(
     if samples < LEAST_SAMPLES:
         raise UsageError(f"a latent filter learns from {LEAST_SAMPLES} samples or more, not {samples}")
     judge = measure or EyeJudge(model.device)
+    by_eyes = isinstance(judge, EyeJudge)
     count = samples + max(samples // HELD_OUT, 2)
     latents = _latents(model, count, seed, "filter/latents")
     scores = np.empty(0)
@@ -64,11 +65,14 @@ def fit_filter(
     for pictures in _pictures(model, latents, seed):
         scores = np.append(scores, judge(pictures))
         progress(len(scores), count, "drawing faces")
-    layers = _trained(latents[:samples], torch.from_numpy(scores[:samples]).float(), seed, progress)
+    # Chances are learnt as log odds, which are foretold better: most faces' are near 0.
+    targets = torch.logit(torch.from_numpy(scores).double(), 1e-3) if by_eyes else torch.from_numpy(scores)
+    layers = _trained(latents[:samples], targets[:samples].float(), seed, progress)
     fresh = LatentFilter(layers, torch.empty(0))(_latents(model, FRESH, seed, "filter/quantiles"))
-    kind = {"eyes": float(isinstance(judge, EyeJudge))}
+    kind = {"eyes": float(by_eyes)}
     fitted = LatentFilter(layers, fresh.quantile(torch.linspace(0, 1, LEVELS, dtype=torch.float64)), kind)
-    return replace(fitted, report=_report(fitted, latents[samples:], scores[samples:]) | kind)
+    report = _report(fitted, latents[samples:], scores[samples:], targets[samples:].numpy())
+    return replace(fitted, report=report | kind)
 
 
 def save_filter(model: Model, fitted: LatentFilter, folder: Path, *, anyway: bool = False) -> None:
@@ -215,13 +219,13 @@ def _rounded(numbers: Tensor) -> Tensor:
     return (half if torch.isfinite(half).all() else numbers).double()
 
 
-def _report(fitted: LatentFilter, latents: Tensor, scores: np.ndarray) -> dict[str, float]:
+def _report(fitted: LatentFilter, latents: Tensor, scores: np.ndarray, targets: np.ndarray) -> dict[str, float]:
     foretold = fitted(latents).numpy()
     kept = foretold <= fitted.threshold(fitted.usual_keep)
     worst = scores > np.quantile(scores, 1 - WORST)
     varied = foretold.std() > 0 and scores.std() > 0
     return {
-        "correlation": float(np.corrcoef(foretold, scores)[0, 1]) if varied else 0.0,
+        "correlation": float(np.corrcoef(foretold, targets)[0, 1]) if varied else 0.0,
         "rejected": float((~kept)[worst].mean()) if worst.any() else 0.0,
         "kept": float(scores[kept].mean()) if kept.any() else float("nan"),
         "drawn": float(scores.mean()),

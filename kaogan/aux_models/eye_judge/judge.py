@@ -1,7 +1,8 @@
-"""The eye judge: one linear layer on MobileNetV2's view of both eyes, learnt from faces that blind counters looked at.
+"""The eye judge: how likely it is that the two eyes of a drawn face do not match, learnt from what counters said.
 
-It ranks the faces of one generator, so that the worst can be left out. It is no measure of a model: of real faces it
-doubts those that look away or squint (weights.md has the figures).
+It ranks the faces of one generator, so that the worst can be left out. It is no measure of a model: real faces, which
+turn and squint in more ways than a generator's, it doubts more often than those who counted (weights.md has the
+figures).
 """
 
 from __future__ import annotations
@@ -14,55 +15,45 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
+from kaogan.aux_models.eye_judge.network import SIDE, EyePairNetwork
 from kaogan.core.device import exact, to_device
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures, to_float
 from kaogan.core.weights_file import check_shipped
-from kaogan.networks.feature_networks import FeatureNetwork, FeatureNetworkSettings, build_feature_networks
 
 WEIGHTS = Path(str(files("kaogan.aux_models.eye_judge"))) / "weights.safetensors"
-WEIGHTS_SHA256 = "a853989bb1e00febfbbec337861afc5e2c5ed395796e3655ac074c3001c95d18"
-TOP, BOTTOM, LEFT, RIGHT = 22, 54, 8, 56  # of both eyes in a face of 64 px, with room for where they may lie
-SHOWN = (64, 96)  # px to which that is enlarged
-TAP = 13  # MobileNetV2's last map that kaogan has
+WEIGHTS_SHA256 = "5e0629d33055a86f87f3ba990654dd64a3e48279f247f7e073d6c70e6152aa09"
 CPU = torch.device("cpu")
 
 
 class EyeJudge:
-    """Faces uint8 (N, S, S, 1 or 3) -> float32 (N,): about 0 where the eyes match beyond doubt, 1 in doubt, 2 broken.
+    """Faces uint8 (N, S, S, 1 or 3) -> float32 (N,), 0 to 1: the chance that two counters would not call the eyes a
+    matching pair. A face and its mirror image get the same.
 
     For drawn faces cut out as ``kaogan prepare`` does. Raises KaoganError for damaged weights.
     """
 
     def __init__(self, device: torch.device = CPU) -> None:
         self.device = device
-        (network,) = build_feature_networks([FeatureNetworkSettings(name="mobilenet_v2", taps=(TAP,))], learn=False)
-        self.network: FeatureNetwork = network.eval().to(device)
-        self.weight, self.bias = (each.to(device) for each in _weights())
+        self.network = _network().to(device)
 
     @torch.inference_mode()
     def __call__(self, pictures: Pictures) -> np.ndarray:
-        images = to_float(to_device(torch.from_numpy(np.ascontiguousarray(pictures)), self.device))
+        faces = to_float(to_device(torch.from_numpy(np.ascontiguousarray(pictures)), self.device))
+        if faces.shape[-1] != SIDE:
+            faces = F.interpolate(faces, (SIDE, SIDE), mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+        faces = faces.expand(-1, 3, -1, -1)
         with exact(self.device):
-            scores = eye_features(self.network, images) @ self.weight + self.bias
-        return scores.cpu().numpy()
+            odds = self.network(faces) + self.network(faces.flip(3))
+        return (odds / 2).sigmoid().cpu().numpy()
 
 
-def eye_features(network: FeatureNetwork, images: Tensor) -> Tensor:
-    """Images (N, 1 or 3, S, S) in [-1, 1] -> what MobileNetV2 makes of their eyes, float32 (N, 2304)."""
-    images = network.resize(images)  # to 64 px, the network's own size
-    eyes = images[:, :, TOP:BOTTOM, LEFT:RIGHT]
-    (last,) = network(F.interpolate(eyes, SHOWN, mode="bilinear", align_corners=False))
-    return last.float().flatten(1)
-
-
-def _weights() -> tuple[Tensor, Tensor]:
-    """(2304,) and (), float32."""
+def _network() -> EyePairNetwork:
+    network = EyePairNetwork()
     try:
         check_shipped(WEIGHTS, WEIGHTS_SHA256)
-        tensors = load_file(WEIGHTS)
-        return tensors["weight"].float(), tensors["bias"].float()
-    except (OSError, SafetensorError, KeyError) as error:
+        network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
+    except (OSError, SafetensorError, RuntimeError) as error:
         raise KaoganError(f"{WEIGHTS} is damaged ({error}); install kaogan again") from error
+    return network.eval()

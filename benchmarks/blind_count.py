@@ -1,0 +1,132 @@
+"""Two matching eyes, counted blind: sheets of shuffled faces for counters, and what their answers say.
+
+``python -m benchmarks.blind_count sheets DIR MODEL[@KEEP] ... --data SET`` draws numbered sheets, and writes which face
+is whose into key.json, which no counter may see, and what counters are asked into QUESTION.md. Each counter, who
+may be anybody, writes a file of JSON: {"1": "A", "2": "C", ...}. ``python -m benchmarks.blind_count table DIR
+ANSWERS.json ...`` prints the shares with Wilson's intervals, and how often counters agree.
+
+Only rows of one count can be compared: counters differ, and so do latents.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image, ImageDraw
+
+from kaogan.core.atomic_io import write_text
+from kaogan.core.errors import UsageError
+from kaogan.core.images import Pictures
+from kaogan.core.rng import numpy_generator
+from kaogan.data import load_pictures
+from kaogan.generate.model import load
+from kaogan.metrics.stats.intervals import share
+
+SHOWN, GAP, LABEL, COLUMNS, ROWS = 192, 10, 16, 6, 5  # px, and faces of a sheet
+LETTERS = {"A": "match", "B": "doubtful", "C": "broken"}
+QUESTION = """\
+The sheets show numbered faces, drawn ones and generated ones of very different quality, shuffled. Look at every face, and
+compare its two eyes *with each other*, not with a perfect drawing. One letter for each:
+
+- A: the two eyes match: the same colour, about the same size, shape, sharpness and height for the pose of the head. Also
+  both closed or squinting alike, a wink that is meant, or one eye hidden by hair or by the turn of the head. A even
+  if the whole picture is soft or roughly drawn.
+- B: they do not quite match, or you doubt it: another colour or shade, one clearly softer, larger, smaller, higher or of
+  another shape than the pose explains.
+- C: broken: at least one eye is missing without reason, melted, smeared, doubled or no eye at all.
+
+Write {"1": "A", "2": "C", ...} with all numbers. Keep to one standard from the first face to the last.
+"""
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.command()
+def sheets(
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    models: Annotated[list[str], typer.Argument(help="Runs, model folders or names, each perhaps with @KEEP.")],
+    data: Annotated[Path, typer.Option(help="Real faces to mix in.")],
+    count: Annotated[int, typer.Option(help="Faces of each model.")] = 100,
+    real: Annotated[int, typer.Option(help="Real faces.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of faces and order.")] = 0,
+) -> None:
+    if out.exists():
+        raise UsageError(f"{out} is there already; a count needs a new folder")
+    faces, names = [], []
+    for word in models:
+        path, _, keep = word.partition("@")
+        drawn = np.asarray(load(path).sample(count, seed=seed, keep=float(keep or 1)))
+        faces += [large(face) for face in drawn]
+        names += [f"{Path(path).name}, keep {keep}" if keep else Path(path).name] * count
+    pictures = load_pictures(data, image_size=SHOWN // 3)
+    rows = np.sort(numpy_generator(seed, "blind_count/real").permutation(len(pictures))[:real])
+    faces += [large(face) for face in pictures.images[rows]]
+    names += ["real"] * len(rows)
+    order = numpy_generator(seed, "blind_count/order").permutation(len(faces))
+    out.mkdir(parents=True)
+    each = COLUMNS * ROWS
+    for start in range(0, len(order), each):
+        part = [faces[row] for row in order[start : start + each]]
+        sheet(part, start + 1).save(out / f"sheet_{start // each + 1:03}.png")
+    write_text(out / "key.json", json.dumps([names[row] for row in order]))
+    write_text(out / "QUESTION.md", QUESTION)
+    print(f"{len(order)} faces in {out}")
+
+
+@app.command()
+def table(
+    folder: Annotated[Path, typer.Argument(help="Of the sheets.")],
+    answers: Annotated[list[Path], typer.Argument(help="One file of each counter.")],
+) -> None:
+    key = np.array(json.loads((folder / "key.json").read_text(encoding="utf-8")))
+    counted = np.array([read_answers(path, len(key)) for path in answers])
+    print("| | faces | " + " | ".join(LETTERS.values()) + " |")
+    print("|---" * (2 + len(LETTERS)) + "|")
+    for name in dict.fromkeys(sorted(key)):
+        of_name = counted[:, key == name]
+        cells = [", ".join(percent(one == letter) for one in of_name) for letter in LETTERS]
+        print(f"| {name} | {of_name.shape[1]} | " + " | ".join(cells) + " |")
+    for one, other in combinations(range(len(counted)), 2):
+        same = percent((counted[one] == "A") == (counted[other] == "A"))
+        print(f"\nCounters {one + 1} and {other + 1} agree whether eyes match: {same}")
+
+
+def read_answers(path: Path, count: int) -> np.ndarray:
+    """The letters of ``count`` faces, in order. Raises UsageError unless each face has one of A, B, C."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        letters = [found[str(number)] for number in range(1, count + 1)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} has no answer for each of {count} faces ({error!r})") from error
+    if wrong := set(map(str, letters)) - LETTERS.keys():
+        raise UsageError(f"{path}: an answer is A, B or C, not {', '.join(sorted(wrong))}")
+    return np.array(letters)
+
+
+def percent(right: np.ndarray) -> str:
+    found = share(int(right.sum()), len(right))
+    return f"{100 * found.value:.0f} % ({100 * found.low:.0f} … {100 * found.high:.0f})"
+
+
+def large(face: Pictures) -> Image.Image:
+    return Image.fromarray(face).convert("RGB").resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
+
+
+def sheet(faces: list[Image.Image], first: int) -> Image.Image:
+    """Up to 30 faces with their numbers above them."""
+    wide, high = SHOWN + GAP, SHOWN + GAP + LABEL
+    page = Image.new("RGB", (COLUMNS * wide + GAP, -(-len(faces) // COLUMNS) * high + GAP), (60, 60, 60))
+    draw = ImageDraw.Draw(page)
+    for number, face in enumerate(faces):
+        x, y = GAP + number % COLUMNS * wide, GAP + number // COLUMNS * high
+        draw.text((x, y), str(first + number), fill=(255, 255, 255))
+        page.paste(face, (x, y + LABEL))
+    return page
+
+
+if __name__ == "__main__":
+    app()
