@@ -30,14 +30,14 @@ from kaogan.metrics.stats.intervals import share
 SHOWN, GAP, LABEL, COLUMNS, ROWS = 192, 10, 16, 6, 5  # px, and faces of a sheet
 LETTERS = {"A": "match", "B": "doubtful", "C": "broken"}
 QUESTION = """\
-The sheets show numbered faces, drawn ones and generated ones of very different quality, shuffled. Look at every face, and
-compare its two eyes *with each other*, not with a perfect drawing. One letter for each:
+The sheets show numbered faces, drawn ones and generated ones of very different quality, shuffled. Look at every face,
+and compare its two eyes *with each other*, not with a perfect drawing. One letter for each:
 
-- A: the two eyes match: the same colour, about the same size, shape, sharpness and height for the pose of the head. Also
-  both closed or squinting alike, a wink that is meant, or one eye hidden by hair or by the turn of the head. A even
-  if the whole picture is soft or roughly drawn.
-- B: they do not quite match, or you doubt it: another colour or shade, one clearly softer, larger, smaller, higher or of
-  another shape than the pose explains.
+- A: the two eyes match: the same colour, about the same size, shape, sharpness and height for the pose of the head.
+  Also both closed or squinting alike, a wink that is meant, or one eye hidden by hair or by the turn of the head. A
+  even if the whole picture is soft or roughly drawn.
+- B: they do not quite match, or you doubt it: another colour or shade, one clearly softer, larger, smaller, higher or
+  of another shape than the pose explains.
 - C: broken: at least one eye is missing without reason, melted, smeared, doubled or no eye at all.
 
 Write {"1": "A", "2": "C", ...} with all numbers. Keep to one standard from the first face to the last.

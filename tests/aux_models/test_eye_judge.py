@@ -1,4 +1,4 @@
-"""The eye judge: which of two faces it holds worse, mirror images, other sizes, damaged weights; faults and their tool."""
+"""The eye judge: which of two faces it holds worse, mirror images, sizes, damaged weights; faults; its tool."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
     python -m tools.eye_judge labels.csv --real SET [SET ...] --out weights.safetensors
 
-Rows of labels.csv: file, doubt, votes. The file is a face, relative to the CSV; doubt is the share of its ``votes``, those
-who looked at it, who did not call its eyes a matching pair, 0 to 1. The network first learns to find faults that are put
-into real faces, then what the labels say. Every tenth face with two votes or more is held out; of these the last line
-tells the chance that of two faces the one that more people doubted is ranked so.
+Rows of labels.csv: file, doubt, votes. The file is a face, relative to the CSV; doubt is the share of its ``votes``,
+those who looked at it, who did not call its eyes a matching pair, 0 to 1. The network first learns to find faults that
+are put into real faces, then what the labels say. Every tenth face with two votes or more is held out; of these the
+last line tells the chance that of two faces the one that more people doubted is ranked so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The network that compares the two eyes of a face: one trunk for both, the right one mirrored, and a look at the face."""
+"""The network that compares the two eyes of a face: one trunk for both, the right one mirrored."""
 
 from __future__ import annotations
 
