@@ -1,9 +1,9 @@
 """Two matching eyes, counted blind: sheets of shuffled faces for counters, and what their answers say.
 
-``python -m benchmarks.blind_count sheets DIR MODEL[@KEEP] ... --data SET`` draws numbered sheets, and writes which face
-is whose into key.json, which no counter may see, and what counters are asked into QUESTION.md. Each counter, who
-may be anybody, writes a file of JSON: {"1": "A", "2": "C", ...}. ``python -m benchmarks.blind_count table DIR
-ANSWERS.json ...`` prints the shares with Wilson's intervals, and how often counters agree.
+``python -m benchmarks.blind_count sheets DIR MODEL[@KEEP] ... --data SET`` draws numbered sheets into DIR/sheets, where
+what counters are asked lies, too, and writes which face is whose into DIR/key.json, which no counter may see. Each
+counter, who may be anybody, writes a file of JSON: {"1": "A", "2": "C", ...}. ``python -m benchmarks.blind_count table
+DIR ANSWERS.json ...`` prints the shares with Wilson's intervals, and how often counters agree.
 
 Only rows of one count can be compared: counters differ, and so do latents.
 """
@@ -25,9 +25,11 @@ from kaogan.core.images import Pictures
 from kaogan.core.rng import numpy_generator
 from kaogan.data import load_pictures
 from kaogan.generate.model import load
+from kaogan.metrics.features import BATCH
 from kaogan.metrics.stats.intervals import share
 
 SHOWN, GAP, LABEL, COLUMNS, ROWS = 192, 10, 16, 6, 5  # px, and faces of a sheet
+REAL = "real pictures"
 LETTERS = {"A": "match", "B": "doubtful", "C": "broken"}
 QUESTION = """\
 The sheets show numbered faces, drawn ones and generated ones of very different quality, shuffled. Look at every face,
@@ -48,32 +50,38 @@ app = typer.Typer(add_completion=False, help=__doc__)
 @app.command()
 def sheets(
     out: Annotated[Path, typer.Argument(help="A new folder.")],
-    models: Annotated[list[str], typer.Argument(help="Runs, model folders or names, each perhaps with @KEEP.")],
+    models: Annotated[list[str], typer.Argument(help="Runs, model folders or names, all latents, or the best: @KEEP.")],
     data: Annotated[Path, typer.Option(help="Real faces to mix in.")],
     count: Annotated[int, typer.Option(help="Faces of each model.")] = 100,
     real: Annotated[int, typer.Option(help="Real faces.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of faces and order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the first model's faces, the next one's follow; and of the order.")] = 0,
 ) -> None:
     if out.exists():
         raise UsageError(f"{out} is there already; a count needs a new folder")
-    faces, names = [], []
-    for word in models:
-        path, _, keep = word.partition("@")
-        drawn = np.asarray(load(path).sample(count, seed=seed, keep=float(keep or 1)))
-        faces += [large(face) for face in drawn]
-        names += [f"{Path(path).name}, keep {keep}" if keep else Path(path).name] * count
-    pictures = load_pictures(data, image_size=SHOWN // 3)
+    faces: list[Image.Image] = []
+    names: list[str] = []
+    sizes = set()
+    for number, word in enumerate(models):  # other latents for each: nobody shall see a face twice
+        path, keep = model_and_keep(word)
+        model = load(path)
+        sizes.add((model.image_size, model.channels))
+        faces += [large(face) for face in np.asarray(model.sample(count, seed=seed + number, keep=keep))]
+        names += [word] * count
+    if len(sizes) > 1:
+        raise UsageError("faces of different sizes, or grey among coloured ones, are told apart: count each alone")
+    ((size, channels),) = sizes
+    pictures = load_pictures(data, image_size=size, channels=channels)
     rows = np.sort(numpy_generator(seed, "blind_count/real").permutation(len(pictures))[:real])
-    faces += [large(face) for face in pictures.images[rows]]
-    names += ["real"] * len(rows)
+    faces += [large(face) for batch in pictures.batches(BATCH, rows) for face in batch]
+    names += [REAL] * len(rows)
     order = numpy_generator(seed, "blind_count/order").permutation(len(faces))
-    out.mkdir(parents=True)
+    (out / "sheets").mkdir(parents=True)
     each = COLUMNS * ROWS
     for start in range(0, len(order), each):
         part = [faces[row] for row in order[start : start + each]]
-        sheet(part, start + 1).save(out / f"sheet_{start // each + 1:03}.png")
+        sheet(part, start + 1).save(out / "sheets" / f"{start // each + 1:03}.png")
     write_text(out / "key.json", json.dumps([names[row] for row in order]))
-    write_text(out / "QUESTION.md", QUESTION)
+    write_text(out / "sheets" / "QUESTION.md", QUESTION)
     print(f"{len(order)} faces in {out}")
 
 
@@ -95,6 +103,17 @@ def table(
         print(f"\nCounters {one + 1} and {other + 1} agree whether eyes match: {same}")
 
 
+def model_and_keep(word: str) -> tuple[str, float]:
+    """``runs/kao@0.5`` -> ("runs/kao", 0.5); all latents, 1, where nothing is said."""
+    path, at, keep = word.rpartition("@")
+    if not at or Path(word).exists():
+        return word, 1.0
+    try:
+        return path, float(keep)
+    except ValueError:
+        raise UsageError(f"{word}: behind @ stands the share of latents to draw from, as in {path}@0.5") from None
+
+
 def read_answers(path: Path, count: int) -> np.ndarray:
     """The letters of ``count`` faces, in order. Raises UsageError unless each face has one of A, B, C."""
     try:
@@ -113,7 +132,7 @@ def percent(right: np.ndarray) -> str:
 
 
 def large(face: Pictures) -> Image.Image:
-    return Image.fromarray(face).convert("RGB").resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
+    return Image.fromarray(face.squeeze()).convert("RGB").resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
 
 
 def sheet(faces: list[Image.Image], first: int) -> Image.Image:

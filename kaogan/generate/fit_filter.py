@@ -50,8 +50,9 @@ def fit_filter(
     ``EyeJudge``, which looks at their eyes. Another measure is taken for a distance to real pictures.
 
     Attributes are drawn from their priors. The ``report`` has, of latents that were not learnt from: ``correlation`` of
-    what is foretold with what is; ``rejected``, the share of the truly worst fifth that the usual keep rejects;
-    ``kept`` and ``drawn``, the means of what it keeps and of all; and ``eyes``, 1 if it was the judge, else 0. The same
+    what is foretold with what is, of the judge's chances their log odds; ``rejected``, the share of the truly worst
+    fifth that the usual keep rejects; ``kept`` and ``drawn``, the means of what it keeps and of all; and ``eyes``, 1 if
+    it was the judge, else 0. The same
     seed gives the same filter. Raises UsageError.
     """
     if samples < LEAST_SAMPLES:
@@ -65,7 +66,7 @@ def fit_filter(
     for pictures in _pictures(model, latents, seed):
         scores = np.append(scores, judge(pictures))
         progress(len(scores), count, "drawing faces")
-    # Chances are learnt as log odds, which are foretold better: most faces' are near 0.
+    # Chances are learnt as log odds, which are foretold better (docs/results/kao.md).
     targets = torch.logit(torch.from_numpy(scores).double(), 1e-3) if by_eyes else torch.from_numpy(scores)
     layers = _trained(latents[:samples], targets[:samples].float(), seed, progress)
     fresh = LatentFilter(layers, torch.empty(0))(_latents(model, FRESH, seed, "filter/quantiles"))

@@ -156,10 +156,10 @@ def _typicality(pictures: PictureSet, device: torch.device, progress: Progress |
 
 
 def _doubts(pictures: PictureSet, device: torch.device, progress: Progress | None) -> np.ndarray:
-    """What the eye judge says of each picture, the mean of both ways round, float32 (N,)."""
+    """What the eye judge says of each picture, float32 (N,)."""
     judge, parts, done = EyeJudge(device), [], 0
     for images in pictures.batches(_BATCH, np.arange(len(pictures))):
-        parts.append((judge(images) + judge(images[:, :, ::-1])) / 2)
+        parts.append(judge(images))
         done += len(images)
         if progress:
             progress(done, len(pictures), "looking at eyes")

@@ -125,18 +125,19 @@ class RunDir:
             for key, before, now in self.changed_settings(recipe, data, load, free)
         ]
         changed = "; ".join(changes)
+        more = f"; and {len(changes) - MOST_TOLD} more" if len(changes) > MOST_TOLD else ""
+        told = "; ".join(changes[:MOST_TOLD]) + more
         if changes and not allow_changes:
-            more = f"; and {len(changes) - MOST_TOLD} more" if len(changes) > MOST_TOLD else ""
             raise UsageError(
-                f"{self.path} was trained with other settings: {'; '.join(changes[:MOST_TOLD])}{more}. Use another "
-                f"--out, or --allow-changes to go on with the new settings; its own are in {self.recipe_path}"
+                f"{self.path} was trained with other settings: {told}. Use another --out, or --allow-changes to go on "
+                "with the new settings; its own are in recipe.yaml and data.json there"
             )
         try:
             resumed = resume(state, self.checkpoints, self.path)
         except KaoganError as error:
             if not changed or isinstance(error, UsageError):
                 raise
-            raise KaoganError(f"{error}, or give the former settings again: {changed}") from None
+            raise KaoganError(f"{error}, or give the former settings again: {told}") from None
         self.write_settings(recipe, data)
         if changed:
             self.log.info("settings changed: %s", changed)

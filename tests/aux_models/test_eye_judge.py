@@ -18,7 +18,7 @@ from kaogan.core.errors import KaoganError
 from kaogan.core.images import to_float
 from kaogan.generate.model import load
 from kaogan.generate.model_io import find_model
-from tools.eye_judge import __main__ as fit_eye_judge
+from tools.eye_judge import __main__ as tool
 from tools.eye_judge.faults import spoil, varied
 
 
@@ -71,10 +71,10 @@ def test_a_fault_lies_on_one_side_and_a_varied_face_has_none() -> None:
 
 def test_pairs_ranked_rightly() -> None:
     doubts = np.array([0, 0, 1, 0.5])
-    assert fit_eye_judge.ranked_rightly(np.array([1, 2, 4, 3]), doubts) == 1
-    assert fit_eye_judge.ranked_rightly(np.array([4, 3, 1, 2]), doubts) == 0
-    assert fit_eye_judge.ranked_rightly(np.ones(4), doubts) == 0.5
-    assert np.isnan(fit_eye_judge.ranked_rightly(np.ones(2), np.zeros(2)))
+    assert tool.ranked_rightly(np.array([1, 2, 4, 3]), doubts) == 1
+    assert tool.ranked_rightly(np.array([4, 3, 1, 2]), doubts) == 0
+    assert tool.ranked_rightly(np.ones(4), doubts) == 0.5
+    assert np.isnan(tool.ranked_rightly(np.ones(2), np.zeros(2)))
 
 
 def test_the_tool_learns_what_was_labelled(
@@ -88,27 +88,20 @@ def test_the_tool_learns_what_was_labelled(
         rows.writerow(["file", "doubt", "votes"])
         for number in range(60):
             face = whole[number % 12].copy()
-            if number % 2:
+            if number % 3 == 0:
                 face[8:16] = rng.integers(0, 255, 3)
             Image.fromarray(face).save(tmp_path / f"{number}.png")
-            rows.writerow([f"{number}.png", number % 2, 2])
+            rows.writerow([f"{number}.png", int(number % 3 == 0), 2])
     for number, face in enumerate(whole):
         Image.fromarray(face).save(tmp_path / "real" / f"{number}.png")
     out = tmp_path / "weights.safetensors"
-    words = [
-        "eye_judge",
-        str(tmp_path / "labels.csv"),
-        "--real",
-        str(tmp_path / "real"),
-        "--out",
-        str(out),
-        "--steps",
-        "2",
-        "40",
-    ]
+    labels, real = str(tmp_path / "labels.csv"), str(tmp_path / "real")
+    words = ["eye_judge", labels, "--real", real, "--out", str(out), "--steps", "2", "40"]
+    monkeypatch.setattr(tool, "AVERAGE", 0.8)  # of so few steps
     monkeypatch.setattr(sys, "argv", words)
-    fit_eye_judge.main()
-    assert "of pairs held out, ranked rightly: nan" in capsys.readouterr().out  # every tenth is an even one
+    tool.main()
+    told = capsys.readouterr().out
+    assert float(told.rsplit("ranked rightly: ", 1)[1]) > 0.7  # of 6 faces held out, 2 with a line
     found = load_file(out)
     assert {name: value.shape for name, value in found.items()} == {
         name: value.shape for name, value in load_file(judge.WEIGHTS).items()

@@ -49,6 +49,14 @@ def test_a_setting_brings_its_paper(override: dict, paper: str) -> None:
     assert entries()[paper] in bibtex(recipes.load("dcgan", override))
 
 
+@pytest.mark.parametrize(("head", "paper"), [("projection", "miyato2018projection"), ("classifier", "odena2017acgan")])
+def test_how_attributes_enter_decides_whose_they_are(head: str, paper: str) -> None:
+    keys = papers_of(recipes.load("kao", {"discriminator.attribute_head": head}))
+    assert {"miyato2018projection", "odena2017acgan"} & set(keys) == {paper}
+    without = papers_of(recipes.load("kao", {"discriminator.attribute_head": head, "attributes.names": []}))
+    assert paper not in without
+
+
 def test_a_model_tells_its_recipe() -> None:
     recipe = recipes.load("sagan", {"optim.lr": 3e-4, "run.seed": 7, "eval.features": "inception=/home/me/weights.pth"})
     config = make_config(recipe, Schema(), clock=8)

@@ -56,7 +56,7 @@ def test_many_changes_are_told_in_a_line_that_can_be_read(tmp_path: Path) -> Non
     train(tmp_path / "run", images=16)
     many = {f"optim.{key}": 0.25 for key in ("lr", "alpha", "momentum", "eps", "weight_decay")}
     many |= {"extras.lecam.weight": 1.0, "penalties.r1.weight": 1.0, "data.horizontal_flip": True}
-    with pytest.raises(UsageError, match=r"; and 2 more\. .*recipe\.yaml$") as caught:
+    with pytest.raises(UsageError, match=r"; and 2 more\. .*recipe\.yaml and data\.json there$") as caught:
         train(tmp_path / "run", **many)
     assert str(caught.value).count(" was ") == 1 + 6
 

@@ -5,7 +5,7 @@
 Rows of labels.csv: file, doubt, votes. The file is a face, relative to the CSV; doubt is the share of its ``votes``,
 those who looked at it, who did not call its eyes a matching pair, 0 to 1. The network first learns to find faults that
 are put into real faces, then what the labels say. Every tenth face with two votes or more is held out; of these the
-last line tells the chance that of two faces the one that more people doubted is ranked so.
+last line tells the chance that of two faces the one that a larger share doubted is ranked so.
 """
 
 from __future__ import annotations
@@ -83,13 +83,17 @@ def main() -> None:
     arguments = parser.parse_args()
     with arguments.labels.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if not rows:
+        parser.error(f"{arguments.labels} has no rows")
     paths = [arguments.labels.parent / row["file"] for row in rows]
     faces = np.stack([np.asarray(Image.open(path).convert("RGB").resize((SIDE, SIDE))) for path in paths])
     doubts, votes = (np.array([float(row[key]) for row in rows], np.float32) for key in ("doubt", "votes"))
     real = np.concatenate([np.asarray(load_pictures(each, image_size=SIDE).images[:]) for each in arguments.real])
     apart = np.flatnonzero(votes >= 2)[::10]
     learnt = np.setdiff1d(np.arange(len(rows)), apart)
-    good = learnt[doubts[learnt] == 0]
+    good = faces[learnt[doubts[learnt] == 0]]
+    if not len(good):
+        parser.error(f"{arguments.labels} has no face that nobody doubted; faults are put into such ones")
     torch.manual_seed(0)
     rng, choice = torch.Generator().manual_seed(0), np.random.default_rng(0)
 
@@ -104,7 +108,7 @@ def main() -> None:
 
     def labelled() -> Batch:
         chosen = choice.choice(learnt, LABELLED)
-        spoilt, visible = spoil(torch.cat([drawn(faces[good], SPOILT_GOOD), drawn(real, SPOILT_REAL)]), rng)
+        spoilt, visible = spoil(torch.cat([drawn(good, SPOILT_GOOD), drawn(real, SPOILT_REAL)]), rng)
         shown = torch.cat([to_float(faces[chosen]), spoilt, drawn(real, REAL)])
         doubt = [torch.from_numpy(doubts[chosen]), torch.where(visible, SURE, UNSEEN), torch.full((REAL,), HARDLY)]
         weight = [torch.from_numpy(np.where(votes[chosen] >= 2, 1, ONE_VOTE)).float(), visible * HALF,

@@ -41,7 +41,7 @@ class EyeJudge:
     @torch.inference_mode()
     def __call__(self, pictures: Pictures) -> np.ndarray:
         faces = to_float(to_device(torch.from_numpy(np.ascontiguousarray(pictures)), self.device))
-        if faces.shape[-1] != SIDE:
+        if faces.shape[-2:] != (SIDE, SIDE):
             faces = F.interpolate(faces, (SIDE, SIDE), mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
         faces = faces.expand(-1, 3, -1, -1)
         with exact(self.device):

@@ -51,11 +51,12 @@ class Lecam(Extra):
     @torch.no_grad()
     def _moved(self, name: str, scores: Tensor, kept: float) -> Tensor:
         """The running mean of scores, () or (H,), after a batch of them; the first batch begins it, and that of heads
-        that came later, as those on crops do."""
+        that came later, as those on crops do. Means of heads that are gone are dropped."""
         batch = scores.mean(0)
         before = self.statistics.get(name, batch).to(batch.device)
         if before.shape != batch.shape:
-            before = torch.cat([before.reshape(-1), batch[before.numel() :]])
+            kept_heads = before.reshape(-1)[: batch.numel()]
+            before = torch.cat([kept_heads, batch.reshape(-1)[len(kept_heads) :]]).reshape(batch.shape)
         self.statistics[name] = before.lerp(batch, 1 - kept)
         return self.statistics[name]
 

@@ -65,6 +65,9 @@ def test_heads_that_come_later_begin_with_their_first_batch(before: int) -> None
     penalty(extra, torch.full((2, 4), 8.0), torch.full((2, 4), 8.0))
     later = [8.0] * (4 - before)
     assert extra.statistics["fake"].tolist() == [0.25 * 8] * before + later == extra.statistics["real"].tolist()
+    penalty(extra, first, first)  # and when they are gone again
+    assert extra.statistics["fake"].shape == first.mean(0).shape
+    assert extra.statistics["fake"].reshape(-1).tolist() == [0.75 * 0.25 * 8] * before
 
 
 def test_means_run_before_the_penalty_begins() -> None:
