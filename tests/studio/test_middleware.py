@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from kaogan.core.errors import UsageError
 from kaogan.studio import serve
 from kaogan.studio.middleware import SecurityMiddleware, host_of
+from kaogan.studio.request_body import parts, read_json
 
 
 @pytest.mark.parametrize(
@@ -102,3 +106,19 @@ def test_a_request_that_never_ends_is_given_up(studio: Any, monkeypatch: pytest.
             assert connection.recv(1000).startswith(b"HTTP/1.1 400"), path
     with half_open(port) as connection:
         assert closed(connection)
+
+
+async def read_parts(request: Request) -> bytes:
+    return b"".join([part async for part in parts(request)])
+
+
+@pytest.mark.parametrize("read", [read_json, read_parts])
+def test_a_request_that_breaks_off_is_refused_in_a_line(read: Callable[[Request], Awaitable[object]]) -> None:
+    """uvicorn would print the traceback of any other exception."""
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(messages)
+
+    with pytest.raises(UsageError, match="broke off"):
+        asyncio.run(read(Request({"type": "http", "method": "POST", "headers": []}, receive)))
