@@ -11,6 +11,7 @@ Only rows of one count can be compared: counters differ, and so do latents.
 from __future__ import annotations
 
 import json
+import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ import typer
 from PIL import Image, ImageDraw
 
 from kaogan.core.atomic_io import write_text
-from kaogan.core.errors import UsageError
+from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
 from kaogan.core.rng import numpy_generator
 from kaogan.data import load_pictures
@@ -44,7 +45,7 @@ and compare its two eyes *with each other*, not with a perfect drawing. One lett
 
 Write {"1": "A", "2": "C", ...} with all numbers. Keep to one standard from the first face to the last.
 """
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -52,12 +53,14 @@ def sheets(
     out: Annotated[Path, typer.Argument(help="A new folder.")],
     models: Annotated[list[str], typer.Argument(help="Runs, model folders or names, all latents, or the best: @KEEP.")],
     data: Annotated[Path, typer.Option(help="Real faces to mix in.")],
-    count: Annotated[int, typer.Option(help="Faces of each model.")] = 100,
-    real: Annotated[int, typer.Option(help="Real faces.")] = 50,
+    count: Annotated[int, typer.Option(min=1, help="Faces of each model.")] = 100,
+    real: Annotated[int, typer.Option(min=1, help="Real faces.")] = 50,
     seed: Annotated[int, typer.Option(help="Of the first model's faces, the next one's follow; and of the order.")] = 0,
 ) -> None:
     if out.exists():
         raise UsageError(f"{out} is there already; a count needs a new folder")
+    if len(set(models)) < len(models):
+        raise UsageError("a model is named twice; its rows could not be told apart")
     faces: list[Image.Image] = []
     names: list[str] = []
     sizes = set()
@@ -71,6 +74,8 @@ def sheets(
         raise UsageError("faces of different sizes, or grey among coloured ones, are told apart: count each alone")
     ((size, channels),) = sizes
     pictures = load_pictures(data, image_size=size, channels=channels)
+    if len(pictures) < real:
+        raise UsageError(f"{data} has {len(pictures)} pictures, not {real}; give --real")
     rows = np.sort(numpy_generator(seed, "blind_count/real").permutation(len(pictures))[:real])
     faces += [large(face) for batch in pictures.batches(BATCH, rows) for face in batch]
     names += [REAL] * len(rows)
@@ -90,7 +95,10 @@ def table(
     folder: Annotated[Path, typer.Argument(help="Of the sheets.")],
     answers: Annotated[list[Path], typer.Argument(help="One file of each counter.")],
 ) -> None:
-    key = np.array(json.loads((folder / "key.json").read_text(encoding="utf-8")))
+    try:
+        key = np.array(json.loads((folder / "key.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder} holds no count that was drawn to its end ({error})") from error
     counted = np.array([read_answers(path, len(key)) for path in answers])
     print("| | faces | " + " | ".join(LETTERS.values()) + " |")
     print("|---" * (2 + len(LETTERS)) + "|")
@@ -118,12 +126,17 @@ def read_answers(path: Path, count: int) -> np.ndarray:
     """The letters of ``count`` faces, in order. Raises UsageError unless each face has one of A, B, C."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        letters = [found[str(number)] for number in range(1, count + 1)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} has no answer for each of {count} faces ({error!r})") from error
-    if wrong := set(map(str, letters)) - LETTERS.keys():
-        raise UsageError(f"{path}: an answer is A, B or C, not {', '.join(sorted(wrong))}")
-    return np.array(letters)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as JSON ({error})") from error
+    numbers = [str(number) for number in range(1, count + 1)]
+    if not isinstance(found, dict) or set(found) != set(numbers):
+        missing = [number for number in numbers if number not in found]
+        what = f"none for {', '.join(missing[:10])}" if missing else "some for other faces"
+        raise UsageError(f"{path} must have one answer for each of {count} faces, and has {what}")
+    for number in numbers:
+        if found[number] not in LETTERS:
+            raise UsageError(f"{path}: face {number}: an answer is A, B or C, not {found[number]}")
+    return np.array([found[number] for number in numbers])
 
 
 def percent(right: np.ndarray) -> str:
@@ -148,4 +161,8 @@ def sheet(faces: list[Image.Image], first: int) -> Image.Image:
 
 
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except KaoganError as error:
+        print(f"blind_count: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)

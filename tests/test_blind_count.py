@@ -47,6 +47,12 @@ def test_faces_lie_where_the_key_says(counted: Path) -> None:
         assert seen == {blind_count.large(face).tobytes() for face in drawn}
     with pytest.raises(UsageError, match="is there already"):
         blind_count.sheets(counted, ["kao"], counted.parent / "real")
+    with pytest.raises(UsageError, match="named twice"):
+        blind_count.sheets(counted / "new", [tiny, tiny], counted.parent / "real", count=2)
+    with pytest.raises(UsageError, match="has 12 pictures, not 50"):
+        blind_count.sheets(counted / "new", [tiny], counted.parent / "real", count=2)
+    with pytest.raises(UsageError, match="holds no count"):
+        blind_count.table(counted.parent, [])
     with pytest.raises(UsageError, match="different sizes"):
         blind_count.sheets(counted / "new", [tiny, "kao"], counted.parent / "real", count=2)
 
@@ -71,7 +77,11 @@ def test_a_model_and_its_share() -> None:
         blind_count.model_and_keep("kao@half")
 
 
-@pytest.mark.parametrize(("answers", "word"), [({"1": "A"}, "no answer"), ([], "no answer"), ("D", "A, B or C, not D")])
+@pytest.mark.parametrize(
+    ("answers", "word"),
+    [({"1": "A"}, "none for 2, 3"), ([], "none for 1, 2, 3"), ("D", "face 1: .* A, B or C, not D"),
+     ({str(number): "A" for number in range(1, 5)}, "some for other faces")],
+)  # fmt: skip
 def test_wrong_answers_are_told(tmp_path: Path, answers: object, word: str) -> None:
     content = {str(number): answers for number in range(1, 4)} if answers == "D" else answers
     (tmp_path / "answers.json").write_text(json.dumps(content))
