@@ -74,8 +74,6 @@ def fit_filter(
         f"on latents not learnt from: r = {found['correlation']:.2f} with {what}; keep {fitted.usual_keep:g} rejects "
         f"{found['rejected']:.0%} of the worst fifth", soft_wrap=True,
     )  # fmt: skip
-    console.print(
-        f"mean of {what} (less is better): kept {found['kept']:.3f}, all {found['drawn']:.3f}", soft_wrap=True
-    )
+    console.print(f"mean of {what}, less is better: kept {found['kept']:.3f}, all {found['drawn']:.3f}", soft_wrap=True)
     save_filter(loaded, fitted, folder, anyway=force)
     console.print(escape(str(folder / FILTER)), soft_wrap=True)

@@ -22,7 +22,7 @@ def test_a_filter_is_fitted_into_the_folder(run: Run, tmp_path: Path) -> None:
         said = run(*words)
         assert said.code == 0, said
         assert "on latents not learnt from: r = " in said.out and said.out.endswith(f"{folder / FILTER}\n")
-        assert f"mean of {what}: kept " in said.out
+        assert f"mean of {what}, less is better: kept " in said.out
         first = (folder / FILTER).read_bytes()
         card = (folder / "README.md").read_text()
         assert load(folder, "cpu").keep == keep and card.count("| latent filter |") == 1
