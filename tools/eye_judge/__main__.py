@@ -116,7 +116,7 @@ def main() -> None:
         return varied(shown, rng), torch.cat(doubt), torch.cat(weight)
 
     network = EyePairNetwork()
-    train(network, spoilt_and_real, arguments.steps[0], 2e-3, 1e-3)
+    train(network, spoilt_and_real, arguments.steps[0], 2e-3, 1e-3)  # its last weights go on, not their average
     network = train(network, labelled, arguments.steps[1], 1e-3, 2e-2)
     with torch.inference_mode():
         parts = (
