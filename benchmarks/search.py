@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.search --data SET --out DIR TRIAL...`` trains each trial of search.yaml to its marks, in minutes
 of one core, measures the averaged generator at each, and appends a row to DIR/search.jsonl. The same command goes on
-where it was. ``python -m benchmarks.search --table`` prints benchmarks/search.jsonl, the log of docs/results/kao.md;
+where it was. ``python -m benchmarks.search --table`` prints benchmarks/search.jsonl, as in docs/results/kao-log.md;
 ``--plot FILE`` draws its recipes against minutes.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +12,9 @@ from rich.markup import escape
 from kaogan.cli._console import console, progress_bar
 from kaogan.cli._options import Device, ModelArgument
 from kaogan.core.errors import KaoganError, UsageError
+
+if TYPE_CHECKING:
+    from kaogan.generate.model import Model
 
 EPILOG = (
     "From then on the model draws from the best half of its latents, with --data from the best 80 %: kaogan sample "
@@ -75,5 +78,18 @@ def fit_filter(
         f"{found['rejected']:.0%} of the worst fifth", soft_wrap=True,
     )  # fmt: skip
     console.print(f"mean of {what}, less is better: kept {found['kept']:.3f}, all {found['drawn']:.3f}", soft_wrap=True)
+    before = _correlation_of(folder, loaded)
     save_filter(loaded, fitted, folder, anyway=force)
+    if before is not None:
+        console.print(f"in place of a filter with r = {before:.2f}", soft_wrap=True)
     console.print(escape(str(folder / FILTER)), soft_wrap=True)
+
+
+def _correlation_of(folder: Path, model: Model) -> float | None:
+    """What the report of the filter that is there says; None without one that fits the model."""
+    from kaogan.generate.latent_filter import FILTER, read_filter
+
+    try:
+        return read_filter(folder / FILTER, model.generator.state_dict(), model.latent_size).report.get("correlation")
+    except KaoganError:
+        return None

@@ -50,7 +50,7 @@ def sample(
     if model is None:
         refuse_misspelt(context, words)
         raise UsageError("name the folder of a run or of a model, or one of 'kaogan models', as in: kaogan sample kao")
-    loaded = load(model, device)
+    loaded = load(model, device, filtered=keep is None or keep < 1)
     if keep is not None:
         loaded.keep = keep
     if list_attributes:

@@ -51,7 +51,7 @@ ADDED: dict[tuple[str, str], tuple[frozenset[str], dict[str, Any]]] = {
 changed since, as they were. A file by hand, which names some of these keys, gets the defaults of today."""
 
 REMOVED = ("discriminator.anomaly_map", "extras.anomalies")
-"""Settings that did not pay (docs/results/kao.md): files that have them are read without, but for a plug-in's own."""
+"""Settings that did not pay (docs/results/kao-log.md): files with them are read without, but for a plug-in's own."""
 
 _noticed: set[tuple[str, str]] = set()
 

@@ -30,10 +30,10 @@ COMPONENTS = 64  # principal components of the features
 NEIGHBORS = 5  # real pictures that a distance is the mean of
 LEAST_REFERENCES, LEAST_SAMPLES = 100, 100
 HELD_OUT = 5  # one latent more for so many that are learnt from
-WIDTH, EPOCHS, LEAST_STEPS, BATCH = 32, 10, 800, 100  # wider ones foretell little better (docs/results/kao.md)
+WIDTH, EPOCHS, LEAST_STEPS, BATCH = 32, 10, 800, 100  # wider ones foretell little better (docs/results/kao-log.md)
 FRESH = 10_000  # latents of the quantiles
 WORST = 0.2  # of the faces, whose rejection is reported
-LEAST_AGREEMENT = 0.2  # correlation below which a filter is of no use
+LEAST_AGREEMENT = 0.3  # correlation below which a filter rejects hardly more bad faces than chance does
 READ_AT_ONCE = 64
 CPU = torch.device("cpu")
 
@@ -66,7 +66,7 @@ def fit_filter(
     for pictures in _pictures(model, latents, seed):
         scores = np.append(scores, judge(pictures))
         progress(len(scores), count, "drawing faces")
-    # Chances are learnt as log odds, which are foretold better (docs/results/kao.md).
+    # Chances are learnt as log odds, which are foretold better (docs/results/kao-log.md).
     targets = torch.logit(torch.from_numpy(scores).double(), 1e-3) if by_eyes else torch.from_numpy(scores)
     layers = _trained(latents[:samples], targets[:samples].float(), seed, progress)
     fresh = LatentFilter(layers, torch.empty(0))(_latents(model, FRESH, seed, "filter/quantiles"))

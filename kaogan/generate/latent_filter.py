@@ -125,10 +125,13 @@ def _stored(numbers: Tensor) -> Tensor:
 
 def read_filter(path: Path, weights: Mapping[str, Tensor], latent_size: int) -> LatentFilter:
     """The filter in a file, which must have been fitted on the generator of ``weights``. Raises KaoganError."""
-    tensors, metadata = read_weights(path, WHAT, LIMIT)
-    if DIGEST not in metadata:
-        raise altered(path)
-    check_digest(path, tensors, metadata)
+    try:
+        tensors, metadata = read_weights(path, WHAT, LIMIT)
+        if DIGEST not in metadata:
+            raise altered(path)
+        check_digest(path, tensors, metadata)
+    except KaoganError as error:
+        raise _with_remedy(error) from error
     if metadata.get("format") != str(FORMAT):
         raise KaoganError(f"{path} was written by a newer kaogan; upgrade kaogan to read it")
     if metadata.get("model") != digest_of(weights):
@@ -146,8 +149,12 @@ def read_filter(path: Path, weights: Mapping[str, Tensor], latent_size: int) -> 
         if not whole or (found.quantiles.diff() < 0).any():
             raise ValueError("its numbers are out of range")
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise damaged(path, error, WHAT) from error
+        raise _with_remedy(damaged(path, error, WHAT)) from error
     return found
+
+
+def _with_remedy(error: KaoganError) -> KaoganError:
+    return KaoganError(f"{error}, or fit one anew: kaogan fit-filter (--keep 1 draws without it)")
 
 
 def discard_other(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -98,6 +98,9 @@ def with_typicality(
         why = "the set is in shards" if isinstance(pictures.images, ShardedImages) else "the set is too large"
         note = f"all pictures are trained on, not the most typical {ratio:.0%}: {why}"
         return replace(pictures, notes=(*pictures.notes, note))
+    if ratio < 1:
+        note = f"all {left:,} pictures are trained on; of more than {LEAST:,} the most typical ones would be chosen"
+        return replace(pictures, notes=(*pictures.notes, note))
     return pictures
 
 

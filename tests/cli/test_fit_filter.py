@@ -27,7 +27,12 @@ def test_a_filter_is_fitted_into_the_folder(run: Run, tmp_path: Path) -> None:
         card = (folder / "README.md").read_text()
         assert load(folder, "cpu").keep == keep and card.count("| latent filter |") == 1
         assert f"the best {keep:.0%} of the latents" in card
-        assert run(*words).code == 0 and (folder / FILTER).read_bytes() == first
+        again = run(*words)
+        assert (
+            again.code == 0
+            and (folder / FILTER).read_bytes() == first
+            and "in place of a filter with r = " in again.out
+        )
 
 
 def test_what_cannot_be_fitted_is_told(run: Run, tmp_path: Path) -> None:
@@ -58,6 +63,9 @@ def test_keep_of_sample(run: Run, tmp_path: Path) -> None:
     )
     assert usual == best != half != every and every == unfiltered != usual
     refused(run("sample", plain, "--keep", "0.8"), 2, "fit-filter")
+    (folder / FILTER).write_bytes(b"damaged")
+    refused(run("sample", folder), 1, "kaogan fit-filter")
+    assert run("sample", folder, "--keep", "1", "--count", "9", "--out", "all.png").code == 0, "it is not looked at"
 
 
 @pytest.mark.parametrize("keep", ["0", "1.5", "nan", "x"])

@@ -171,4 +171,4 @@ def test_a_damaged_filter_is_refused_in_one_line(folder, damage):
     damage(folder / FILTER)
     with pytest.raises(KaoganError, match=FILTER) as error:
         load(folder)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and "kaogan fit-filter" in str(error.value)

@@ -58,7 +58,10 @@ def test_small_sets_are_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instance_selection, "LEAST", 5_000)
     pictures = discs()
     assert select_instances(pictures, 0.1) is pictures
-    assert with_typicality(pictures, 0.1) is pictures, "nothing is computed for it"
+    noted = with_typicality(pictures, 0.1)
+    assert noted.typicality is None, "nothing is computed for it"
+    assert noted.notes[-1].startswith("all 60 pictures are trained on; of more than 5,000")
+    assert with_typicality(pictures, 1.0) is pictures
 
 
 def test_how_many_are_retained(monkeypatch: pytest.MonkeyPatch) -> None:
