@@ -24,7 +24,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 from benchmarks import SET_FOLDER
 from kaogan import api
 from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
 from kaogan.core.training_loop import TrainProgress
+from kaogan.data import PictureSet
 from kaogan.evaluation.runner import evaluate
 from kaogan.metrics.registry import current_key
 from kaogan.training.plots import COLOURS
@@ -44,12 +46,13 @@ PANELS = {
 }
 
 
-def load_trial(name: str) -> tuple[str, dict[str, Any]]:
+def load_trial(name: str, trials: Path = TRIALS) -> tuple[str, dict[str, Any]]:
     """The recipe that a trial is based on, and what it sets otherwise; ``base`` names another trial or a recipe."""
-    written = yaml.safe_load(TRIALS.read_text())
+    written = yaml.safe_load(trials.read_text())
     if name not in written:
         return name, {}
-    recipe, inherited = load_trial(written[name]["base"])
+    base = written[name]["base"]
+    recipe, inherited = load_trial(base, trials) if base != name else (name, {})
     return recipe, inherited | recipes.flatten(written[name].get("set", {}))
 
 
@@ -65,14 +68,19 @@ def run_trial(name: str, data: Path, out: Path, marks: list[float], seed: int, s
     for mark in marks:
         if any(row["mark"] == mark for row in known):
             continue
-        began = time.process_time()
-        outcome = api.run(recipe, pictures, folder, on_progress=Alarm(began + 60 * mark - spent))
-        spent += time.process_time() - began
-        row = {"trial": name, "seed": seed, "mark": mark, "seconds": round(spent), "images": outcome.images_seen}
+        images, spent = train_to(60 * mark, spent, recipe, pictures, folder)
+        row = {"trial": name, "seed": seed, "mark": mark, "seconds": round(spent), "images": images}
         row |= measure(folder, data, SAMPLES if mark >= settled else EARLY)
         with log.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
+
+
+def train_to(end: float, spent: float, recipe: Recipe, pictures: PictureSet, folder: Path) -> tuple[int, float]:
+    """Go on until ``end`` seconds of processor time, ``spent`` of which are used: the images shown, seconds used."""
+    began = time.process_time()
+    outcome = api.run(recipe, pictures, folder, on_progress=Alarm(began + end - spent))
+    return outcome.images_seen, spent + time.process_time() - began
 
 
 class Alarm:
