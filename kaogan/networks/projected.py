@@ -6,7 +6,7 @@ watch over what the tagger overlooks. Unlike the paper's, the tagger can learn t
 it knows (``unfreeze_at``).
 
 Unlike the paper, the maps are not mixed at random before the heads see them: here that made worse pictures
-(docs/results/kao.md). The norms of the heads matter: without them real and fake hardly differ in the scores.
+(docs/results/kao-log.md). The norms of the heads matter: without them real and fake hardly differ in the scores.
 """
 
 from __future__ import annotations
