@@ -127,9 +127,13 @@ def table(log: Path) -> str:
 def cell(measured: list[float]) -> str:
     """[value, low, high] as "value ± half the interval"; rows of the first hours have the value alone."""
     if len(measured) < 3:
-        return "".join(f"{value:.3g}" for value in measured)
+        return "".join(map(_short, measured))
     value, low, high = measured
-    return f"{value:.3g} ± {(high - low) / 2:.2g}"
+    return f"{_short(value)} ± {(high - low) / 2:.2g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def plot(log: Path, target: Path) -> None:
