@@ -1,23 +1,22 @@
 """The leaderboard: recipes at equal minutes of one core, judged by a network that none of them has seen.
 
 ``python -m benchmarks.leaderboard --data SET --out DIR ROW... --marks 15,45`` trains each row of leaderboard.yaml to
-its marks, keeps the averaged generator of each as DIR/ROW-SEED-MARK, measures it (2,000 samples against SET), and
+its marks, keeps the averaged generator of each as DIR/SET-ROW-SEED-MARK, measures it (2,000 samples against SET), and
 appends what it found to DIR/leaderboard.jsonl. The same command goes on where it was. Eyes are counted by ``python -m
-benchmarks.blind_count``. ``--table`` prints a log, as in docs/results/classics.md.
+benchmarks.blind_count``. ``--table`` prints the log of the repository, as in docs/results/classics.md, or the ``--log``
+that is given.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.search import cell, load_trial, rows, train_to
+from benchmarks.search import cell, load_trial, rows, train_to_marks
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.evaluation.runner import evaluate
@@ -34,25 +33,20 @@ COLUMNS = {
 }
 
 
-def run_row(name: str, data: Path, out: Path, marks: Iterable[float], seed: int) -> None:
+def run_row(name: str, data: Path, out: Path, marks: list[float], seed: int) -> None:
     """Train a row to each mark, in minutes of one core, keep its model and measure it."""
     base, settings = load_trial(name, BOARD)
     recipe = recipes.load(base, {"images": 10_000_000, "run.latent_filter": False, "run.seed": seed} | settings)
     pictures = api.load_data(recipe, data)
-    folder, log = out / f"{name}-{seed}", out / LOG.name
-    known = [row for row in rows(log) if (row["row"], row["seed"], row["data"]) == (name, seed, data.stem)]
-    spent = max((row["seconds"] for row in known), default=0.0)
-    for mark in marks:
-        if any(row["mark"] == mark for row in known):
-            continue
-        images, spent = train_to(60 * mark, spent, recipe, pictures, folder)
-        kept = out / f"{name}-{seed}-{mark:g}"
+    folder = out / f"{data.stem}-{name}-{seed}"
+
+    def measured(mark: float) -> dict[str, list[float]]:
+        kept = folder.with_name(f"{folder.name}-{mark:g}")
         shutil.copytree(folder / "model", kept, dirs_exist_ok=True)
-        row = {"row": name, "data": data.stem, "seed": seed, "mark": mark, "seconds": round(spent), "images": images}
-        row |= measure(kept, data)
-        with log.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+        return measure(kept, data)
+
+    row = {"row": name, "data": data.stem, "seed": seed}
+    train_to_marks(row, marks, recipe, pictures, folder, out / LOG.name, measured)
 
 
 def measure(model: Path, data: Path) -> dict[str, list[float]]:

@@ -12,7 +12,9 @@ import argparse
 import json
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from benchmarks import SET_FOLDER
 from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
+from kaogan.core.atomic_io import write_text
 from kaogan.core.training_loop import TrainProgress
 from kaogan.data import PictureSet
 from kaogan.evaluation.runner import evaluate
@@ -62,25 +65,39 @@ def run_trial(name: str, data: Path, out: Path, marks: list[float], seed: int, s
     often = {"images": 10_000_000, "run.grid_every": 20_000, "run.stats_every": 256, "run.seed": seed}
     recipe = recipes.load(base, often | settings)
     pictures = api.load_data(recipe, data)
-    folder, log = out / f"{name}-{seed}", out / "search.jsonl"
-    known = [row for row in rows(log) if (row["trial"], row["seed"]) == (name, seed)]
-    spent = max((row["seconds"] for row in known), default=0.0)
-    for mark in marks:
-        if any(row["mark"] == mark for row in known):
-            continue
-        images, spent = train_to(60 * mark, spent, recipe, pictures, folder)
-        row = {"trial": name, "seed": seed, "mark": mark, "seconds": round(spent), "images": images}
-        row |= measure(folder, data, SAMPLES if mark >= settled else EARLY)
+    folder = out / f"{name}-{seed}"
+    train_to_marks(
+        {"trial": name, "seed": seed}, marks, recipe, pictures, folder, out / "search.jsonl",
+        lambda mark: measure(folder, data, SAMPLES if mark >= settled else EARLY),
+    )  # fmt: skip
+
+
+def train_to_marks(
+    row: dict[str, Any], marks: list[float], recipe: Recipe, pictures: PictureSet, folder: Path, log: Path,
+    measured: Callable[[float], dict[str, list[float]]],
+) -> None:  # fmt: skip
+    """Train in ``folder`` to each of ``marks``, in minutes of processor time, and append ``row`` with what is
+    ``measured`` there to the log. It goes on where it was; an interrupted training gets no row until it is at its mark.
+    (Minutes of a process that was killed are not counted.)"""
+    known = {line["mark"]: line["seconds"] for line in rows(log) if row.items() <= line.items()}
+    clock = folder.with_name(f"{folder.name}.seconds")
+    spent = float(clock.read_text()) if clock.exists() else max(known.values(), default=0.0)
+    for mark in sorted(set(marks) - set(known)):
+        if any(mark < later for later in known):
+            sys.exit(f"{folder} is {spent / 60:.1f} minutes old: its model of {mark:g} minutes is gone")
+        if spent < 60 * mark:
+            began = time.process_time()
+            alarm = Alarm(began + 60 * mark - spent)
+            api.run(recipe, pictures, folder, on_progress=alarm)
+            spent += time.process_time() - began
+            write_text(clock, f"{spent:.1f}\n")
+            if not alarm.rung:
+                return
+        images = json.loads((folder / "model" / "config.json").read_text())["clock"]
+        line = row | {"mark": mark, "seconds": round(spent), "images": images} | measured(mark)
         with log.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
-
-
-def train_to(end: float, spent: float, recipe: Recipe, pictures: PictureSet, folder: Path) -> tuple[int, float]:
-    """Go on until ``end`` seconds of processor time, ``spent`` of which are used: the images shown, seconds used."""
-    began = time.process_time()
-    outcome = api.run(recipe, pictures, folder, on_progress=Alarm(began + end - spent))
-    return outcome.images_seen, spent + time.process_time() - began
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
 
 
 class Alarm:
@@ -129,11 +146,12 @@ def cell(measured: list[float]) -> str:
     if len(measured) < 3:
         return "".join(map(_short, measured))
     value, low, high = measured
-    return f"{_short(value)} ± {(high - low) / 2:.2g}"
+    return f"{_short(value)} ± {_short((high - low) / 2, 2)}"
 
 
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+def _short(value: float, digits: int = 3) -> str:
+    """With so many digits, and never as a power of ten."""
+    return f"{value:,.0f}" if value >= 10 ** (digits - 1) else f"{value:.{digits}g}"
 
 
 def plot(log: Path, target: Path) -> None:

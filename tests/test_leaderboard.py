@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from benchmarks import leaderboard
-from benchmarks.search import load_trial, rows
+from benchmarks.search import cell, load_trial, rows
 from kaogan.config import recipes
 from kaogan.data.avatars import write_set
 
@@ -46,13 +46,41 @@ def test_a_row_goes_on_to_its_next_mark_and_keeps_each(tmp_path: Path, monkeypat
     write_set(tmp_path / "faces", 8, 16)
     monkeypatch.setattr(leaderboard, "BOARD", tmp_path / "board.yaml")
     monkeypatch.setattr(leaderboard, "measure", lambda model, data: {"of": [float((model / "config.json").exists())]})
-    for marks in ([1e-6], [1e-6, 2e-6]):
-        leaderboard.run_row("small", tmp_path / "faces", tmp_path, marks, 0)
+    leaderboard.run_row("small", tmp_path / "faces", tmp_path, [1e-6], 0)
+    later = float((tmp_path / "faces-small-0.seconds").read_text()) / 60 + 1e-6
+    leaderboard.run_row("small", tmp_path / "faces", tmp_path, [later, 1e-6], 0)
     first, second = rows(tmp_path / "leaderboard.jsonl")
     assert (
         first["of"] == second["of"] == [1.0] and first["mark"] < second["mark"] and first["images"] < second["images"]
     )
-    assert sorted(path.name for path in tmp_path.glob("small-0-*")) == ["small-0-1e-06", "small-0-2e-06"]
+    assert {path.name for path in tmp_path.glob("faces-small-0-*")} == {f"faces-small-0-{m:g}" for m in (1e-6, later)}
+    with pytest.raises(SystemExit, match="is gone"):
+        leaderboard.run_row("small", tmp_path / "faces", tmp_path, [5e-7], 0)
+
+
+def test_what_was_trained_and_not_measured_is_measured_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "board.yaml").write_text(yaml.safe_dump({"small": {"base": "dcgan", "set": TINY}}))
+    write_set(tmp_path / "faces", 8, 16)
+    monkeypatch.setattr(leaderboard, "BOARD", tmp_path / "board.yaml")
+
+    def fails(model: Path, data: Path) -> dict[str, list[float]]:
+        raise MemoryError
+
+    monkeypatch.setattr(leaderboard, "measure", fails)
+    with pytest.raises(MemoryError):
+        leaderboard.run_row("small", tmp_path / "faces", tmp_path, [1e-6], 0)
+    spent = (tmp_path / "faces-small-0.seconds").read_text()
+    monkeypatch.setattr(leaderboard, "measure", lambda model, data: {})
+    leaderboard.run_row("small", tmp_path / "faces", tmp_path, [1e-6], 0)
+    (found,) = rows(tmp_path / "leaderboard.jsonl")
+    assert (tmp_path / "faces-small-0.seconds").read_text() == spent and found["seconds"] == round(float(spent))
+
+
+def test_numbers_of_a_table() -> None:
+    assert cell([999.7, 900, 1100]) == "1,000 ± 100" and cell([0.01234, 0.01, 0.0144]) == "0.0123 ± 0.0022"
+    assert cell([1225.77, 1217.2, 1234.4]) == "1,226 ± 8.6" and cell([3.0]) == "3"
 
 
 def test_the_log_of_the_repository_has_the_rows_of_the_board() -> None:
@@ -60,3 +88,9 @@ def test_the_log_of_the_repository_has_the_rows_of_the_board() -> None:
     for each in rows(leaderboard.LOG):
         assert each["row"] in known or each["row"] in recipes.names(), each["row"]
         assert set(leaderboard.COLUMNS) <= set(each)
+
+
+def test_the_page_shows_the_log() -> None:
+    page = (Path(__file__).parent.parent / "docs/results/classics.md").read_text(encoding="utf-8")
+    for table in leaderboard.table(leaderboard.LOG).strip().split("\n\n"):
+        assert table in page

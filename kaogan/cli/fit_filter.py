@@ -81,7 +81,7 @@ def fit_filter(
     before = _correlation_of(folder, loaded)
     save_filter(loaded, fitted, folder, anyway=force)
     if before is not None:
-        console.print(f"in place of a filter with r = {before:.2f}", soft_wrap=True)
+        console.print(f"in place of a filter with r = {before:.2f} with the judge of its time", soft_wrap=True)
     console.print(escape(str(folder / FILTER)), soft_wrap=True)
 
 

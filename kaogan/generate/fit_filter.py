@@ -33,7 +33,7 @@ HELD_OUT = 5  # one latent more for so many that are learnt from
 WIDTH, EPOCHS, LEAST_STEPS, BATCH = 32, 10, 800, 100  # wider ones foretell little better (docs/results/kao-log.md)
 FRESH = 10_000  # latents of the quantiles
 WORST = 0.2  # of the faces, whose rejection is reported
-LEAST_AGREEMENT = 0.3  # correlation below which a filter rejects hardly more bad faces than chance does
+LEAST_AGREEMENT = 0.3  # a choice: half the latents rejected are then two thirds of the worst fifth, by chance half
 READ_AT_ONCE = 64
 CPU = torch.device("cpu")
 

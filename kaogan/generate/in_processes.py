@@ -23,16 +23,20 @@ class ModelFile:
     path: Path
     device: str
     config: Mapping[str, Any]
+    filtered: bool
 
     @classmethod
     def of(cls, model: Model) -> ModelFile:
         if model.path is None:
             raise KaoganError("a model that is in memory only cannot be drawn from by several processes: save it first")
-        return cls(model.path, str(model.device), model.config)
+        return cls(model.path, str(model.device), model.config, model.latent_filter is not None)
 
     def load(self) -> Model:
         """Raises KaoganError when another one lies there by now, as a training may have left it."""
-        model = keep(f"model {self.path}", lambda: load(self.path, own_device(self.device)))
+        model = keep(
+            f"model {self.path} {self.filtered}",
+            lambda: load(self.path, own_device(self.device), filtered=self.filtered),
+        )
         if model.config != self.config:
             raise KaoganError(f"the model in {self.path} was changed meanwhile; try again")
         return model

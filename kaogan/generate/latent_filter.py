@@ -135,9 +135,7 @@ def read_filter(path: Path, weights: Mapping[str, Tensor], latent_size: int) -> 
     if metadata.get("format") != str(FORMAT):
         raise KaoganError(f"{path} was written by a newer kaogan; upgrade kaogan to read it")
     if metadata.get("model") != digest_of(weights):
-        raise KaoganError(
-            f"{path} was fitted on other weights than those beside it; remove it, or fit it anew: kaogan fit-filter"
-        )
+        raise _with_remedy(KaoganError(f"{path} was fitted on other weights than those beside it"))
     try:
         layers = [
             (tensors[f"{n}.weight"].double(), tensors[f"{n}.bias"].double()) for n in range((len(tensors) - 1) // 2)
@@ -154,7 +152,7 @@ def read_filter(path: Path, weights: Mapping[str, Tensor], latent_size: int) -> 
 
 
 def _with_remedy(error: KaoganError) -> KaoganError:
-    return KaoganError(f"{error}, or fit one anew: kaogan fit-filter (--keep 1 draws without it)")
+    return KaoganError(f"{error}; kaogan fit-filter fits one anew, kaogan sample --keep 1 draws without it")
 
 
 def discard_other(path: Path, weights: Mapping[str, Tensor]) -> None:

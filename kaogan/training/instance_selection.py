@@ -45,9 +45,13 @@ def retained(pictures: PictureSet, ratio: float, held_out: float = 0.0) -> int:
     """
     left = len(pictures) - (held_out_count(len(pictures), held_out) if held_out else 0)
     count = min(left, max(round(ratio * left), LEAST))
+    return left if _is_kept_whole(pictures, count) else count
+
+
+def _is_kept_whole(pictures: PictureSet, count: int) -> bool:
+    """Whether nothing is chosen from the set, whatever is asked for: in shards, or ``count`` pictures are too large."""
     _, *shape = pictures.images.shape
-    large = isinstance(pictures.images, ShardedImages) or count * int(np.prod(shape)) > MOST_BYTES
-    return left if large else count
+    return isinstance(pictures.images, ShardedImages) or count * int(np.prod(shape)) > MOST_BYTES
 
 
 def select_instances(
@@ -86,7 +90,7 @@ def with_typicality(
     progress: Progress | None = None, *, eyes: bool = False,
 ) -> PictureSet:  # fmt: skip
     """The same set, which knows how typical each picture is where ``select_instances`` will ask, once a share
-    ``held_out`` is kept apart."""
+    ``held_out`` is kept apart; with a note of what is chosen, or why nothing is."""
     left, count = retained(pictures, 1.0, held_out), retained(pictures, ratio, held_out)
     if count < left:
         least = ", the least that is kept" if count == LEAST else ""
@@ -98,7 +102,7 @@ def with_typicality(
         why = "the set is in shards" if isinstance(pictures.images, ShardedImages) else "the set is too large"
         note = f"all pictures are trained on, not the most typical {ratio:.0%}: {why}"
         return replace(pictures, notes=(*pictures.notes, note))
-    if ratio < 1:
+    if ratio < 1 and not _is_kept_whole(pictures, left):
         note = f"all {left:,} pictures are trained on; of more than {LEAST:,} the most typical ones would be chosen"
         return replace(pictures, notes=(*pictures.notes, note))
     return pictures

@@ -65,7 +65,10 @@ def test_keep_of_sample(run: Run, tmp_path: Path) -> None:
     refused(run("sample", plain, "--keep", "0.8"), 2, "fit-filter")
     (folder / FILTER).write_bytes(b"damaged")
     refused(run("sample", folder), 1, "kaogan fit-filter")
-    assert run("sample", folder, "--keep", "1", "--count", "9", "--out", "all.png").code == 0, "it is not looked at"
+    for processes in ("1", "2"):
+        words = ("--keep", "1", "--count", "9", "--processes", processes, "--out", "again.png")
+        assert run("sample", folder, *words).code == 0, "it is not looked at"
+        assert (tmp_path / "again.png").read_bytes() == every
 
 
 @pytest.mark.parametrize("keep", ["0", "1.5", "nan", "x"])
