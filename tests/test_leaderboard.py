@@ -40,40 +40,43 @@ def test_the_table(tmp_path: Path) -> None:
     assert "| 15 | 1,234 | 9 ± 1 |" in first and second.startswith("| b | minutes |")
 
 
-def test_a_row_goes_on_to_its_next_mark_and_keeps_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    board = {"small": {"base": "dcgan", "set": TINY}}
-    (tmp_path / "board.yaml").write_text(yaml.safe_dump(board))
-    write_set(tmp_path / "faces", 8, 16)
+@pytest.fixture
+def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A set of eight, and a board with the one row ``small``."""
+    (tmp_path / "board.yaml").write_text(yaml.safe_dump({"small": {"base": "dcgan", "set": TINY}}))
     monkeypatch.setattr(leaderboard, "BOARD", tmp_path / "board.yaml")
+    write_set(tmp_path / "faces", 8, 16)
+    return tmp_path / "faces"
+
+
+def test_a_row_goes_on_to_its_next_mark_and_keeps_each(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(leaderboard, "measure", lambda model, data: {"of": [float((model / "config.json").exists())]})
-    leaderboard.run_row("small", tmp_path / "faces", tmp_path, [1e-6], 0)
+    leaderboard.run_row("small", faces, tmp_path, [1e-6], 0)
     later = float((tmp_path / "faces-small-0.seconds").read_text()) / 60 + 1e-6
-    leaderboard.run_row("small", tmp_path / "faces", tmp_path, [later, 1e-6], 0)
+    leaderboard.run_row("small", faces, tmp_path, [later, 1e-6], 0)
     first, second = rows(tmp_path / "leaderboard.jsonl")
     assert (
         first["of"] == second["of"] == [1.0] and first["mark"] < second["mark"] and first["images"] < second["images"]
     )
     assert {path.name for path in tmp_path.glob("faces-small-0-*")} == {f"faces-small-0-{m:g}" for m in (1e-6, later)}
     with pytest.raises(SystemExit, match="is gone"):
-        leaderboard.run_row("small", tmp_path / "faces", tmp_path, [5e-7], 0)
+        leaderboard.run_row("small", faces, tmp_path, [5e-7], 0)
 
 
 def test_what_was_trained_and_not_measured_is_measured_at_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "board.yaml").write_text(yaml.safe_dump({"small": {"base": "dcgan", "set": TINY}}))
-    write_set(tmp_path / "faces", 8, 16)
-    monkeypatch.setattr(leaderboard, "BOARD", tmp_path / "board.yaml")
-
     def fails(model: Path, data: Path) -> dict[str, list[float]]:
         raise MemoryError
 
     monkeypatch.setattr(leaderboard, "measure", fails)
     with pytest.raises(MemoryError):
-        leaderboard.run_row("small", tmp_path / "faces", tmp_path, [1e-6], 0)
+        leaderboard.run_row("small", faces, tmp_path, [1e-6], 0)
     spent = (tmp_path / "faces-small-0.seconds").read_text()
     monkeypatch.setattr(leaderboard, "measure", lambda model, data: {})
-    leaderboard.run_row("small", tmp_path / "faces", tmp_path, [1e-6], 0)
+    leaderboard.run_row("small", faces, tmp_path, [1e-6], 0)
     (found,) = rows(tmp_path / "leaderboard.jsonl")
     assert (tmp_path / "faces-small-0.seconds").read_text() == spent and found["seconds"] == round(float(spent))
 
