@@ -63,6 +63,7 @@ def run_training(
     pictures = read_data(console, recipe, data)
     if not _reached_its_end(recipe, out):
         tell_data(console, pictures)
+        tell_noise(console, recipe)
     outcome = train_with_bar(console, recipe, pictures, out, allow_changes, minutes, track)
     if not outcome.finished:
         return 0 if outcome.out_of_time else 130
@@ -225,6 +226,14 @@ def tell_data(console: Console, pictures: PictureSet) -> None:
         names = ", ".join(f"{each.name} ({len(each.values)} values)" for each in pictures.schema.attributes)
         text = f'conditional on {names}; to train without: --attributes.names "[]"'
         console.print(f"  {escape(text)}", soft_wrap=True)
+
+
+def tell_noise(console: Console, recipe: Recipe) -> None:
+    """Whether the run ends before the discriminator's noise has faded, which the faces would keep as a dither."""
+    noise, images = recipe.extras.instance_noise, recipe.training.images
+    if noise.amount and noise.end > images:
+        text = f"noise fades until {noise.end:,} images, this run ends before: faces will be dithered; "
+        console.print(f"  {text}--extras.instance_noise.end {images * 7 // 10} ends it in time", soft_wrap=True)
 
 
 def _reached_its_end(recipe: Recipe, run: Path) -> bool:

@@ -47,6 +47,13 @@ def test_trains_and_says_where_everything_is(run: Run, tmp_path: Path, made: Pat
     assert without.code == 0 and "conditional on" not in without.out
 
 
+@pytest.mark.parametrize(("end", "told"), [(17, True), (16, False), (0, False)])
+def test_a_run_that_ends_before_its_noise_says_so(run: Run, end: int, told: bool) -> None:
+    said = run("train", "dcgan", *TINY, "--extras.instance_noise.amount", "0.1", "--extras.instance_noise.end", end)
+    assert said.code == 0, said
+    assert ("faces will be dithered; --extras.instance_noise.end 11 ends it in time" in said.out) == told
+
+
 def test_changes_are_refused_unless_allowed(run: Run, tmp_path: Path) -> None:
     words = ["train", "dcgan", *TINY, "--out", "run"]
     assert run(*words).code == 0
