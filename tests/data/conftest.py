@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from kaogan.data import PictureSet, load_pictures
 
@@ -73,3 +73,17 @@ def notes(loaded: PictureSet) -> list[str]:
 
 def load(source: Path | str | None, **options: object) -> PictureSet:
     return load_pictures(source, **{"image_size": 8, **options})  # type: ignore[arg-type]
+
+
+def close(actual: np.ndarray, colour: object, tolerance: int = 3) -> bool:
+    return bool(np.abs(actual.astype(int) - np.asarray(colour)).max() <= tolerance)
+
+
+def swapped_profile() -> bytes:
+    """sRGB with red and blue exchanged: what is stored as red is blue."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(data[128:132], "big")
+    entries = {bytes(data[at : at + 4]): at for at in range(132, 132 + 12 * count, 12)}
+    red, blue = entries[b"rXYZ"], entries[b"bXYZ"]
+    data[red + 4 : red + 12], data[blue + 4 : blue + 12] = data[blue + 4 : blue + 12], data[red + 4 : red + 12]
+    return bytes(data)
