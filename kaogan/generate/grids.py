@@ -28,8 +28,9 @@ from kaogan.core.picture_files import (
 from kaogan.core.progress import Progress
 from kaogan.core.schema import Attribute, Schema
 from kaogan.core.worker_pool import WorkerPool
+from kaogan.generate.attribute_requests import AttributeRequest, AttributeRequests, merge_requests
 from kaogan.generate.in_processes import ModelFile, SamplePart, UpscalerFile
-from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, merge_requests
+from kaogan.generate.model import Model
 
 if TYPE_CHECKING:
     from kaogan.aux_models.upscaler.model import Upscaler

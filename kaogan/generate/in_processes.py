@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import Pictures
 from kaogan.core.worker_pool import keep, own_device
-from kaogan.generate.model import AttributeRequests, Model, load
+from kaogan.generate.attribute_requests import AttributeRequests
+from kaogan.generate.model import Model, load
 
 if TYPE_CHECKING:
     from kaogan.aux_models.upscaler.model import Upscaler

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,16 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, grid, to_uint8
 from kaogan.core.picture_files import PictureArray
 from kaogan.core.progress import Progress
-from kaogan.core.rng import torch_generator
-from kaogan.core.schema import Attribute, Schema
+from kaogan.core.schema import Schema
 from kaogan.core.weights_file import write_weights
+from kaogan.generate.attribute_requests import (
+    AttributeRequest,
+    AttributeRequests,
+    check_requests,
+    encode_requests,
+    merge_requests,
+    part_of,
+)
 from kaogan.generate.latent_filter import (
     FILTER,
     LatentFilter,
@@ -56,10 +62,6 @@ from kaogan.networks.stylegan import is_style_generator
 __all__ = ["AttributeRequest", "Model", "card", "load", "make_config"]
 
 PREVIEW_PICTURES = 64
-
-# An attribute's value for all pictures, one for each, a mixture {value: weight}, or None: drawn from the priors.
-AttributeRequest = str | Sequence[str] | Mapping[str, float] | None
-AttributeRequests = Mapping[str, AttributeRequest]
 
 
 class Model:
@@ -167,7 +169,8 @@ class Model:
     ) -> Iterator[Pictures]:
         """The pictures of ``sample``, lazily, in batches of at most ``batch_size``."""
         requests = merge_requests(attributes, named)
-        self._check_requests(count, requests)  # here, not at the first batch: the caller should hear of it at once
+        # Here, not at the first batch: the caller should hear of it at once.
+        check_requests(self.attributes, count, requests)
         keep = self.keep if keep is None else self._checked_keep(keep)
         return (self.sample_part(part, count, seed, truncation, requests, keep) for part in self.parts(count))
 
@@ -180,7 +183,7 @@ class Model:
         keep: float | None = None,
     ) -> Pictures:  # fmt: skip
         """The pictures of these numbers, of ``count``; one of ``parts``."""
-        wanted = {name: _part(value, part.start, len(part)) for name, value in requests.items()}
+        wanted = {name: part_of(value, part.start, len(part)) for name, value in requests.items()}
         conditions = self.conditions(len(part), seed, part.start, wanted) if self.attributes else None
         return self.generate(self.latents(len(part), seed, truncation, part.start, keep), conditions, truncation)
 
@@ -219,26 +222,7 @@ class Model:
         taken as it is, or None or unnamed: drawn from the priors, picture by picture. Raises UsageError for an unknown
         attribute or value and for a list of another length than ``count``.
         """
-        requests = merge_requests(attributes, named)
-        self._check_requests(count, requests)
-        parts = []
-        for attribute in self.attributes.attributes:
-            value = requests.get(attribute.name)
-            if value is None:
-                value = [
-                    attribute.values[_draw(attribute, torch_generator(seed, f"sample/{attribute.name}", number))]
-                    for number in range(start, start + count)
-                ]
-            part = torch.zeros(count, len(attribute.values))
-            if isinstance(value, Mapping):
-                for name, weight in value.items():
-                    part[:, attribute.index(name)] = float(weight)
-            elif isinstance(value, str):
-                part[:, attribute.index(value)] = 1
-            else:
-                part[range(count), [attribute.index(name) for name in value]] = 1
-            parts.append(part)
-        return torch.cat(parts, 1) if parts else torch.empty(count, 0)
+        return encode_requests(self.attributes, count, seed, start, merge_requests(attributes, named))
 
     def generate(self, latents: Tensor, conditions: Tensor | None = None, truncation: float = 1.0) -> PictureArray:
         """Latents (N, Z) and, for a model with attributes, conditions (N, A) -> uint8 (N, H, W, C).
@@ -324,20 +308,6 @@ class Model:
             )
         return float(keep)
 
-    def _check_requests(self, count: int, requests: AttributeRequests) -> None:
-        if count < 0:
-            raise UsageError(f"the number of pictures must be 0 or more, not {count}")
-        for name, value in requests.items():
-            attribute = self.attributes[name]
-            if value is None:
-                continue
-            for each in [value] if isinstance(value, str) else value:
-                attribute.index(each)
-            if isinstance(value, Mapping) and not all(math.isfinite(weight) for weight in value.values()):
-                raise UsageError(f"the weights of '{name}' must be finite numbers, not {dict(value)}")
-            if not isinstance(value, str | Mapping) and len(value) != count:
-                raise UsageError(f"{len(value)} values of '{name}' for {count} pictures: give one for each picture")
-
     def _padded(self, rows: Tensor) -> Tensor:
         """Rows (n, ...) -> (batch_size, ...) on the device, the last row repeated."""
         missing = self.batch_size - len(rows)
@@ -389,20 +359,3 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "auto", *, f
     if filtered and place.is_dir() and (place / FILTER).exists():
         latent_filter = read_filter(place / FILTER, tensors, config["latent"]["size"])
     return Model(generator, schema, config, place, choose_device(str(device)), latent_filter)
-
-
-def merge_requests(attributes: AttributeRequests | None, named: AttributeRequests) -> dict[str, AttributeRequest]:
-    """Raises UsageError for an attribute that is in both."""
-    if twice := sorted(set(attributes or ()) & set(named)):
-        raise UsageError(f"the attribute '{twice[0]}' is given twice: by its name and in attributes")
-    return {**(attributes or {}), **named}
-
-
-def _part(value: AttributeRequest, start: int, count: int) -> AttributeRequest:
-    """``value`` for the pictures ``start`` to ``start + count``: lists have an entry for each."""
-    return value if value is None or isinstance(value, str | Mapping) else value[start : start + count]
-
-
-def _draw(attribute: Attribute, generator: torch.Generator) -> int:
-    priors = torch.tensor(attribute.priors, dtype=torch.float64)
-    return int(torch.multinomial(priors, 1, generator=generator))

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures
-from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, check_truncation, merge_requests
+from kaogan.generate.attribute_requests import AttributeRequest, AttributeRequests, merge_requests
+from kaogan.generate.model import Model, check_truncation
 from kaogan.networks import list_networks
 from kaogan.networks.stylegan import is_style_generator
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kaogan.core.deprecation import renamed_keyword
 from kaogan.core.errors import UsageError, nearest
+from kaogan.generate.attribute_requests import AttributeRequest, AttributeRequests, merge_requests
 from kaogan.generate.explore.latent_point import (
     MAX_POINTS,
     LatentPoint,
@@ -20,7 +21,7 @@ from kaogan.generate.explore.latent_point import (
     points,
     with_styles,
 )
-from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, merge_requests
+from kaogan.generate.model import Model
 
 Interpolation = Literal["linear", "slerp"]
 INTERPOLATIONS: tuple[Interpolation, ...] = ("linear", "slerp")

@@ -19,10 +19,11 @@ from kaogan.core.progress import Progress, no_progress
 from kaogan.core.text import shown
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
 from kaogan.data.sources import open_source
+from kaogan.generate.attribute_requests import AttributeRequest
 from kaogan.generate.explore.latent_point import LatentPoint, check_count, points, render, with_styles
 from kaogan.generate.explore.optim_variables import LatentVariables
 from kaogan.generate.explore.tagger_features import TaggerFeatures, extract
-from kaogan.generate.model import AttributeRequest, Model
+from kaogan.generate.model import Model
 
 PIXEL_WEIGHT = 2.0  # of the mean squared pixel difference; the perceptual distance is about 1
 PRIOR_WEIGHT = 0.2  # of the distance from the latent distribution

@@ -17,8 +17,9 @@ from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import Pictures, to_float
 from kaogan.core.progress import Progress, no_progress
 from kaogan.data import PictureSet
+from kaogan.generate.attribute_requests import AttributeRequest, AttributeRequests, merge_requests
 from kaogan.generate.explore.latent_point import LatentPoint, check_count, points, render, stack_conditions
-from kaogan.generate.model import AttributeRequest, AttributeRequests, Model, merge_requests
+from kaogan.generate.model import Model
 from kaogan.metrics.stats.manifold import Manifold
 from kaogan.metrics.stats.neighbors import Points, blocks
 from kaogan.networks import build_discriminator
