@@ -51,6 +51,7 @@ SPEED = "{images_per_second:.0f} images/s"
 # The numbers shown of a step, and the columns they need, the fullest first.
 NUMBERS = {72: (LOSSES, SCORES, SPEED), 43: (LOSSES, SPEED), 14: (SPEED,), 0: ()}
 BAR = 12
+LITTLE_NOISE = 0.01  # share of noise that leaves no dither to be seen
 Shown = ParamSpec("Shown")
 
 
@@ -63,7 +64,8 @@ def run_training(
     pictures = read_data(console, recipe, data)
     if not _reached_its_end(recipe, out):
         tell_data(console, pictures)
-        tell_noise(console, recipe)
+        if not checkpoint.find(out / "checkpoints"):  # a run that goes on keeps the settings it began with
+            tell_noise(console, recipe)
     outcome = train_with_bar(console, recipe, pictures, out, allow_changes, minutes, track)
     if not outcome.finished:
         return 0 if outcome.out_of_time else 130
@@ -229,11 +231,14 @@ def tell_data(console: Console, pictures: PictureSet) -> None:
 
 
 def tell_noise(console: Console, recipe: Recipe) -> None:
-    """Whether the run ends before the discriminator's noise has faded, which the faces would keep as a dither."""
+    """Of a run that ends while noise which is to fade (``end`` above 0) is still on what the discriminator sees."""
     noise, images = recipe.extras.instance_noise, recipe.training.images
-    if noise.amount and noise.end > images:
-        text = f"noise fades until {noise.end:,} images, this run ends before: faces will be dithered; "
-        console.print(f"  {text}--extras.instance_noise.end {images * 7 // 10} ends it in time", soft_wrap=True)
+    if noise.end and noise.amount * (1 - images / noise.end) > LITTLE_NOISE:
+        console.print(
+            f"  the discriminator's noise fades until {noise.end:,} images, but this run ends at {images:,}: a dither "
+            f"may stay on the faces; --extras.instance_noise.end {max(1, images * 7 // 10)} lets it fade in time",
+            soft_wrap=True,
+        )
 
 
 def _reached_its_end(recipe: Recipe, run: Path) -> bool:

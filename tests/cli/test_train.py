@@ -47,11 +47,15 @@ def test_trains_and_says_where_everything_is(run: Run, tmp_path: Path, made: Pat
     assert without.code == 0 and "conditional on" not in without.out
 
 
-@pytest.mark.parametrize(("end", "told"), [(17, True), (16, False), (0, False)])
+@pytest.mark.parametrize(("end", "told"), [(32, True), (17, False), (16, False), (0, False)])
 def test_a_run_that_ends_before_its_noise_says_so(run: Run, end: int, told: bool) -> None:
-    said = run("train", "dcgan", *TINY, "--extras.instance_noise.amount", "0.1", "--extras.instance_noise.end", end)
+    words = ["train", "dcgan", *TINY, "--extras.instance_noise.amount", "0.1", "--extras.instance_noise.end", end]
+    said = run(*words)
     assert said.code == 0, said
-    assert ("faces will be dithered; --extras.instance_noise.end 11 ends it in time" in said.out) == told
+    assert ("fades until 32 images, but this run ends at 16" in said.out) == told
+    assert ("--extras.instance_noise.end 11 lets it fade in time" in said.out) == told
+    # What a run that goes on could not change.
+    assert "fade" not in run(*words, "--images", "24").out
 
 
 def test_changes_are_refused_unless_allowed(run: Run, tmp_path: Path) -> None:

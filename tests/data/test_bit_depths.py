@@ -116,8 +116,6 @@ def test_floats_that_are_not_finite(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_colour_with_sixteen_bits() -> None:
     """Pillow writes no such PNG, OpenCV does."""
-    import cv2
-
     colour = np.full((8, 8, 3), (40 * 257, 30 * 257, 200 * 257), np.uint16)  # BGR
     data = cv2.imencode(".png", colour)[1].tobytes()
     assert close(decode(data, 8), RED, 1)
