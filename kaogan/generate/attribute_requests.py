@@ -1,4 +1,4 @@
-"""What attributes drawn pictures shall have: requests, their checks and their one-hot code."""
+"""Attribute requests of sampling: a value, a list or a mixture for each attribute, their checks, their one-hot code."""
 
 from __future__ import annotations
 
