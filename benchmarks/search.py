@@ -43,8 +43,8 @@ KAO = "u1-smooth"  # what became the recipe
 CURVES = (KAO, "dcgan", "resdcgan", "bamsgan", "wgan-gp")
 # Of the distances those at infinitely many samples: 2,000 and 5,000 samples can stand in one curve.
 PANELS = {
-    "fd_infinite/tagger": "FD, tagger",
-    "fd_infinite/mobilenet": "FD, mobilenet",
+    "fid_infinite/tagger": "FD, tagger",
+    "fid_infinite/mobilenet": "FD, mobilenet",
     "recall/tagger": "recall, tagger",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import leaderboard
+from benchmarks import leaderboard, search
 from benchmarks.search import cell, load_trial, rows
 from kaogan.config import recipes
 from kaogan.data.avatars import write_set
@@ -97,3 +97,9 @@ def test_the_page_shows_the_log() -> None:
     page = (Path(__file__).parent.parent / "docs/results/classics.md").read_text(encoding="utf-8")
     for table in leaderboard.table(leaderboard.LOG).strip().split("\n\n"):
         assert table in page
+
+
+def test_the_plot_of_the_search_finds_its_numbers() -> None:
+    found = rows(search.LOG)
+    for panel in search.PANELS:
+        assert any(panel in row for row in found), panel

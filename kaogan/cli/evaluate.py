@@ -13,6 +13,7 @@ from kaogan.cli._options import Device, Processes, split_list
 from kaogan.metrics.registry import DEFAULT_FEATURES, METRICS
 
 if TYPE_CHECKING:
+    from kaogan.evaluation.results import EvaluationResult
     from kaogan.evaluation.runner import Evaluation
 
 EPILOG = (
@@ -63,17 +64,19 @@ def evaluate(
     from kaogan.evaluation import page as evaluation_page
     from kaogan.evaluation.runner import evaluate as run
 
+    def remember(result: EvaluationResult) -> None:
+        evaluation_page.append_lines([result])
+        evaluation_page.write_cards([result])
+
     with worker_pool(processes, device) as pool, progress_report("measuring") as report:
         evaluation = run(
             subjects, data, metrics=split_list(metrics), features=split_list(features) or [DEFAULT_FEATURES],
             count=count, seed=seed, keep=keep, download=download, device=device, reference=reference,
-            write_reference=write_reference, report=report, pool=pool,
+            write_reference=write_reference, report=report, pool=pool, on_result=remember,
         )  # fmt: skip
     try:
         print_results(evaluation)
-    finally:  # an output that is full or gone costs no measurement
-        evaluation_page.append_lines(evaluation)
-        evaluation_page.write_cards(evaluation)
+    finally:  # an output that is full or gone costs no page
         page = evaluation_page.write_page(evaluation, out) if out else evaluation_page.write_default_page(evaluation)
     for sentence in evaluation_page.verdicts(evaluation):
         console.print(escape(sentence), soft_wrap=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,12 +130,12 @@ def _train_all(
         return
     if budget is None:
         raise UsageError("to train these recipes, set a budget: --images N or --minutes M")
-    begun = [recipe for entry in trained for run in entry.runs if (recipe := _recipe_of(run))]
-    plan = Plan(begun[0].eval.pictures, POINTS) if begun else None
+    begun = [recipe for entry in trained for run in entry.runs if (recipe := recipe_of(run))]
+    plan = _plan_of(begun[0]) if begun else None
     lengths = {}
     for entry in trained:
         recipe = recipes.load(str(entry.recipe), overrides)
-        begun_here = [known for run in entry.runs if (known := _recipe_of(run))]
+        begun_here = [known for run in entry.runs if (known := recipe_of(run))]
         if begun_here and (budget.images or begun_here[0].training.images):
             lengths[entry.name] = budget.images or begun_here[0].training.images, 0.0
             continue
@@ -158,7 +158,7 @@ def _train(
     word: str, run: Path, data: Path | None, settings: dict[str, Any], plan: Plan, features: str, report: Progress
 ) -> None:
     recipe = recipes.load(word, settings)
-    known = _recipe_of(run)
+    known = recipe_of(run)
     every = known.eval.every if known else max(recipe.training.batch_size, recipe.training.images // plan.points)
     recipe = recipes.load(
         word, {**settings, "eval.every": every, "eval.pictures": plan.pictures, "eval.features": features}
@@ -201,7 +201,12 @@ def measuring_plan(seconds: float, extractor: Extractor) -> Plan:
     return Plan(max(FEWEST, int(min((seconds - fixed) / each, PICTURES_ON_THE_WAY))), 1)
 
 
-def _recipe_of(run: Path) -> Recipe | None:
+def _plan_of(recipe: Recipe) -> Plan:
+    """The plan that a run was begun with."""
+    return Plan(recipe.eval.pictures, max(1, round(recipe.training.images / max(1, recipe.eval.every))))
+
+
+def recipe_of(run: Path) -> Recipe | None:
     """The settings that a run was begun with: its speed is measured only once."""
     with suppress(KaoganError):
         return recipes.load(run / "recipe.yaml") if _is_run(run) else None
@@ -227,10 +232,9 @@ def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], c
             references[size] = Reference(pictures)
         return references[size]
 
-    waiting = [run for run in runs if not _measured(run, features, count, reference_of)]
-    if not waiting:
-        return
     extractors, failures = open_extractors(features, download=False)
+    weights = {extractor.name: extractor.fingerprint for extractor in extractors}
+    waiting = [run for run in runs if not _measured(run, weights, count, reference_of)]
     for run in waiting:
         source = open_image_source(run, count, progress=report)
         if run.name.startswith("seed-"):  # of OUT/dcgan/seed-0
@@ -243,19 +247,24 @@ def _measure(runs: Sequence[Path], data: Path | None, features: Sequence[str], c
 
 
 def _measured(
-    run: Path, features: Sequence[str], count: int, reference_of: Callable[[tuple[int, int]], Reference]
+    run: Path, weights: Mapping[str, str], count: int, reference_of: Callable[[tuple[int, int]], Reference]
 ) -> bool:  # fmt: skip
-    """Whether the newest line of the run says all that is asked for, of these weights against these real pictures."""
+    """Whether the newest line of the run says all that is asked for, by extractors of these ``weights`` (fingerprints
+    by name) against these real pictures."""
     line, config = last_line(run), config_of(run)
     if (
         line is None
         or line.get("count") != count
         or line.get("keep", 1) != 1
+        or line.get("seed", 0) != 0
+        or not set(METRICS) <= set(line.get("asked", METRICS))  # older lines do not say it
         or line.get("clock") != config.get("clock")
     ):
         return False
-    known, wanted = line.get("features"), {word.partition("=")[0] for word in features}
-    if not isinstance(known, dict) or not wanted <= set(known) or not {"image_size", "channels"} <= set(config):
+    known = line.get("features")
+    if not isinstance(known, dict) or not weights.items() <= known.items():
+        return False
+    if not {"image_size", "channels"} <= set(config):
         return False  # what is wrong with a model is said where it is opened
     real = reference_of((config["image_size"], config["channels"])).pictures
     return (line.get("data") or {}).get("fingerprint") in (real.fingerprint, *real.former_fingerprints)

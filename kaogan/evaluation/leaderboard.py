@@ -13,7 +13,7 @@ from kaogan.core.errors import KaoganError
 from kaogan.core.html import data_uri, environment, picture_uri
 from kaogan.core.images import grid
 from kaogan.evaluation import tables
-from kaogan.evaluation.compare import Entry, config_of, curve, last_line, metric
+from kaogan.evaluation.compare import Entry, config_of, curve, last_line, metric, recipe_of
 from kaogan.evaluation.page import TEMPLATES
 from kaogan.evaluation.results import TRAINED_FOOTNOTE, TRAINED_MARK
 from kaogan.evaluation.verdict import verdict
@@ -46,7 +46,7 @@ def write_leaderboard(entries: Sequence[Entry], path: Path) -> Path:
         rows=rows,
         footnote=TRAINED_FOOTNOTE if any(_trained(line, key) for line in lines.values() for key in keys) else "",
         warnings=_warnings(list(lines.values())),
-        curves=_curves(ranked, first),
+        curves=_curves(ranked),
         entries=[_sheet(entry) for entry in ranked],
     )  # fmt: skip
     write_text(path, text)
@@ -166,11 +166,17 @@ def _warnings(lines: Sequence[Line]) -> list[str]:
     )
 
 
-def _curves(entries: Sequence[Entry], line: Line) -> list[dict[str, str]]:
-    drawn = {entry.name: points for entry in entries if len(points := curve(entry.runs)) > 1}
-    if not drawn:
-        return []
-    extractor = next(iter(line.get("features") or {"?": ""}))
+def _curves(entries: Sequence[Entry]) -> list[dict[str, str]]:
+    """Two plots for each extractor that trainings were measured with on the way."""
+    drawn: dict[str, dict[str, list[curve_plots.Point]]] = {}
+    for entry in entries:
+        recipe = recipe_of(entry.runs[0])
+        if recipe is not None and len(points := curve(entry.runs)) > 1:
+            drawn.setdefault(recipe.eval.features.partition("=")[0], {})[entry.name] = points
+    return [plot for extractor, lines in drawn.items() for plot in _plots(lines, extractor)]
+
+
+def _plots(drawn: Mapping[str, list[curve_plots.Point]], extractor: str) -> list[dict[str, str]]:
     label = f"FD ({extractor}), as the training went"
     captions = {
         "clock": "against images shown: what a method makes of its data",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,14 @@ def append_lines(results: Sequence[EvaluationResult]) -> list[Path]:
             continue
         path = result.source.run / LINES
         try:
-            with path.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
+            with path.open("ab+") as lines:
+                if lines.tell():
+                    lines.seek(-1, os.SEEK_END)
+                    broken = lines.read(1) != b"\n"  # a process was killed, or the disk was full
+                else:
+                    broken = False
+                line = json.dumps(result.to_json(), ensure_ascii=False)
+                lines.write(("\n" * broken + line + "\n").encode())
         except OSError as error:
             if is_denied(error):
                 note(f"{result.source.run} is read-only: the numbers are not in its {LINES}, only in the page")

@@ -41,6 +41,8 @@ class EvaluationResult:
     source: ImageSource
     reference: Reference
     seed: int = 0
+    asked: list[str] = field(default_factory=list)
+    """The metrics that were asked for, also those that could not be computed."""
     rows: dict[str, MetricRow] = field(default_factory=dict)
     illustrations: dict[str, Illustration] = field(default_factory=dict)
     """For the page, by title."""
@@ -61,6 +63,7 @@ class EvaluationResult:
             "image_size": self.source.image_size,
             "data": {"source": pictures.source, "count": len(pictures), "fingerprint": pictures.fingerprint},
             "features": self.fingerprints,
+            "asked": self.asked,
             "metrics": {
                 key: {
                     **asdict(row.estimate), "name": row.name, "real": row.real, "better": row.better,

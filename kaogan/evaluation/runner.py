@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.worker_pool import WorkerPool
@@ -56,6 +57,7 @@ def evaluate(
     write_reference: Path | None = None,
     report: Progress = no_progress,
     pool: WorkerPool | None = None,
+    on_result: Callable[[EvaluationResult], object] | None = None,
 ) -> Evaluation:
     """Measure each of ``paths`` against the real pictures ``data`` (None: the avatars, all looking to the right where
     those did that every model learnt from).
@@ -66,7 +68,8 @@ def evaluate(
     ``count`` pictures are drawn from a model (10,000), or at most taken of a folder (all); ``keep`` is that of
     ``Model.sample``, for models with a latent filter. An extractor or a metric that does not work is a note of the
     result, and a path with nothing to be measured beside others is one of the evaluation's ``failures``; only when none
-    works it is an error. The processes of ``pool`` draw and measure features, if it is given. Raises UsageError,
+    works it is an error. The processes of ``pool`` draw and measure features, if it is given. ``on_result`` gets each
+    result as soon as it is there, so that an interruption costs only what is being measured. Raises UsageError,
     KaoganError.
     """
     chosen = metric_names(metrics)
@@ -86,17 +89,22 @@ def evaluate(
             references[key] = Reference(pictures, cache)
         return references[key]
 
-    look = LookInProcesses(pool, features, download, device) if pool else None
+    look = LookInProcesses(pool, features, download, str(choose_device(device))) if pool else None
     evaluation = Evaluation()
     errors: list[KaoganError] = []
     namesakes = Counter(Path(path).name for path in paths)
     for path in map(Path, paths):
         began = time.monotonic()
         try:
-            source = open_image_source(
-                path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, keep=keep, device=device,
-                progress=report,
-            )  # fmt: skip
+            try:
+                source = open_image_source(
+                    path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, keep=keep, device=device,
+                    progress=report,
+                )  # fmt: skip
+            except UsageError as error:  # of this path; a wrong --data would be wrong for all
+                if len(paths) == 1:
+                    raise
+                raise KaoganError(str(error)) from error
             if namesakes[path.name] > 1:  # runs/kao beside kao, a/faces beside b/faces
                 source.name = str(path)
             real = reference_of((source.image_size, source.channels))
@@ -117,6 +125,8 @@ def evaluate(
             )
         result.seconds = time.monotonic() - began
         evaluation.append(result)
+        if on_result is not None:
+            on_result(result)
     if not evaluation:
         raise errors[0]
     if write_reference is not None:
@@ -161,9 +171,13 @@ def _published(path: Path, extractors: Sequence[Extractor]) -> Published:
 
 
 def open_extractors(features: Sequence[str], download: bool, device: str = "cpu") -> tuple[list[Extractor], list[str]]:
-    """Those that can be had, and why the others can't. Raises KaoganError when there is none."""
+    """Those that can be had, and why the others can't. Raises KaoganError when there is none, UsageError for unknown
+    names and for one with two files."""
     extractors, failures = [], []
     errors: list[KaoganError] = []
+    names = Counter(word.partition("=")[0] for word in dict.fromkeys(features))
+    if twice := next((name for name, times in names.items() if times > 1), None):
+        raise UsageError(f"the features {twice} are named with different weights; measure with one after the other")
     for word in dict.fromkeys(features):
         try:
             extractors.append(load_extractor(word, download=download, device=device))
@@ -198,7 +212,7 @@ def evaluate_one(
         raise TooFewSamplesError(
             f"{source.name} against {reference.pictures.source}: one picture says nothing; give more"
         )
-    result = EvaluationResult(source, reference, seed)
+    result = EvaluationResult(source, reference, seed, asked=list(metrics))
     chosen = [METRICS[name] for name in metrics]
     on_features = [metric for metric in chosen if metric.needs == "features"]
     on_pictures = [metric for metric in chosen if metric.collector is not None]

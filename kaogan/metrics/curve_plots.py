@@ -30,9 +30,14 @@ class Point:
 
 
 def history(lines: Sequence[Mapping[str, Any]], key: str) -> list[Point]:
-    """The points of the metric ``key`` (``fid/tagger``) in lines of a metrics.jsonl; of one clock, the last."""
+    """The points of the metric ``key`` (``fid/tagger``) in lines of a metrics.jsonl; of one clock, the last. Only of
+    lines that can be compared with the newest: the same real pictures, as many generated ones, the same weights."""
     points = {}
-    for line in lines:
+    having = [line for line in lines if isinstance(line.get("metrics"), Mapping) and key in line["metrics"]]
+    terms = _terms(having[-1], key) if having else {}
+    for line in having:
+        if any(value != terms.get(name, value) for name, value in _terms(line, key).items()):
+            continue
         found = line.get("metrics", {}).get(key) if isinstance(line.get("metrics"), Mapping) else None
         clock = line.get("clock")
         if isinstance(found, Mapping) and isinstance(clock, int) and line.get("keep", 1) == 1:
@@ -45,6 +50,17 @@ def history(lines: Sequence[Mapping[str, Any]], key: str) -> list[Point]:
                 float(minutes) if isinstance(minutes, int | float) else float("nan"),
             )
     return [points[clock] for clock in sorted(points)]
+
+
+def _terms(line: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What two measurements must share to be compared, as far as a line of metrics.jsonl says it."""
+    data, features = line.get("data"), line.get("features")
+    found = {
+        "real": data.get("fingerprint") if isinstance(data, Mapping) else None,
+        "count": line.get("count"),
+        "weights": features.get(key.partition("/")[2]) if isinstance(features, Mapping) else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def figure(

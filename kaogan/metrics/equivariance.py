@@ -8,7 +8,6 @@ compared with the unmoved picture that was moved afterwards, where both are know
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -47,7 +46,7 @@ def equivariance(
     transform = generator.synthesis.input.transform
     before = transform.clone()
     device = transform.device
-    errors = {name: torch.zeros(2, dtype=torch.float64, device=device) for name in Equivariance._fields}
+    errors = {name: torch.zeros(2, dtype=torch.float64) for name in Equivariance._fields}
     try:
         for start in range(0, count, batch_size):
             random = torch_generator(seed, "equivariance", start)
@@ -120,7 +119,6 @@ def pseudo_rotate(images: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     return upfirdn(images, taps, padding=(reach, reach, reach, reach)), mask
 
 
-@cache
 def band_limit(angle: float, oversampling: int, size: int = LANCZOS, extent: int = 64) -> Tensor:
     """The filter (2·2a·u - 1,) * 2 whose pass band is what remains of a square one after a rotation, a = ``size``.
 
@@ -153,9 +151,9 @@ def band_limit(angle: float, oversampling: int, size: int = LANCZOS, extent: int
 
 
 def _errors(reference: Tensor, found: Tensor, mask: Tensor) -> Tensor:
-    """The sum of squared errors and the number of pixels, (2,) of float64."""
-    squares = (reference.double() - found.double()).square() * mask.double()
-    return torch.stack([squares.sum(), mask.double().sum()])
+    """The sum of squared errors and the number of pixels, (2,) of float64, on the CPU: Apple's GPUs have no float64."""
+    reference, found, mask = (part.cpu().double() for part in (reference, found, mask))
+    return torch.stack([((reference - found).square() * mask).sum(), mask.sum()])
 
 
 def _decibels(sums: Tensor) -> float:

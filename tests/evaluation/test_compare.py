@@ -108,14 +108,30 @@ def test_the_same_command_again_only_measures_what_is_missing(run: Run, tmp_path
     assert len((tmp_path / "dcgan/seed-0/metrics.jsonl").read_text().splitlines()) == 2
 
 
-def test_what_was_measured_against_other_pictures_is_measured_anew(run: Run, tmp_path: Path) -> None:
+def test_what_was_measured_otherwise_is_measured_anew(run: Run, tmp_path: Path) -> None:
     run(tmp_path, "dcgan")
     path = tmp_path / "dcgan/seed-0/metrics.jsonl"
     line = json.loads(path.read_text())
-    path.write_text(json.dumps(line | {"data": {**line["data"], "fingerprint": "other"}}) + "\n")
+    for other in (
+        {"data": {**line["data"], "fingerprint": "other"}},
+        {"features": {"tagger": "other weights"}},
+        {"asked": ["kid"]},
+        {"seed": 7},
+    ):
+        path.write_text(json.dumps(line | other) + "\n")
+        run(tmp_path, "dcgan")
+        lines = [json.loads(each) for each in path.read_text().splitlines()]
+        assert len(lines) == 2, other
+        assert all(lines[1][key] == line[key] for key in other)
+    del line["asked"]  # of an older version
+    path.write_text(json.dumps(line) + "\n")
     run(tmp_path, "dcgan")
-    lines = [json.loads(each) for each in path.read_text().splitlines()]
-    assert len(lines) == 2 and lines[1]["data"] == line["data"]
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_a_comparison_that_goes_on_measures_the_others_as_often(run: Run, tmp_path: Path) -> None:
+    recipe = comparison.recipes.load("dcgan", {"training.images": 3200, "eval.every": 1600, "eval.pictures": 300})
+    assert comparison._plan_of(recipe) == comparison.Plan(300, 2)
 
 
 def test_a_run_is_taken_as_it_is(run: Run, faces: Path, tmp_path: Path) -> None:

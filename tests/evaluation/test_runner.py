@@ -209,6 +209,8 @@ def test_mistakes_are_told_in_one_line(run: Path, faces: Path, tmp_path: Path) -
         evaluate([run], faces, count=1)
     with pytest.raises(UsageError, match="unknown features"):
         evaluate([run], faces, features=["taggr"])
+    with pytest.raises(UsageError, match="tagger are named with different weights"):
+        evaluate([run], faces, features=["tagger", "tagger=other.safetensors"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(KaoganError, match="no pictures"):
         evaluate([tmp_path / "empty"], faces)
@@ -253,6 +255,27 @@ def test_the_table_names_a_winner_only_when_it_is_clear() -> None:
     assert clear_winner([good, bad], "higher") == 1
     half, whole = Estimate(0.5, 0.4, 0.6), Estimate(1.3, 1.2, 1.4)
     assert clear_winner([half, whole], "one") == 1 and clear_winner([half, Estimate(math.nan, 0, 0)], "one") is None
+
+
+def test_a_half_written_line_costs_no_other(run: Path, faces: Path) -> None:
+    from kaogan.evaluation.page import append_lines, metrics_lines
+
+    (run / "metrics.jsonl").write_text('{"clock": 1}\n{"clock": 2, "met')
+    append_lines(evaluate([run], faces, count=60, metrics=["fid"]))
+    assert [line["clock"] for line in metrics_lines(run)] == [1, 5000]
+
+
+def test_only_what_can_be_compared_is_one_curve() -> None:
+    from kaogan.metrics.curve_plots import history
+
+    def line(clock: int, *, real: str = "a", count: int = 100, weights: str = "f1") -> dict[str, Any]:
+        found = {"value": 1.0, "low": 0.0, "high": 2.0}
+        data, features = {"fingerprint": real}, {"tagger": weights}
+        return {"clock": clock, "count": count, "data": data, "features": features, "metrics": {"fid/tagger": found}}
+
+    lines = [line(1), line(2, real="b"), line(3, count=50), line(4, weights="f2"), line(5)]
+    assert [point.clock for point in history(lines, "fid/tagger")] == [1, 5]
+    assert history(lines, "kid/tagger") == []
 
 
 def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: Path) -> None:
@@ -305,6 +328,29 @@ def test_what_cannot_be_measured_does_not_stop_the_others(faces: Path, tmp_path:
         evaluate([one], faces, metrics=["fid"])
     with pytest.raises(UsageError, match="no such model"):
         evaluate([tmp_path / "nothing", faces], faces, metrics=["fid"])
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"no set of pictures")
+    found = evaluate([faces, weights], faces, metrics=["fid"])
+    assert len(found) == 1 and [failure.name for failure in found.failures] == ["weights.safetensors"]
+    with pytest.raises(UsageError):
+        evaluate([weights], faces, metrics=["fid"])
+
+
+def test_an_interruption_costs_only_what_is_being_measured(
+    run: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = evaluation.evaluate_one
+
+    def interrupted(source: Any, *rest: Any, **more: Any) -> Any:
+        if source.name == "faces":
+            raise KeyboardInterrupt
+        return measured(source, *rest, **more)
+
+    monkeypatch.setattr(evaluation, "evaluate_one", interrupted)
+    words = [str(run), str(faces), "--data", str(faces), "--metrics", "fid", "--features", "tagger", "--count", "60"]
+    assert CliRunner().invoke(app, ["evaluate", *words]).exit_code != 0
+    assert "fid/tagger" in json.loads((run / "metrics.jsonl").read_text())["metrics"]
+    assert "| FD-tagger ↓ |" in (run / "model/README.md").read_text()
 
 
 def test_attributes_of_what_was_asked_for_nothing(faces: Path, tmp_path: Path) -> None:

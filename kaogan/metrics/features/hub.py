@@ -51,7 +51,7 @@ PUBLISHED = {
         "vit_base_patch16_clip_224.openai",
         "timm/vit_base_patch16_clip_224.openai",
         344,
-        {"img_size": 224},
+        {"img_size": 224, "act_layer": "quick_gelu"},  # OpenAI's weights were trained with x·sigmoid(1.702 x)
         (0.48145466, 0.4578275, 0.40821073),
         (0.26862954, 0.26130258, 0.27577711),
     ),
@@ -97,11 +97,12 @@ class Inception(NetworkExtractor):
             path = weights.fetch(library.URL_INCEPTION_V3, "inception")
         state = weights.read_state(path)
         # torch-fidelity unpickles whatever it is given; it is given a copy of what was read without executing anything.
-        with tempfile.NamedTemporaryFile(suffix=".pth") as copy:
-            torch.save(state, copy.name)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "inception.pth"
+            torch.save(state, copy)
             make = make or library.FeatureExtractorInceptionV3
             try:
-                self.network = make("inception", ["2048"], feature_extractor_weights_path=copy.name).eval()
+                self.network = make("inception", ["2048"], feature_extractor_weights_path=str(copy)).eval()
             except (RuntimeError, KeyError) as error:
                 reason = " ".join(str(error).split())[:160]
                 raise KaoganError(

@@ -77,6 +77,12 @@ def test_nothing_is_fetched_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
             load_extractor(name)
 
 
+def test_clip_has_the_activation_of_its_weights() -> None:
+    network = timm.create_model(hub.PUBLISHED["clip"].model, depth=1, **hub.PUBLISHED["clip"].settings)
+    x = torch.linspace(-3, 3, 7)
+    assert torch.allclose(network.blocks[0].mlp.act(x), x * torch.sigmoid(1.702 * x))
+
+
 def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no route to host")
