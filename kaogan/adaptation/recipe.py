@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "optim.generator.lr": 2e-4,
     "optim.discriminator.lr": None,
     "training.images": 40_000,
+    "training.shards": 1,  # those of a base were for its batch
     "training.reuse_features": False,  # as docs/results/adapt.md was measured
     "training.ema_halflife": 1_000,
     "training.ema_rampup": 0,  # the average starts as the base, not as the first steps
@@ -82,7 +83,7 @@ def adapted_recipe(
 def _of_base(base: str, weights: BaseWeights) -> dict[str, Any]:
     """The recipe of a base that brings its discriminator; else kao's with the base's generator."""
     if weights.discriminator is not None:
-        tree = recipes.load(Path(base) / "recipe.yaml").to_dict()
+        tree = recipes.load(Path(base).expanduser() / "recipe.yaml").to_dict()
         if tree["discriminator"]["family"] in ("stylegan2", "stylegan3"):
             tree["discriminator"]["freeze_layers"] = FROZEN_LAYERS
     else:

@@ -15,7 +15,7 @@ from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress, no_progress
 from kaogan.data import PictureSet, load_pictures
-from kaogan.evaluation.image_sources import size_of
+from kaogan.evaluation.image_sources import read_lines, size_of
 from kaogan.generate.model import load
 from kaogan.generate.model_io import CARD, CONFIG, PREVIEW, WEIGHTS
 from kaogan.training.start_from import read_base
@@ -52,9 +52,12 @@ def finish(adaptation: Adaptation, out: Path, progress: Progress = no_progress) 
     """
     recipe, best, notes = adaptation.recipe, out / "best", list(adaptation.notes)
     if not (best / WEIGHTS).is_file():
+        measured = any("eval/copies" in line for line in read_lines(out / "stats.jsonl"))
         notes.append(
             f"every measurement found more than {recipe.eval.max_copies:.0%} copies: the last model was kept; give "
             "more pictures, or less --images"
+            if measured
+            else "nothing was measured on the way (--eval.every 0, or see log.txt): the last model was kept"
         )
     else:
         for name in (WEIGHTS, CONFIG, CARD, PREVIEW):

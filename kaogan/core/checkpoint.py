@@ -149,12 +149,14 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 )
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
             state = json.loads(header["state"])
+            if not isinstance(state, dict):
+                raise ValueError("its state is no table")
             digest = header["sha256"]
             # Older files have no digest of the header; then they have no other key either.
             others = header.keys() - {"kaogan", "format", "state", "sha256"}
             if others and header.get(HEADER_DIGEST) != _header_digest(header):
                 raise KaoganError(f"{path} was altered after it was written: the checksum of its header does not match")
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise KaoganError(f"{path} is damaged or not a checkpoint ({' '.join(str(error).split())})") from None
     except OSError as error:
         raise KaoganError(f"cannot read {path}: {error.strerror or error}") from None
@@ -174,7 +176,7 @@ def _digest(tensors: dict[str, Tensor], state: dict[str, Any]) -> str:
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).numpy().data)
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)  # numpy has no bfloat16
     return digest.hexdigest()
 
 

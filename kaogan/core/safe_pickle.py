@@ -31,6 +31,7 @@ _FRAME = (
 _NO_STORAGES = b"\x80\x02]."
 _MAGIC = _FRAME[2:14]  # a number of 10 bytes, which every protocol writes alike
 _NUMERIC = re.compile(r"[<>=|]?(\?|b1|[iu][1248]|f[248]|[bBhHiIlLqQefd])")
+_MOST_INSTRUCTIONS = 2_000_000  # of a pickle; the weights of a network have some thousands, each takes memory
 _KEPT_TEXT = 256  # bytes; longer texts are remembered by the pickle instead of being written out again
 _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
 _BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"}
@@ -202,6 +203,8 @@ def _rewritten(data: bytes) -> bytes:
     steps: Any = itertools.pairwise(itertools.chain(pickletools.genops(data), [(None, None, len(data))]))
     for (op, argument, start), (_, _, end) in steps:
         name: str = op.name
+        if len(out) > _MOST_INSTRUCTIONS:
+            raise ValueError(f"more than {_MOST_INSTRUCTIONS:,} instructions")
         if name in ("PROTO", "FRAME"):
             continue
         if name in _STRINGS:

@@ -13,7 +13,8 @@ from kaogan.metrics.features import load_extractor
 
 
 class LookInProcesses:
-    """A ``Look`` of ``collect`` by the processes of ``pool``; ``features`` are the words of the extractors, ``device`` not "auto"."""
+    """A ``Look`` of ``collect`` by the processes of ``pool``, each with extractors of its own: ``features`` are their
+    words, ``device`` is not "auto"."""
 
     def __init__(self, pool: WorkerPool, features: Sequence[str], download: bool, device: str) -> None:
         self.pool, self.download, self.device = pool, download, device

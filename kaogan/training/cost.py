@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -13,9 +14,12 @@ from kaogan.core.device import choose_device, describe
 from kaogan.data import PictureSet
 from kaogan.networks import count_parameters
 from kaogan.training.numerics import numerics, training_precision
+from kaogan.training.phases import build_phases
 from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
+
+LONGEST_PERIOD = 10_000  # rounds that are looked at: of penalties at odd intervals a part
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Cost:
 def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
     """Take ``1 + rounds`` generator steps with the discriminator steps that belong to them; the first is not timed.
 
+    Where a penalty is due only now and then, ``rounds`` are timed with it and without, and weigh as often as they come.
     A generator that grows is measured grown, when it is slowest.
     """
     device = choose_device(recipe.run.device)
@@ -44,29 +49,49 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
         pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
     )
     trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
-    batch = recipe.training.batch_size
-    state.images_seen = -(-getattr(recipe.generator, "grow_at", 0) // batch) * batch
-    began = 0.0
+    batch, n_critic = recipe.training.batch_size, recipe.training.n_critic
+    period, kinds = _kinds(recipe)
+    grown = -(-getattr(recipe.generator, "grow_at", 0) // (batch * n_critic * period)) * period
+
+    def timed(number: int) -> float:
+        """Seconds of round ``number`` after the growth."""
+        state.images_seen = (grown + number) * n_critic * batch
+        began = _now(device)
+        for _ in range(n_critic):
+            trainer.step()
+            state.images_seen += batch
+        return _now(device) - began
+
     with numerics(recipe, device, precision):
-        for number in range(1 + rounds):
-            if number == 1:
-                began = _now(device)
-            for _ in range(recipe.training.n_critic):
-                trainer.step()
-                state.images_seen += batch
-        seconds = _now(device) - began
-    shown = rounds * recipe.training.n_critic * batch
+        timed(0)
+        seconds = 0.0
+        for first, share in kinds:
+            seconds += share * sum(timed(first + again * period) for again in range(1, 1 + rounds)) / rounds
+    shown = n_critic * batch
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
     return Cost(
         count_parameters(state.generator),
         count_parameters(state.discriminator),
         shown / seconds,
         memory,
-        rounds,
+        rounds * len(kinds),
         describe(device),
         str(device),
         precision,
     )
+
+
+def _kinds(recipe: Recipe) -> tuple[int, list[tuple[int, float]]]:
+    """After how many rounds the losses that are due come again as before, and of each kind of round within them the
+    first one and its share. A round is a generator step with the discriminator steps that belong to it."""
+    phases, n_critic = build_phases(recipe), recipe.training.n_critic
+    period = min(LONGEST_PERIOD, math.lcm(*(every for phase in phases for every in phase.losses.values())))
+    found: dict[tuple[tuple[str, ...], ...], list[int]] = {}
+    for number in range(period):
+        batches = range(number * n_critic, (number + 1) * n_critic)
+        due = tuple(tuple(phase.due_losses(at)) for at in batches for phase in phases if phase.is_due(at))
+        found.setdefault(due, []).append(number)
+    return period, [(rounds[0], len(rounds) / period) for rounds in found.values()]
 
 
 def _now(device: torch.device) -> float:

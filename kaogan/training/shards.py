@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from kaogan.core.device import to_device
 from kaogan.core.distributed import ALONE, Processes
 from kaogan.core.errors import UsageError
 from kaogan.training.state import TrainState
@@ -70,14 +71,21 @@ class Shards:
             return
         before, moved = self.state.statistics(), list(self._moved.values())
         names = [name for name, value in moved[0].items() if value.is_floating_point()]
-        starts = {name: before.get(name, torch.zeros_like(moved[0][name])) for name in names}
-        rows = [torch.cat([(own[name] - starts[name]).float().flatten() for name in names]) for own in moved]
+        device = self.state.path_mean.device  # of the weights; an extra may begin with statistics on the host
+        own = [{name: to_device(shard[name], device) for name in names} for shard in moved]
+        starts = {name: to_device(self._start(before.get(name), value), device) for name, value in own[0].items()}
+        rows = [torch.cat([(shard[name] - starts[name]).float().flatten() for name in names]) for shard in own]
         mean = self.processes.sum_in_order(torch.stack(rows)) / self.count
         after = dict(moved[0])  # whole numbers, such as steps, are the same in all shards
         for name, change in zip(names, mean.split([starts[name].numel() for name in names]), strict=True):
             after[name] = starts[name] + change.view_as(starts[name]).to(starts[name].dtype)
         self.state.set_statistics(after)
         self._moved.clear()
+
+    @staticmethod
+    def _start(before: Tensor | None, moved: Tensor) -> Tensor:
+        """Where a statistic began: new ones, and those of networks that have grown, at 0."""
+        return before if before is not None and before.shape == moved.shape else torch.zeros_like(moved)
 
     # Gradients
 

@@ -121,8 +121,9 @@ class TrainState:
             kept = part(tensors, f"extras/{extra_name}/")
             extra.load_state_dict({**kept, **numbers["extras"].get(extra_name, {})})
         self.images_seen, self.seconds = int(numbers["clock"]), float(numbers["seconds"])
-        self.generator_scaler.load_state_dict(numbers["generator_scaler"])
-        self.discriminator_scaler.load_state_dict(numbers["discriminator_scaler"])
+        for name in NETWORKS:
+            if kept := numbers[f"{name}_scaler"]:  # empty: saved without one, as on a CPU; it begins anew
+                getattr(self, f"{name}_scaler").load_state_dict(kept)
         self.path_mean.fill_(numbers.get("path_mean", 0.0))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
+from kaogan.core.checkpoint import find
 from kaogan.core.device import choose_device, describe, import_compiler_aside
 from kaogan.core.distributed import ALONE, Processes
 from kaogan.core.errors import KaoganError, is_out_of_memory
@@ -148,7 +149,8 @@ class GANSteps(TrainingLoop):
         more = next((n for n in range(2 * shards, batch + 1) if batch % n == 0), None)
         remedy = "a smaller --image-size or narrower networks need less"
         if more:
-            remedy = f"--training.shards {more} takes {batch // more} at a time, with the same batch"
+            go_on = "--allow-changes and " if find(self.checkpoints) else ""
+            remedy = f"{go_on}--training.shards {more} takes {batch // more} at a time, with the same batch"
         return KaoganError(f"out of memory in {self.folder} with {batch // shards} pictures at a time; {remedy}")
 
     def advice(self, kept: bool) -> str:

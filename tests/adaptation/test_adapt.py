@@ -118,6 +118,21 @@ def test_nothing_but_copies_is_told(base: Path, tmp_path: Path, monkeypatch: pyt
     assert "every measurement found more than 20% copies" in (tmp_path / "run/adapt.html").read_text()
 
 
+def test_a_training_without_measurements_blames_no_copies(base: Path, tmp_path: Path) -> None:
+    settings = TINY | {"eval.every": 0, "training.images": 16}
+    kaogan.adapt(base, write_pictures(tmp_path / "data", 60), tmp_path / "run", **settings)
+    page = (tmp_path / "run/adapt.html").read_text()
+    assert "nothing was measured on the way" in page and "copies: the last" not in page
+
+
+def test_a_base_s_shards_were_for_its_batch(base: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(base, tmp_path / "sharded")
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace("shards: 1", "shards: 8"))
+    assert "shards: 8" in (run / "recipe.yaml").read_text()
+    assert adapted_recipe(str(run), 12).training.shards == 1
+
+
 def test_what_is_measured_can_be_checked_by_hand(base: Path, tmp_path: Path) -> None:
     """A generator that is compared with its own pictures has nothing but copies."""
     prepared = prepare(base, write_pictures(tmp_path / "data", 60), TINY)

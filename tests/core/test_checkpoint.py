@@ -109,6 +109,8 @@ def test_tampered_numbers_and_tensors(whole: Path) -> None:
         ({"format": None}, "damaged or not a checkpoint"),
         ({"state": "{"}, "damaged or not a checkpoint"),
         ({"state": None}, "damaged or not a checkpoint"),
+        ({"state": "[]"}, "damaged or not a checkpoint"),
+        ({"state": "[" * 100_000}, "damaged or not a checkpoint"),
         ({"sha256": None}, "damaged or not a checkpoint"),
         ({"sha256": "0" * 64}, "altered after it was written"),
     ],
@@ -242,6 +244,21 @@ def test_fp16_keeps_its_loss_scale(bench: Callable[..., Bench], tmp_path: Path) 
     first.state.generator_scaler.update(128.0)
     second.state.load_state_dict(*checkpoint.load(checkpoint.save(tmp_path, *first.state.state_dict())))
     assert second.state.generator_scaler.get_scale() == 128.0
+
+
+def test_a_run_of_the_cpu_goes_on_in_fp16(bench: Callable[..., Bench], tmp_path: Path) -> None:
+    """Cards without bfloat16 take fp16 by themselves; a CPU's checkpoint has no loss scale."""
+    first, second = bench(tiny()), bench(tiny(), precision="fp16")
+    first.step()
+    second.state.load_state_dict(*checkpoint.load(checkpoint.save(tmp_path, *first.state.state_dict())))
+    second.step()
+    assert second.state.generator_scaler.get_scale() > 1
+
+
+def test_tensors_that_numpy_does_not_know(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(3).to(torch.bfloat16), "b": torch.tensor(2.0, dtype=torch.bfloat16)}
+    found, _ = checkpoint.load(checkpoint.save(tmp_path, tensors, {"clock": 8}))
+    assert all(torch.equal(tensors[name], found[name]) for name in tensors)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,13 @@ def test_a_claim_of_memory_is_refused() -> None:
         read_pickle(hostile, "x")
 
 
+def test_millions_of_instructions_are_refused() -> None:
+    """Each takes far more memory than the two bytes that it has in the file."""
+    data = b"\x80\x04]\x8c\xff" + b"a" * 255 + b"\x940" + b"(" + b"h\x00" * 2_100_000 + b"e."
+    with pytest.raises(KaoganError, match="instructions"):
+        read_pickle(data, "x")
+
+
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_files_of_torch_save_in_every_protocol(protocol: int, zipped: bool) -> None:

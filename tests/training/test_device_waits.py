@@ -61,6 +61,14 @@ def test_a_step_of_both_networks_waits_only_where_it_must(name: str) -> None:
     assert seen.waits.total() <= 2
 
 
+@pytest.mark.parametrize("name", ["kao", "demo", "stylegan2"])
+def test_the_shards_of_a_step_meet_where_the_weights_lie(name: str) -> None:
+    """Also the statistics of extras that begin on the host."""
+    recipe = small(name, **{"training.shards": 2})
+    seen = trace(recipe, noise_pictures(recipe), steps=4, p=0.5)
+    assert not seen.blocking and seen.waits.total() <= 2
+
+
 @pytest.mark.parametrize("name", MARKS)
 def test_launches_of_a_step(name: str) -> None:
     size, batch = (256, 32) if name == "stylegan2" else (64, 32)

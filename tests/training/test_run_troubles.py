@@ -19,6 +19,7 @@ from kaogan.core import checkpoint
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.training_loop import TrainProgress
+from kaogan.training import cost as cost_module
 from kaogan.training import plots
 from kaogan.training.cost import estimate
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir
@@ -355,6 +356,22 @@ def test_estimate_trains_nothing(tmp_path: Path) -> None:
         estimate(recipe(), make_pictures(7))
     for settings in ({"training.n_critic": 3}, {"training.n_critic": 2, "training.reuse_fakes": True}):
         assert estimate(recipe(**settings), make_pictures()).images_per_second > 0
+
+
+def test_a_penalty_that_is_due_now_and_then_costs_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which a step takes a second, and nine more with the penalty."""
+    clock = [0.0]
+
+    def step(trainer: GANTrainer) -> bool:
+        batch = trainer.state.images_seen // trainer.recipe.training.batch_size
+        clock[0] += 10.0 if batch % 4 == 0 else 1.0
+        return True
+
+    monkeypatch.setattr(GANTrainer, "step", step)
+    monkeypatch.setattr(cost_module, "_now", lambda device: clock[0])
+    settings = {"penalties.r1.weight": 1.0, "penalties.r1.every": 4}
+    found = estimate(recipe(**settings), make_pictures())
+    assert found.images_per_second == pytest.approx(4 * recipe().training.batch_size / 13)
 
 
 def test_a_generator_that_grows_costs_what_it_costs_grown(monkeypatch: pytest.MonkeyPatch) -> None:

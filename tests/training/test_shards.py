@@ -85,6 +85,17 @@ def test_ada_counts_the_signs_of_all_shards(bench: Build) -> None:
     assert state["signs"] / state["seen"] == pytest.approx(float(scores.detach().sign().mean()))
 
 
+def test_a_statistic_that_grows_begins_anew(bench: Build) -> None:
+    """Lecam's means, when heads on crops come in the middle of a run."""
+    trained = bench(tiny(**{"extras.lecam.weight": 0.1, "training.shards": 2}))
+    shards, lecam = trained.trainer.shards, trained.state.extras["lecam"]
+    lecam.statistics = {"real": torch.tensor([5.0, 5.0])}
+    for number in shards.each([1.0, 3.0]):
+        lecam.statistics["real"] = torch.full((4,), number)
+    shards.merge()
+    assert lecam.statistics["real"].tolist() == [2.0] * 4
+
+
 def test_old_fakes_are_offered_by_all_shards(bench: Build) -> None:
     settings = {"fraction": 1.0, "start": 8, "lead": 8, "every": 8}
     trained = bench(tiny(**{"extras.replay": settings, "training.shards": 4}))
