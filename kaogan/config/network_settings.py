@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pydantic
 
+from kaogan.config.section import Section
 
-class NetworkSettings(pydantic.BaseModel):
-    """Immutable, and an unknown key is an error. A family's own class gives ``family`` its name as the default."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+class NetworkSettings(Section):
+    """A family's own class gives ``family`` its name as the default."""
 
     family: str = pydantic.Field(description="the family of networks")

@@ -11,22 +11,15 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, create_model, model_validator
 
 from kaogan.config.registries import DiscriminatorSettings, GeneratorSettings, named, registry
+from kaogan.config.section import Section as Section
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0)]
 Images = Annotated[int, Field(ge=1)]
 # A single value stands for a range without width, and a single name for a list of one.
@@ -42,18 +35,6 @@ Licence = Annotated[
         description="of the model, for its card, as the Hugging Face hub spells it",
     ),
 ]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, bool) and annotation is not bool and bool not in get_args(annotation):
-            raise ValueError("input should be a number or a word")
-        return value
 
 
 class Latent(Section):
@@ -143,6 +124,12 @@ class LearningRateSchedule(Section):
     final: Fraction = Field(0.0, description="the share of the learning rate that is left then")
     wave: bool = Field(False, description="cosine only: rise and fall again for ever instead of staying at the end")
 
+    @model_validator(mode="after")
+    def _exponential_ends_above_0(self) -> Self:
+        if self.type == "exponential" and not self.final:
+            raise ValueError("exponential never comes to 0, so final must be above it, as in 0.1")
+        return self
+
     def factor(self, clock: int) -> float:
         """The factor on the learning rate at ``clock`` images shown."""
         time = clock / self.images
@@ -161,7 +148,7 @@ class Annealing(Section):
 
     images: Images = Field(10_000_000, description="length of the cosine anneal, in images")
     penalties: Weight | None = Field(None, description="share of the weights of r1 and r2 that is left at the end")
-    beta2: Fraction | None = Field(None, description="adam's second beta at the end")
+    beta2: Beta | None = Field(None, description="adam's second beta at the end")
     ema_halflife: Weight | None = Field(None, description="half-life of the moving average at the end, images")
     augment: Fraction | None = Field(None, description="ada's p at the end; with target null")
 
@@ -176,7 +163,7 @@ class NetworkOptim(Section):
     """What one network does otherwise; null means: as in ``optim``."""
 
     lr: Annotated[float, Field(gt=0)] | None = Field(None, description="learning rate; null: as in optim")
-    betas: tuple[Fraction, Fraction] | None = Field(None, description="adam's and adamw's; null: as in optim")
+    betas: tuple[Beta, Beta] | None = Field(None, description="adam's and adamw's; null: as in optim")
     weight_decay: Weight | None = Field(None, description="pull of the weights to zero; null: as in optim")
     frozen: Names = Field(
         (), description="weights that do not learn, by the beginnings of their names: [body.0, body.3]"
@@ -186,7 +173,7 @@ class NetworkOptim(Section):
 class Optim(Section):
     name: Literal["adam", "rmsprop", "adamw", "sgd"] = Field("adam", description="the optimiser of both networks")
     lr: float = Field(2e-4, gt=0, description="learning rate of both networks")
-    betas: tuple[Fraction, Fraction] = Field((0.5, 0.999), description="adam's and adamw's")
+    betas: tuple[Beta, Beta] = Field((0.5, 0.999), description="adam's and adamw's")
     alpha: Fraction = Field(0.99, description="rmsprop's smoothing")
     momentum: Fraction = Field(0.0, description="rmsprop's and sgd's")
     eps: float = Field(1e-8, gt=0, description="adam's, adamw's and rmsprop's term against division by zero")
@@ -329,7 +316,8 @@ class Recipe(Described):
     def _auto_penalties(cls, tree: Any) -> Any:
         """``auto`` becomes the number, so that a run's own recipe says what was trained."""
         for name in ("r1", "r2"):
-            with suppress(KeyError, TypeError, ValueError):  # other mistakes have messages of their own
+            # Other mistakes, such as a value in the place of a section or a batch of 0, have messages of their own.
+            with suppress(KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
                 penalty = tree["penalties"][name]
                 if penalty["weight"] == "auto":
                     weight = auto_gamma(tree)

@@ -195,7 +195,8 @@ def _explain(error: ValidationError, where: str, kind: type[Described], tree: Ma
             message = problem["msg"].removeprefix("Value error, ")
             given = problem["input"]
             shown = f", not {given!r}" if not isinstance(given, Mapping | BaseModel) else ""
-            lines.append(f"'{key}': {message[0].lower()}{message[1:]}{shown}")
+            about = f"'{key}': " if key else ""  # a check of the whole recipe names its keys itself
+            lines.append(f"{about}{message[0].lower()}{message[1:]}{shown}")
     return f"{where}: " + "; ".join(lines)
 
 

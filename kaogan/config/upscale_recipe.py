@@ -104,9 +104,10 @@ class UpscaleRecipe(Described):
     @model_validator(mode="after")
     def _scales_fit(self) -> UpscaleRecipe:
         drawn = {int(scale) for scale, weight in self.crops.scales.items() if weight}
-        missing = sorted(drawn - set(self.generator.scales))
-        if not drawn or missing:
-            raise ValueError(f"crops.scales draws x{missing or 'nothing'}, which generator.scales has not")
+        if not drawn:
+            raise ValueError("crops.scales draws nothing: give a scale a weight above 0")
+        if missing := sorted(drawn - set(self.generator.scales)):
+            raise ValueError(f"crops.scales draws x{', x'.join(map(str, missing))}, which generator.scales has not")
         if self.crops.low * max(drawn) > min(self.crops.size, self.crops.avatar_size or self.crops.size):
             raise ValueError(f"crops of {self.crops.low * max(drawn)} px do not fit into pictures of {self.crops.size}")
         return self

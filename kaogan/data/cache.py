@@ -22,6 +22,7 @@ from platformdirs import user_cache_dir
 
 from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain
 from kaogan.core.errors import KaoganError
+from kaogan.data.decoding import BrokenPicture
 
 VERSION = 1  # raise it when the same file would decode to other pixels
 FORMAT = 2  # of the files in an entry; others are made anew
@@ -31,8 +32,9 @@ _BLOCK = 1 << 20  # bytes; a block of whole pictures has about that many, and a 
 CHECKED_AT_START = 256  # blocks, spread over the whole; the others are checked when they are first read
 
 Item = TypeVar("Item")
-# Called inside the lock; yields (name, picture) or (name, reason) in the final order.
-Produce = Callable[[], Iterable[tuple[str, np.ndarray | str]]]
+# Called inside the lock; yields (name, picture) or (name, why there is none) in the final order.
+Produce = Callable[[], Iterable[tuple[str, np.ndarray | BrokenPicture]]]
+Found = tuple[np.ndarray, list[str], list[tuple[str, str]], list[str]]
 
 
 def cache_folder(chosen: Path | str | None = None) -> Path:
@@ -108,27 +110,34 @@ class _Checks:
 
 
 def cached_pictures(
-    folder: Path, fingerprint: str, shape: tuple[int, int, int], produce: Produce
-) -> tuple[np.ndarray, list[str], list[tuple[str, str]], list[str]]:
-    """The entry ``fingerprint``: uint8 (N, *shape) read-only, N names, the skipped (name, reason) pairs, and notes.
+    folder: Path,
+    fingerprint: str,
+    shape: tuple[int, int, int],
+    produce: Produce,
+    has_passed: Callable[[Sequence[str]], bool] = lambda names: False,
+) -> tuple[np.ndarray, list[str], list[tuple[str, str]], list[str], list[str]]:
+    """The entry ``fingerprint``: uint8 (N, *shape) read-only, N names, the skipped (name, reason) pairs, the names of
+    those whose reason is passing, and notes.
 
-    It is made from ``produce()`` when absent or damaged. Of several runs that want it at once, one makes it and the
-    others wait. An entry without pictures is not kept. Raises KaoganError when the folder cannot be written.
+    It is made from ``produce()`` when absent or damaged, or when ``has_passed`` says that a passing reason holds no
+    longer for one of the given names. Of several runs that want it at once, one makes it and the others wait. An entry
+    without pictures is not kept. Raises KaoganError when the folder cannot be written.
     """
     entry = folder / fingerprint
-    if found := _open(entry, shape):
+    if found := _open(entry, shape, has_passed):
         return *found, []
     with _writing(folder), FileLock(folder / f"{fingerprint}.lock"):
-        if found := _open(entry, shape):  # another run made it while this one waited
+        if found := _open(entry, shape, has_passed):  # another run made it while this one waited
             return *found, []
-        notes = [f"the picture cache {entry} was damaged: made anew"] if (entry / INDEX).exists() else []
+        there = (entry / INDEX).exists()
+        notes = [f"the picture cache {entry} was damaged or incomplete: made anew"] if there else []
         for leftover in folder.glob(f".{fingerprint}{TEMPORARY_SUFFIX}*"):  # of a killed run: the lock is ours
             shutil.rmtree(leftover, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{fingerprint}{TEMPORARY_SUFFIX}", dir=folder))
         try:
             names, skipped = _write(temporary, shape, produce())
             if not names:
-                return np.empty((0, *shape), np.uint8), [], skipped, []
+                return np.empty((0, *shape), np.uint8), [], skipped, [], []
             _remove(entry)
             temporary.replace(entry)
             _sync(folder)
@@ -173,18 +182,20 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _write(
-    folder: Path, shape: tuple[int, int, int], pictures: Iterable[tuple[str, np.ndarray | str]]
+    folder: Path, shape: tuple[int, int, int], pictures: Iterable[tuple[str, np.ndarray | BrokenPicture]]
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Plain writes rather than a writable memory map: on a full disk they raise, where a map kills the process."""
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
+    passing: list[str] = []
     sums: list[int] = []
     size = _pictures_a_block(shape)
     with (folder / IMAGES).open("wb") as file:
         file.write(bytes(_HEADER))
         for name, picture in pictures:
-            if isinstance(picture, str):
-                skipped.append((name, picture))
+            if isinstance(picture, BrokenPicture):
+                skipped.append((name, picture.reason))
+                passing += [name] if picture.passing else []
             else:
                 assert picture.shape == shape and picture.dtype == np.uint8
                 data = np.ascontiguousarray(picture).data
@@ -198,6 +209,7 @@ def _write(
         _flush(file)
     with (folder / INDEX).open("wb") as file:
         index = {"format": FORMAT, "shape": [len(names), *shape], "names": names, "skipped": skipped, "sums": sums}
+        index |= {"passing": passing} if passing else {}
         text = json.dumps(index)
         file.write(json.dumps({"sum": zlib.crc32(text.encode()), "index": index}).encode("ascii"))
         _flush(file)
@@ -214,7 +226,9 @@ def _pictures_a_block(shape: Sequence[int]) -> int:
     return max(1, _BLOCK // math.prod(shape))
 
 
-def _open(entry: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str], list[tuple[str, str]]] | None:
+def _open(
+    entry: Path, shape: tuple[int, int, int], has_passed: Callable[[Sequence[str]], bool] | None = None
+) -> Found | None:
     """The entry if it is there and whole, as far as it is checked at the start, else None: it is made again."""
     try:
         content = json.loads((entry / INDEX).read_bytes())
@@ -223,7 +237,8 @@ def _open(entry: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, list[st
             return None
         names, skipped = list(index["names"]), [(str(n), str(r)) for n, r in index["skipped"]]
         sums = list(index["sums"])
-        if not names or index["shape"] != [len(names), *shape]:
+        passing = list(index.get("passing", ()))
+        if not names or index["shape"] != [len(names), *shape] or (passing and has_passed and has_passed(passing)):
             return None
         with (entry / IMAGES).open("rb") as file:
             if file.read(_HEADER) != _npy_header((len(names), *shape)):
@@ -239,7 +254,7 @@ def _open(entry: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, list[st
     if not checks.check_some():
         return None
     images._checks = checks
-    return images, names, skipped
+    return images, names, skipped, passing
 
 
 def _remove(entry: Path) -> None:

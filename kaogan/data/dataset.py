@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from kaogan.data.checksums import content_checksums
 from kaogan.data.decoding import BrokenPicture, decode
 from kaogan.data.folder_classes import Choice
 from kaogan.data.formats import layout_of, pictures_of
-from kaogan.data.labels import LabelTable, choose_attributes, cleaned
+from kaogan.data.labels import LabelTable, choose_attributes, cleaned, count_of
 from kaogan.data.shards.images import ShardedImages
 from kaogan.data.shards.index import ShardIndex
 from kaogan.data.shards.opening import open_images, open_shards
@@ -141,12 +142,17 @@ def load_pictures(
         sums = content_checksums(opened, cache_folder(cache), progress)
         entries = [(listing.entries[i].name, listing.entries[i].size, sums[i]) for i in layout.indices]
         fingerprint = fingerprint_of("content", image_size, channels, entries)
-        images, names, skipped, remade = cached_pictures(
+        images, names, skipped, passing, remade = cached_pictures(
             cache_folder(cache),
             fingerprint,
             (image_size, image_size, channels),
             lambda: _decoded(opened, layout.indices, image_size, channels, progress),
+            lambda failed: _have_passed(opened, layout.indices, failed, image_size, channels),
         )
+        if passing:  # another set than the whole: statistics are kept under its fingerprint
+            fingerprint = fingerprint_of("without", fingerprint, passing)
+            several = f"{count_of(len(passing), 'picture')} could not be read this time, first {shown(passing[0])}"
+            remade = [*remade, f"{several}; the next run tries again"]
         skipped = [each for each in listing.skipped if each[0] not in layout.side] + skipped
         if not names:
             raise _nothing(opened, skipped)
@@ -206,14 +212,14 @@ def _rows(entries: Sequence[str], names: Sequence[str]) -> list[int]:
 
 def _decoded(
     source: Source, indices: Sequence[int], image_size: int, channels: int, progress: Progress | None
-) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Every entry of ``indices`` in order: its picture, or the reason why there is none."""
+) -> Iterator[tuple[str, np.ndarray | BrokenPicture]]:
+    """Every entry of ``indices`` in order: its picture, or why there is none."""
 
-    def work(index: int) -> np.ndarray | str:
+    def work(index: int) -> np.ndarray | BrokenPicture:
         try:
             return decode(source.read(index), image_size, channels)
         except BrokenPicture as broken:
-            return broken.reason
+            return broken
 
     entries = source.listing.entries
     with warnings.catch_warnings():
@@ -222,6 +228,16 @@ def _decoded(
             yield entries[index].name, result
             if progress:
                 progress(done, len(indices), "reading pictures")
+
+
+def _have_passed(source: Source, indices: Sequence[int], failed: Sequence[str], image_size: int, channels: int) -> bool:
+    """Whether the reason why one of the ``failed`` could not be read holds no longer."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return False  # processes of one run train on the same set, the one that the first has made
+    names = set(failed)
+    again = [index for index in indices if source.listing.entries[index].name in names]
+    found = _decoded(source, again, image_size, channels, None)
+    return any(not (isinstance(result, BrokenPicture) and result.passing) for _, result in found)
 
 
 def _chosen(
@@ -282,7 +298,7 @@ def _avatars(
             if progress:
                 progress(index + 1, count, "drawing avatars")
 
-    images, names, _, remade = cached_pictures(
+    images, names, _, _, remade = cached_pictures(
         cache_folder(cache), fingerprint, (image_size, image_size, channels), draw
     )
     labels = np.empty((count, 0), np.int64)

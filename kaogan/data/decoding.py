@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import threading
@@ -65,11 +66,21 @@ _TURNS = {
 
 
 class BrokenPicture(Exception):  # noqa: N818 - it names what it is
-    """This file is not a picture that can be used. ``reason`` is a few words for a list."""
+    """This file is not a picture that can be used. ``reason`` is a few words for a list.
 
-    def __init__(self, reason: str) -> None:
+    ``passing``: the cause is no fault of the file, such as a disk's hiccup; another time it may be read.
+    """
+
+    def __init__(self, reason: str, passing: bool = False) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.passing = reason, passing
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether an error of reading a picture comes from the system or a full memory, and not from the file."""
+    # Pillow's own have no number; EINVAL is what a seek to a place that a damaged file names gives.
+    from_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+    return from_system or isinstance(error, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ def decode(source: bytes | str | Path, image_size: int, channels: int = 3) -> np
     try:
         return np.asarray(fit(picture, image_size)).reshape(image_size, image_size, channels)
     except (ValueError, OSError, MemoryError) as error:
-        raise BrokenPicture(f"cannot be resized: {_first_line(error)}") from error
+        raise BrokenPicture(f"cannot be resized: {_first_line(error)}", may_pass(error)) from error
 
 
 def read_picture(source: bytes | str | Path, channels: int = 3, at_least: int | None = None) -> Image.Image:
@@ -124,7 +135,7 @@ def read_with_header(
             file.seek(0)
             return _read(file, channels, at_least)
     except OSError as error:
-        raise BrokenPicture(f"cannot be opened: {error.strerror or error}") from error
+        raise BrokenPicture(f"cannot be opened: {error.strerror or error}", may_pass(error)) from error
 
 
 def is_animated(source: bytes | str | Path) -> bool:
@@ -199,8 +210,10 @@ def _read(file: BinaryIO, channels: int, at_least: int | None) -> tuple[Image.Im
     except Image.DecompressionBombError as error:
         raise BrokenPicture(f"too large: more than {MAX_PIXELS // 10**6} megapixels") from error
     except MemoryError as error:
-        raise BrokenPicture("too large for the memory") from error
+        raise BrokenPicture("too large for the memory", passing=True) from error
     except Exception as error:
+        if isinstance(error, OSError) and may_pass(error):
+            raise BrokenPicture(f"cannot be read: {error.strerror}", passing=True) from error
         raise BrokenPicture(f"broken or truncated: {_first_line(error)}") from error
 
 

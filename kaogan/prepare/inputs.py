@@ -16,9 +16,9 @@ from kaogan.data.formats import pictures_of
 from kaogan.data.sources import Entry, Source, open_source
 from kaogan.data.sources.parts import part_of
 from kaogan.data.sources.remote import RemoteFolder
-from kaogan.data.storage import is_address
+from kaogan.data.storage import as_address, is_address
 from kaogan.prepare.manifest import Manifest
-from kaogan.prepare.processed_file import File, Rejection
+from kaogan.prepare.processed_file import UNREAD, File, Rejection
 
 # A file as the manifest knows it: source, name, and which of the members of that name (a zip may hold two).
 FileKey = tuple[bytes, bytes, int]
@@ -70,7 +70,7 @@ class InputFiles:
         try:
             data = self.sources[source].read(index)
         except BrokenPicture as broken:
-            return Rejection("broken", broken.reason)
+            return Rejection(UNREAD if broken.passing else "broken", broken.reason)
         if whole and isinstance(data, Path):
             try:
                 return data.read_bytes()
@@ -123,11 +123,14 @@ def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Pa
     if not sources:
         raise UsageError("name at least one folder, zip or tar of pictures, and last the folder to write")
     own = [path.expanduser().resolve() for path in (out, *companions)]
-    seen: set[Path] = set()
+    seen: set[Path | str] = set()
     with ExitStack() as stack:
         opened = []
         for given in sources:
             if is_address(given):
+                if (address := as_address(given)) in seen:
+                    raise UsageError(f"the source {given} is named twice")
+                seen.add(address)
                 source = stack.enter_context(open_source(given))
                 _leave_out_others(source)
                 opened.append(source)

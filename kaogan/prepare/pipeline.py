@@ -163,7 +163,7 @@ def _finish(run: RunContext) -> PrepareResult:
     prepared, tables = write_dataset(run)
     write_report(run, prepared)
     result = PrepareResult(run.out, len(prepared.crops), prepared.counts, prepared.notes, run.worked_on)
-    if not run.unread:
+    if result.kept and not run.unread:
         last = {"fingerprint": run.digest, "kept": result.kept, "counts": result.counts, "notes": result.notes}
         run.manifest.set("done", json.dumps({**last, "tables": [*tables, REPORT]}))
     if not result.kept:

@@ -109,7 +109,7 @@ def _open(settings: Picture, file: File) -> _Opened | ProcessedFile:
     try:
         picture, header = read_with_header(data, at_least=None if settings.crop == "faces" else settings.size)
     except BrokenPicture as broken:
-        return ProcessedFile(digest, 0, 0, (Rejection("broken", broken.reason),))
+        return ProcessedFile(digest, 0, 0, (Rejection(UNREAD if broken.passing else "broken", broken.reason),))
     width, height = header.width, header.height
     if (picture.width > picture.height) != (width > height):  # EXIF turned it
         width, height = height, width

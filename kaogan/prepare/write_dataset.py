@@ -33,9 +33,7 @@ def write_dataset(run: RunContext) -> tuple[PreparedSet, list[str]]:
     moved = [(path, crop.key, crop.suffix) for path, crop in zip(placed, prepared.crops, strict=False)]
     run.store.move_in(moved, run.progress)
     written = [*_write_tables(run, prepared), *_write_sharded(run, prepared)]
-    blurred = write_blurred(
-        run.settings, run.store, run.out, list(zip(paths, prepared.crops, strict=True)), run.progress
-    )
+    blurred = write_blurred(run, list(zip(paths, prepared.crops, strict=True)))
     run.store.move_out([*placed, *blurred], lambda: {crop.key: crop.suffix for crop in run.crops()})
     return prepared, written
 

@@ -11,12 +11,13 @@ import tarfile
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kaogan.core.errors import KaoganError
-from kaogan.data import cache, checksums, dataset, load_pictures
+from kaogan.data import BrokenPicture, cache, checksums, dataset, load_pictures
 from tests.data.conftest import COLOURS, encoded, load, picture, write_folder, write_zip
 
 FILES = {f"{name}.png": encoded(picture(colour)) for name, colour in COLOURS.items()}
@@ -134,7 +135,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, own_cache: Path, bit: int) -> 
     (entry / "images.npy").write_bytes(data)
     loaded = load(folder)
     np.testing.assert_array_equal(loaded.images, good)
-    assert any("was damaged: made anew" in note for note in loaded.notes)
+    assert any("was damaged or incomplete: made anew" in note for note in loaded.notes)
 
 
 @pytest.mark.parametrize("how", ["rows", "slice", "one", "batches"])
@@ -289,6 +290,35 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path, own_cache: Path) -> N
     (leftover / "images.npy").write_bytes(b"half")
     load(folder)
     assert not leftover.exists()
+
+
+def test_a_picture_that_could_not_be_read_this_time_is_tried_again(
+    tmp_path: Path, counted: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "set", FILES | {"broken.png": b"x"})
+    real, well = dataset.decode, load(folder, cache=tmp_path / "another")
+
+    def fail(path: Path, *options: Any) -> np.ndarray:
+        if path.name == "red.png":
+            raise BrokenPicture("too large for the memory", passing=True)
+        return real(path, *options)
+
+    counted.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset, "decode", fail)
+        for _ in range(2):
+            partial = load(folder)
+            assert len(partial) == 3 and len(counted) == 4, "the second time the others come from the cache"
+            assert ("red.png", "too large for the memory") in partial.skipped
+            assert any("1 picture could not be read this time, first red.png" in note for note in partial.notes)
+            assert partial.fingerprint != well.fingerprint, "another set, with statistics of its own"
+    with monkeypatch.context() as patch:
+        patch.setenv("LOCAL_RANK", "1")
+        assert load(folder).fingerprint == partial.fingerprint, "the set that the first process of the run has"
+    whole = load(folder)
+    assert len(whole) == 4 and whole.fingerprint == well.fingerprint and whole.skipped == well.skipped
+    counted.clear()
+    assert load(folder).notes == () and not counted
 
 
 def test_a_set_without_pictures_is_not_kept(tmp_path: Path, own_cache: Path) -> None:

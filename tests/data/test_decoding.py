@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import io
+import pickle
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -280,6 +283,35 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "none.png", tmp_path):
         with pytest.raises(BrokenPicture, match="cannot be opened"):
             decode(path, 8)
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (OSError(errno.EIO, "Input/output error"), True),
+        (MemoryError(), True),
+        (OSError("image file is truncated"), False),  # Pillow's own
+        (OSError(errno.EINVAL, "Invalid argument"), False),
+        (ValueError("bad"), False),
+    ],
+)
+def test_what_may_pass_is_told_from_what_is_broken(
+    error: Exception, passing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_load_whole", Mock(side_effect=error))
+    with pytest.raises(BrokenPicture) as caught:
+        decode(PNG, 8)
+    assert caught.value.passing is pickle.loads(pickle.dumps(caught.value)).passing is passing
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_files_that_end_too_early_are_broken_for_good(tmp_path: Path) -> None:
+    tiff = encoded(noise((64, 64)), "TIFF")
+    for data in (PNG[: len(PNG) // 2], JPEG[:3], tiff[:4] + b"\xff\xff\xff\xff" + tiff[8:]):
+        (tmp_path / "x.png").write_bytes(data)
+        with pytest.raises(BrokenPicture) as caught:
+            decode(tmp_path / "x.png", 8)
+        assert not caught.value.passing
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def _cache(folder: Path, name: str) -> Case:
     entries = [(f"{number}.png", picture) for number, picture in enumerate(pictures)]
 
     def read() -> Any:
-        images, names, skipped, _ = cached_pictures(folder, "abc", (8, 8, 3), lambda: entries)
+        images, names, skipped, *_ = cached_pictures(folder, "abc", (8, 8, 3), lambda: entries)
         return torch.from_numpy(np.array(images[:])), names, skipped
 
     read()

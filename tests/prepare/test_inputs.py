@@ -10,12 +10,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.prepare import pipeline
+from kaogan.data import BrokenPicture
+from kaogan.prepare import pipeline, process_image
 from tests.data.shards.conftest import empty_memory
 from tests.prepare.compose import encoded
 from tests.prepare.conftest import contents, read_table, run, whole
@@ -53,8 +55,9 @@ def test_paths_that_cannot_be(heap: Path, tmp_path: Path) -> None:
 def test_nothing_left(tmp_path: Path, write: Write) -> None:
     write(tmp_path / "in" / "a.png", encoded(Image.new("RGB", (64, 64)), "PNG"))
     write(tmp_path / "in" / "b.png", b"no")
-    with pytest.raises(KaoganError, match=r"no picture is left \(1 broken, 1 monochrome\); see .*report\.html"):
-        run(tmp_path / "in", tmp_path / "set")
+    for _ in range(2):  # the second time nothing is new
+        with pytest.raises(KaoganError, match=r"no picture is left \(1 broken, 1 monochrome\); see .*report\.html"):
+            run(tmp_path / "in", tmp_path / "set")
     assert (tmp_path / "set" / "report.html").exists()
     assert [row["step"] for row in read_table(tmp_path / "set" / "dropped.csv")] == ["monochrome", "broken"]
 
@@ -130,6 +133,24 @@ def test_a_file_that_disappears_is_tried_again(heap: Path, tmp_path: Path, monke
     assert run(heap, tmp_path / "set").worked_on == 1 and whole(tmp_path / "set")
 
 
+def test_a_picture_that_the_memory_had_no_room_for_is_tried_again(
+    heap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = process_image.read_with_header
+    left = iter(range(23))
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            raise BrokenPicture("too large for the memory", passing=True)
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process_image, "read_with_header", fail)
+        assert run(heap, tmp_path / "set").counts["unread"] == 1
+    again = run(heap, tmp_path / "set")
+    assert (again.worked_on, again.kept) == (1, 24)
+
+
 def test_a_damaged_journal_is_told(heap: Path, tmp_path: Path) -> None:
     run(heap, tmp_path / "set")
     manifest = tmp_path / "set" / ".prepare" / "journal.sqlite"
@@ -179,6 +200,8 @@ def test_blurred_pictures_are_no_input(tmp_path: Path, faces: list[tuple[str, by
 def test_a_source_behind_an_address_gives_what_the_folder_gives(heap: Path, tmp_path: Path) -> None:
     memory = empty_memory()
     memory.put(str(heap), "/bucket/heap", recursive=True)
+    with pytest.raises(UsageError, match="memory://bucket/heap/ is named twice"):
+        run(["memory://bucket/heap", "memory://bucket/heap/"], tmp_path / "far" / "set")
     assert run("memory://bucket/heap", tmp_path / "far" / "set").kept == 24
     run(heap, tmp_path / "near" / "set")
     near, far = contents(tmp_path / "near" / "set"), contents(tmp_path / "far" / "set")

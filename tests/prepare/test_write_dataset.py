@@ -64,6 +64,8 @@ def test_blurred_companions(heap: Path, tmp_path: Path) -> None:
         plain = np.asarray(Image.open(path).convert("RGB"))
         np.testing.assert_array_equal(soft, blur_edges(plain[None], low=100, high=200)[0])
         assert (soft != plain).any()
+    run(heap, out, picture={"size": 24}, blur={"enabled": True, "t1": 100, "t2": 200})
+    assert {Image.open(path).size for path in (tmp_path / "set-blurred" / "images").iterdir()} == {(24, 24)}
     run(heap, out, blur={"enabled": True, "ratio": 0.5})
     assert 4 < len(list((tmp_path / "set-blurred" / "images").iterdir())) < 20
     run(heap, out)

@@ -286,7 +286,9 @@ def safe_name(name: str, suffix: str, taken: set[str], flat: bool = False) -> st
     Characters that some system forbids become "_", long parts are cut, ``flat`` joins folders with "_". Names that
     differ in case only count as the same. The result is added to ``taken``.
     """
-    parts = [_safe_part(part) for part in PurePosixPath(name).with_suffix("").parts if part not in ("/", "..", ".")]
+    path = PurePosixPath(name)
+    path = path.with_suffix("") if path.name else path  # "." and "/" have none
+    parts = [_safe_part(part) for part in path.parts if part not in ("/", "..", ".")]
     parts = parts or ["picture"]
     if flat:
         parts = ["_".join(parts)[-_LONGEST:]]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError
-from kaogan.data.decoding import BrokenPicture
+from kaogan.data.decoding import BrokenPicture, may_pass
 from kaogan.data.sources import base
 from kaogan.data.sources.base import SIDE_FILES, Entry, Listing, natural
 from kaogan.data.sources.names import decode_names
@@ -88,7 +88,7 @@ class Archive(ABC):
                 data = self._read(self._places[index], size, base.MAX_BYTES)
         except Exception as error:  # hostile bytes raise zlib.error, struct.error, NotImplementedError ...
             reason = getattr(error, "strerror", None) or str(error)[:120] or type(error).__name__
-            raise BrokenPicture(f"cannot be unpacked: {reason}") from error
+            raise BrokenPicture(f"cannot be unpacked: {reason}", may_pass(error)) from error
         if len(data) > base.MAX_BYTES:
             raise BrokenPicture(f"too large: more than {base.MAX_BYTES // 2**20} MB")
         if len(data) < size:

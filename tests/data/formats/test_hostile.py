@@ -55,9 +55,15 @@ def test_names_that_climb(tmp_path: Path, run: Run) -> None:
 
 
 def test_own_names_in_json_cannot_climb(tmp_path: Path, run: Run) -> None:
-    label = json.dumps({"file": "../../../evil.png"}).encode()
-    out, _ = run(tar(tmp_path / "bad.tar", {"0.png": encoded(pixels(0)), "0.json": label}), "kaogan")
-    assert [p.relative_to(out).as_posix() for p in out.rglob("*.png")] == ["images/evil.png"]
+    names = ["../../../evil.png", ".", "/", ".."]
+    members = {
+        f"{number}{suffix}": data
+        for number, name in enumerate(names)
+        for suffix, data in ((".png", encoded(pixels(number))), (".json", json.dumps({"file": name}).encode()))
+    }
+    out, _ = run(tar(tmp_path / "bad.tar", members), "kaogan")
+    written = ["evil.png", "picture-2.png", "picture-3.png", "picture.png"]
+    assert sorted(p.relative_to(out / "images").as_posix() for p in out.rglob("*.png")) == written
 
 
 def test_tars_with_more_than_files(tmp_path: Path, run: Run) -> None:

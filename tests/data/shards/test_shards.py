@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import signal
@@ -15,7 +17,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data import PictureSet, load_pictures
 from kaogan.data.formats import Options, convert
 from kaogan.data.shards.images import ShardedImages
-from kaogan.data.shards.index import INDEX, MANIFEST, TextColumn
+from kaogan.data.shards.index import CHECKSUM, INDEX, MANIFEST, TextColumn, _checksum
 from kaogan.data.shards.writer import write_shards
 from tests.data.shards.conftest import COUNT, HAIR, SHARD_SIZE, pixels, samples
 
@@ -148,6 +150,33 @@ def test_damage_is_one_line(shards: Path, damage: str) -> None:
     with pytest.raises(KaoganError, match=expected.get(damage, "copy or write the set again")) as caught:
         load(shards).images[5]
     assert "\n" not in str(caught.value) and str(shards) in str(caught.value)
+
+
+def test_a_hostile_index_is_refused_before_it_fills_the_memory(shards: Path) -> None:
+    arrays = dict(np.load(shards / INDEX))
+    for hostile in ("deflated", "overlapping", "void"):
+        buffer = io.BytesIO()
+        if hostile == "deflated":
+            np.savez_compressed(buffer, **arrays | {"name.data": np.zeros(1 << 20, np.uint8)})
+        elif hostile == "overlapping":  # every second name would be as long as all of them
+            ends = np.tile(arrays["label0.values.ends"][[-1, 0]], 9)
+            np.savez(buffer, **arrays | {"label0.values.ends": ends})
+        else:
+            np.savez(buffer, **arrays | {"size": np.zeros(COUNT, "V4")})
+        write_index(shards, buffer.getvalue())
+        with pytest.raises(KaoganError, match=r"index\.npz is damaged; copy or write the set again"):
+            load(shards)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_index(shards, buffer.getvalue())
+    assert len(load(shards)) == COUNT
+
+
+def write_index(shards: Path, data: bytes) -> None:
+    """With a manifest that vouches for it."""
+    (shards / INDEX).write_bytes(data)
+    found = json.loads((shards / MANIFEST).read_text("utf-8")) | {"sha256": hashlib.sha256(data).hexdigest()}
+    (shards / MANIFEST).write_text(json.dumps(found | {CHECKSUM: _checksum(found)}), "utf-8")
 
 
 def test_tars_without_an_index_say_how_to_get_one(tmp_path: Path, shards: Path) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe as recipes
-from kaogan.config.upscale_recipe import UpscaleRecipe
+from kaogan.config.upscale_recipe import Crops, UpscaleRecipe
 from kaogan.core.errors import UsageError
 from kaogan.core.images import to_float
 from kaogan.data import PictureSet, load_pictures
@@ -66,6 +66,13 @@ def test_misspelt_and_unfit_settings() -> None:
         small(**{"crops.low": 16})
     with pytest.raises(UsageError, match=r"generator\.scales has not"):
         recipes.load("srgan", {"generator.scales": [4]})
+    with pytest.raises(UsageError, match=r"srgan: crops\.scales draws nothing: give a scale a weight"):
+        recipes.load("srgan", {"crops.scales.8": 0})
+
+
+def test_the_weight_of_one_scale_leaves_the_others() -> None:
+    assert recipes.load("kao-sr").crops == Crops(avatars=240)
+    assert recipes.load("kao-sr", {"crops.scales.8": 1}).crops.scales == {"2": 0.1, "4": 0.45, "8": 1}
 
 
 def test_shrinking_is_pillows_bicubic() -> None:
@@ -102,7 +109,7 @@ def test_batches_follow_from_seed_and_clock_and_never_hold_what_is_held_out(face
     assert torch.equal(crops.at(16).low, again.at(16).low)
     assert not torch.equal(crops.at(20).high[:, :, :8, :8], crops.at(16).high[:, :, :8, :8])
     assert {crops.at(4 * k).scale for k in range(30)} == {2, 4, 8}
-    whole = CropSampler(faces, small(**{"crops.scales": {"8": 1.0}, "crops.flip": False}))
+    whole = CropSampler(faces, small(**{"crops.scales": {"2": 0, "4": 0}, "crops.flip": False}))
     seen = torch.cat([whole.at(4 * k).high for k in range(20)])
     for image in to_float(whole.held_out):
         assert (seen - image).abs().mean((1, 2, 3)).min() > 0.01
@@ -149,7 +156,7 @@ def test_training_learns_resumes_and_leaves_an_upscaler(faces: PictureSet, tmp_p
 
 def test_every_loss_takes_part(faces: PictureSet) -> None:
     changes = {"losses.perceptual": 0.1, "losses.adversarial": 0.1, "losses.objective": "relativistic",
-               "losses.start": 4, "crops.low": 8, "crops.scales": {"4": 1.0}}  # fmt: skip
+               "losses.start": 4, "crops.low": 8, "crops.scales": {"2": 0, "8": 0}}  # fmt: skip
     recipe = small(**changes)
     state = build_state(recipe, torch.device("cpu"))
     steps, crops = UpscalerTrainer(recipe, state, torch.device("cpu"), "fp32"), CropSampler(faces, recipe)
