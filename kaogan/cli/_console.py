@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -20,6 +20,9 @@ from kaogan.cli._words import foreign_option
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress
 from kaogan.core.text import one_line, printable
+
+if TYPE_CHECKING:
+    from kaogan.core.schema import Schema
 
 
 class _SafeConsole(Console):
@@ -217,11 +220,12 @@ def refuse_misspelt(context: typer.Context, keys: Iterable[str], known: Containe
             raise UsageError(f"unknown option --{key} (did you mean '{near[0]}'?)")
 
 
-def parse_attributes(words: dict[str, str]) -> dict[str, Any]:
-    """``--hair pink --eyes red:0.5,blue:0.5`` -> {"hair": "pink", "eyes": {"red": 0.5, "blue": 0.5}}."""
+def parse_attributes(words: dict[str, str], known: Schema) -> dict[str, Any]:
+    """``--hair pink --eyes red:0.5,blue:0.5`` -> {"hair": "pink", "eyes": {"red": 0.5, "blue": 0.5}}; a value of
+    ``known`` that has a colon is taken as it is."""
     attributes: dict[str, Any] = {}
     for name, value in words.items():
-        if ":" not in value:
+        if ":" not in value or (name in known.names and value in known[name].values):
             attributes[name] = value
             continue
         try:
@@ -229,6 +233,13 @@ def parse_attributes(words: dict[str, str]) -> dict[str, Any]:
         except ValueError:
             raise UsageError(f"--{name} {value}: write a mixture as value:weight,value:weight") from None
     return attributes
+
+
+def refuse_unused(why: str, **options: object) -> None:
+    """Raise UsageError for one of ``options`` that was given: it would do nothing, for the reason ``why``."""
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"--{name} {why}")
 
 
 def print_table(table: Any) -> None:

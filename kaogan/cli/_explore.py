@@ -30,7 +30,7 @@ def open_model(context: typer.Context, word: str | None, device: str) -> tuple[M
         raise UsageError(f"name the folder of a run or of a model, as in: {context.command_path} runs/dcgan")
     model = load(word, device)
     refuse_misspelt(context, words, model.attributes.names)
-    attributes = parse_attributes(words)
+    attributes = parse_attributes(words, model.attributes)
     for name, value in attributes.items():
         attribute = model.attributes[name]
         if isinstance(value, str) and "," in value and value not in attribute.values:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kaogan.cli._console import refuse_unused
 from kaogan.cli._explore import EPILOG, draw, open_model
 from kaogan.cli._options import Device, Fps, ModelArgument, Out, Resize, Seed, Size, Truncation, split_list
 from kaogan.core.errors import UsageError
@@ -26,7 +27,9 @@ def morph(
         int | None, typer.Option(metavar="T", help="Frames from one value to the next. (1; 12 in films)")
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Return to the first value, so that the film repeats.")] = False,
-    rows: Annotated[int, typer.Option(metavar="R", help="Number of faces morphed along the attribute.")] = 1,
+    rows: Annotated[
+        int | None, typer.Option(metavar="R", help="Number of faces morphed along the attribute. (1)")
+    ] = None,
     first: Annotated[int, typer.Option("--from", metavar="I", help="Face I of the seed.")] = 0,
     last: Annotated[
         int | None, typer.Option("--to", metavar="J", help="Without --along: the second face. (the next one)")
@@ -46,6 +49,10 @@ def morph(
     from kaogan.generate.explore import morph_along, point, points
     from kaogan.generate.explore.rendering import RenderOptions, is_film, write_tracks
 
+    if along is None:
+        refuse_unused("goes with --along", values=values or None, steps=steps, loop=loop or None, rows=rows)
+    else:
+        refuse_unused("goes without --along", to=last, weights=weights or None)
     loaded, attributes = open_model(context, model, device)
     if along is None:
         numbers = (first, first + 1 if last is None else last)
@@ -53,7 +60,7 @@ def morph(
         tracks = [blend(start, end, _parse_weights(weights))]
     else:
         steps = steps if steps is not None else 12 if is_film(out) else 1
-        faces = points(loaded, seed, rows, first, attributes)
+        faces = points(loaded, seed, 1 if rows is None else rows, first, attributes)
         tracks = [morph_along(loaded, face, along, split_list(values), steps, loop) for face in faces]
     draw(write_tracks, loaded, tracks, out, RenderOptions(size, resize, truncation, fps))
 

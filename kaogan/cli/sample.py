@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from kaogan.cli._console import console, errors, parse_attributes, progress_bar, refuse_misspelt, sort_words
+from kaogan.cli._console import (
+    console,
+    errors,
+    parse_attributes,
+    progress_bar,
+    refuse_misspelt,
+    refuse_unused,
+    sort_words,
+)
 from kaogan.cli._options import ATTRIBUTES, Device, Keep, ModelArgument, Processes, Seed, Truncation
 from kaogan.core.errors import UsageError
 
@@ -22,7 +30,7 @@ def sample(
     context: typer.Context,
     model: ModelArgument = None,
     out: Annotated[Path | None, typer.Option(metavar="PATH", help="A picture, or a folder. (samples.png)")] = None,
-    count: Annotated[int, typer.Option(metavar="N", help="How many faces.")] = 64,
+    count: Annotated[int | None, typer.Option(metavar="N", help="How many faces. (64)")] = None,
     seed: Seed = 0,
     rows: Annotated[int | None, typer.Option(metavar="R", help="Rows of the grid. (as many as columns)")] = None,
     separate: Annotated[bool, typer.Option("--separate", help="One file for each face.")] = False,
@@ -57,7 +65,7 @@ def sample(
         _print_attributes(context, loaded)
         return
     refuse_misspelt(context, words, loaded.attributes.names)
-    attributes = parse_attributes(words)
+    attributes = parse_attributes(words, loaded.attributes)
     upscaler = None
     if upscale is not None:
         from kaogan.aux_models.upscaler import load_upscaler
@@ -68,12 +76,15 @@ def sample(
         if mode:
             raise UsageError("--upscale enlarges faces, not the sheets of --mode; 'kaogan upscale' takes any picture")
     if mode:
+        unused = {"count": count, "rows": rows, "separate": separate or None, "processes": processes}
+        refuse_unused("is for faces, not for the sheets of --mode", **unused)
         path = write_mode(
             loaded, mode, out or Path(f"{mode}.{format}"), seed=seed, truncation=truncation, format=format,
             attributes=attributes,
         )  # fmt: skip
         console.print(escape(str(path)), soft_wrap=True)
         return
+    count = 64 if count is None else count
     out = out or Path("samples" if separate else f"samples.{format}")
     with worker_pool(processes, device) as pool, progress_bar("sampling", count) as update:
         paths = write_samples(

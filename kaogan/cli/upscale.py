@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from kaogan.cli._console import console, errors, progress_bar
+from kaogan.cli._console import console, errors, progress_bar, refuse_unused
 from kaogan.cli._options import Device, Processes
 from kaogan.core.errors import UsageError
 
@@ -42,10 +42,12 @@ def upscale(
     compare: Annotated[
         bool, typer.Option("--compare", help="Shrink first; write sheets of low | bicubic | ours | original.")
     ] = False,
-    count: Annotated[int, typer.Option(metavar="N", help="Of a run or model: how many faces.")] = 16,
-    seed: Annotated[int, typer.Option(metavar="K", help="Of a run or model: same seed, same faces.")] = 0,
+    count: Annotated[int | None, typer.Option(metavar="N", help="Of a run or model: how many faces. (16)")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="K", help="Of a run or model: same seed, same faces. (0)")] = None,
     format: Annotated[str | None, typer.Option(metavar="F", help="png, jpg or webp. (that of each picture)")] = None,
-    tile: Annotated[int, typer.Option(metavar="T", help="Larger pictures are computed in tiles of T px.")] = 256,
+    tile: Annotated[
+        int | None, typer.Option(metavar="T", help="Larger pictures are computed in tiles of T px. (256)")
+    ] = None,
     device: Device = "auto",
     processes: Processes = None,
 ) -> None:
@@ -56,29 +58,35 @@ def upscale(
     from kaogan.aux_models.upscaler.load import load_upscaler
     from kaogan.cli._processes import worker_pool
     from kaogan.core.picture_files import check_format
-    from kaogan.generate.upscale_files import check_inputs, upscale_files
+    from kaogan.generate.upscale_files import TILE, check_inputs, upscale_files
 
     if format is not None:
         format = check_format(format)
-    if tile < 16:
+    if tile is not None and tile < 16:
         raise UsageError(f"tiles have at least 16 px, not {tile}")
     stdin = "-" in inputs
     if stdin and (len(inputs) > 1 or compare):
         raise UsageError("- (stdin) is one picture by itself, without --compare")
     places = [] if stdin else [Path(place) for place in inputs]
     check_inputs(places)
+    of_model = len(places) == 1 and _is_model(places[0])
+    if of_model or stdin or compare:
+        refuse_unused("is for files, without --compare", tile=tile)
+    if not of_model:
+        refuse_unused("is for faces of a run or a model, not for files", count=count, seed=seed)
     upscaler = load_upscaler(model, device)
     upscaler.check_scale(scale)
     if stdin:
         _from_stdin(upscaler, scale, out, format or "png")
         return
-    if len(places) == 1 and _is_model(places[0]):
+    if of_model:
+        count, seed = 16 if count is None else count, seed or 0
         _from_model(places[0], upscaler, scale, out, count, seed, format or "png", compare, device, processes)
         return
     out = out or Path("upscaled")
     with worker_pool(processes, device) as pool, progress_bar("upscaling") as update:
         report = upscale_files(
-            upscaler, places, out, scale, format=format, compare=compare, tile=tile, progress=update, pool=pool
+            upscaler, places, out, scale, format=format, compare=compare, tile=tile or TILE, progress=update, pool=pool
         )
     _print_report(report, out)
     if report.skipped and not report.written:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -84,15 +84,25 @@ class _Attribute(BaseModel):
         return self
 
 
-class _Config(BaseModel):
-    """What loading relies on; everything else in the file is information and free."""
+class _Latent(Latent, strict=True):
+    distribution: Literal["normal", "uniform"]  # a guess would draw other faces
 
+
+class _Config(BaseModel):
+    """What loading, sampling and cards rely on; everything else in the file is information and free."""
+
+    # Strict: the file's own values are used, not what they could be turned into.
     model_config = ConfigDict(extra="allow")
     generator: GeneratorSettings
-    latent: Latent
-    image_size: Annotated[int, Field(ge=4, le=4096)]
-    channels: Annotated[int, Field(ge=1, le=3)]
+    latent: _Latent
+    image_size: Annotated[int, Field(ge=4, le=4096, strict=True)]
+    channels: Annotated[int, Field(ge=1, le=3, strict=True)]
     attributes: list[_Attribute] = []
+    settings: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    start_from: dict[str, Any] | None = None
+    clock: Annotated[int, Field(strict=True)] = 0
+    minutes: Annotated[float, Field(strict=True)] = 0.0
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,8 @@ async def faces(studio: Studio, request: Request) -> Response:
         loaded = _loaded(studio, query)
         seed, scale = params.seed(query), params.scale(query)
         count = params.count(query, loaded.model.image_size * scale)
-        made = rendering.faces(loaded, seed, count, params.truncation(query), params.attributes(query), scale)
+        asked = params.attributes(query, loaded.model.attributes)
+        made = rendering.faces(loaded, seed, count, params.truncation(query), asked, scale)
         named = [f"{seed}.{number}" for number in range(count)]
         return _pictures(query, named, made, f"faces-{seed}")
 
@@ -145,7 +146,8 @@ async def around(studio: Studio, request: Request) -> Response:
     def draw() -> Response:
         loaded = _loaded(studio, query)
         percent, count = params.whole(query, "radius", 50, 1, 100), params.count(query, loaded.model.image_size, 8)
-        named, made = rendering.around(loaded, params.render_params(query), count, percent, params.truncation(query))
+        start = params.render_params(query, loaded.model.attributes)
+        named, made = rendering.around(loaded, start, count, percent, params.truncation(query))
         return _pictures(query, [str(face) for face in named], made, "around")
 
     return await _run_in_queue(studio, request, draw)
@@ -155,7 +157,8 @@ async def face(studio: Studio, request: Request) -> Response:
     query = request.query_params
 
     def draw() -> Response:
-        loaded, render_params = _loaded(studio, query), params.render_params(query)
+        loaded = _loaded(studio, query)
+        render_params = params.render_params(query, loaded.model.attributes)
         made = rendering.one(loaded, render_params, params.truncation(query), params.scale(query))
         return _pictures(query, [str(render_params.face)], made, f"face-{render_params.face}")
 
@@ -169,8 +172,8 @@ async def morph(studio: Studio, request: Request) -> Response:
         loaded = _loaded(studio, query)
         steps = params.whole(query, "steps", 17, 2, params.MAX_STEPS)
         params.check_pixels(steps, loaded.model.image_size)
-        ends = params.packed_render_params(query, "from"), params.packed_render_params(query, "to")
-        made = rendering.morph(loaded, *ends, steps, params.truncation(query))
+        first, last = (params.packed_render_params(query, loaded.model.attributes, name) for name in ("from", "to"))
+        made = rendering.morph(loaded, first, last, steps, params.truncation(query))
         return _pictures(query, [f"{number:02}" for number in range(steps)], made, "morph")
 
     return await _run_in_queue(studio, request, draw)
@@ -198,7 +201,8 @@ async def previews(studio: Studio, request: Request) -> Response:
         loaded, method, strength = _loaded(studio, query), _method(query), 0.6 * params.MAX_STRENGTH
         if method == "tagger":
             raise UsageError("these directions take too long for thumbnails")
-        made = rendering.previews(loaded, params.render_params(query), method, strength, params.truncation(query))
+        start = params.render_params(query, loaded.model.attributes)
+        made = rendering.previews(loaded, start, method, strength, params.truncation(query))
         return JSONResponse({name: [rendering.data_url(each) for each in pair] for name, pair in made.items()})
 
     return await _run_in_queue(studio, request, draw)

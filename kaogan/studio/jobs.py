@@ -110,7 +110,7 @@ class Jobs:
             try:
                 job.folder.mkdir()
                 work(job)
-                job.state = "done"
+                job.state = "cancelled" if job.cancelled else "done"
             except StoppedError:
                 job.state = "cancelled"
             except KaoganError as error:

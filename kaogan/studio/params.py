@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kaogan.core.errors import UsageError
+from kaogan.core.schema import Schema
 
 MAX_SEED = 2**63 - 1
 MAX_FACES = 100
@@ -138,13 +139,16 @@ def check_pixels(count: int, side: int) -> None:
         raise UsageError(f"at most {maximum} pictures of {side} × {side} px at a time, not {count}")
 
 
-def attributes(query: Query) -> dict[str, Any]:
-    """``a.hair=pink`` or, to mix, ``a.hair=pink,blue``: {"hair": "pink"}, {"hair": {"pink": 0.5, "blue": 0.5}}."""
+def attributes(query: Query, known: Schema) -> dict[str, Any]:
+    """``a.hair=pink`` or, to mix, ``a.hair=pink,blue``: {"hair": "pink"}, {"hair": {"pink": 0.5, "blue": 0.5}}. A value
+    of ``known`` that has a comma is taken as it is."""
     requested: dict[str, Any] = {}
     for key, value in query.items():
         if key.startswith("a.") and value:
-            values = list(dict.fromkeys(value.split(",")))
-            requested[key[2:]] = values[0] if len(values) == 1 else {each: 1 / len(values) for each in values}
+            name = key[2:]
+            whole = name in known.names and value in known[name].values
+            values = [value] if whole else list(dict.fromkeys(value.split(",")))
+            requested[name] = values[0] if len(values) == 1 else {each: 1 / len(values) for each in values}
     return requested
 
 
@@ -160,17 +164,17 @@ def moves(query: Query) -> dict[str, float]:
     return {name: strength for name, strength in found.items() if strength}
 
 
-def render_params(query: Query, name: str = "face") -> RenderParams:
+def render_params(query: Query, known: Schema, name: str = "face") -> RenderParams:
     """Raises UsageError."""
     if not query.get(name):
         raise UsageError(f"'{name}' is missing: click a face first")
-    return RenderParams(FaceId.parse(query[name]), attributes(query), moves(query), query.get("d", ""))
+    return RenderParams(FaceId.parse(query[name]), attributes(query, known), moves(query), query.get("d", ""))
 
 
-def packed_render_params(query: Query, name: str) -> RenderParams:
+def packed_render_params(query: Query, known: Schema, name: str) -> RenderParams:
     """Render parameters in the value of one parameter: ``face=7.3&a.hair=pink``. Raises UsageError."""
     text = query.get(name, "")
     try:
-        return render_params(dict(parse_qsl(text[:4000], max_num_fields=100)))
+        return render_params(dict(parse_qsl(text[:4000], max_num_fields=100)), known)
     except ValueError:
         raise UsageError(f"'{name}' is not a face") from None

@@ -27,12 +27,13 @@ def film(loaded: LoadedModel, query: Query) -> JobFunction:
     steps = params.whole(query, "steps", 24, 2, 240)
     truncation = params.truncation(query)
     stops: list[RenderParams]
+    known = loaded.model.attributes
     if query.get("from") and query.get("to"):
-        stops, loop = [params.packed_render_params(query, "from"), params.packed_render_params(query, "to")], True
+        stops, loop = [params.packed_render_params(query, known, name) for name in ("from", "to")], True
     else:
         faces = params.whole(query, "faces", 6, 2, 48)
         seed, loop = params.seed(query), params.choice(query, "loop", ("yes", "no")) == "yes"
-        stops = [RenderParams(FaceId(seed, number), params.attributes(query), {}) for number in range(faces)]
+        stops = [RenderParams(FaceId(seed, number), params.attributes(query, known), {}) for number in range(faces)]
     if len(stops) * steps > params.MAX_FRAMES:
         raise UsageError(
             f"a film has at most {params.MAX_FRAMES} frames, not {len(stops) * steps:,}: fewer faces or fewer frames"
@@ -158,7 +159,7 @@ def page(path: Path, name: str) -> JobFunction:
 
         job.report(0, 0, "writing the page, which takes a minute or two")
         stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60]
-        made = export_web(path, job.folder / f"{stem}.html", single_file=True)
+        made = export_web(path, job.folder / f"{stem}.html", single_file=True, progress=job.report)
         job.files[made.name] = made
 
     return run

@@ -141,8 +141,9 @@ class TrainingManager:
                 training.process.terminate()
 
     def _path(self, name: str) -> Path:
+        root = self.model_index.roots[0]
         for path in self._trainings:  # a training that has not written anything yet is not in the index
-            if path.relative_to(self.model_index.roots[0]).as_posix() == name:
+            if path.is_relative_to(root) and path.relative_to(root).as_posix() == name:
                 return path
         return self.model_index.run(name)
 

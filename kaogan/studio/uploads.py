@@ -21,6 +21,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.weights_file import check_digest, read_weights, write_weights
 from kaogan.data.decoding import BrokenPicture, read_picture
 from kaogan.generate.explore import LatentPoint
+from kaogan.generate.explore.latent_point import style_generator
 from kaogan.generate.model import Model
 from kaogan.studio.index import IMAGE_SUFFIXES
 
@@ -92,15 +93,20 @@ class Uploads:
             raise UsageError("this face is no longer kept; upload its picture again")
         tensors, metadata = read_weights(path, "face", MAX_FOUND_BYTES)
         check_digest(path, tensors, metadata)
-        z, condition = tensors.get("z"), tensors.get("condition")
+        z, condition, w = tensors.get("z"), tensors.get("condition"), tensors.get("w")
         fits = (
             z is not None and z.shape == (model.latent_size,) and all(torch.isfinite(t).all() for t in tensors.values())
         )
         codes = (model.attributes.size,) if model.attributes else None
+        if model.has_style_space:
+            generator = style_generator(model)
+            fits = fits and (w is None or w.shape == (generator.num_ws, generator.mapping.w_avg.numel()))
+        else:
+            fits = fits and w is None
         if not fits or (None if condition is None else tuple(condition.shape)) != codes:
             raise UsageError("this face was found in another model; upload its picture again for this one")
         assert z is not None
-        return LatentPoint(z, condition, tensors.get("w"))
+        return LatentPoint(z, condition, w)
 
 
 async def _write(path: Path, parts: AsyncIterator[bytes], most: int) -> str:

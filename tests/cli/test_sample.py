@@ -75,6 +75,10 @@ def test_modes(run: Run, tmp_path: Path, made: Path, mode: str) -> None:
         (["labelled", "--hair"], ["--hair needs a value"]),
         (["labelled", "--mode", "fixnoise"], ["unknown mode 'fixnoise' (did you mean 'fix_noise'?)"]),
         (["labelled", "--mode", "change_hair", "--hair", "pink"], ["'hair' takes all of its values"]),
+        (["labelled", "--mode", "fix", "--count", "64"], ["--count is for faces, not for the sheets of --mode"]),
+        (["labelled", "--mode", "fix", "--rows", "2"], ["--rows is for faces"]),
+        (["labelled", "--mode", "fix", "--separate"], ["--separate is for faces"]),
+        (["labelled", "--mode", "fix", "--processes", "2"], ["--processes is for faces"]),
         (["labelled", "plain"], ["unexpected word"]),
         (["plain", "--hair", "pink"], ["trained without attributes"]),
         (["plain", "--mode", "fix"], ["needs a model with attributes"]),
@@ -138,6 +142,18 @@ def test_attributes_called_like_options(run: Run, tmp_path: Path) -> None:
         with Image.open(tmp_path / f"samples/0000{number}.png") as picture:
             np.testing.assert_array_equal(np.asarray(picture), wanted[number])
     assert "--attribute seed=  red, blue" in run("sample", "m", "--list-attributes").out
+
+
+def test_a_value_with_a_colon_is_no_mixture(run: Run, tmp_path: Path) -> None:
+    from kaogan.core.schema import Attribute, Schema
+    from tests.generate.conftest import tiny_model
+
+    model = tiny_model(Schema((Attribute("show", ("re:zero", "a:1", "b"), (0.2, 0.2, 0.6)),)))
+    model.save(tmp_path / "m")
+    for number, (words, wanted) in enumerate((("re:zero", "re:zero"), ("a:1", "a:1"), ("re:zero:1", {"re:zero": 1.0}))):
+        assert run("sample", "m", "--count", "1", "--separate", "--show", words, "--out", str(number)).code == 0
+        with Image.open(tmp_path / f"{number}/00000.png") as picture:
+            np.testing.assert_array_equal(np.asarray(picture), model.sample(1, show=wanted)[0])
 
 
 def test_models_that_come_with_kaogan(run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from kaogan.core.errors import KaoganError
-from kaogan.studio.jobs import MAX_FINISHED, BusyError, JobQueue, Jobs
+from kaogan.studio import tasks
+from kaogan.studio.jobs import MAX_FINISHED, BusyError, Job, JobQueue, Jobs, StoppedError
 
 
 def wait_for(job):
@@ -55,6 +56,28 @@ def test_jobs_report_finish_fail_and_stop(capsys):
     assert (failed.state, failed.error) == ("failed", "the disk is full")
     assert "inside of kaogan" in broken.error and "ZeroDivisionError" in capsys.readouterr().err
     jobs.close()
+
+
+def test_work_that_did_not_hear_of_its_end_is_cancelled_all_the_same():
+    jobs, gate = Jobs(JobQueue("long work", 1)), threading.Event()
+    deaf = jobs.start(lambda job: gate.wait(10))
+    jobs.cancel(deaf.id)
+    gate.set()
+    wait_for(deaf)
+    assert deaf.state == "cancelled"
+    jobs.close()
+
+
+def test_a_page_hears_of_its_end(tmp_path, monkeypatch):
+    def export_web(path, place, *, single_file, progress):
+        job.cancelled = True
+        progress(0, 0, "writing the page")
+
+    monkeypatch.setattr("kaogan.share.export.export_web", export_web)
+    job = Job("a", tmp_path)
+    with pytest.raises(StoppedError):
+        tasks.page(tmp_path, "mine")(job)
+    assert not job.files
 
 
 def test_files_of_old_jobs_are_forgotten():

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaogan.core.errors import UsageError
+from kaogan.core.schema import Attribute, Schema
 from kaogan.studio import params
 from kaogan.studio.params import FaceId
 
@@ -66,17 +67,20 @@ def test_truncations_that_are_none(text):
 
 def test_several_values_are_a_mixture():
     query = {"a.hair": "pink", "a.eyes": "blue,red", "hair": "green", "a.year": ""}
-    assert params.attributes(query) == {"hair": "pink", "eyes": {"blue": 0.5, "red": 0.5}}
+    assert params.attributes(query, Schema()) == {"hair": "pink", "eyes": {"blue": 0.5, "red": 0.5}}
+    known = Schema((Attribute("eyes", ("blue,red", "blue", "red"), (0.2, 0.4, 0.4)),))
+    assert params.attributes(query, known)["eyes"] == "blue,red"
 
 
 def test_a_look_packed_into_one_word():
-    render_params = params.packed_render_params({"from": "face=7.3~35.2&a.hair=pink&m.sefa-1=-1.5&m.sefa-2=0"}, "from")
+    packed = {"from": "face=7.3~35.2&a.hair=pink&m.sefa-1=-1.5&m.sefa-2=0"}
+    render_params = params.packed_render_params(packed, Schema(), "from")
     assert (str(render_params.face), render_params.attributes, render_params.moves) == (
         "7.3~35.2",
         {"hair": "pink"},
         {"sefa-1": -1.5},
     )
     with pytest.raises(UsageError):
-        params.packed_render_params({"from": "&".join(f"m.{number}=1" for number in range(90))}, "from")
+        params.packed_render_params({"from": "&".join(f"m.{number}=1" for number in range(90))}, Schema(), "from")
     with pytest.raises(UsageError, match="is missing: click a face first"):
-        params.render_params({})
+        params.render_params({}, Schema())

@@ -142,3 +142,23 @@ def test_a_run_on_pictures_from_elsewhere_is_not_gone_on_with(tmp_path):
         mine.resume("run", {})
     with pytest.raises(UsageError, match="was not started here"):
         mine.stop("run")
+
+
+def test_a_run_of_the_second_folder_is_gone_on_with(tmp_path, monkeypatch):
+    class Started:
+        running, stopping, lines, process = True, False, (), type("Process", (), {"poll": lambda self: None})()
+
+        def __init__(self, arguments):
+            pass
+
+        def stop(self):
+            self.stopping = True
+
+    monkeypatch.setattr(trainings, "TrainingProcess", Started)
+    (tmp_path / "first").mkdir()
+    make_run(tmp_path / "first/other", 3)
+    make_run(tmp_path / "second/run", 3)
+    mine = TrainingManager(ModelIndex([tmp_path / "first", tmp_path / "second"]))
+    mine.resume("second/run", {})
+    mine.stop("second/run")
+    assert mine.state("second/run")["stopping"] and not mine.state("other")["running"]

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from kaogan.core.errors import UsageError
-from kaogan.generate.explore import LatentPoint, point
+from kaogan.generate.explore import LatentPoint, point, with_styles
 from kaogan.studio import tasks, uploads
 from kaogan.studio.params import FaceId
 from kaogan.studio.uploads import Uploads
 from tests.generate.conftest import tiny_model
-from tests.generate.explore.conftest import styled_model
+from tests.generate.explore.conftest import STYLED, styled_model
 from tests.studio.conftest import Served
 
 
@@ -89,6 +89,15 @@ def test_a_found_face_is_kept_and_belongs_to_its_model(make, tmp_path):
     for unknown in ("u" + "0" * 16, "../secret", ""):
         with pytest.raises(UsageError, match="no longer kept"):
             kept.face(model, unknown)
+
+
+def test_styles_of_a_found_face_belong_to_its_layers(tmp_path):
+    model, larger, kept = styled_model(), tiny_model(settings=STYLED, size=32), Uploads(tmp_path, True)
+    names = [kept.add_face(each, with_styles(each, [point(each)])[0]) for each in (model, larger)]
+    assert kept.face(model, names[0]).w is not None
+    for other, name in ((model, names[1]), (larger, names[0]), (tiny_model(), names[0])):
+        with pytest.raises(UsageError, match="another model"):
+            kept.face(other, name)
 
 
 def test_a_small_picture_is_a_face_already():

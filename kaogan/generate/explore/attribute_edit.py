@@ -29,9 +29,10 @@ def edit(
     (default: all others that it knows) unchanged.
 
     First the condition of a conditional model is set; then z (or w, if the point has one) is optimized by Adam on the
-    tagger's log-probabilities for at most ``steps`` steps, until all reach their targets. The difference of the two
-    points is a direction for this face: ``between(point, edited, 1.5, "linear")`` exaggerates the change. Raises
-    UsageError for unknown attributes or values.
+    tagger's log-probabilities for at most ``steps`` steps, until all reach their targets. The tagger may be on another
+    device than the model, and stays there. The difference of the two points is a direction for this face:
+    ``between(point, edited, 1.5, "linear")`` exaggerates the change. Raises UsageError for unknown attributes or
+    values.
     """
     tagger = tagger or load_tagger()
     check_count(steps, "steps", 0, 10_000)
@@ -45,7 +46,8 @@ def edit(
     conditioned = {name: value for name, value in wanted.items() if _has(model, name, value)}
     changed = with_attributes(model, point, conditioned) if conditioned else point
     with torch.no_grad():
-        before = extract(tagger, LatentVariables(model, [point], fixed=True).images().cpu()).log_probabilities
+        images = LatentVariables(model, [point], fixed=True).images()
+        before = extract(tagger, images.to(tagger.device)).log_probabilities
     kept = {name: int(before[name].argmax()) for name in keep}
     minimum = {name: min(float(before[name].max()), math.log(TARGET_PROBABILITY)) for name in keep}
 
@@ -55,7 +57,7 @@ def edit(
     on_sphere = point.w is None and latent_distribution(model) == "normal"
     optimizer = torch.optim.Adam(variables.parameters, LEARNING_RATE)
     for step in range(steps):
-        log_probabilities = extract(tagger, variables.images().cpu()).log_probabilities
+        log_probabilities = extract(tagger, variables.images().to(tagger.device)).log_probabilities
         missing = [
             math.log(TARGET_PROBABILITY) - log_probabilities[n][0, tagger.values[n].index(value)]
             for n, value in tagged.items()
@@ -64,9 +66,8 @@ def edit(
         progress(step, steps, "editing")
         if all(float(each.detach()) <= 0 for each in missing):
             break
-        loss = (
-            torch.stack(missing).clamp(min=0).sum() + DISTANCE_WEIGHT * (variables.latents - start).square().sum().cpu()
-        )
+        distance = (variables.latents - start).square().sum().to(tagger.device)
+        loss = torch.stack(missing).clamp(min=0).sum() + DISTANCE_WEIGHT * distance
         (variables.latents.grad,) = torch.autograd.grad(loss, [variables.latents])
         optimizer.step()
         if on_sphere:

@@ -5,6 +5,7 @@ Found by running the network once with hooks, so that it works for every family.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -84,7 +85,13 @@ def _watch(model: Model, points: Sequence[LatentPoint]) -> tuple[list[tuple[nn.M
 
 @contextmanager
 def _hooked(pairs: Sequence[tuple[nn.Module, Callable[..., None]]]) -> Iterator[None]:
-    handles = [module.register_forward_pre_hook(hook) for module, hook in pairs]
+    # The generator is shared: while this thread watches, another one may draw a film with it.
+    here = threading.get_ident()
+
+    def of_this_thread(hook: Callable[..., None]) -> Callable[..., None]:
+        return lambda *call: hook(*call) if threading.get_ident() == here else None
+
+    handles = [module.register_forward_pre_hook(of_this_thread(hook)) for module, hook in pairs]
     try:
         yield
     finally:

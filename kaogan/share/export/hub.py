@@ -8,9 +8,11 @@ from pathlib import Path
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.staging import staged
+from kaogan.core.weights_file import DIGEST
 from kaogan.evaluation.page import measured_of
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_card import card
+from kaogan.generate.model_io import CARD, CONFIG, read_config, sign_config, stored_weights
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -26,7 +28,8 @@ def export_hub(
     """Write ``folder``: a card with the front matter of the Hub, configuration, weights and preview.
 
     ``license`` is an identifier of the Hub, such as ``cc-by-4.0``; ``repository``, USER/NAME, stands in the card's
-    instructions. Raises UsageError for a folder that exists and for words that are neither, KaoganError for what
+    instructions. A folder that is this export for this repository already stays as it is, so that a failed ``push`` can
+    be repeated. Raises UsageError for another folder that exists and for words that are neither, KaoganError for what
     cannot be written.
     """
     if repository is not None:
@@ -36,6 +39,8 @@ def export_hub(
     path, model = (None, model) if isinstance(model, Model) else (Path(model), load(model, "cpu"))
     measured = {} if path is None else measured_of(path, model.config.get("clock"))
     folder = Path(folder)
+    if repository is not None and _holds(folder, model, half, license, repository):
+        return folder
     with staged(folder) as stage:
         model.save(
             stage,
@@ -43,6 +48,17 @@ def export_hub(
             half=half,
         )
     return folder
+
+
+def _holds(folder: Path, model: Model, half: bool, license: str | None, repository: str) -> bool:
+    """Whether the folder has this model and a card, which may be edited, that names the repository and the licence."""
+    try:
+        _, signature = read_config(folder / CONFIG)
+        text = (folder / CARD).read_text(encoding="utf-8")
+    except (KaoganError, OSError, UnicodeDecodeError):
+        return False
+    named = f'("{repository}")' in text and (license is None or f"license: {license}\n" in text)
+    return named and signature.written == sign_config(model.config, stored_weights(model.generator, half))[DIGEST]
 
 
 def push(folder: str | os.PathLike[str], repository: str) -> str:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from kaogan.core.atomic_io import atomic
+from kaogan.core.device import exact
 from kaogan.core.errors import KaoganError
 from kaogan.core.images import grid
 from kaogan.core.picture_files import png
@@ -164,7 +165,7 @@ def _difference(model: Model, content: bytes) -> float:
     for count, truncation in zip(BATCHES, (1.0, 0.5), strict=True):
         inputs = _inputs(model, count, truncation)
         how = {"truncation": truncation} if model.has_style_space else {}
-        with torch.inference_mode():
+        with torch.inference_mode(), exact(model.device):
             conditions = inputs["codes"].to(model.device) if model.attributes else None
             wanted = model.generator(inputs["latents"].to(model.device), conditions, **how).cpu().numpy()
         (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})

@@ -23,6 +23,7 @@ from kaogan.core.staging import staged
 from kaogan.generate.explore.pointer_directions import pointer_directions
 from kaogan.generate.model import Model, load
 from kaogan.generate.model_card import is_keyword
+from kaogan.generate.model_io import MODELS
 from kaogan.networks import count_parameters
 from kaogan.share.export.onnx_file import check_onnx, onnx_bytes, require_package
 from kaogan.share.export.runtime_files import FILES, PACKED, RUNTIME, SOURCE
@@ -62,8 +63,8 @@ def export_web(
     (N, C, S, S) in [-1, 1] to (N, C, kS, kS), k from 2 to 8; kao-sr is left out then where it is not asked for.
     ``seed`` is that of the face that the page opens with, 0 to 2^53 - 1. ``half`` halves the size of the weights.
     ``follow`` puts two directions into the page (``pointer_directions``, about half a minute), so that its face can
-    follow the pointer. Raises UsageError for a folder that exists, and for ``follow`` with a model whose pictures show
-    no faces; KaoganError as ``export_onnx`` does.
+    follow the pointer. ``progress`` hears of each part before it begins. Raises UsageError for a folder that exists,
+    and for ``follow`` with a model whose pictures show no faces; KaoganError as ``export_onnx`` does.
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"the seed of a page must be from 0 to 2^53 - 1, not {seed}")
@@ -79,15 +80,17 @@ def export_web(
     kinds = [kind for kind in FILES if kind == "wasm" or not single_file]
     # A place that cannot be written is reported before the long part.
     with atomic(place) if single_file else staged(place) as stage:
+        progress(0, 0, "tracing the network")
         files = _files(model, kinds, half)
         about, files[FIRST] = _about(model, seed, kinds)
         if follow:
             about["follow"] = pointer_directions(model, progress=progress).double().numpy().round(5).tolist()
         about["title"] = title or f"Faces of {_name(model)}"
         if upscale or (upscale is None and not enlargers):
-            own = {scale: content for scale, content in _own_upscalers(model).items() if scale not in enlargers}
+            own = _own_upscalers(model, progress, enlargers)
             if upscale or sum(map(len, [*files.values(), *own.values()])) < WELCOME:
                 enlargers |= own
+        progress(0, 0, "writing the page")
         about["upscalers"] = [{"scale": scale, "file": _file(scale)} for scale in sorted(enlargers)]
         files |= {_file(scale): content for scale, content in enlargers.items()}
         about["bytes"] = {name: len(content) for name, content in files.items() if name.endswith(LATE)}
@@ -144,11 +147,12 @@ def _about(model: Model, seed: int, kinds: Sequence[str]) -> tuple[dict[str, Any
     numbers = rgba.reshape(-1)
     spread = np.arange(PLACES) * (side * side) // PLACES
     places = (4 * (spread * 37 % (side * side)) + spread % 3).tolist()
-    config = model.config
+    config, path = model.config, model.path
     kept = {"keep": model.keep} if model.latent_filter else {}
     about = {
         "format": 1,
         "name": _name(model),
+        "path": path.name if path and path.parent == MODELS else "path/to/the/model",
         "kaogan": config.get("kaogan", ""),
         "summary": config.get("summary", ""),
         "parameters": count_parameters(model.generator),
@@ -229,13 +233,16 @@ def _own_scales(model: Model) -> list[int]:
     return [scale for scale in OWN_SCALES if 8 <= model.image_size <= LARGEST_SIDE // scale]
 
 
-def _own_upscalers(model: Model) -> dict[int, bytes]:
-    """kao-sr for the model's pictures, a file for each factor."""
+def _own_upscalers(model: Model, progress: Progress, given: Mapping[int, bytes]) -> dict[int, bytes]:
+    """kao-sr for the model's pictures, a file for each factor but those that are ``given``."""
     upscaler = load_upscaler("kao-sr", "cpu", "fp32")
-    return {
-        scale: upscaler_bytes(upscaler, scale, model.image_size, channels=model.channels)[0]
-        for scale in _own_scales(model)
-    }
+    made = {}
+    for scale in _own_scales(model):
+        if scale in given:
+            continue
+        progress(0, 0, f"tracing the upscaler, ×{scale}")
+        made[scale] = upscaler_bytes(upscaler, scale, model.image_size, channels=model.channels)[0]
+    return made
 
 
 def _upscaler(path: Path, model: Model) -> tuple[bytes, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -107,6 +108,26 @@ def test_pca_of_features_leads_back_to_z(plain: Model) -> None:
     found = find_directions(plain, "pca", 2, samples=50, seed=1).vectors.numpy()
     cosines = (found * back).sum(1) / np.linalg.norm(back, axis=1)
     assert np.allclose(np.abs(cosines), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["z", "stylegan2"])
+def test_another_thread_may_draw_with_the_model_meanwhile(name: str) -> None:
+    model, here = FAMILIES[name](), threading.get_ident()
+
+    def found() -> list:
+        return style_maps(model) if model.has_style_space else [(0, first_features(model, points_of(model, 0, 3)))]
+
+    def draw(*_: object) -> None:
+        if threading.get_ident() == here:
+            other = threading.Thread(target=model.sample, args=(2,), kwargs={"seed": 9})
+            other.start()
+            other.join()
+
+    alone = found()
+    for module in model.generator.modules():
+        module.register_forward_pre_hook(draw)
+    for (number, tensor), (again, same) in zip(alone, found(), strict=True):
+        assert number == again and torch.equal(tensor, same)
 
 
 class Painter(nn.Module):

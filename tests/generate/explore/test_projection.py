@@ -10,10 +10,10 @@ from kaogan.aux_models.tagger import load_tagger
 from kaogan.core.errors import UsageError
 from kaogan.core.images import to_float
 from kaogan.core.schema import Schema
-from kaogan.generate.explore import LatentPoint, edit, point, project, render, with_styles
+from kaogan.generate.explore import LatentPoint, attribute_edit, edit, point, project, render, with_styles
 from kaogan.generate.explore.optim_variables import LatentVariables
 from kaogan.generate.explore.projection import PIXEL_WEIGHT, to_model_image
-from kaogan.generate.explore.tagger_features import describe_tags, extract
+from kaogan.generate.explore.tagger_features import TaggerFeatures, describe_tags, extract
 from kaogan.generate.model import Model
 from tests.generate.conftest import tiny_model
 
@@ -114,6 +114,19 @@ def test_a_code_is_set_and_other_attributes_are_left(coded: Model, style: Model)
         assert changed.condition[:12].argmax() == 1 and torch.equal(changed.condition[12:], base.condition[12:])
     full = with_styles(style, [point(style, 0, 0, hair="orange")])[0]
     assert edit(style, full, {"hair": "white"}, steps=1).w is not None
+
+
+def test_an_edit_shows_its_pictures_to_the_tagger_where_that_is(coded: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices, tagger = [], load_tagger()
+    tagger.device = torch.device("meta")  # as if a projection had moved it
+
+    def seen(tagger, images: torch.Tensor) -> TaggerFeatures:
+        devices.append(images.device)
+        return TaggerFeatures([], torch.empty(0), {name: torch.zeros(1, len(v)) for name, v in tagger.values.items()})
+
+    monkeypatch.setattr(attribute_edit, "extract", seen)
+    edit(coded, point(coded), {"hair": "blue"}, steps=2, tagger=tagger)
+    assert devices == [tagger.device] * 2
 
 
 def test_mistakes_are_told(coded: Model, plain: Model) -> None:

@@ -54,3 +54,65 @@ def call(words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         cli.main()
     out, err = capsys.readouterr()
     return int(ended.value.code or 0), out + err
+
+
+def test_nothing_is_overwritten_under_a_name_that_was_not_given(
+    coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not the weights that a model was imported from, and a model by itself not even where it is named."""
+    monkeypatch.chdir(tmp_path)
+    coded.save("G_100")
+    Path("G_100.pth").write_bytes(b"of another program")
+    assert call("G_100 --to safetensors --out face.safetensors", monkeypatch, capsys)[0] == 0
+    before = Path("face.safetensors").read_bytes()
+    for words in (
+        "G_100 --to state-dict --as acgan",
+        "face.safetensors --to safetensors --half",
+        "face.safetensors --to safetensors --half --out face.safetensors",
+        "face.safetensors --to safetensors --half --out face",
+        "face.safetensors --to state-dict --as acgan --out ./face.safetensors",
+    ):
+        code, said = call(words, monkeypatch, capsys)
+        assert code == 2 and "name another place" in said and said.count("\n") == 1, said
+    assert Path("G_100.pth").read_bytes() == b"of another program" and Path("face.safetensors").read_bytes() == before
+    assert call("G_100 --to safetensors --half --out face.safetensors", monkeypatch, capsys)[0] == 0, (
+        "a name of one's own"
+    )
+
+
+def test_a_failed_push_is_repeated_by_the_same_command(
+    coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    coded.save("tiny")
+    pushed: list[str] = []
+
+    class Api:
+        trouble = True
+
+        def create_repo(self, name: str, exist_ok: bool) -> str:
+            if self.trouble:
+                raise RuntimeError("401 Client Error")
+            return f"https://hub/{name}"
+
+        def upload_folder(self, *, folder_path: Path, repo_id: str, commit_message: str) -> None:
+            pushed.append((folder_path / "README.md").read_text())
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    words = "tiny --to hub --license cc-by-4.0 --push me/faces"
+    code, said = call(words, monkeypatch, capsys)
+    assert code == 1 and "hf auth login; the folder tiny-hub is ready" in said and not pushed
+    Api.trouble = False
+    card = Path("tiny-hub/README.md")
+    card.write_text(edited := f"{card.read_text()}Drawn by me.\n")
+    code, said = call(words, monkeypatch, capsys)
+    assert code == 0 and "https://hub/me/faces" in said and pushed == [edited]
+    for other in (
+        f"{words} --half",
+        words.replace("4.0", "2.0"),
+        words.replace("me/", "you/"),
+        words.split(" --push")[0],
+    ):
+        code, said = call(other, monkeypatch, capsys)
+        assert code == 2 and "tiny-hub exists" in said, said
+    assert len(pushed) == 1

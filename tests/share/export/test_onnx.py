@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +170,26 @@ def test_flipped_bits_are_noticed(coded: Model, tmp_path: Path) -> None:
     key = content.index(b"kaogan.sha256")
     with pytest.raises(KaoganError, match="altered"):
         check_onnx(content[:key] + b"K" + content[key + 1 :], "m.onnx")
+
+
+def test_the_file_is_held_against_exact_float32(coded: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a card that multiplies float32 with fewer bits the difference would be that of the card."""
+    inside: list[torch.device] = []
+
+    @contextmanager
+    def exact(device: torch.device) -> Iterator[None]:
+        inside.append(device)
+        yield
+        inside.clear()
+
+    class Session:
+        def run(self, names: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            return [np.zeros((len(inputs["latents"]), 3, 16, 16), np.float32)]
+
+    seen: list[bool] = []
+    monkeypatch.setattr(onnx_file, "exact", exact)
+    monkeypatch.setattr(onnx_file, "open_session", lambda content: Session())
+    handle = coded.generator.register_forward_pre_hook(lambda *_: seen.append(inside == [coded.device]))
+    onnx_file._difference(coded, b"")
+    handle.remove()
+    assert seen == [True] * len(onnx_file.BATCHES)

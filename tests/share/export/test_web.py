@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.generate.model import Model
+from kaogan.generate.model import Model, load
 from kaogan.share.export import export_web, single_file, web
 from kaogan.share.export.runtime_files import FILES, RUNTIME, SOURCE
 from tests.share.export.conftest import enlarger
@@ -83,6 +83,31 @@ def test_directions_of_the_pointer_are_in_the_page(
     monkeypatch.setattr(web, "pointer_directions", lambda model, progress: torch.eye(6)[:2] / 3)
     folder = export_web(coded, tmp_path / "page", upscale=False, follow=True)
     assert json.loads((folder / "model.json").read_text())["follow"] == [[0.33333, *[0] * 5], [0, 0.33333, *[0] * 4]]
+
+
+def test_work_on_a_page_can_be_called_off_between_its_parts(
+    coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "onnx_bytes", lambda model, half: (b"model", 0.0))
+    monkeypatch.setattr(web, "upscaler_bytes", lambda upscaler, scale, size, channels: (bytes([scale] * 9), 0.0))
+    heard: list[str] = []
+
+    def progress(done: int, total: int, what: str) -> None:
+        heard.append(what)
+        if what == stop:
+            raise KaoganError("called off")
+
+    parts = ["tracing the network", "tracing the upscaler, ×4", "tracing the upscaler, ×8", "writing the page"]
+    for stop in parts:
+        heard.clear()
+        with pytest.raises(KaoganError, match="called off"):
+            export_web(coded, tmp_path / "page.html", single_file=True, progress=progress)
+        assert heard == parts[: parts.index(stop) + 1] and not list(tmp_path.iterdir())
+
+
+def test_the_words_in_python_name_a_model_only_if_it_comes_with_kaogan(coded: Model) -> None:
+    assert web._about(coded, 0, ["wasm"])[0]["path"] == "path/to/the/model"
+    assert web._about(load("kao", "cpu"), 0, ["wasm"])[0]["path"] == "kao"
 
 
 def test_whether_a_page_enlarges(coded: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

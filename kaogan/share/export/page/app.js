@@ -2,6 +2,7 @@ import { Engine, blend, resolve, toVector } from "./engine.js";
 import { facesOf } from "./faces.js";
 import { readModel, single } from "./files.js";
 import { follower, leaning } from "./follow.js";
+import { faceHistory } from "./history.js";
 import { attributePicker } from "./kit/attributes.js";
 import { $, capital, element, reducedMotion, scrollBehavior } from "./kit/dom.js";
 import { paint, save, tile, toCanvas } from "./kit/pictures.js";
@@ -10,7 +11,6 @@ import { tint } from "./kit/tint.js";
 import { latest } from "./latest.js";
 
 const GRID = 24;
-const REMEMBERED = 40;
 const MORPH_SECONDS = 3;
 const PATIENCE = 600; // ms before a wait is told of
 const PAUSE = 150; // ms for which a slider rests before its face is enlarged
@@ -22,16 +22,17 @@ const model = await readModel().catch((error) => {
   throw error;
 });
 const memory = `kaogan ${new URL(".", location.href).pathname} `; // pages of one site share their storage
-const { describe, fromAddress, python, randomFace, sound, toAddress } = facesOf(model);
+const faces = facesOf(model);
+const { describe, fromAddress, python, randomFace, toAddress } = faces;
 const controls = new Map();
 let face = fromAddress() ?? model.start;
 let end = randomFace();
 let picture; // on the stage, in the size that was made last
 let usual = 1; // the factor that faces are enlarged by unless another is chosen
-let past = remembered();
 let playing = false;
 let gridRun = 0;
 let speed = 0;
+const past = faceHistory($("history"), `${memory}faces`, faces, async (one) => (await engine.draw(toVector(model, one))).picture, show);
 const pointer = follower($("face"), (still) => drawStage(onStage(), $("caption").textContent, null, still ? PAUSE : 0));
 
 // ---- the stage
@@ -136,7 +137,7 @@ function show(one, { remember = true } = {}) {
   const shown = face;
   return drawStage(toVector(model, face), describe(face), (drawn) => {
     paint($("morph-a").querySelector("canvas"), drawn);
-    if (remember) rememberFace(shown, drawn);
+    if (remember) past.add(shown, drawn);
   }, remember ? 0 : PAUSE);
 }
 
@@ -225,41 +226,6 @@ function toSheet(sheet, one, index, count) {
   const step = one.width + 2;
   if (!index) Object.assign(sheet, { width: columns * step + 2, height: Math.ceil(count / columns) * step + 2 });
   sheet.getContext("2d").putImageData(one, 2 + (index % columns) * step, 2 + Math.floor(index / columns) * step);
-}
-
-// ---- what was made before
-
-function remembered() {
-  try {
-    return JSON.parse(stored(`${memory}faces`) ?? "[]").map(sound).filter(Boolean).slice(0, REMEMBERED);
-  } catch {
-    return [];
-  }
-}
-
-function keep() {
-  store(`${memory}faces`, JSON.stringify(past));
-}
-
-function rememberFace(one, drawn) {
-  const same = (other) => toAddress(other) === toAddress(one);
-  const list = $("history");
-  const before = past.findIndex(same);
-  if (before >= 0) list.children[before]?.remove();
-  past = [one, ...past.filter((other) => !same(other))].slice(0, REMEMBERED);
-  list.prepend(element("li", {}, tile(drawn, describe(one), () => show(one))));
-  while (list.children.length > REMEMBERED) list.lastChild.remove();
-  keep();
-}
-
-async function drawHistory() {
-  const rows = [];
-  for (const one of past) {
-    const { picture: drawn } = await engine.draw(toVector(model, one));
-    rows.push([tile(drawn, describe(one), () => show(one)), one]);
-  }
-  $("history").replaceChildren(...rows.map(([button]) => element("li", {}, button)));
-  return rows;
 }
 
 // ---- downloads
@@ -355,7 +321,7 @@ function wire() {
   $("draw-grid").onclick = () => drawGrid().catch(fail);
   $("download").onclick = () => download().catch(fail);
   $("link").onclick = copyLink;
-  $("forget").onclick = () => { past = []; keep(); $("history").replaceChildren(); };
+  $("forget").onclick = past.forget;
   addEventListener("hashchange", () => { const requested = fromAddress(); if (requested) show(requested); });
 }
 
@@ -381,16 +347,14 @@ try {
   const ready = await starting;
   if (ready.backend === "wasm" && !requested) store(`${memory}backend`, noCard);
   for (const id of ["new", "download", "morph", "play", "swap", "draw-grid"]) $(id).disabled = false;
-  const shown = past.slice();
-  await show(face, { remember: false });
+  await show(face);
   const names = { wasm: "WebAssembly", webgpu: "WebGPU" };
   const first = (performance.getEntriesByName("first face")[0].startTime / 1000).toFixed(1); // from the address to the face
   $("status").textContent =
     `${names[ready.backend]}: first face after ${first} s, ${Math.max(1, Math.round(speed))} ms a face. ${ready.note}`;
   document.documentElement.dataset.backend = ready.backend;
   await setEnd(end);
-  const tiles = shown.length ? await drawHistory() : [];
-  rememberFace(face, picture);
+  const tiles = await past.restore();
   engine.keep();
   if (model.follow && speed < FLUENT) {
     $("following").hidden = false;

@@ -55,7 +55,7 @@ export function facesOf(model) {
     const words = plain ? pairs.join("") : `, attributes={${pairs.join(", ")}}`;
     const truncation = one.truncation === 1 ? "" : `, truncation=${one.truncation}`;
     const keep = model.filter ? `, keep=${one.keep ?? 1}` : "";
-    return `import kaogan\n\nmodel = kaogan.load("${model.name}")\n` +
+    return `import kaogan\n\nmodel = kaogan.load("${model.path}")\n` +
       `face = model.sample(${one.number + 1}, seed=${one.seed}${truncation}${keep}${words})[${one.number}]`;
   }
 

@@ -16,14 +16,15 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(clean());
 });
 
+// The scope is the page's own address; other addresses in it, such as the licence's, are not the page.
 // What is kept never asks the network: a page of one version never meets files of another.
 self.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   if (event.request.method !== "GET" || !url.href.startsWith(self.registration.scope)) return;
   const answer = async () => {
     const cache = await caches.open(CACHE);
-    const page = event.request.mode === "navigate" ? await cache.match("index.html") : undefined;
-    return page ?? (await cache.match(event.request, { ignoreSearch: true })) ?? fetch(event.request);
+    const wanted = url.origin + url.pathname === self.registration.scope ? "index.html" : event.request;
+    return (await cache.match(wanted, { ignoreSearch: true })) ?? fetch(event.request);
   };
   event.respondWith(answer());
 });
