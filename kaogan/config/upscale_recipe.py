@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kaogan.config import recipes
 from kaogan.config.recipe import (
@@ -49,6 +49,13 @@ class Degradation(Section):
     noise: Range = Field((1.0, 8.0), description="standard deviation, of 255")
     blotches: Range = Field((2.0, 12.0), description="coarse coloured noise and grids such as GANs leave, of 255")
     jpeg: Range = Field((40, 95), description="quality")
+
+    @field_validator("blur", "noise", "blotches", "jpeg")
+    @classmethod
+    def _from_low_to_high(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1]:
+            raise ValueError("input should go from a number of 0 or more to one that is not smaller")
+        return value
 
 
 class Losses(Section):
@@ -108,8 +115,10 @@ class UpscaleRecipe(Described):
             raise ValueError("crops.scales draws nothing: give a scale a weight above 0")
         if missing := sorted(drawn - set(self.generator.scales)):
             raise ValueError(f"crops.scales draws x{', x'.join(map(str, missing))}, which generator.scales has not")
-        if self.crops.low * max(drawn) > min(self.crops.size, self.crops.avatar_size or self.crops.size):
-            raise ValueError(f"crops of {self.crops.low * max(drawn)} px do not fit into pictures of {self.crops.size}")
+        crops = self.crops
+        smallest = min(crops.size, crops.avatar_size) if crops.avatars and crops.avatar_share else crops.size
+        if crops.low * max(drawn) > smallest:
+            raise ValueError(f"crops of {crops.low * max(drawn)} px do not fit into pictures of {smallest}")
         return self
 
 

@@ -31,7 +31,7 @@ from tools.eye_judge.faults import spoil, varied
 
 BATCH = 96
 LABELLED, SPOILT_GOOD, REAL, SPOILT_REAL = 80, 16, 16, 8  # of a batch of the second part
-SURE, HARDLY, UNSEEN = 0.95, 0.06, 0.3  # doubt of a spoilt face, of a real one, of a fault that cannot be seen
+SURE, HARDLY = 0.95, 0.06  # doubt of a spoilt face, of a real one
 HALF = 0.5  # how much faces count that nobody looked at
 ONE_VOTE = 0.7  # and those that one did
 AVERAGE = 0.99  # of the weights that are kept, a step
@@ -110,7 +110,8 @@ def main() -> None:
         chosen = choice.choice(learnt, LABELLED)
         spoilt, visible = spoil(torch.cat([drawn(good, SPOILT_GOOD), drawn(real, SPOILT_REAL)]), rng)
         shown = torch.cat([to_float(faces[chosen]), spoilt, drawn(real, REAL)])
-        doubt = [torch.from_numpy(doubts[chosen]), torch.where(visible, SURE, UNSEEN), torch.full((REAL,), HARDLY)]
+        doubt = [torch.from_numpy(doubts[chosen]), torch.full((len(spoilt),), SURE), torch.full((REAL,), HARDLY)]
+        # A fault that cannot be seen says nothing: it does not count.
         weight = [torch.from_numpy(np.where(votes[chosen] >= 2, 1, ONE_VOTE)).float(), visible * HALF,
                   torch.full((REAL,), HALF)]  # fmt: skip
         return varied(shown, rng), torch.cat(doubt), torch.cat(weight)

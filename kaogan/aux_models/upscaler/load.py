@@ -57,6 +57,10 @@ def _read(path: Path, device: torch.device, precision: str) -> Upscaler:
             raise KaoganError(f"{path} is an upscaler of a newer kaogan; upgrade kaogan to use it")
         settings: Any = TypeAdapter(UpscalerSettings).validate_json(header["settings"])
         facts = {str(k): str(v) for k, v in json.loads(header["facts"]).items()}
+        with torch.device("meta"):  # a network without memory: what does not fit is refused before any is taken
+            shapes = {name: value.shape for name, value in build(settings).state_dict().items()}
+        if shapes != {name: value.shape for name, value in tensors.items()}:
+            raise KaoganError(f"{path} holds weights of another network than it says")
         network = build(settings)
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except (KeyError, ValueError, ValidationError, AttributeError) as error:

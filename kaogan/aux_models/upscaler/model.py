@@ -18,7 +18,7 @@ from kaogan.aux_models.upscaler.networks import (
     add_bicubic_,
 )
 from kaogan.aux_models.upscaler.resampling import blurred
-from kaogan.core.device import choose_precision
+from kaogan.core.device import choose_precision, exact
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
 from kaogan.core.picture_files import PictureArray
@@ -47,7 +47,7 @@ class Upscaler:
         self.device = torch.device(device)
         self.network = network.to(self.device, torch.float32, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.settings, self.facts = settings, dict(facts or {})
-        self.precision = choose_precision(precision, self.device)
+        self.precision = upscaler_precision(precision, self.device)
         self.path: Path | None = None
         """The file that it came from, if any."""
 
@@ -125,9 +125,15 @@ class Upscaler:
     def _run(self, images: Tensor, scale: int) -> Tensor:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         images = images.to(self.device)
-        with autocast:
-            made = self.network(images, scale).float().contiguous()
-        return keep_colours_(made.clamp_(-1, 1), images, scale).cpu()
+        with exact(self.device):
+            with autocast:
+                made = self.network(images, scale).float().contiguous()
+            return keep_colours_(made.clamp_(-1, 1), images, scale).cpu()
+
+
+def upscaler_precision(name: str, device: torch.device) -> str:
+    """``choose_precision`` for upscalers, which know bf16 and fp32: cards that are fast at fp16 alone take fp32."""
+    return "bf16" if choose_precision(name, device) == "bf16" else "fp32"
 
 
 def keep_colours_(made: Tensor, images: Tensor, scale: int) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,23 +20,26 @@ from kaogan.networks.base import to_image
 
 Scale = Literal[2, 4, 8]
 SCALES: tuple[Scale, ...] = (2, 4, 8)
+# A file says how large its network is: within bounds that no useful one reaches.
+Width = Annotated[int, Field(ge=1, le=4096)]
+Blocks = Annotated[int, Field(ge=0, le=256)]
 BAND = 8  # columns of the input that bicubic interpolation takes together
 
 
 class KaoSRSettings(NetworkSettings):
     family: Literal["kao-sr"] = Field("kao-sr", description="the family of networks")
-    widths: tuple[int, int, int] = Field((48, 80, 128), description="channels at full, half and quarter size")
-    before: tuple[int, int] = Field((1, 1), description="residual blocks at full and half size on the way down")
-    middle: int = Field(2, ge=0, description="residual blocks at quarter size")
-    after: tuple[int, int] = Field((3, 1), description="residual blocks at full and half size on the way up")
-    fine: int = Field(32, ge=1, description="channels at twice the size of the input")
+    widths: tuple[Width, Width, Width] = Field((48, 80, 128), description="channels at full, half and quarter size")
+    before: tuple[Blocks, Blocks] = Field((1, 1), description="residual blocks at full and half size on the way down")
+    middle: Blocks = Field(2, description="residual blocks at quarter size")
+    after: tuple[Blocks, Blocks] = Field((3, 1), description="residual blocks at full and half size on the way up")
+    fine: Width = Field(32, description="channels at twice the size of the input")
     scales: tuple[Scale, ...] = Field(SCALES, min_length=1, description="a tail for each")
 
 
 class SRGANSettings(NetworkSettings):
     family: Literal["srgan"] = Field("srgan", description="the family of networks")
-    width: int = Field(64, ge=1, description="channels of the hidden maps")
-    blocks: int = Field(4, ge=0, description="residual blocks")
+    width: Width = Field(64, description="channels of the hidden maps")
+    blocks: Blocks = Field(4, description="residual blocks")
     scales: tuple[Scale, ...] = Field((8,), min_length=1, max_length=1, description="the one that it is made for")
 
 

@@ -35,8 +35,11 @@ def rounded(images: Tensor) -> Tensor:
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
+    """float (N, C, H, W) under a Gaussian of ``sigma`` px, edges repeated; 0 leaves the images as they are."""
+    if sigma <= 0:
+        return images
     radius = max(1, round(2.5 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=images.device) / sigma) ** 2)
     taps = (taps / taps.sum()).repeat(images.shape[1], 1, 1, 1)
     padded = F.pad(images, (radius,) * 4, mode="replicate")
     rows = F.conv2d(padded, taps, groups=images.shape[1])

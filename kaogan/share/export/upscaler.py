@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -49,13 +50,13 @@ def upscaler_bytes(
         raise UsageError(f"this upscaler has no scale {scale}; choose from {', '.join(map(str, upscaler.scales))}")
     if not 8 <= size <= LARGEST:
         raise UsageError(f"an upscaler is exported for pictures of 8 to {LARGEST} px, not {size}")
-    twin = _Enlarger(upscaler.network, scale).eval()
+    twin = _Enlarger(copy.deepcopy(upscaler.network).cpu().float(), scale).eval()
     images = torch.rand(2, channels, size, size, generator=torch_generator(0, "export/upscaler")) * 2 - 1
     with torch.no_grad():
         twin(images)  # fills the cache of the interpolation's matrices, which are constants of the graph then
     proto = trace(twin, (images,), [INPUT], OUTPUT, ({0: torch.export.Dim("N")},))
     halve(proto, exact=not half)
-    error, most = _difference(upscaler, scale, images, proto.SerializeToString()), HALF_TOLERANCE if half else TOLERANCE
+    error, most = _difference(twin, images, proto.SerializeToString()), HALF_TOLERANCE if half else TOLERANCE
     if not error < most:
         raise KaoganError(f"the ONNX graph differs from PyTorch by {error:.1e}, more than {most:.1g}: nothing written")
     metadata = {
@@ -80,14 +81,14 @@ class _Enlarger(nn.Module):
         return made.mean(1, keepdim=True) if grey else made
 
 
-def _difference(upscaler: Upscaler, scale: int, images: Tensor, content: bytes) -> float:
+def _difference(twin: nn.Module, images: Tensor, content: bytes) -> float:
     """The largest difference between onnxruntime's images and PyTorch's, in batches of other sizes than traced."""
     session = open_session(content)
     worst = 0.0
     for count in BATCHES:
         some = images[:1].expand(count, -1, -1, -1) * torch.linspace(1, 0.3, count)[:, None, None, None]
         with torch.no_grad():
-            wanted = _Enlarger(upscaler.network, scale)(some).numpy()
+            wanted = twin(some).numpy()
         (found,) = session.run(None, {INPUT: some.numpy()})
         worst = max(worst, float(np.abs(found - wanted).max())) if found.shape == wanted.shape else float("inf")
     return worst

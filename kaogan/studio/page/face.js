@@ -27,7 +27,10 @@ const sized = () => (scale() === "1" ? requestParams() : { ...requestParams(), s
 
 /** First the face as the generator draws it, then enlarged. */
 const draw = newest(
-  (signal) => get("api/face", requestParams(), signal),
+  (signal) => {
+    sharpen.stop(); // it is about the face before
+    return get("api/face", requestParams(), signal);
+  },
   ({ faces: [{ picture }] }) => {
     put(picture);
     $("face").alt = `Face ${param("face")}${describe()}`;
@@ -37,9 +40,10 @@ const draw = newest(
   $("face"),
 );
 const sharpen = newest((signal) => get("api/face", sized(), signal), ({ faces: [{ picture }] }) => put(picture));
-const sharpenLater = later(sharpen, 200);
+const sharpenLater = later(() => { if (param("face")) sharpen(); }, 200);
 
 async function put(picture) {
+  if (!param("face")) return; // it was closed meanwhile
   const query = new URLSearchParams(location.search);
   query.delete("page");
   $("face").src = picture;

@@ -11,14 +11,20 @@ async function find([file]) {
   if (!file) return;
   $("find-shown").hidden = true;
   const begin = () => upload("api/project", { model: param("model") }, file);
+  const model = param("model");
   const job = await longWork(begin, $("find-job"), $("find-choose"));
-  if (!job) return;
+  if (!job || param("model") !== model) return;
   const { face, target, picture } = job.result;
   const figure = (source, text) => element("figure", {}, element("img", { src: source, alt: text }), element("figcaption", {}, text));
   const button = element("button", { type: "button", className: "button" }, "Change it");
   button.addEventListener("click", () => choose(face, true));
   $("find-shown").replaceChildren(figure(target, "Your picture"), figure(picture, "The model's"), button);
   $("find-shown").hidden = false;
+}
+
+/** Of another model the same latent is another face. */
+export function forget() {
+  $("find-shown").hidden = true;
 }
 
 export function begin(overview, chooser) {

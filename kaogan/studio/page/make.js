@@ -28,7 +28,10 @@ const sharpen = newest(
 );
 
 const draw = newest(
-  (signal) => get("api/faces", given(requestParams()), signal),
+  (signal) => {
+    sharpen.stop(); // it is about the faces before
+    return get("api/faces", given(requestParams()), signal);
+  },
   ({ faces }) => {
     showFaces($("grid"), faces, param("face"), (name) => choose(name, true));
     $("grid-title").textContent = `${faces.length} ${faces.length === 1 ? "face" : "faces"} of seed ${param("seed", "0")}`;
@@ -106,6 +109,7 @@ function showControls() {
 export function begin(overview) {
   $("model").addEventListener("change", () => {
     change({ model: $("model").value, face: null, from: null, to: null, ...none("m.") }, true);
+    find.forget();
     enter();
   });
   $("controls").addEventListener("submit", (event) => event.preventDefault());

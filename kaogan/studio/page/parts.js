@@ -64,10 +64,10 @@ export const get = (path, params = {}, signal = undefined) => call(address(path,
 export const post = (path, params) =>
   call(path, { method: "POST", headers: { "X-Kaogan": "studio", "Content-Type": "application/json" }, body: JSON.stringify(params) });
 
-/** A function that shows what `load` gives for the newest call only; an older one is given up. */
+/** A function that shows what `load` gives for the newest call only; an older one is given up, by its `stop` as well. */
 export function newest(load, show, frame) {
   let running = null;
-  return async (...params) => {
+  const call = async (...params) => {
     running?.abort();
     const mine = (running = new AbortController());
     frame?.classList.add("waiting");
@@ -88,6 +88,8 @@ export function newest(load, show, frame) {
       }
     }
   };
+  call.stop = () => running?.abort();
+  return call;
 }
 
 export function later(work, milliseconds) {

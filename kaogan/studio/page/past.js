@@ -12,6 +12,7 @@ let go = () => {};
 
 /** Remember what the parameters `query` draw; `image` is an element that shows it. */
 export function remember(query, image) {
+  if (!new URLSearchParams(query).has("face")) return;
   const canvas = element("canvas", { width: SIDE, height: SIDE });
   canvas.getContext("2d").drawImage(image, 0, 0, SIDE, SIDE);
   const kept = { query, picture: canvas.toDataURL("image/webp", 0.85) };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ import torch
 from PIL import Image
 
 from kaogan.aux_models.upscaler.load import load_upscaler
-from kaogan.aux_models.upscaler.model import FILE, Upscaler, save_upscaler
+from kaogan.aux_models.upscaler.model import FILE, Upscaler, save_upscaler, upscaler_precision
 from kaogan.aux_models.upscaler.networks import build
 from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe
 from kaogan.config.upscale_recipe import RESUMABLE_KEYS, UpscaleRecipe
 from kaogan.core.atomic_io import atomic, write_text
-from kaogan.core.device import choose_device, choose_precision, describe
+from kaogan.core.device import choose_device, describe, exact
 from kaogan.core.ema import EMA
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
@@ -58,7 +59,7 @@ def train(
     Ctrl-C, SIGTERM and SIGHUP leave a checkpoint and return.
     """
     device = choose_device(recipe.run.device)
-    precision = choose_precision(recipe.run.precision, device)
+    precision = upscaler_precision(recipe.run.precision, device)
     state = build_state(recipe, device)
     with RunDir(out) as folder:
         resumed = folder.open_session(
@@ -67,7 +68,8 @@ def train(
         crops = CropSampler(pictures, recipe)
         trainer = UpscalerTrainer(recipe, state, device, precision)
         describe_run(folder, state, crops, f"{describe(device)}, {precision}")
-        result = UpscalerLoop(recipe, state, trainer, folder, crops).run(resumed, on_progress, on_stop)
+        with exact(device) if precision == "fp32" else nullcontext():
+            result = UpscalerLoop(recipe, state, trainer, folder, crops).run(resumed, on_progress, on_stop)
         folder.log.info("%s at %d pictures", "finished" if result.finished else "stopped", result.images_seen)
         return result
 
@@ -175,10 +177,11 @@ def describe_run(folder: RunDir, state: UpscalerState, crops: CropSampler, machi
 def measure_held_out(state: UpscalerState, folder: RunDir, crops: CropSampler) -> None:
     """PSNR on the first held-out pictures, against bicubic, into the log; and a grid low | ours | original."""
     device = next(state.ema.module.parameters()).device
-    high = np.ascontiguousarray(crops.held_out[:MEASURED])
-    if not len(high):
+    if not len(crops.held_out):
         return
     for scale in sorted(int(s) for s, weight in crops.recipe.crops.scales.items() if weight):
+        side = crops.held_out.shape[1] // scale * scale
+        high = np.ascontiguousarray(crops.held_out[:MEASURED, :side, :side])
         low = shrink(to_float(high), scale)
         made = Upscaler(state.ema.module, crops.recipe.generator, device=device).upscale(to_uint8(low), scale)
         plain = to_uint8(enlarge(low, scale))

@@ -12,13 +12,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import kaogan
 from benchmarks.lpips import find_lpips
 from benchmarks.upscaling_quality import evaluate
+from kaogan.aux_models.upscaler import load, model
 from kaogan.aux_models.upscaler.load import load_upscaler, names
-from kaogan.aux_models.upscaler.model import Upscaler, save_upscaler
-from kaogan.aux_models.upscaler.networks import SRGANGenerator, SRGANSettings
+from kaogan.aux_models.upscaler.model import Upscaler, keep_colours_, save_upscaler
+from kaogan.aux_models.upscaler.networks import SRGANGenerator, SRGANSettings, bicubic, build
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import to_float
 from kaogan.share.import_weights.srgan import import_upscaler
@@ -178,3 +180,34 @@ def test_what_is_transparent_stays_so(upscaler: Upscaler) -> None:
     result = upscaler.upscale(pictures, 2)
     assert (result[0, ..., 3] == 0).all() and (result[1, 12:, 12:, 3] == 0).all()
     assert (result[1, :6, :6, 3] > 0).all()
+
+
+def test_it_works_where_its_weights_lie() -> None:
+    """On a pretended card: what was made on the host beside it is an error."""
+    device, pretended = torch.device("cuda", 0), FakeTensorMode(allow_non_fake_inputs=True)
+    for scale in (2, 4, 8):
+        bicubic(torch.zeros(1, 3, 16, 16), scale)  # its matrices are kept: not pretended ones, which others would get
+    with pretended, device:
+        network = build(TINY)
+    with pretended:
+        images = torch.empty(2, 3, 16, 16, device=device)
+        for scale in (2, 4, 8):
+            made = keep_colours_(network(images, scale), images, scale)
+            assert made.device == device and made.shape == (2, 3, 16 * scale, 16 * scale)
+
+
+def test_precision_of_cards_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "choose_precision", lambda *_: "fp16")
+    assert model.upscaler_precision("auto", torch.device("cpu")) == "fp32"
+
+
+def test_a_small_file_cannot_ask_for_a_large_network(upscaler: Upscaler, tmp_path: Path) -> None:
+    for claim in ({"widths": (4096, 4096, 4096), "middle": 256}, {"middle": 10**9}):
+        settings = TINY.model_copy(update=claim)
+        path = tmp_path / "large.safetensors"
+        save_upscaler(path, upscaler.network, settings, {})
+        built: list[object] = []
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KaoganError, match="another network|not a whole"):
+            patch.setattr(load, "build", lambda s, built=built: built.append(torch.get_default_device()) or build(s))
+            load_upscaler(path, "cpu")
+        assert all(str(device) == "meta" for device in built)

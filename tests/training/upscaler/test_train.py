@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from kaogan.aux_models.upscaler import load_upscaler
-from kaogan.aux_models.upscaler.resampling import shrink
+from kaogan.aux_models.upscaler.resampling import blurred, shrink
 from kaogan.config import upscale_recipe as recipes
 from kaogan.config.upscale_recipe import Crops, UpscaleRecipe
 from kaogan.core.errors import UsageError
@@ -152,6 +152,28 @@ def test_training_learns_resumes_and_leaves_an_upscaler(faces: PictureSet, tmp_p
     assert "| trained on | avatars |" in card and str(tmp_path) not in card
     with pytest.raises(UsageError, match=r"optim\.lr was 0.002, now 0.1"):
         train(small(**{"optim.lr": 0.1}), faces, straight)
+
+
+def test_pictures_that_no_scale_divides_are_measured(tmp_path: Path) -> None:
+    odd = load_pictures(None, image_size=60, avatar_count=12, cache=tmp_path / "cache")
+    recipe = small(**{"crops.size": 60, "crops.low": 7, "training.images": 8, "run.measure_every": 8})
+    assert train(recipe, odd, tmp_path / "run").finished
+    assert "x8: " in (tmp_path / "run/log.txt").read_text()
+
+
+def test_a_blur_of_0_is_none_and_ranges_go_up() -> None:
+    images = torch.rand(1, 3, 16, 16)
+    assert torch.equal(blurred(images, 0.0), images)
+    for key, value in (("blur", [1.0, 0.5]), ("noise", [-1, 2]), ("jpeg", [90, 40])):
+        with pytest.raises(UsageError, match="not smaller"):
+            small(**{f"degradation.{key}": value})
+
+
+def test_drawn_faces_limit_crops_only_where_there_are_some() -> None:
+    large = {"crops.size": 1024, "crops.low": 128}
+    assert small(**large).crops.size == 1024
+    with pytest.raises(UsageError, match="crops of 1024 px do not fit into pictures of 512"):
+        small(**large, **{"crops.avatars": 10})
 
 
 def test_every_loss_takes_part(faces: PictureSet) -> None:

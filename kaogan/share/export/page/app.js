@@ -240,6 +240,7 @@ function onStage() {
 
 async function download() {
   const size = $("size").value;
+  await drawStage.settled(); // a new face is one at once, its picture later
   let canvas = toCanvas(picture);
   if (size === "enlarged") {
     canvas = element("canvas", { width: 512, height: 512 });
