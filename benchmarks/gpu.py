@@ -17,21 +17,26 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.plain_loop import plain_step
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core.schema import Schema
 from kaogan.data import PictureSet
-from kaogan.networks import build_discriminator, build_generator
+from kaogan.losses.augment import noise_cutout
+from kaogan.losses.extras import instance_noise
+from kaogan.networks.stylegan import stylegan2
+from kaogan.training import gan_loss
+from kaogan.training.numerics import numerics
 from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
@@ -98,15 +103,17 @@ def right(name: str, device: str, out: Path, tiny: bool) -> dict[str, Any]:
 def fast(name: str, size: int, batch: int, device: str, seconds: float, tiny: bool) -> dict[str, Any]:
     """Images per second, the share of the time in which a kernel runs, and what a step of both networks launches."""
     recipe, pictures = made(name, tiny, {"image_size": size, "training.batch_size": batch})
-    step = stepping(recipe, pictures, device, "fp32" if device == "cpu" else "bf16", p=0.4)
-    step()
-    with FlopCounterMode(display=False) as flops:
+    precision = "fp32" if device == "cpu" else "bf16"
+    step = stepping(recipe, pictures, device, precision, p=0.4)
+    with numerics(recipe, torch.device(device), precision):  # as in a training
         step()
-    each = timed(step, device, at_least=seconds)
-    tflops = flops.get_total_flops() / each / 1e12
-    told = {"recipe": name, "size": size, "batch": batch, "ms": round(each * 1e3, 2), "TFLOP/s": round(tflops, 3)}
-    told["images/s"] = round(batch * recipe.training.n_critic / each, 1)
-    return told if device == "cpu" else {**told, **profiled(step, each, tflops)}
+        with FlopCounterMode(display=False) as flops:
+            step()
+        each = timed(step, device, at_least=seconds)
+        tflops = flops.get_total_flops() / each / 1e12
+        told = {"recipe": name, "size": size, "batch": batch, "ms": round(each * 1e3, 2), "TFLOP/s": round(tflops, 3)}
+        told["images/s"] = round(batch * recipe.training.n_critic / each, 1)
+        return told if device == "cpu" else {**told, **profiled(step, each, tflops)}
 
 
 def plain(batch: int, how: str, device: str, seconds: float, tiny: bool) -> dict[str, Any]:
@@ -147,16 +154,17 @@ def made(name: str, tiny: bool, settings: dict[str, Any]) -> tuple[Recipe, Pictu
 
 def stepping(recipe: Recipe, pictures: PictureSet, device: str, precision: str, p: float) -> Callable[[], None]:
     """A step of both networks, with ADA's probability at ``p``."""
-    state = build_train_state(recipe, pictures.schema, torch.device(device), precision)
+    where, training = torch.device(device), recipe.training
+    state = build_train_state(recipe, pictures.schema, where, precision)
     set_ada(state, p)
-    sampler = InfiniteSampler(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip)
-    trainer = GANTrainer(recipe, pictures.schema, state, sampler, torch.device(device), precision)
+    sampler = InfiniteSampler(pictures, training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, where)
+    trainer = GANTrainer(recipe, pictures.schema, state, sampler, where, precision)
 
     def step() -> None:
-        for _ in range(recipe.training.n_critic):
+        for _ in range(training.n_critic):
             trainer.step()
-            state.images_seen += recipe.training.batch_size
-        state.ema.update(state.images_seen, recipe.training.batch_size * recipe.training.n_critic)
+            state.images_seen += training.batch_size
+        state.ema.update(state.images_seen, training.batch_size * training.n_critic)
 
     return step
 
@@ -185,73 +193,31 @@ def first_gradients(name: str, device: str, precision: str, p: float, tiny: bool
 
     for optimizer in (state.discriminator_optim, state.generator_optim):
         optimizer.register_step_pre_hook(take)
-    GANTrainer(recipe, pictures.schema, state, sampler, torch.device(device), precision).step()
+    with drawn_on_cpu():
+        GANTrainer(recipe, pictures.schema, state, sampler, torch.device(device), precision).step()
     return found
+
+
+@contextlib.contextmanager
+def drawn_on_cpu() -> Iterator[None]:
+    """The noise for which a card has a generator of its own is drawn on the CPU and moved: the same everywhere."""
+
+    def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
+        return torch.randn(shape, generator=generator).to(device)
+
+    def noise_like(images: Tensor, generator: torch.Generator) -> Tensor:
+        return randn(images.shape, generator, images.device)
+
+    with contextlib.ExitStack() as patches:
+        for module in (gan_loss, noise_cutout, stylegan2):
+            patches.enter_context(mock.patch.object(module, "randn", randn))
+        patches.enter_context(mock.patch.object(instance_noise, "noise_like", noise_like))
+        yield
 
 
 def compare(wanted: Tensor, got: Tensor) -> dict[str, float]:
     error = float((wanted - got).norm() / wanted.norm().clamp(min=1e-30))
     return {"cosine": round(float(torch.cosine_similarity(wanted, got, 0)), 6), "error": float(f"{error:.2g}")}
-
-
-def plain_step(recipe: Recipe, pictures: PictureSet, device: torch.device, how: str) -> Callable[[], object]:
-    """A step of both networks. how: eager; compile, of the networks; graph, the whole step as one CUDA graph."""
-    size = {"image_size": recipe.image_size, "channels": recipe.channels}
-    generator: Any = build_generator(recipe.generator, latent_size=recipe.latent.size, attribute_size=0, **size).to(
-        device
-    )
-    discriminator: Any = build_discriminator(recipe.discriminator, attribute_sizes=(), **size).to(device)
-    average = build_generator(recipe.generator, latent_size=recipe.latent.size, attribute_size=0, **size).to(device)
-    average.requires_grad_(False)
-    weights: list[list[Tensor]] = [list(network.parameters()) for network in (discriminator, generator)]
-    options: dict[str, Any] = {"betas": (0.5, 0.999), "fused": True}
-    if how == "graph":
-        options["capturable"] = True
-    optimizers = [torch.optim.Adam(own, 2e-4, **options) for own in weights]
-    if how == "compile":
-        generator, discriminator = torch.compile(generator), torch.compile(discriminator)
-    torch.backends.cudnn.benchmark = True
-    data = torch.from_numpy(pictures.images).to(device).permute(0, 3, 1, 2)
-    batch = recipe.training.batch_size
-    rows, latents = (
-        torch.zeros(batch, dtype=torch.long, device=device),
-        torch.randn(batch, recipe.latent.size).to(device),
-    )
-    autocast = torch.autocast(
-        device.type, torch.bfloat16, enabled=device.type != "cpu", cache_enabled=how != "graph"
-    )  # fmt: skip
-
-    def step() -> None:
-        rows.random_(0, len(data))
-        latents.normal_()
-        real = data[rows].float() / 127.5 - 1
-        with autocast:
-            fake = generator(latents, None)
-            scores = discriminator(real, None).scores.float(), discriminator(fake.detach(), None).scores.float()
-        (F.softplus(-scores[0]).mean() + F.softplus(scores[1]).mean()).backward()
-        optimizers[0].step()
-        with autocast:
-            score = discriminator(fake, None).scores.float()
-        F.softplus(-score).mean().backward(inputs=weights[1])
-        optimizers[1].step()
-        torch._foreach_lerp_(list(average.parameters()), weights[1], 0.01)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-
-    return captured(step) if how == "graph" else step
-
-
-def captured(step: Callable[[], None]) -> Callable[[], object]:
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(5):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
 
 
 def timed(step: Callable[[], object], device: str, count: int = 4, at_least: float = 0.0) -> float:

@@ -11,7 +11,7 @@ import collections
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,26 @@ def on_meta(trace: Trace) -> Iterator[_Count]:
         trace.waits[_place()] += 1
         return 1.0
 
+    def from_numbers(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """The dispatcher does not see the copy, which blocks."""
+
+        def made(*args: Any, **keywords: Any) -> Tensor:
+            out = make(*args, **keywords)
+            if out.device.type == "meta" and not count.in_optimizer:
+                trace.copies[_place()] += 1
+                trace.blocking[_place()] += 1
+                trace.bytes_copied += out.nbytes
+            return out
+
+        return made
+
     with (
         mock.patch("torch.autocast", without_meta),
         mock.patch("torch.is_autocast_enabled", lambda device_type: device_type != "meta" and enabled(device_type)),
         mock.patch("kaogan.core.rng._of_device", lambda device, seed: None),
         mock.patch("kaogan.core.device.read", read),
+        mock.patch("torch.tensor", from_numbers(torch.tensor)),
+        mock.patch("torch.Tensor.new_tensor", from_numbers(Tensor.new_tensor)),
         _Count(trace) as count,
     ):
         yield count

@@ -25,7 +25,9 @@ def run_app(app: typer.Typer, name: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that this terminal cannot show must not stop the work
             stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for each in ("SIGTERM", "SIGBREAK"):
+        if hasattr(signal, each):  # SIGBREAK: on Windows, where a process can be sent no other one
+            signal.signal(getattr(signal, each), signal.default_int_handler)
     try:
         words, plugins = split_plugins(sys.argv[1:])
         if words and words[0] not in ("-h", "--help", "--version"):
@@ -33,11 +35,13 @@ def run_app(app: typer.Typer, name: str) -> None:
             load_plugins(plugins)
         code = app(words, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
-    except ProcessLostError:
+    except ProcessLostError as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which torchrun sends now: this process is ending by itself
         from kaogan.core.distributed import code_of_failure
 
         code = code_of_failure()
+        if code == ProcessLostError.exit_code:  # it died without a word
+            code = _fail(str(error), code)
     except KaoganError as error:
         code = _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

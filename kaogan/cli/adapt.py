@@ -33,7 +33,11 @@ def adapt(
     from kaogan.cli._train_progress import tell_files, train_with_bar
     from kaogan.config import recipes
     from kaogan.config.recipe import Recipe
+    from kaogan.core.distributed import join
+    from kaogan.core.errors import UsageError
 
+    if join().count > 1:  # every one of them would write the model
+        raise UsageError("kaogan adapt runs in one process: start it without torchrun or srun")
     _, words = sort_words(context, base)
     refuse_misspelt(context, words, {*Recipe.model_fields, *recipes.SHORTHANDS})
     overrides = parse_overrides(words)

@@ -97,10 +97,11 @@ def train(
 
     if recipe in upscaling.names():
         from kaogan.cli._train_upscaler import run
+        from kaogan.core.distributed import join
 
-        if processes or minutes or track:
+        if processes or minutes or track or join().count > 1:
             raise UsageError(
-                f"{recipe} trains in one process and to its end: leave out --processes, --minutes and --track"
+                f"{recipe} trains in one process and to its end: leave out torchrun, --processes, --minutes and --track"
             )
         if deterministic or compiled:
             raise UsageError(f"{recipe} has neither --deterministic nor --compile: leave them out")

@@ -66,8 +66,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         else:
             handle = _close(handle)
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(temporary)
         temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
         temporary = None
@@ -78,6 +77,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         _close(handle)
+
+
+def sync(file: Path) -> None:
+    """Make the content of a file durable. Raises OSError."""
+    # Windows syncs handles that may write only; elsewhere the file may be one that nobody may write.
+    with file.open("rb" if fcntl else "r+b") as written:
+        os.fsync(written.fileno())
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

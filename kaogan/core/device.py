@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import platform
 import re
 import threading
+from collections.abc import Iterator
 
 import psutil
 import torch
 from torch import Tensor
 
 from kaogan.core.errors import UsageError, nearest
+
+_LOCK, _RESTORE = threading.Lock(), contextlib.ExitStack()
+_inside = 0  # entries of ``exact`` that have not ended
 
 
 def choose_device(name: str) -> torch.device:
@@ -46,11 +51,43 @@ def read(tensor: Tensor) -> float:
     return float(tensor)
 
 
-def exact(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Float32 as it is written, and no algorithm chosen by a stopwatch."""
+@functools.cache
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # what is made there cannot take part in a training
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """``values`` (N,) beside ``like``, of its type. A card keeps them: copied anew they would hold up each step."""
+    if like.device.type == "cpu" or torch.compiler.is_compiling():  # a compiler's tensors must not be kept
+        return like.new_tensor(values)
+    return _constant(values, like.dtype, like.device)
+
+
+@contextlib.contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Float32 as it is written, and no algorithm chosen by a stopwatch, on CUDA.
+
+    PyTorch's switches are those of all threads: the first one that enters sets them, the last one puts them back.
+    """
+    global _inside
     if device.type != "cuda":
-        return contextlib.nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        yield
+        return
+    with _LOCK:
+        if not _inside:
+            _RESTORE.callback(setattr, torch.backends.cuda.matmul, "allow_tf32", torch.backends.cuda.matmul.allow_tf32)
+            torch.backends.cuda.matmul.allow_tf32 = False
+            flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+            _RESTORE.enter_context(flags)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _inside -= 1
+            if not _inside:
+                _RESTORE.close()
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -6,6 +6,7 @@ import atexit
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,19 +17,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kaogan.core.errors import KaoganError, ProcessLostError
+from kaogan.core.errors import KaoganError, ProcessLostError, is_out_of_memory
 
 MEETING = timedelta(minutes=5)
 """In which all must have come; where there is no route to the first one, PyTorch tries as long."""
 PATIENCE = timedelta(hours=12)
 """The others wait while the first process measures, or reads millions of pictures; one that died is noticed at once."""
 
+_LOST = re.compile(
+    r"connection (was likely )?(closed|reset|refused)|broken pipe|pair closure|timed out|timeout|remote process", re.I
+)
+"""What gloo, NCCL and the store say when the process at the other end has gone."""
+
 
 @dataclass(frozen=True)
 class Processes:
     """``count`` processes that train one run together, of which this is number ``rank``.
 
-    Every method must be called by all of them, in the same order. Raises ProcessLostError when one has ended.
+    Every method must be called by all of them, in the same order. Raises ProcessLostError when one has ended,
+    KaoganError for another failure of the exchange, as of NCCL or a card.
     """
 
     rank: int = 0
@@ -138,10 +145,12 @@ class Processes:
 
         try:
             getattr(torch.distributed, name)(*arguments)
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
-            raise ProcessLostError(f"another process of this run has ended ({error})") from error
+            if is_out_of_memory(error):
+                raise
+            if _LOST.search(str(error)):
+                raise ProcessLostError(f"another process of this run has ended ({_one_line(error)})") from error
+            raise KaoganError(f"the processes of this run cannot exchange their numbers: {_one_line(error)}") from error
 
 
 ALONE = Processes()
@@ -176,8 +185,7 @@ def join() -> Processes:
         torch.distributed.init_process_group(backend, store=_store, rank=rank, world_size=count, timeout=PATIENCE)
     except (RuntimeError, ValueError, OSError) as error:
         where = f"{os.environ.get('MASTER_ADDR', 'MASTER_ADDR')}:{os.environ.get('MASTER_PORT', 'MASTER_PORT')}"
-        text = " ".join(str(error).partition("Exception raised from")[0].split())[:160]
-        raise KaoganError(f"cannot meet the other processes of this run at {where}: {text}") from None
+        raise KaoganError(f"cannot meet the other processes of this run at {where}: {_one_line(error)}") from None
     atexit.register(torch.distributed.destroy_process_group)
     _joined = Processes(rank, count, local, on_cards)
     if not _joined.first:
@@ -215,6 +223,11 @@ def _understand_slurm() -> None:
     for name, source in slurm.items():
         os.environ[name] = os.environ.get(source, "1").partition("(")[0].partition(",")[0]
     os.environ.setdefault("MASTER_PORT", "29500")
+
+
+def _one_line(error: Exception) -> str:
+    """What PyTorch says, without the stack of C++ behind it."""
+    return " ".join(str(error).partition("Exception raised from")[0].split())[:240]
 
 
 def _sum(rows: Tensor) -> Tensor:

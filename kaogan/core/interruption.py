@@ -14,7 +14,8 @@ def ignore_stop() -> None:
 
 @contextlib.contextmanager
 def interruptible(on_stop: Callable[[], None] = ignore_stop) -> Iterator[list[int]]:
-    """Collect Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 in a list instead of dying of them; a second Ctrl-C ends at once.
+    """Collect Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 in a list instead of dying of them; a second Ctrl-C ends at once. On
+    Windows Ctrl-Break is collected too.
 
     ``on_stop`` is called at the first one, from the signal's handler.
     """
@@ -30,7 +31,8 @@ def interruptible(on_stop: Callable[[], None] = ignore_stop) -> Iterator[list[in
             with contextlib.suppress(OSError):
                 on_stop()
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     # A SIGHUP that is ignored (nohup) stays ignored.
     numbers = [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in numbers}

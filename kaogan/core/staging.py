@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain
+from kaogan.core.atomic_io import TEMPORARY_SUFFIX, explain, sync
 from kaogan.core.errors import KaoganError, UsageError
 
 _LOCK = ".lock"
@@ -43,8 +43,7 @@ def staged(out: Path) -> Iterator[Path]:
             if out.is_dir():
                 out.rmdir()
             if result.is_file():
-                with result.open("rb") as written:
-                    os.fsync(written.fileno())
+                sync(result)
             result.replace(out)
         finally:
             lock.release()

@@ -109,8 +109,9 @@ def evaluate(
                 source.name = str(path)
             real = reference_of((source.image_size, source.channels))
             result = evaluate_one(
-                source, real, extractors, chosen, seed=seed, published=published, report=report, look=look
-            )
+                source, real, extractors, chosen, seed=seed, published=published, report=report, look=look,
+                device=device,
+            )  # fmt: skip
         except UsageError:
             raise
         except KaoganError as error:  # the others may still be measured
@@ -205,9 +206,11 @@ def evaluate_one(
     published: Published | None = None,
     report: Progress = no_progress,
     look: Look | None = None,
+    device: str = "cpu",
 ) -> EvaluationResult:
     """Every metric, with every extractor where it needs features; what fails for lack of pictures is noted, and the
-    rest goes on. ``look`` measures in other processes. Raises KaoganError when nothing can be computed."""
+    rest goes on. ``look`` measures in other processes, ``device`` has the extractors that single metrics need besides.
+    Raises KaoganError when nothing can be computed."""
     if source.count < 2 or len(reference.pictures) < 2:
         raise TooFewSamplesError(
             f"{source.name} against {reference.pictures.source}: one picture says nothing; give more"
@@ -217,7 +220,7 @@ def evaluate_one(
     on_features = [metric for metric in chosen if metric.needs == "features"]
     on_pictures = [metric for metric in chosen if metric.collector is not None]
     general = len(extractors)
-    extractors = [*extractors, *_particular(on_features, extractors, source)] if on_features else []
+    extractors = [*extractors, *_particular(on_features, extractors, source, device)] if on_features else []
     fewer = min(source.count, len(reference.pictures))
     if fewer < FEW and on_features:
         result.notes.append(
@@ -257,11 +260,13 @@ def evaluate_one(
     return result
 
 
-def _particular(metrics: Sequence[Metric], extractors: Sequence[Extractor], source: ImageSource) -> list[Extractor]:
+def _particular(
+    metrics: Sequence[Metric], extractors: Sequence[Extractor], source: ImageSource, device: str
+) -> list[Extractor]:
     """Extractors that single metrics need besides: the tagger, where attributes were asked for."""
     there = {extractor.name for extractor in extractors}
     missing = {metric.features for metric in metrics if metric.features} - there
-    return [load_extractor(name) for name in sorted(missing)] if source.schema else []
+    return [load_extractor(name, device=device) for name in sorted(missing)] if source.schema else []
 
 
 def _add(result: EvaluationResult, metric: Metric, comparison: Any, extractor: Extractor | None) -> None:

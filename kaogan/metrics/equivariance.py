@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kaogan.core.device import exact
 from kaogan.core.rng import torch_generator
 from kaogan.networks.stylegan import StyleGAN3Generator
 from kaogan.networks.stylegan.resampling import upfirdn
@@ -48,29 +49,30 @@ def equivariance(
     device = transform.device
     errors = {name: torch.zeros(2, dtype=torch.float64) for name in Equivariance._fields}
     try:
-        for start in range(0, count, batch_size):
-            random = torch_generator(seed, "equivariance", start)
-            here = min(batch_size, count - start)
-            latents = torch.randn(here, latent_size, generator=random).to(device)
-            styles = generator.styles(
-                latents, None if conditions is None else conditions[start : start + here].to(device)
-            )
+        with exact(device):
+            for start in range(0, count, batch_size):
+                random = torch_generator(seed, "equivariance", start)
+                here = min(batch_size, count - start)
+                latents = torch.randn(here, latent_size, generator=random).to(device)
+                styles = generator.styles(
+                    latents, None if conditions is None else conditions[start : start + here].to(device)
+                )
 
-            def moved(matrix: Tensor, styles: Tensor = styles) -> Tensor:
-                transform.copy_(matrix)
-                return generator.synthesis(styles)
+                def moved(matrix: Tensor, styles: Tensor = styles) -> Tensor:
+                    transform.copy_(matrix)
+                    return generator.synthesis(styles)
 
-            still = moved(torch.eye(3))
-            shift = (torch.rand(2, generator=random) * 2 - 1) * TRANSLATION
-            angle = float(torch.rand([], generator=random) * 2 - 1) * math.pi
-            width = still.shape[3]
-            whole = (shift * width).round()
-            for name, (x, y) in (("eqt", (whole / width).tolist()), ("eqt_frac", shift.tolist())):
-                reference, mask = translate(still, x * width, y * width, lanczos=name == "eqt_frac")
-                errors[name] += _errors(reference, moved(_shift(-x, -y)), mask)
-            reference, mask = rotate(still, angle)
-            found, kept = pseudo_rotate(moved(_turn(-angle)), angle)
-            errors["eqr"] += _errors(reference, found, mask * kept)
+                still = moved(torch.eye(3))
+                shift = (torch.rand(2, generator=random) * 2 - 1) * TRANSLATION
+                angle = float(torch.rand([], generator=random) * 2 - 1) * math.pi
+                width = still.shape[3]
+                whole = (shift * width).round()
+                for name, (x, y) in (("eqt", (whole / width).tolist()), ("eqt_frac", shift.tolist())):
+                    reference, mask = translate(still, x * width, y * width, lanczos=name == "eqt_frac")
+                    errors[name] += _errors(reference, moved(_shift(-x, -y)), mask)
+                reference, mask = rotate(still, angle)
+                found, kept = pseudo_rotate(moved(_turn(-angle)), angle)
+                errors["eqr"] += _errors(reference, found, mask * kept)
     finally:
         transform.copy_(before)
     return Equivariance(*(_decibels(errors[name]) for name in Equivariance._fields))

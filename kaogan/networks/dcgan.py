@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from kaogan.config.network_settings import NetworkSettings
+from kaogan.core.device import constant
 from kaogan.networks.base import (
     Discriminator,
     DiscriminatorOutput,
@@ -256,7 +257,7 @@ def binomial(x: Tensor) -> Tensor:
 def sharp(x: Tensor) -> Tensor:
     """The filter (-1, 4, 10, 4, -1) / 16 along both sides, (N, C, H, W) -> the same. Its response 1 - sin⁴(w/2) is 0 at
     what alternates from pixel to pixel and, unlike the binomial's cos²(w/2), flat at coarse detail."""
-    taps = x.new_tensor((-1.0, 4.0, 10.0, 4.0, -1.0)) / 16
+    taps = constant((-1.0, 4.0, 10.0, 4.0, -1.0), x) / 16
     channels = x.shape[1]
     x = F.pad(x, (2, 2, 2, 2), mode="replicate")
     x = F.conv2d(x, taps.view(1, 1, 5, 1).repeat(channels, 1, 1, 1), groups=channels)

@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.errors import KaoganError, UsageError, is_out_of_memory
 from kaogan.studio import params, rendering, tasks, trainings
 from kaogan.studio.index import AVATARS, ModelIndex
 from kaogan.studio.jobs import BusyError, JobQueue, Jobs
@@ -85,11 +85,11 @@ def build_app(
     routes.append(Mount("/page/kit", StaticFiles(directory=KIT)))
     routes.append(Mount("/page", StaticFiles(directory=PAGE)))
     return Starlette(
-        routes=routes,
-        lifespan=lifespan,
+        routes=routes, lifespan=lifespan,
         middleware=[Middleware(SecurityMiddleware, hosts=hosts, root_path=root_path)],
-        exception_handlers={KaoganError: _user_error, MemoryError: _out_of_memory, 404: _not_found, 500: _server_error},
-    )
+        exception_handlers={KaoganError: _user_error, MemoryError: _out_of_memory, RuntimeError: _out_of_memory,
+                            404: _not_found, 500: _server_error},
+    )  # fmt: skip
 
 
 async def overview(studio: Studio, request: Request) -> Response:
@@ -387,7 +387,9 @@ async def _user_error(request: Request, error: Exception) -> Response:
 
 
 async def _out_of_memory(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "out of memory; ask for less"}, 503)
+    if is_out_of_memory(error):
+        return JSONResponse({"error": "out of memory; ask for less"}, 503)
+    raise error
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

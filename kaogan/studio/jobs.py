@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from kaogan.core.errors import KaoganError
+from kaogan.core.errors import KaoganError, is_out_of_memory
 
 T = TypeVar("T")
 PREFIX, LOCK = "kaogan-studio-", ".lock"  # of a studio's folder among the temporary files
@@ -115,11 +115,11 @@ class Jobs:
                 job.state = "cancelled"
             except KaoganError as error:
                 job.state, job.error = "failed", str(error)
-            except MemoryError:
+            except BaseException as error:
                 job.state, job.error = "failed", "out of memory; ask for less"
-            except BaseException:
-                job.state, job.error = "failed", "this went wrong inside of kaogan; the terminal says more"
-                raise
+                if not is_out_of_memory(error):
+                    job.error = "this went wrong inside of kaogan; the terminal says more"
+                    raise
 
         future = self._queue.submit(run)
         future.add_done_callback(_show)

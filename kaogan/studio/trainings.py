@@ -47,7 +47,8 @@ class TrainingProcess:
             [sys.executable, "-P", "-u", "-m", "kaogan", "train", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "400"},
-            start_new_session=True,  # a Ctrl-C for the studio is not one for the training: it hears of it in order
+            # A Ctrl-C for the studio is not one for the training: it hears of it in order. The flag is Windows' form.
+            start_new_session=True, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )  # fmt: skip
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -57,10 +58,11 @@ class TrainingProcess:
 
     def stop(self) -> None:
         """As Ctrl-C does: the training leaves a checkpoint. Once only, since a second one is obeyed at once."""
-        # SIGTERM, which kaogan takes for a Ctrl-C: a studio in the background hands on that SIGINT is to be ignored.
+        # SIGTERM, which kaogan takes for a Ctrl-C: a studio in the background hands on that SIGINT is to be ignored. On
+        # Windows it would end the process on the spot; Ctrl-Break is what another process group can be sent there.
         if self.running and not self.stopping:
             self.stopping = True
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
 
     def _listen(self) -> None:
         assert self.process.stdout is not None

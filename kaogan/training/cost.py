@@ -15,7 +15,7 @@ from kaogan.data import PictureSet
 from kaogan.networks import count_parameters
 from kaogan.training.numerics import numerics, training_precision
 from kaogan.training.phases import build_phases
-from kaogan.training.sampler import InfiniteSampler
+from kaogan.training.sampler import Batch, InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
 
@@ -45,9 +45,7 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
     device = choose_device(recipe.run.device)
     precision = training_precision(recipe, device)
     state = build_train_state(recipe, pictures.schema, device, precision)
-    sampler = InfiniteSampler(
-        pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device
-    )
+    sampler = _InTurn(pictures, recipe.training.batch_size, recipe.run.seed, recipe.data.horizontal_flip, device)
     trainer = GANTrainer(recipe, pictures.schema, state, sampler, device, precision)
     batch, n_critic = recipe.training.batch_size, recipe.training.n_critic
     period, kinds = _kinds(recipe)
@@ -79,6 +77,16 @@ def estimate(recipe: Recipe, pictures: PictureSet, rounds: int = 2) -> Cost:
         str(device),
         precision,
     )
+
+
+class _InTurn(InfiniteSampler):
+    """The batches one after the other although the clock jumps: what is asked for is what was read ahead."""
+
+    _asked = 0
+
+    def at(self, clock: int, shard: int = 0, shards: int = 1) -> Batch:
+        number, self._asked = self._asked // shards, self._asked + 1
+        return super().at(number * self.batch_size, shard, shards)
 
 
 def _kinds(recipe: Recipe) -> tuple[int, list[tuple[int, float]]]:

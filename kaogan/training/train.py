@@ -16,7 +16,7 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.checkpoint import find
 from kaogan.core.device import choose_device, describe, import_compiler_aside
 from kaogan.core.distributed import ALONE, Processes
-from kaogan.core.errors import KaoganError, is_out_of_memory
+from kaogan.core.errors import KaoganError, UsageError, is_out_of_memory
 from kaogan.core.interruption import ignore_stop
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.training_loop import (
@@ -71,6 +71,8 @@ def train(
     """
     tracker = Tracker(track) if track and processes.first else None
     import_compiler_aside()  # saves seconds: PyTorch's compiler is imported in a thread
+    if processes.count > 1 and ":" in recipe.run.device:
+        raise UsageError(f"run.device {recipe.run.device} is one card for all processes; with cuda each takes its own")
     device = choose_device(recipe.run.device)
     precision = training_precision(recipe, device)
     state = build_train_state(recipe, pictures.schema, device, precision)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kaogan.adaptation import report
+from kaogan.core.distributed import Processes
 from kaogan.training import evaluator, plots
 from tests.adaptation.test_adapt import TINY, write_pictures
 from tests.cli.conftest import Run
@@ -35,9 +36,14 @@ def test_it_trains_measures_and_says_what_is_where(run: Run, base: Path, tmp_pat
     assert (tmp_path / "mine/adapt.html").is_file()
 
 
-def test_mistakes_are_one_line(run: Run, base: Path, tmp_path: Path) -> None:
+def test_mistakes_are_one_line(run: Run, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = run("adapt", base, "--data", write_pictures(tmp_path / "data", 3))
     assert said.code == 2 and said.err.count("\n") == 1 and "has 3 pictures" in said.err
     said = run("adapt", "kao-sr", "--data", tmp_path / "data")
     assert said.code == 2 and "is an upscaler" in said.err
+    monkeypatch.setattr("kaogan.core.distributed.join", lambda: Processes(0, 2))
+    said = run("adapt", base, "--data", tmp_path / "data")
+    assert (
+        said.code == 2 and said.err == "kaogan: kaogan adapt runs in one process: start it without torchrun or srun\n"
+    )
     assert not (tmp_path / "runs").exists()

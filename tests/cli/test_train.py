@@ -15,6 +15,7 @@ from kaogan import cli
 from kaogan.cli import _train_progress
 from kaogan.cli._console import parse_overrides
 from kaogan.config import recipes
+from kaogan.core.distributed import Processes
 from kaogan.core.errors import KaoganError
 from kaogan.core.training_loop import TrainProgress, TrainResult
 from tests.cli.conftest import TINY, Run, refused
@@ -218,3 +219,8 @@ def test_a_run_that_looks_unwell_says_so_and_not_what_comes_next(
 def test_options_that_an_upscaler_has_not_are_named(run: Run, option: str) -> None:
     said = run("train", "kao-sr", option)
     assert said.code == 2 and "kao-sr has neither --deterministic nor --compile" in said.err, said
+
+
+def test_an_upscaler_is_refused_several_processes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kaogan.core.distributed.join", lambda: Processes(0, 2))
+    refused(run("train", "kao-sr"), 2, "kao-sr trains in one process", "leave out torchrun")

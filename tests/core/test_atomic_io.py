@@ -219,3 +219,32 @@ def test_explain_names_the_path() -> None:
 )
 def test_nearest(word: str, known: list[str], hint: str) -> None:
     assert nearest(word, known) == hint
+
+
+def test_what_is_synced_may_be_written_where_a_system_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows does, which has no fcntl."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def fsync(handle: int) -> None:
+        is_file = stat.S_ISREG(os.fstat(handle).st_mode)
+        if is_file and fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(atomic_io, "fcntl", None)
+    write_text(tmp_path / "file.txt", "x")
+    with staged(tmp_path / "out.txt") as place:
+        place.write_text("x")
+    assert names(tmp_path) == ["file.txt", "out.txt"]
+
+
+def test_a_file_that_nobody_may_write_is_synced_too(tmp_path: Path) -> None:
+    with staged(tmp_path / "out.txt") as place:
+        place.write_text("x")
+        place.chmod(0o444)
+    with atomic(tmp_path / "file.txt") as temporary:
+        temporary.write_text("x")
+        temporary.chmod(0o444)
+    assert names(tmp_path) == ["file.txt", "out.txt"]

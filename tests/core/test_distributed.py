@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from kaogan.cli._processes import count_processes, without_processes
+from kaogan.cli._run import run_app
 from kaogan.core import distributed
-from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.errors import KaoganError, ProcessLostError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +68,64 @@ def test_the_option_is_not_passed_on() -> None:
     assert without_processes(["train", "--processes", "2", "x", "--processes=all", "--seed", "1"]) == [
         "train", "x", "--seed", "1",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "told"),
+    [
+        ("[pair.cc:553] Connection closed by peer [127.0.0.1]:6042", ProcessLostError, "has ended"),
+        ("read: Connection reset by peer", ProcessLostError, "has ended"),
+        ("Timed out waiting 1000ms for recv operation to complete", ProcessLostError, "has ended"),
+        ("ncclRemoteError: possibly due to a remote process exiting prematurely", ProcessLostError, "has ended"),
+        ("NCCL error in: N.cpp:1, invalid usage\nLast error:\nDuplicate GPU detected : rank 1 and rank 0\n"
+         "Exception raised from check at N.cpp:1\nframe #0", KaoganError, "rank 1 and rank 0$"),
+        ("CUDA error: an illegal memory access was encountered", KaoganError, "illegal memory access"),
+        ("DefaultCPUAllocator: can't allocate memory", RuntimeError, "can't allocate"),
+    ],
+)  # fmt: skip
+def test_only_what_a_dead_process_causes_counts_as_one(
+    text: str, kind: type[Exception], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr("torch.distributed.broadcast", fail)
+    with pytest.raises(kind, match=told) as caught:
+        distributed.Processes(0, 2)._from_first(torch.zeros(1))
+    assert type(caught.value) is kind and "\n" not in str(caught.value) and "frame" not in str(caught.value)
+
+
+class Store(dict[str, bytes]):
+    """In the place of PyTorch's."""
+
+    def add(self, key: str, amount: int) -> int:
+        self[key] = str(int(self.get(key, b"0")) + amount).encode()
+        return int(self[key])
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value.encode()
+
+    def get(self, key: str, default: bytes = b"75") -> bytes:
+        return super().get(key, default)
+
+
+def test_one_of_those_left_says_that_a_process_died_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def app(*_: object, **__: object) -> None:
+        raise ProcessLostError("another process of this run has ended\n(closed)")
+
+    def ended() -> tuple[int | str | None, str]:
+        with pytest.raises(SystemExit) as exit_:
+            run_app(app, "kaogan")  # type: ignore[arg-type]
+        return exit_.value.code, capsys.readouterr().err
+
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["kaogan"])
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(distributed, "_store", Store())
+    assert ended() == (75, "kaogan: another process of this run has ended (closed)\n")
+    assert ended() == (75, "")
+    monkeypatch.setattr(distributed, "_store", Store())
+    assert distributed.report_failure(2)
+    assert ended() == (2, ""), "the one that failed says why"

@@ -6,6 +6,7 @@ import errno
 import logging
 import math
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from kaogan.core import checkpoint
 from kaogan.core.checkpoint import CheckpointWriter
 from kaogan.core.errors import KaoganError
+from kaogan.core.interruption import interruptible
 from kaogan.core.resume import resume
 from kaogan.core.training_loop import Intervals, TrainingLoop
 
@@ -99,3 +101,12 @@ def test_the_writer_takes_a_copy_and_tells_of_a_full_disk(tmp_path: Path, monkey
     with pytest.raises(ValueError, match="its own"), CheckpointWriter(aside=True) as writer:
         writer.write(tmp_path, {"weight": weight}, {"clock": 32}, 2, 0)
         raise ValueError("its own")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="no signals")
+def test_ctrl_break_of_windows_is_collected_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR2, raising=False)
+    with interruptible() as caught:
+        assert callable(signal.getsignal(signal.SIGUSR2)), "or it would end the tests"
+        signal.raise_signal(signal.SIGUSR2)
+    assert caught == [signal.SIGUSR2]

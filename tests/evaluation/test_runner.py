@@ -388,11 +388,16 @@ def test_the_tagger_is_loaded_for_attributes_alone(run: Path, faces: Path, monke
         name, label = "other", "other"
         attributes: ClassVar = {}
 
-    monkeypatch.setattr(
-        evaluation, "load_extractor", lambda word, **_: Other() if word == "other" else SmallExtractor()
-    )
-    (result,) = evaluate([run], faces, features=["other"], metrics=["fid", "attributes"], count=40)
+    devices = []
+
+    def load(word: str, *, device: str, **_: Any) -> SmallExtractor:
+        devices.append(device)
+        return Other() if word == "other" else SmallExtractor()
+
+    monkeypatch.setattr(evaluation, "load_extractor", load)
+    (result,) = evaluate([run], faces, features=["other"], metrics=["fid", "attributes"], count=40, device="auto")
     assert set(result.rows) == {"fid/other", "fid_infinite/other", "accuracy_hair/tagger"}
+    assert devices == ["auto", "auto"]
 
 
 @pytest.mark.parametrize("place", ["shards", "remote"])

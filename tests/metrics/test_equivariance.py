@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -129,3 +131,19 @@ def test_decibels() -> None:
     half = F.pad(torch.ones(1, 3, 4, 2), (0, 2))
     assert _decibels(_errors(x, x + 0.002 * half + 9 * (1 - half), half)) == pytest.approx(60, abs=1e-3)
     assert math.isinf(_decibels(_errors(x, x, torch.ones_like(x))))
+
+
+def test_on_a_card_it_is_measured_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[torch.device] = []
+
+    @contextlib.contextmanager
+    def exact(device: torch.device) -> Iterator[None]:
+        inside.append(device)
+        yield
+        inside.clear()
+
+    network = generator(radial=False)
+    drawn = network.synthesis.forward
+    monkeypatch.setattr("kaogan.metrics.equivariance.exact", exact)
+    monkeypatch.setattr(network.synthesis, "forward", lambda *all_: drawn(*all_) if inside else pytest.fail("outside"))
+    equivariance(network, 1, latent_size=8)

@@ -10,6 +10,7 @@ import socket
 import zipfile
 
 import pytest
+import torch
 from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
@@ -63,6 +64,21 @@ def test_mistakes_are_told_and_the_server_stays_up(studio, query, message):
     status, found, _ = studio.call("/api/faces", **{"model": "tiny", "count": 1, **query})
     assert status == 400 and message in found["error"] and "\n" not in found["error"]
     assert studio.call("/api/faces", model="tiny", count=1)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), 503, "out of memory; ask for less"),
+        (RuntimeError("a bug"), 500, "this went wrong inside of kaogan; the terminal says more"),
+    ],
+)
+def test_too_little_memory_on_a_card_is_told(studio, error, status, message, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(rendering, "faces", fail)
+    assert studio.call("/api/faces", model="tiny", count=1)[:2] == (status, {"error": message})
 
 
 @pytest.mark.parametrize(

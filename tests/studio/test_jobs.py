@@ -6,6 +6,7 @@ import tempfile
 import threading
 
 import pytest
+import torch
 
 from kaogan.core.errors import KaoganError
 from kaogan.studio import tasks
@@ -55,6 +56,12 @@ def test_jobs_report_finish_fail_and_stop(capsys):
     wait_for(broken)
     assert (failed.state, failed.error) == ("failed", "the disk is full")
     assert "inside of kaogan" in broken.error and "ZeroDivisionError" in capsys.readouterr().err
+
+    def large(job):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    wait_for(full := jobs.start(large))
+    assert (full.state, full.error) == ("failed", "out of memory; ask for less")
     jobs.close()
 
 

@@ -162,3 +162,26 @@ def test_a_run_of_the_second_folder_is_gone_on_with(tmp_path, monkeypatch):
     mine.resume("second/run", {})
     mine.stop("second/run")
     assert mine.state("second/run")["stopping"] and not mine.state("other")["running"]
+
+
+def test_on_windows_it_is_asked_to_stop_rather_than_ended(monkeypatch):
+    """There SIGTERM ends a process on the spot, and Ctrl-Break reaches its group alone."""
+    sent, options = [], {}
+
+    class Process:
+        stdout = ()
+
+        def __init__(self, call, **given):
+            options.update(given)
+
+        def poll(self):
+            return None
+
+        def send_signal(self, number):
+            sent.append(number)
+
+    monkeypatch.setattr(trainings.subprocess, "Popen", Process)
+    monkeypatch.setattr(trainings.subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
+    monkeypatch.setattr(trainings.signal, "CTRL_BREAK_EVENT", 1, raising=False)
+    trainings.TrainingProcess(["demo"]).stop()
+    assert sent == [1] and options["creationflags"] == 0x200

@@ -137,6 +137,7 @@ def test_a_read_of_the_device_and_a_blocking_copy_are_seen(monkeypatch: pytest.M
 
     def with_copy(self: GANTrainer, *args: Any) -> None:
         torch.ones(3).to(self.loss.device)
+        torch.tensor([1.0], device=self.loss.device).new_tensor([2.0])
         original(self, *args)
 
     def with_read(self: GANTrainer, *args: Any) -> None:
@@ -144,7 +145,7 @@ def test_a_read_of_the_device_and_a_blocking_copy_are_seen(monkeypatch: pytest.M
         self.meters.means()
 
     monkeypatch.setattr(GANTrainer, "generator_step", with_copy)
-    assert trace(recipe, noise_pictures(recipe)).blocking.total() == 1
+    assert trace(recipe, noise_pictures(recipe)).blocking.total() == 3
     monkeypatch.setattr(GANTrainer, "generator_step", with_read)
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
         trace(recipe, noise_pictures(recipe))

@@ -11,9 +11,12 @@ import torch
 from torch import nn
 
 from kaogan.core.checkpoint import load_optimizer, optimizer_tensors
+from kaogan.core.distributed import Processes
+from kaogan.core.errors import UsageError
 from kaogan.core.schema import Attribute, Schema
 from kaogan.training import run_logger
-from tests.training.conftest import Bench
+from kaogan.training.train import train as run_training
+from tests.training.conftest import Bench, make_pictures
 from tests.training.runs import train
 from tests.training.tiny import tiny
 
@@ -65,3 +68,9 @@ def test_the_ema_stays_with_its_source(bench: Callable[..., Bench]) -> None:
     calibration = [(torch.empty(4, 8, device=META),)]
     assert {value.device for value in ema.snapshot(calibration).state_dict().values()} == {META}
     ema.lerp(0.5)
+
+
+def test_several_processes_do_not_share_the_card_of_a_number(tmp_path: Path) -> None:
+    of = tiny(**{"run.device": "cuda:0"})
+    with pytest.raises(UsageError, match="cuda:0 is one card for all processes"):
+        run_training(of, make_pictures(), tmp_path / "run", processes=Processes(1, 2))

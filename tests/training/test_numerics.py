@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from kaogan.core import checkpoint
+from kaogan.core.device import exact
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.schema import Schema
 from kaogan.training import numerics as module
@@ -45,6 +47,27 @@ def test_switches_are_set_and_put_back(
     assert switches() == before
     with numerics(recipe, CPU, precision):
         assert switches() == before
+
+
+def test_float32_is_exact_until_the_last_thread_is_done() -> None:
+    """Also within a training in TF32."""
+    with numerics(small("dcgan"), CUDA, "tf32"):
+        before = switches()
+        entered, leave = threading.Event(), threading.Event()
+
+        def other() -> None:
+            with exact(CUDA):
+                entered.set()
+                leave.wait(10)
+
+        thread = threading.Thread(target=other)
+        with exact(CUDA):
+            thread.start()
+            assert entered.wait(10) and switches() == (False,) * 4
+        assert switches() == (False,) * 4 and torch.backends.cudnn.deterministic
+        leave.set()
+        thread.join()
+        assert switches() == before and not torch.backends.cudnn.deterministic
 
 
 def test_what_has_no_deterministic_form_is_one_line() -> None:

@@ -24,6 +24,7 @@ from kaogan.training import plots
 from kaogan.training.cost import estimate
 from kaogan.training.run_dir import RESUMABLE_KEYS, RunDir
 from kaogan.training.run_logger import RunLogger
+from kaogan.training.sampler import InfiniteSampler
 from kaogan.training.state import build_train_state
 from kaogan.training.step import GANTrainer
 from kaogan.training.train import train as run_training
@@ -375,9 +376,10 @@ def test_a_penalty_that_is_due_now_and_then_costs_its_share(monkeypatch: pytest.
 
 
 def test_a_generator_that_grows_costs_what_it_costs_grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its cheaper first stage says little of a run of which it is the smaller part."""
-    seen = []
-    step = GANTrainer.step
+    """Its cheaper first stage says little of a run of which it is the smaller part. The clock jumps, but the batches
+    come in turn: on a card each has been read ahead."""
+    seen, asked = [], []
+    step, at = GANTrainer.step, InfiniteSampler.at
 
     def recorded(trainer: GANTrainer) -> bool:
         updated = step(trainer)
@@ -385,9 +387,11 @@ def test_a_generator_that_grows_costs_what_it_costs_grown(monkeypatch: pytest.Mo
         return updated
 
     monkeypatch.setattr(GANTrainer, "step", recorded)
+    monkeypatch.setattr(InfiniteSampler, "at", lambda *all_: asked.append(all_[1]) or at(*all_))
     growing = {"family": "growing", "width": 4, "base_size": 8, "grow_at": 1001}
     of = recipes.load(tiny().to_dict() | {"generator": growing})
     estimate(of, make_pictures())
     batch = of.training.batch_size
     first = -(-1001 // batch) * batch
     assert seen == [(first, True), (first + batch, True), (first + 2 * batch, True)]
+    assert asked == [0, batch, 2 * batch]

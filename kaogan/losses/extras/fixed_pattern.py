@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kaogan.config.recipe import Images, Section, Weight
+from kaogan.core.device import constant
 from kaogan.losses.extras import EXTRAS
 from kaogan.losses.extras.base import Extra, StepContext
 
@@ -72,7 +73,7 @@ class FixedPattern(Extra):
 
 def high_pass(images: Tensor) -> Tensor:
     """Images (N, C, H, W) less their 5x5 binomial blur."""
-    row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
+    row = constant((1.0, 4.0, 6.0, 4.0, 1.0), images) / 16
     channels = images.shape[1]
     kernel = (row[:, None] * row).expand(channels, 1, 5, 5)
     return images - F.conv2d(F.pad(images, (2, 2, 2, 2), mode="replicate"), kernel, groups=channels)

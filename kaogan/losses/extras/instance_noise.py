@@ -31,12 +31,14 @@ class InstanceNoise(Extra):
         amount = self.settings.amount * (max(0.0, 1 - context.images_seen / end) if end else 1.0)
         if not amount:
             return images
-        rng = context.torch_rng(f"noise/{purpose}")
-        if images.device.type == "cpu":  # drawn in the layout of the images
-            noise = torch.empty_like(images, dtype=torch.float32).normal_(generator=rng)
-        else:
-            noise = randn(images.shape, rng, images.device)
-        return (1 - amount) * images.float() + amount * noise
+        return (1 - amount) * images.float() + amount * noise_like(images, context.torch_rng(f"noise/{purpose}"))
+
+
+def noise_like(images: Tensor, rng: torch.Generator) -> Tensor:
+    """N(0, 1), float32, of the shape of ``images`` and where they lie."""
+    if images.device.type == "cpu":  # drawn in the layout of the images
+        return torch.empty_like(images, dtype=torch.float32).normal_(generator=rng)
+    return randn(images.shape, rng, images.device)
 
 
 EXTRAS.register("instance_noise", InstanceNoise)

@@ -207,7 +207,7 @@ def test_a_small_file_cannot_ask_for_a_large_network(upscaler: Upscaler, tmp_pat
         path = tmp_path / "large.safetensors"
         save_upscaler(path, upscaler.network, settings, {})
         built: list[object] = []
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(KaoganError, match="another network|not a whole"):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KaoganError, match=r"another network|not a whole"):
             patch.setattr(load, "build", lambda s, built=built: built.append(torch.get_default_device()) or build(s))
             load_upscaler(path, "cpu")
         assert all(str(device) == "meta" for device in built)
