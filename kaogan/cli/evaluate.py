@@ -61,12 +61,18 @@ def evaluate(
     """Measure models, runs and pictures against real ones: a table, a page, metrics.jsonl in each run."""
     from kaogan.cli._processes import worker_pool
     from kaogan.core.atomic_io import write_text
+    from kaogan.core.errors import KaoganError
     from kaogan.evaluation import page as evaluation_page
     from kaogan.evaluation.runner import evaluate as run
 
+    unwritten: list[KaoganError] = []
+
     def remember(result: EvaluationResult) -> None:
-        evaluation_page.append_lines([result])
-        evaluation_page.write_cards([result])
+        try:
+            evaluation_page.append_lines([result])
+            evaluation_page.write_cards([result])
+        except KaoganError as error:  # a full disk: the others are measured and shown all the same
+            unwritten.append(error)
 
     with worker_pool(processes, device) as pool, progress_report("measuring") as report:
         evaluation = run(
@@ -78,6 +84,8 @@ def evaluate(
         print_results(evaluation)
     finally:  # an output that is full or gone costs no page
         page = evaluation_page.write_page(evaluation, out) if out else evaluation_page.write_default_page(evaluation)
+    if unwritten:
+        raise unwritten[0]
     for sentence in evaluation_page.verdicts(evaluation):
         console.print(escape(sentence), soft_wrap=True)
     console.print(escape(f"The page: {page}"), soft_wrap=True)

@@ -176,7 +176,7 @@ def _digest(tensors: dict[str, Tensor], state: dict[str, Any]) -> str:
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)  # numpy has no bfloat16
+        digest.update(value.flatten().clone().view(torch.uint8).numpy().data)  # numpy has no bfloat16
     return digest.hexdigest()
 
 

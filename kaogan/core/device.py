@@ -76,10 +76,10 @@ def exact(device: torch.device) -> Iterator[None]:
         return
     with _LOCK:
         if not _inside:
-            _RESTORE.callback(setattr, torch.backends.cuda.matmul, "allow_tf32", torch.backends.cuda.matmul.allow_tf32)
-            torch.backends.cuda.matmul.allow_tf32 = False
             flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
             _RESTORE.enter_context(flags)
+            _RESTORE.callback(setattr, torch.backends.cuda.matmul, "allow_tf32", torch.backends.cuda.matmul.allow_tf32)
+            torch.backends.cuda.matmul.allow_tf32 = False
         _inside += 1
     try:
         yield

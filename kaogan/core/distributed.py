@@ -25,7 +25,9 @@ PATIENCE = timedelta(hours=12)
 """The others wait while the first process measures, or reads millions of pictures; one that died is noticed at once."""
 
 _LOST = re.compile(
-    r"connection (was likely )?(closed|reset|refused)|broken pipe|pair closure|timed out|timeout|remote process", re.I
+    r"connection (was likely )?(closed|reset|refused|aborted)|connection abort|socket closed|communicator was aborted"
+    r"|broken pipe|pair closure|timed out|timeout|remote process|no route to host|unreachable",
+    re.I,
 )
 """What gloo, NCCL and the store say when the process at the other end has gone."""
 
@@ -148,7 +150,7 @@ class Processes:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            if _LOST.search(str(error)):
+            if _LOST.search(str(error).partition("Exception raised from")[0]):
                 raise ProcessLostError(f"another process of this run has ended ({_one_line(error)})") from error
             raise KaoganError(f"the processes of this run cannot exchange their numbers: {_one_line(error)}") from error
 

@@ -31,7 +31,9 @@ _FRAME = (
 _NO_STORAGES = b"\x80\x02]."
 _MAGIC = _FRAME[2:14]  # a number of 10 bytes, which every protocol writes alike
 _NUMERIC = re.compile(r"[<>=|]?(\?|b1|[iu][1248]|f[248]|[bBhHiIlLqQefd])")
-_MOST_INSTRUCTIONS = 2_000_000  # of a pickle; the weights of a network have some thousands, each takes memory
+_INSTRUCTIONS = 2_000_000, 3
+"""A pickle may have so many, or one for so many bytes: each takes a hundred bytes and more of memory. Weights have some
+thousands, the tags of 100,000 faces 5,000,000, in many more bytes."""
 _KEPT_TEXT = 256  # bytes; longer texts are remembered by the pickle instead of being written out again
 _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
 _BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"}
@@ -191,6 +193,7 @@ def _rewritten(data: bytes) -> bytes:
     texts: list[str | None] = [None]  # for each part of ``out``, the text it is, or None
     remembered: dict[int, str] = {}
     memo_size = 0
+    most = max(_INSTRUCTIONS[0], len(data) // _INSTRUCTIONS[1])
 
     def emit(part: bytes, text: str | None = None) -> None:
         out.append(part)
@@ -203,8 +206,8 @@ def _rewritten(data: bytes) -> bytes:
     steps: Any = itertools.pairwise(itertools.chain(pickletools.genops(data), [(None, None, len(data))]))
     for (op, argument, start), (_, _, end) in steps:
         name: str = op.name
-        if len(out) > _MOST_INSTRUCTIONS:
-            raise ValueError(f"more than {_MOST_INSTRUCTIONS:,} instructions")
+        if len(out) > most:
+            raise ValueError(f"more than {most:,} instructions in {len(data):,} bytes")
         if name in ("PROTO", "FRAME"):
             continue
         if name in _STRINGS:

@@ -152,7 +152,10 @@ def load_pictures(
         if passing:  # another set than the whole: statistics are kept under its fingerprint
             fingerprint = fingerprint_of("without", fingerprint, passing)
             several = f"{count_of(len(passing), 'picture')} could not be read this time, first {shown(passing[0])}"
-            remade = [*remade, f"{several}; the next run tries again"]
+            remade = [
+                *remade,
+                f"{several}; the next run tries again (a training that goes on then needs --allow-changes)",
+            ]
         skipped = [each for each in listing.skipped if each[0] not in layout.side] + skipped
         if not names:
             raise _nothing(opened, skipped)

@@ -170,9 +170,9 @@ def _curves(entries: Sequence[Entry]) -> list[dict[str, str]]:
     """Two plots for each extractor that trainings were measured with on the way."""
     drawn: dict[str, dict[str, list[curve_plots.Point]]] = {}
     for entry in entries:
-        recipe = recipe_of(entry.runs[0])
-        if recipe is not None and len(points := curve(entry.runs)) > 1:
-            drawn.setdefault(recipe.eval.features.partition("=")[0], {})[entry.name] = points
+        if len(points := curve(entry.runs)) > 1:
+            recipe = recipe_of(entry.runs[0])
+            drawn.setdefault(recipe.eval.features.partition("=")[0] if recipe else "?", {})[entry.name] = points
     return [plot for extractor, lines in drawn.items() for plot in _plots(lines, extractor)]
 
 

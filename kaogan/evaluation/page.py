@@ -184,7 +184,7 @@ def _reading(results: Sequence[EvaluationResult]) -> list[str]:
 
 
 def curves(results: Sequence[EvaluationResult]) -> list[dict[str, str]]:
-    """Fréchet distances along the training, of those runs that were measured more than once."""
+    """Fréchet distances along the training, of runs that were measured more than once on the same pictures."""
     found = []
     for key in (key for key in tables.row_keys(results) if key.startswith("fid/")):
         drawn = {}

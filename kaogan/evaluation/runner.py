@@ -94,17 +94,12 @@ def evaluate(
     errors: list[KaoganError] = []
     namesakes = Counter(Path(path).name for path in paths)
     for path in map(Path, paths):
-        began = time.monotonic()
+        began, source = time.monotonic(), None
         try:
-            try:
-                source = open_image_source(
-                    path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, keep=keep, device=device,
-                    progress=report,
-                )  # fmt: skip
-            except UsageError as error:  # of this path; a wrong --data would be wrong for all
-                if len(paths) == 1:
-                    raise
-                raise KaoganError(str(error)) from error
+            source = open_image_source(
+                path, count or DEFAULT_COUNT, every_picture=count is None, seed=seed, keep=keep, device=device,
+                progress=report,
+            )  # fmt: skip
             if namesakes[path.name] > 1:  # runs/kao beside kao, a/faces beside b/faces
                 source.name = str(path)
             real = reference_of((source.image_size, source.channels))
@@ -112,9 +107,9 @@ def evaluate(
                 source, real, extractors, chosen, seed=seed, published=published, report=report, look=look,
                 device=device,
             )  # fmt: skip
-        except UsageError:
-            raise
         except KaoganError as error:  # the others may still be measured
+            if source is not None and isinstance(error, UsageError):  # a wrong --data is wrong for all
+                raise
             errors.append(error)
             evaluation.failures.append(Failure(path.name or str(path), str(error)))
             continue

@@ -33,14 +33,17 @@ def history(lines: Sequence[Mapping[str, Any]], key: str) -> list[Point]:
     """The points of the metric ``key`` (``fid/tagger``) in lines of a metrics.jsonl; of one clock, the last. Only of
     lines that can be compared with the newest: the same real pictures, as many generated ones, the same weights."""
     points = {}
-    having = [line for line in lines if isinstance(line.get("metrics"), Mapping) and key in line["metrics"]]
+    having = [
+        line
+        for line in lines
+        if isinstance(line.get("metrics"), Mapping) and key in line["metrics"] and line.get("keep", 1) == 1
+    ]
     terms = _terms(having[-1], key) if having else {}
     for line in having:
         if any(value != terms.get(name, value) for name, value in _terms(line, key).items()):
             continue
-        found = line.get("metrics", {}).get(key) if isinstance(line.get("metrics"), Mapping) else None
-        clock = line.get("clock")
-        if isinstance(found, Mapping) and isinstance(clock, int) and line.get("keep", 1) == 1:
+        found, clock = line["metrics"][key], line.get("clock")
+        if isinstance(found, Mapping) and isinstance(clock, int):
             minutes = line.get("minutes")
             points[clock] = Point(
                 clock,

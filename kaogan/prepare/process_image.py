@@ -104,7 +104,7 @@ def _open(settings: Picture, file: File) -> _Opened | ProcessedFile:
         reason = getattr(error, "strerror", None) or error
         return ProcessedFile("", 0, 0, (Rejection(UNREAD, f"cannot be read: {reason}"),))
     except BrokenPicture as broken:
-        return ProcessedFile("", 0, 0, (Rejection("broken", broken.reason),))
+        return ProcessedFile("", 0, 0, (Rejection(UNREAD if broken.passing else "broken", broken.reason),))
     digest = hashlib.sha256(data).hexdigest()[:32]
     try:
         picture, header = read_with_header(data, at_least=None if settings.crop == "faces" else settings.size)

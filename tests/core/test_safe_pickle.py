@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from kaogan.core import safe_pickle
 from kaogan.core.errors import KaoganError
 from kaogan.core.safe_pickle import read_pickle
 
@@ -123,6 +124,13 @@ def test_millions_of_instructions_are_refused() -> None:
     data = b"\x80\x04]\x8c\xff" + b"a" * 255 + b"\x940" + b"(" + b"h\x00" * 2_100_000 + b"e."
     with pytest.raises(KaoganError, match="instructions"):
         read_pickle(data, "x")
+
+
+def test_the_tags_of_many_faces_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of bytes enough for each instruction; the limits of a small file are set for it."""
+    monkeypatch.setattr(safe_pickle, "_INSTRUCTIONS", (100, 3))
+    tags = {number: (f"hair {number}", f"eyes {number}") for number in range(500)}
+    assert read_pickle(pickle.dumps(tags), "x") == tags
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

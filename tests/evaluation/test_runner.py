@@ -275,6 +275,7 @@ def test_only_what_can_be_compared_is_one_curve() -> None:
 
     lines = [line(1), line(2, real="b"), line(3, count=50), line(4, weights="f2"), line(5)]
     assert [point.clock for point in history(lines, "fid/tagger")] == [1, 5]
+    assert [point.clock for point in history([*lines, line(6) | {"keep": 0.5}], "fid/tagger")] == [1, 5]
     assert history(lines, "kid/tagger") == []
 
 
@@ -334,6 +335,17 @@ def test_what_cannot_be_measured_does_not_stop_the_others(faces: Path, tmp_path:
     assert len(found) == 1 and [failure.name for failure in found.failures] == ["weights.safetensors"]
     with pytest.raises(UsageError):
         evaluate([weights], faces, metrics=["fid"])
+
+
+def test_a_full_disk_costs_no_measurement(run: Path, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise KaoganError("the disk is full")
+
+    monkeypatch.setattr("kaogan.evaluation.page.append_lines", full)
+    words = [str(run), str(faces), "--data", str(faces), "--metrics", "fid", "--features", "tagger", "--count", "60"]
+    out = CliRunner().invoke(app, ["evaluate", *words, "--out", str(run / "page.html")])
+    assert out.exit_code == 1 and "FD-tagger" in out.stdout and (run / "page.html").is_file()
+    assert isinstance(out.exception, KaoganError) and "disk is full" in str(out.exception)
 
 
 def test_an_interruption_costs_only_what_is_being_measured(

@@ -21,7 +21,7 @@ from kaogan.core.registry import Registry
 from kaogan.core.text import shown
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import FORMATS as PICTURE_FORMATS
-from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, is_deep, is_srgb, read_picture
+from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, is_deep, is_srgb, may_pass, read_picture
 from kaogan.data.label_files import TwiceError, unique
 from kaogan.data.labels import AUTO, LabelTable, choose_attributes, cleaned
 from kaogan.data.layout import Layout
@@ -256,7 +256,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BrokenPicture(f"cannot be opened: {error.strerror or error}") from error
+        raise BrokenPicture(f"cannot be opened: {error.strerror or error}", may_pass(error)) from error
 
 
 def _kind(data: bytes, plain: bool) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kaogan.core.errors import KaoganError
-from kaogan.data.decoding import BrokenPicture
+from kaogan.data.decoding import BrokenPicture, may_pass
 from kaogan.data.formats.acgan_new import COLOURS
 from kaogan.data.formats.base import FORMATS, Collection, Format, Item
 from kaogan.data.formats.hdf5_probe import probe
@@ -130,7 +130,7 @@ class _Part:
         try:
             return np.asarray(self.images[index])
         except H5_ERRORS as error:
-            raise BrokenPicture(f"cannot be unpacked: {str(error)[:120]}") from error
+            raise BrokenPicture(f"cannot be unpacked: {str(error)[:120]}", may_pass(error)) from error
 
 
 def _texts(path: Path, labels: Any, name: str, numbers: np.ndarray) -> list[str]:

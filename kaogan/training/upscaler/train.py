@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe
 from kaogan.config.upscale_recipe import RESUMABLE_KEYS, UpscaleRecipe
 from kaogan.core.atomic_io import atomic, write_text
-from kaogan.core.device import choose_device, describe, exact
+from kaogan.core.device import choose_device, describe
 from kaogan.core.ema import EMA
 from kaogan.core.errors import UsageError
 from kaogan.core.images import Pictures, to_float, to_uint8
@@ -68,7 +67,8 @@ def train(
         crops = CropSampler(pictures, recipe)
         trainer = UpscalerTrainer(recipe, state, device, precision)
         describe_run(folder, state, crops, f"{describe(device)}, {precision}")
-        with exact(device) if precision == "fp32" else nullcontext():
+        # As in kaogan.training.numerics; a CPU does not look at it.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=precision != "fp32"):
             result = UpscalerLoop(recipe, state, trainer, folder, crops).run(resumed, on_progress, on_stop)
         folder.log.info("%s at %d pictures", "finished" if result.finished else "stopped", result.images_seen)
         return result
