@@ -57,11 +57,13 @@ def upscale(
     """
     from kaogan.aux_models.upscaler.load import load_upscaler
     from kaogan.cli._processes import worker_pool
-    from kaogan.core.picture_files import check_format
+    from kaogan.core.picture_files import check_format, format_of
     from kaogan.generate.upscale_files import TILE, check_inputs, upscale_files
 
     if format is not None:
         format = check_format(format)
+        if out is not None and not out.is_dir() and format_of(out) not in (None, format):
+            raise UsageError(f"--out {out} and --format {format} differ; leave --format out, or name a folder")
     if tile is not None and tile < 16:
         raise UsageError(f"tiles have at least 16 px, not {tile}")
     stdin = "-" in inputs
@@ -77,7 +79,7 @@ def upscale(
     upscaler = load_upscaler(model, device)
     upscaler.check_scale(scale)
     if stdin:
-        _from_stdin(upscaler, scale, out, format)
+        _from_stdin(upscaler, scale, out, format or "png")
         return
     if of_model:
         count, seed = 16 if count is None else count, seed or 0
@@ -116,21 +118,18 @@ def _is_model(place: Path) -> bool:
     )
 
 
-def _from_stdin(upscaler: Any, scale: int, out: Path | None, format: str | None) -> None:
+def _from_stdin(upscaler: Any, scale: int, out: Path | None, format: str) -> None:
     from kaogan.core.atomic_io import explain
     from kaogan.core.picture_files import FORMATS, check_format, to_image, write_picture
     from kaogan.data.decoding import MAX_BYTES
     from kaogan.generate.upscale_files import unwritable, upscale_bytes
 
     if out is not None:
-        named = check_format(out.suffix or str(out))
-        if format is not None and named != format:
-            raise UsageError(f"--out {out} and --format {format} differ; leave one of them out")
+        check_format(out.suffix or str(out))
     elif sys.stdout.isatty():
         raise UsageError("a picture is not printed on a terminal; name a file with --out or redirect the output")
     if sys.stdin.isatty():
         raise UsageError("- reads a picture's bytes, and nothing comes in: kaogan upscale - < small.png")
-    format = format or "png"
     picture = upscale_bytes(upscaler, sys.stdin.buffer.read(MAX_BYTES + 1), scale)
     if problem := unwritable(out or Path(f"stdout.{format}"), picture):
         raise UsageError(problem)

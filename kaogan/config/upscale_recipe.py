@@ -71,6 +71,13 @@ class Losses(Section):
     fake_label: Range = Field((0.0, 0.0), description="label of enlarged crops in the discriminator's step")
     flip: Fraction = Field(0.0, description="share of crops whose labels are swapped for the discriminator")
 
+    @field_validator("real_label", "fake_label")
+    @classmethod
+    def _labels_are_probabilities(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1] <= 1:
+            raise ValueError("input should be a range within 0 and 1, the lower end first")
+        return value
+
 
 class Optim(Section):
     lr: float = Field(5e-4, gt=0, description="learning rate")

@@ -16,7 +16,7 @@ from kaogan.aux_models.upscaler.model import TILE, Upscaler
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
 from kaogan.core.notes import note
-from kaogan.core.picture_files import FORMATS, LONGEST, Writer, check_format, format_of
+from kaogan.core.picture_files import FORMATS, LONGEST, Writer, format_of
 from kaogan.core.progress import Progress
 from kaogan.core.text import shown
 from kaogan.core.worker_pool import WorkerPool
@@ -77,8 +77,6 @@ def upscale_files(
         single = not out.is_dir() and format_of(out) is not None
         if single and len(jobs) > 1:
             raise UsageError(f"{out} is one file, but there are {len(jobs)} pictures; name a folder with --out")
-        if single and format is not None and check_format(format) != format_of(out):
-            raise UsageError(f"--out {out} and --format {format} differ; name the file by its format, or a folder")
         if not single and out.is_file():
             raise UsageError(f"{out} is a file; name a folder with --out")
         sources = {job.source.resolve() for job in jobs if job.source is not None}

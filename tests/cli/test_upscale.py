@@ -231,6 +231,7 @@ def test_sample_chains(tmp_path: Path) -> None:
         (["a.png", "--out", "large.tif"], "not as .tif"),
         (["a.png", "--out", "large.webp", "--format", "png"], "--out large.webp and --format png differ"),
         (["-", "--out", "large.webp", "--format", "png"], "--out large.webp and --format png differ"),
+        ([str(MODEL), "--out", "large.webp", "--format", "png"], "--out large.webp and --format png differ"),
         ([str(MODEL), "--compare", "--count", "0"], "1 to 64 faces"),
         ([str(MODEL), "--compare", "--scale", "0"], "no scale 0"),
     ],

@@ -363,6 +363,7 @@ def test_a_picture_becomes_a_face_that_is_changed_and_remembered(visit, home, tm
     Image.fromarray(load(home / "tiny").sample(1, seed=9)[0]).save(given)
     visitor = visit()
     page = visitor.open(model="tiny", count=2)
+    page.wait_for_selector("#grid img")  # before that nobody listens
     page.set_input_files("#find-file", given)
     page.click("#find-shown >> text=Change it", timeout=90_000)
     page.wait_for_selector("text=Your face")
@@ -374,6 +375,9 @@ def test_a_picture_becomes_a_face_that_is_changed_and_remembered(visit, home, tm
     page.click("#history button")
     page.wait_for_function("there => document.querySelector('#face').src === there", arg=there)
     assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--hue')") != "350"
+    assert page.is_visible("#find-shown")
+    page.evaluate("() => { history.pushState(null, '', '?model=deep/styled'); dispatchEvent(new Event('popstate')); }")
+    assert page.is_hidden("#find-shown"), "of another model the same latent is another face"
 
 
 @pytest.mark.timeout(300)  # a trace is a long calculation where many share a core

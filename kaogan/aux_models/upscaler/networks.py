@@ -33,7 +33,7 @@ class KaoSRSettings(NetworkSettings):
     middle: Blocks = Field(2, description="residual blocks at quarter size")
     after: tuple[Blocks, Blocks] = Field((3, 1), description="residual blocks at full and half size on the way up")
     fine: Width = Field(32, description="channels at twice the size of the input")
-    scales: tuple[Scale, ...] = Field(SCALES, min_length=1, description="a tail for each")
+    scales: tuple[Scale, ...] = Field(SCALES, min_length=1, max_length=len(SCALES), description="a tail for each")
 
 
 class SRGANSettings(NetworkSettings):

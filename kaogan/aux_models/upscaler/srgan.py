@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from kaogan.aux_models.upscaler.model import Upscaler
 from kaogan.aux_models.upscaler.networks import SRGANGenerator, SRGANSettings
@@ -34,7 +35,10 @@ def upscaler_of(content: WeightFile, device: str | torch.device = "cpu", precisi
     first = tensors.get("conv1.0.weight")
     if first is None or first.ndim != 4 or doublings not in (1, 2, 3):
         raise KaoganError(f"{content.path} is not a whole SRGAN")
-    settings = SRGANSettings.model_validate({"width": int(first.shape[0]), "blocks": blocks, "scales": (2**doublings,)})
+    try:
+        settings = SRGANSettings.model_validate({"width": first.shape[0], "blocks": blocks, "scales": (2**doublings,)})
+    except ValidationError:  # sizes beyond any useful network's
+        raise KaoganError(f"{content.path} is not the SRGAN of GANime") from None
     with torch.device("meta"):
         expected = SRGANGenerator(settings).state_dict()
     wrong = sorted(tensors.keys() ^ expected.keys()) or [k for k in tensors if tensors[k].shape != expected[k].shape]

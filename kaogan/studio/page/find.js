@@ -6,6 +6,7 @@ import { longWork } from "./parts.js";
 import { param } from "./state.js";
 
 let choose = () => {};
+let of = ""; // the model whose face is shown
 
 async function find([file]) {
   if (!file) return;
@@ -20,11 +21,12 @@ async function find([file]) {
   button.addEventListener("click", () => choose(face, true));
   $("find-shown").replaceChildren(figure(target, "Your picture"), figure(picture, "The model's"), button);
   $("find-shown").hidden = false;
+  of = model;
 }
 
 /** Of another model the same latent is another face. */
-export function forget() {
-  $("find-shown").hidden = true;
+export function enter() {
+  if (param("model") !== of) $("find-shown").hidden = true;
 }
 
 export function begin(overview, chooser) {

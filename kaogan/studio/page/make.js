@@ -109,7 +109,6 @@ function showControls() {
 export function begin(overview) {
   $("model").addEventListener("change", () => {
     change({ model: $("model").value, face: null, from: null, to: null, ...none("m.") }, true);
-    find.forget();
     enter();
   });
   $("controls").addEventListener("submit", (event) => event.preventDefault());
@@ -164,5 +163,6 @@ export function enter() {
   $("model").value = param("model");
   showControls();
   film.show();
+  find.enter();
   open(param("model"));
 }

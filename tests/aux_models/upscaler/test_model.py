@@ -124,6 +124,9 @@ def test_srgans_weights_are_imported(tmp_path: Path, pictures: np.ndarray) -> No
     torch.save(state, file)
     with pytest.raises(KaoganError, match=r"'conv2\.0\.bias' does not fit"):
         load_upscaler(file)
+    torch.save(state | {"conv1.0.weight": torch.zeros(5000, 3, 1, 1)}, file)  # wider than any useful one
+    with pytest.raises(KaoganError, match="is not the SRGAN of GANime"):
+        load_upscaler(file)
 
 
 def test_the_upscaler_inside_the_package_beats_bicubic_on_drawn_faces() -> None:
@@ -202,7 +205,7 @@ def test_precision_of_cards_without_bf16(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_small_file_cannot_ask_for_a_large_network(upscaler: Upscaler, tmp_path: Path) -> None:
-    for claim in ({"widths": (4096, 4096, 4096), "middle": 256}, {"middle": 10**9}):
+    for claim in ({"widths": (4096, 4096, 4096), "middle": 256}, {"middle": 10**9}, {"scales": (2,) * 9}):
         settings = TINY.model_copy(update=claim)
         path = tmp_path / "large.safetensors"
         save_upscaler(path, upscaler.network, settings, {})

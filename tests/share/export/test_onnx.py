@@ -133,7 +133,10 @@ def test_without_the_packages_it_says_how_to_get_them(
 @pytest.mark.parametrize(("channels", "scale"), [(3, 4), (1, 8)])
 def test_upscalers_enlarge_as_in_pytorch(channels: int, scale: int) -> None:
     upscaler = load_upscaler("kao-sr", "cpu", "fp32")
-    content, difference = upscaler_bytes(upscaler, scale, 16, channels=channels)
+    given = load_upscaler("kao-sr", "cpu", "fp32")
+    given.network.half()  # a network on a card, or in another precision, is exported by a copy, and left as it is
+    content, difference = upscaler_bytes(given, scale, 16, channels=channels)
+    assert next(given.network.parameters()).dtype == torch.float16
     told = {each.key: each.value for each in onnx.load_from_string(content).metadata_props}
     assert told["kaogan.scale"] == str(scale) and difference < 1e-4
     assert len(content) < 3_000_000, "its weights are float16 and stay so"

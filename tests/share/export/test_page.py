@@ -68,9 +68,13 @@ def wanted(model: Model, seed: int, number: int = 0, **asked: Any) -> np.ndarray
     return model.sample(number + 1, seed=seed, **asked)[number].astype(int)
 
 
-def downloaded(page: Any) -> np.ndarray:
+def downloaded(page: Any, first: str = "") -> np.ndarray:
+    """The picture that the button saves, at once after the button with the id ``first``."""
     with page.expect_download() as waiting:
-        page.get_by_role("button", name="Download", exact=True).click()
+        if first:
+            page.evaluate(f"() => ['{first}', 'download'].forEach((id) => document.getElementById(id).click())")
+        else:
+            page.get_by_role("button", name="Download", exact=True).click()
     assert waiting.value.suggested_filename.endswith(".png")
     return np.asarray(Image.open(io.BytesIO(Path(waiting.value.path()).read_bytes())).convert("RGB"))
 
@@ -230,6 +234,9 @@ def test_downloads(visit: Visit) -> None:
     assert download("enlarged").shape == (512, 512, 3)
     twice = download("2")  # by the upscaler of the tests, which repeats pixels and inverts them
     assert np.abs(twice.astype(int) - (255 - shown.repeat(2, 0).repeat(2, 1))).max() <= 1
+    visit.page.get_by_label("Size of the download").select_option("original")
+    new = downloaded(visit.page, "new")
+    assert (new == visit.picture()).all() and (new != shown).any()
 
 
 def test_a_face_is_enlarged_four_times_unless_another_size_is_chosen(visit: Visit, coded: Model) -> None:

@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from benchmarks.launches import Trace, on_meta
 from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.aux_models.upscaler.resampling import blurred, shrink
 from kaogan.config import upscale_recipe as recipes
@@ -167,6 +168,9 @@ def test_a_blur_of_0_is_none_and_ranges_go_up() -> None:
     for key, value in (("blur", [1.0, 0.5]), ("noise", [-1, 2]), ("jpeg", [90, 40])):
         with pytest.raises(UsageError, match="not smaller"):
             small(**{f"degradation.{key}": value})
+    for key, value in (("real_label", [1.0, 0.5]), ("fake_label", [-3, 0])):
+        with pytest.raises(UsageError, match="within 0 and 1"):
+            small(**{f"losses.{key}": value})
 
 
 def test_drawn_faces_limit_crops_only_where_there_are_some() -> None:
@@ -191,6 +195,24 @@ def test_every_loss_takes_part(faces: PictureSet) -> None:
     steps.step(crops.at(4))
     assert {"pixel", "perceptual", "adversarial", "loss_d", "loss_g"} <= set(steps.meters.take())
     assert not all(torch.equal(a, b) for a, b in zip(before, state.discriminator.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("objective", ["bce", "relativistic"])
+def test_a_step_works_where_the_weights_lie(faces: PictureSet, objective: str) -> None:
+    """On "meta": what was made on the host beside it is an error."""
+    changes = {"losses.perceptual": 0.1, "losses.adversarial": 0.1, "losses.objective": objective, "losses.flip": 0.1,
+               "losses.real_label": [0.85, 1.0], "degradation.share": 1.0, "optim.clip": 1.0}  # fmt: skip
+    recipe, device = small(**changes), torch.device("meta")
+    crops, seen = CropSampler(faces, recipe), Trace()
+    with on_meta(seen):
+        state = build_state(recipe, device)
+        trainer = UpscalerTrainer(recipe, state, device, "fp32")
+        for clock in (0, 4):
+            state.images_seen = clock
+            trainer.step(crops.at(clock))
+            state.ema.update(clock, 4)
+    assert seen.launches > 50 and not seen.waits
+    assert {p.device for network in state.networks() for p in network.parameters()} == {device}
 
 
 def test_srgans_labels_are_drawn_in_their_ranges(faces: PictureSet) -> None:
