@@ -265,20 +265,6 @@ def test_a_half_written_line_costs_no_other(run: Path, faces: Path) -> None:
     assert [line["clock"] for line in metrics_lines(run)] == [1, 5000]
 
 
-def test_only_what_can_be_compared_is_one_curve() -> None:
-    from kaogan.metrics.curve_plots import history
-
-    def line(clock: int, *, real: str = "a", count: int = 100, weights: str = "f1") -> dict[str, Any]:
-        found = {"value": 1.0, "low": 0.0, "high": 2.0}
-        data, features = {"fingerprint": real}, {"tagger": weights}
-        return {"clock": clock, "count": count, "data": data, "features": features, "metrics": {"fid/tagger": found}}
-
-    lines = [line(1), line(2, real="b"), line(3, count=50), line(4, weights="f2"), line(5)]
-    assert [point.clock for point in history(lines, "fid/tagger")] == [1, 5]
-    assert [point.clock for point in history([*lines, line(6) | {"keep": 0.5}], "fid/tagger")] == [1, 5]
-    assert history(lines, "kid/tagger") == []
-
-
 def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: Path) -> None:
     line = {"clock": 1000, "minutes": 0.5, "metrics": {"fd/tagger": {"value": 900, "low": 800, "high": 1000}}}
     (run / "metrics.jsonl").write_text(json.dumps(line) + "\n{broken\n")
