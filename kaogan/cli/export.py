@@ -30,9 +30,7 @@ def export(
             "hub: a folder for the Hugging Face Hub. state-dict: weights for another program.",
         ),
     ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The file or folder to write. (MODEL..., if new)")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="PATH", help="The file or folder to write. (MODEL...)")] = None,
     half: Annotated[
         bool, typer.Option("--half", help="web, onnx, safetensors, hub: weights of 16 bits, half as large.")
     ] = False,
@@ -88,8 +86,9 @@ def export(
             kinds = ", ".join(name for name, other in TARGETS.items() if key in other.options)
             raise UsageError(f"--{key.replace('_', '-')} is for {kinds}, not for {to}")
     place = (out or Path(f"{_stem(model)}{'.html' if single_file else target.ending}")).expanduser()
-    # A name that nobody has chosen may be that of a file which cannot be made again: of the weights that were imported.
-    if place.is_file() and (out is None or place.resolve() == model.resolve()):
+    # Weights under a name that nobody has chosen may be those that the model was imported from.
+    weights = out is None and to in ("safetensors", "state-dict")
+    if place.is_file() and (weights or place.resolve() == model.resolve()):
         raise UsageError(f"{place} exists; name another place with --out")
     target.write(model, place, **given)
 

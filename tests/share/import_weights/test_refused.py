@@ -255,7 +255,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert code == 0 and said.splitlines()[0] == "G_1.pth" and (tmp_path / "G_1.pth").is_file()
     code, said, _ = call(capsys, monkeypatch, "import", "G_1.pth", "--as", "acgan-new", "--out", "new")
     assert code == 0 and "eyes (10), hair (12)" in said
-    code, _, error = call(capsys, monkeypatch, "export", "G_1", "--to", "state-dict")
+    code, _, error = call(capsys, monkeypatch, "export", "G_1", "--to", "state-dict", "--out", "other.pth")
     assert code == 2 and "needs the program" in error
     code, _, error = call(capsys, monkeypatch, "export", "G_1", "--to", "onx")
     assert code == 2 and "unknown kind" in error
