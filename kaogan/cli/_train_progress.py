@@ -26,6 +26,7 @@ from kaogan import api
 from kaogan.config import recipes
 from kaogan.config.recipe import Recipe
 from kaogan.core import checkpoint
+from kaogan.core.device import choose_device, is_emulated
 from kaogan.core.training_loop import TrainProgress, TrainResult
 from kaogan.data import PictureSet
 from kaogan.training.cost import estimate
@@ -64,6 +65,7 @@ def run_training(
     pictures = read_data(console, recipe, data)
     if not _reached_its_end(recipe, out):
         tell_data(console, pictures)
+        tell_precision(console, recipe)
         if not checkpoint.find(out / "checkpoints"):  # a run that goes on keeps the settings it began with
             tell_noise(console, recipe)
     outcome = train_with_bar(console, recipe, pictures, out, allow_changes, minutes, track)
@@ -187,6 +189,7 @@ def run_dry(console: Console, recipe: Recipe, data: Path | None) -> None:
     """Print what would be trained and what it would cost, measured on a few steps."""
     pictures = read_data(console, recipe, data)
     tell_data(console, pictures)
+    tell_precision(console, recipe)
     console.print(recipes.dump(recipe).rstrip(), markup=False, soft_wrap=True)
     cost = estimate(recipe, pictures)
     attributes = "".join(f", {a.name} ({len(a.values)})" for a in pictures.schema.attributes)
@@ -228,6 +231,16 @@ def tell_data(console: Console, pictures: PictureSet) -> None:
         names = ", ".join(f"{each.name} ({len(each.values)} values)" for each in pictures.schema.attributes)
         text = f'conditional on {names}; to train without: --attributes.names "[]"'
         console.print(f"  {escape(text)}", soft_wrap=True)
+
+
+def tell_precision(console: Console, recipe: Recipe) -> None:
+    """Of a precision that was asked for and that this processor only emulates."""
+    if is_emulated(recipe.run.precision, choose_device(recipe.run.device)):
+        console.print(
+            f"  this processor has no fast {recipe.run.precision}: --precision {recipe.run.precision} takes many times "
+            "as long as --precision auto",
+            soft_wrap=True,
+        )
 
 
 def tell_noise(console: Console, recipe: Recipe) -> None:

@@ -99,6 +99,11 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
 
 
+def is_emulated(precision: str, device: torch.device) -> bool:
+    """Whether a CPU would take many times as long for this precision as for float32."""
+    return device.type == "cpu" and (precision == "fp16" or (precision == "bf16" and not _cpu_multiplies_bf16()))
+
+
 def describe(device: torch.device) -> str:
     """One line for logs and model cards: processor, cores, memory, accelerator."""
     memory = psutil.virtual_memory().total / 2**30

@@ -15,6 +15,7 @@ from kaogan import cli
 from kaogan.cli import _train_progress
 from kaogan.cli._console import parse_overrides
 from kaogan.config import recipes
+from kaogan.core import device
 from kaogan.core.distributed import Processes
 from kaogan.core.errors import KaoganError
 from kaogan.core.training_loop import TrainProgress, TrainResult
@@ -57,6 +58,19 @@ def test_a_run_that_ends_before_its_noise_says_so(run: Run, end: int, told: bool
     assert ("--extras.instance_noise.end 11 lets it fade in time" in said.out) == told
     # What a run that goes on could not change.
     assert "fade" not in run(*words, "--images", "24").out
+
+
+@pytest.mark.parametrize(
+    ("asked", "fast", "told"), [("bf16", False, True), ("bf16", True, False), ("auto", False, False)]
+)
+def test_a_precision_that_is_emulated_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, asked: str, fast: bool, told: bool
+) -> None:
+    monkeypatch.setattr(device, "_cpu_multiplies_bf16", lambda: fast)
+    for more in ([], ["--dry-run"]):
+        said = run("train", "dcgan", *TINY, "--device", "cpu", "--precision", asked, *more)
+        assert said.code == 0, said
+        assert ("--precision bf16 takes many times as long as --precision auto" in said.out) == told
 
 
 def test_changes_are_refused_unless_allowed(run: Run, tmp_path: Path) -> None:
