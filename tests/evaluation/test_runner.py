@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import re
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,70 +15,22 @@ from typer.testing import CliRunner
 
 from kaogan.cli import app
 from kaogan.core.errors import KaoganError, UsageError
-from kaogan.core.images import Pictures
-from kaogan.core.schema import HAIR, Schema
+from kaogan.core.schema import Schema
 from kaogan.data.avatars import draw_each, write_set
 from kaogan.evaluation import image_sources
 from kaogan.evaluation import runner as evaluation
 from kaogan.evaluation.page import markdown, write_page
 from kaogan.evaluation.runner import evaluate
 from kaogan.evaluation.tables import clear_winner
-from kaogan.metrics import features, reference
+from kaogan.metrics import reference
 from kaogan.metrics.collect import FeatureCollector
 from kaogan.metrics.stats.estimate import Estimate
 from tests.data.shards.conftest import COUNT, pixels, remote, shards
+from tests.evaluation.conftest import SIZE, SmallExtractor
 from tests.generate.conftest import filtered, tiny_model
 
 __all__ = ["remote", "shards"]  # fixtures
-SIZE = 16
-
-
-class SmallExtractor:
-    """Mean colours of quarters as features; hair is read off the brightness of the first pixel."""
-
-    name, label, size, fingerprint = "tagger", "tagger", 12, "f1"
-    attributes: ClassVar = {"hair": HAIR}
-    calls = 0
-
-    def features_and_attributes(self, pictures: Pictures) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        SmallExtractor.calls += len(pictures)
-        pictures = np.repeat(pictures, 3, -1) if pictures.shape[-1] == 1 else pictures
-        n, h, w, _ = pictures.shape
-        quarters = pictures.reshape(n, 2, h // 2, 2, w // 2, 3).mean((2, 4), dtype=np.float64)
-        hair = np.eye(len(HAIR), dtype=np.float32)[pictures[:, 0, 0, 0] // 20 % len(HAIR)]
-        return quarters.reshape(n, 12).astype(np.float32), {"hair": hair}
-
-    def __call__(self, pictures: Pictures) -> np.ndarray:
-        return self.features_and_attributes(pictures)[0]
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def load(word: str, **options: Any) -> Any:
-        if word == "broken":
-            raise KaoganError("the weights of broken are not here")
-        return SmallExtractor() if word == "tagger" else features.load_extractor(word, **options)
-
-    monkeypatch.setattr(evaluation, "load_extractor", load)
-    monkeypatch.setattr(evaluate, "__kwdefaults__", evaluate.__kwdefaults__ | {"features": ("tagger",)})
-    monkeypatch.setenv("KAOGAN_CACHE", str(tmp_path / "cache"))
-    SmallExtractor.calls = 0
-
-
-@pytest.fixture(scope="session")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("real") / "faces"
-    write_set(folder, 120, SIZE, 0)
-    return folder
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run's folder with a model with attributes."""
-    folder = tmp_path / "run"
-    tiny_model().save(folder / "model")
-    (folder / "recipe.yaml").write_text("name: tiny\n")
-    return folder
+pytestmark = pytest.mark.usefixtures("small_extractor")
 
 
 def test_a_run_is_measured_and_remembers_it(run: Path, faces: Path) -> None:
@@ -182,49 +132,6 @@ def test_accuracy_of_real_labels_is_the_tagger_s(faces: Path) -> None:
     assert any("eyes" in note for note in result.notes)
 
 
-def test_what_fails_is_noted_and_the_rest_goes_on(run: Path, faces: Path, tmp_path: Path) -> None:
-    few = tmp_path / "few"
-    few.mkdir()
-    for number, picture in draw_each(12, SIZE, 5):
-        Image.fromarray(picture).save(few / f"{number}.png")
-    (few / "broken.png").write_bytes(b"not a picture")
-    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(few / "large.png")
-    result = evaluate([few], faces, features=["tagger", "broken"])[0]
-    notes = "\n".join([*result.source.notes, *result.notes])
-    assert "kid (tagger) left out: 13 pictures, at least 20" in notes
-    assert "no extrapolation" in notes and "mixed sizes" in notes and "1 files skipped, first broken.png" in notes
-    assert "no broken features: the weights of broken are not here" in notes
-    assert {"fid/tagger", "precision/tagger", "coverage/tagger"} <= set(result.rows)
-    assert not any(key.startswith("accuracy") for key in result.rows)
-    with pytest.raises(KaoganError, match="broken are not here"):
-        evaluate([few], faces, features=["broken"])
-
-
-def test_mistakes_are_told_in_one_line(run: Path, faces: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"unknown metric 'fidd'.*'fid'"):
-        evaluate([run], faces, metrics=["fidd"])
-    with pytest.raises(UsageError, match="no such model, run"):
-        evaluate([tmp_path / "nowhere"], faces)
-    with pytest.raises(UsageError, match="2 or more"):
-        evaluate([run], faces, count=1)
-    with pytest.raises(UsageError, match="unknown features"):
-        evaluate([run], faces, features=["taggr"])
-    with pytest.raises(UsageError, match="tagger are named with different weights"):
-        evaluate([run], faces, features=["tagger", "tagger=other.safetensors"])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(KaoganError, match="no pictures"):
-        evaluate([tmp_path / "empty"], faces)
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "recipe.yaml").write_text("name: x\n")
-    with pytest.raises(KaoganError, match="no model yet"):
-        evaluate([tmp_path / "half"], faces)
-    one = tmp_path / "one"
-    one.mkdir()
-    Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(one / "a.png")
-    with pytest.raises(KaoganError, match="one picture says nothing"):
-        evaluate([one], faces)
-
-
 def test_pictures_of_a_model_are_a_function_of_seed_and_number(run: Path) -> None:
     one = image_sources.open_image_source(run, 70, seed=3)
     streamed = np.concatenate(list(one.batches()))
@@ -257,14 +164,6 @@ def test_the_table_names_a_winner_only_when_it_is_clear() -> None:
     assert clear_winner([half, whole], "one") == 1 and clear_winner([half, Estimate(math.nan, 0, 0)], "one") is None
 
 
-def test_a_half_written_line_costs_no_other(run: Path, faces: Path) -> None:
-    from kaogan.evaluation.page import append_lines, metrics_lines
-
-    (run / "metrics.jsonl").write_text('{"clock": 1}\n{"clock": 2, "met')
-    append_lines(evaluate([run], faces, count=60, metrics=["fid"]))
-    assert [line["clock"] for line in metrics_lines(run)] == [1, 5000]
-
-
 def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: Path) -> None:
     line = {"clock": 1000, "minutes": 0.5, "metrics": {"fd/tagger": {"value": 900, "low": 800, "high": 1000}}}
     (run / "metrics.jsonl").write_text(json.dumps(line) + "\n{broken\n")
@@ -277,78 +176,6 @@ def test_curves_along_the_clock_and_markdown(run: Path, faces: Path, tmp_path: P
     rows = markdown(results).splitlines()
     assert rows[0].startswith("| | pictures | FD-tagger ↓ | FD∞-tagger ↓ |") and rows[2].startswith("| run | 60 |")
     assert rows[-1].startswith("| real against real |") and len(rows) == 5
-
-
-def test_a_read_only_run_is_measured_and_its_page_written_elsewhere(
-    run: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    make, opened = tempfile.mkstemp, Path.open
-
-    def deny(place: Path) -> None:
-        if place.is_relative_to(run):
-            raise PermissionError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(tempfile, "mkstemp", lambda *a, dir, **b: (deny(Path(dir)), make(*a, dir=dir, **b))[1])
-    monkeypatch.setattr(Path, "open", lambda self, mode="r", *a, **b: (
-        deny(self) if set(mode) & set("wax+") else None, opened(self, mode, *a, **b))[1])  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    words = [str(run), "--data", str(faces), "--metrics", "fid", "--features", "tagger", "--count", "60"]
-    result = CliRunner().invoke(app, ["evaluate", *words])
-    assert result.exit_code == 0, result.output
-    assert (tmp_path / "run-evaluation.html").is_file() and "run-evaluation.html" in result.output
-    assert f"{run} is read-only" in caplog.text and "metrics.jsonl" in caplog.text
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-
-
-def test_what_cannot_be_measured_does_not_stop_the_others(faces: Path, tmp_path: Path) -> None:
-    one = tmp_path / "one"
-    write_set(one, 1, SIZE, 5)
-    found = evaluate([one, faces], faces, metrics=["fid"])
-    assert [result.source.name for result in found] == ["faces"] and not any("says" in n for n in found[0].notes)
-    assert [failure.name for failure in found.failures] == ["one"] and "one picture says" in found.failures[0].reason
-    words = [str(one), str(faces), "--data", str(faces), "--metrics", "fid", "--features", "tagger"]
-    out = CliRunner().invoke(app, ["evaluate", *words, "--out", str(tmp_path / "page.html")])
-    assert out.exit_code == 1 and "FD-tagger" in out.stdout and "one was not measured: " in out.stderr
-    assert "one was not measured" in (tmp_path / "page.html").read_text()
-    with pytest.raises(KaoganError, match="one picture says nothing"):
-        evaluate([one], faces, metrics=["fid"])
-    with pytest.raises(UsageError, match="no such model"):
-        evaluate([tmp_path / "nothing", faces], faces, metrics=["fid"])
-    weights = tmp_path / "weights.safetensors"
-    weights.write_bytes(b"no set of pictures")
-    found = evaluate([faces, weights], faces, metrics=["fid"])
-    assert len(found) == 1 and [failure.name for failure in found.failures] == ["weights.safetensors"]
-    with pytest.raises(UsageError):
-        evaluate([weights], faces, metrics=["fid"])
-
-
-def test_a_full_disk_costs_no_measurement(run: Path, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise KaoganError("the disk is full")
-
-    monkeypatch.setattr("kaogan.evaluation.page.append_lines", full)
-    words = [str(run), str(faces), "--data", str(faces), "--metrics", "fid", "--features", "tagger", "--count", "60"]
-    out = CliRunner().invoke(app, ["evaluate", *words, "--out", str(run / "page.html")])
-    assert out.exit_code == 1 and "FD-tagger" in out.stdout and (run / "page.html").is_file()
-    assert isinstance(out.exception, KaoganError) and "disk is full" in str(out.exception)
-
-
-def test_an_interruption_costs_only_what_is_being_measured(
-    run: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured = evaluation.evaluate_one
-
-    def interrupted(source: Any, *rest: Any, **more: Any) -> Any:
-        if source.name == "faces":
-            raise KeyboardInterrupt
-        return measured(source, *rest, **more)
-
-    monkeypatch.setattr(evaluation, "evaluate_one", interrupted)
-    words = [str(run), str(faces), "--data", str(faces), "--metrics", "fid", "--features", "tagger", "--count", "60"]
-    assert CliRunner().invoke(app, ["evaluate", *words]).exit_code != 0
-    assert "fid/tagger" in json.loads((run / "metrics.jsonl").read_text())["metrics"]
-    assert "| FD-tagger ↓ |" in (run / "model/README.md").read_text()
 
 
 def test_attributes_of_what_was_asked_for_nothing(faces: Path, tmp_path: Path) -> None:
