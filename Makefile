@@ -2,13 +2,14 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-# PyTorch's own index of builds without CUDA, for machines without an NVIDIA card: they need none of its 3 GB.
+# PyTorch's own index of builds without CUDA, for machines without an NVIDIA card: they need none of its 4 GB.
 TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test soak lint format bench gallery docs package clean help
 
 help:
-	@echo "make demo     install, draw the avatar set, train a conditional GAN on it, sample, export a page (about 6 minutes on 2 cores)"
+	@echo "make demo     install, draw the avatar set, train a conditional GAN on it, sample, export a page"
+	@echo "              (about 6 minutes on a processor with fast bf16, longer without)"
 	@echo "make test     install, lint, type-check, run all tests"
 	@echo "make soak     read SOAK damaged files (1000) and FLIPS single bits of each kind (200), end commands by KILLS kills"
 	@echo "              (200) and other accidents, print a table"
@@ -79,7 +80,7 @@ clean:
 	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && ! .venv/bin/python -c 'import torch' 2>/dev/null; then \
 		echo "no NVIDIA card found: installing PyTorch for the CPU"; \
 		$(RUN) pip install -qqq --timeout 10 --retries 1 --index-url $(TORCH_CPU) "$$(.venv/bin/python tools/torch_requirement.py)" \
-		|| echo "that failed: PyTorch comes from the default index, with CUDA's libraries (3 GB more)"; \
+		|| echo "that failed: PyTorch comes from the default index, with CUDA's libraries (4 GB more)"; \
 	fi
 	$(RUN) pip install --quiet --editable '.[export]'
 	touch $@

@@ -106,6 +106,13 @@ def test_every_setting_and_every_public_name_is_described() -> None:
             assert not callable(thing) or inspect.getdoc(thing), f"{module_name}.{name}"
 
 
+def test_every_option_and_argument_of_a_command_is_described() -> None:
+    page = (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("* `")]
+    assert sum(line.startswith("* `--") for line in lines) > 200
+    assert [line for line in lines if not re.match(r"\* `[^`]+`: \S", line)] == []
+
+
 @pytest.fixture(scope="module")
 def keys() -> set[str]:
     """Of all settings there are."""

@@ -7,9 +7,11 @@ python -m tools.write_reference --check    only say which pages are not as the c
 
 from __future__ import annotations
 
+import contextlib
 import html
 import importlib
 import inspect
+import io
 import json
 import re
 import sys
@@ -171,6 +173,9 @@ def commands_page() -> str:
     from kaogan.cli import app
 
     command = typer.main.get_command(app)
+    for each in command.commands.values():  # type: ignore[attr-defined]
+        with contextlib.redirect_stdout(io.StringIO()):  # some options get their words and defaults only there
+            each.get_help(typer.Context(each))
     text = html.unescape(get_docs_for_click(obj=command, ctx=typer.Context(command), name="kaogan"))
     text = re.sub(r"<span[^>]*>(.*?)</span>", r"`\1`", text, flags=re.DOTALL)
     text = re.sub(r"\[(?:dim|bold)\](.*?)\[/\]", r"`\1`", text)
@@ -228,7 +233,8 @@ Upscalers:
 {chr(10).join(larger)}
 
 What departs from the published methods, and why: [methods](../explanation/methods.md). Each
-family's loss, line by line and with curves: [families](../explanation/families/README.md).
+family's loss, line by line and with curves: [families](../explanation/families/README.md). The families of networks and
+their sizes: [networks](networks.md).
 """
 
 

@@ -65,6 +65,7 @@ def run_training(
     pictures = read_data(console, recipe, data)
     if not _reached_its_end(recipe, out):
         tell_data(console, pictures)
+        tell_avatars(console, recipe, data)
         tell_precision(console, recipe)
         if not checkpoint.find(out / "checkpoints"):  # a run that goes on keeps the settings it began with
             tell_noise(console, recipe)
@@ -189,6 +190,7 @@ def run_dry(console: Console, recipe: Recipe, data: Path | None) -> None:
     """Print what would be trained and what it would cost, measured on a few steps."""
     pictures = read_data(console, recipe, data)
     tell_data(console, pictures)
+    tell_avatars(console, recipe, data)
     tell_precision(console, recipe)
     console.print(recipes.dump(recipe).rstrip(), markup=False, soft_wrap=True)
     cost = estimate(recipe, pictures)
@@ -231,6 +233,16 @@ def tell_data(console: Console, pictures: PictureSet) -> None:
         names = ", ".join(f"{each.name} ({len(each.values)} values)" for each in pictures.schema.attributes)
         text = f'conditional on {names}; to train without: --attributes.names "[]"'
         console.print(f"  {escape(text)}", soft_wrap=True)
+
+
+def tell_avatars(console: Console, recipe: Recipe, data: Path | None) -> None:
+    """Of kao without pictures: its discriminator knows every fake beside the clean avatars (docs/results/kao-log.md)."""
+    if data is None and recipe.name == "kao":
+        console.print(
+            "  without --data kaogan draws avatars, of which kao learns few kinds of faces; kaogan train demo is made "
+            "for them",
+            soft_wrap=True,
+        )
 
 
 def tell_precision(console: Console, recipe: Recipe) -> None:

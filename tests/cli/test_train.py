@@ -73,6 +73,13 @@ def test_a_precision_that_is_emulated_is_said(
         assert ("--precision bf16 takes many times as long as --precision auto" in said.out) == told
 
 
+def test_kao_without_pictures_says_what_is_made_for_avatars(run: Run, made: Path) -> None:
+    words = ["--data.avatars", "8", "--dry-run", "--image-size", "16", "--batch-size", "8"]
+    assert "kaogan train demo is made for them" in run("train", "kao", *words).out
+    assert "made for them" not in run("train", "kao", *words, "--data", made / "faces").out
+    assert "made for them" not in run("train", "demo", *words).out
+
+
 def test_changes_are_refused_unless_allowed(run: Run, tmp_path: Path) -> None:
     words = ["train", "dcgan", *TINY, "--out", "run"]
     assert run(*words).code == 0
