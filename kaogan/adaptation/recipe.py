@@ -7,7 +7,7 @@ al. 2020). Mirrored pictures and DiffAugment (Zhao et al. 2020) make the most of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ LEAST_FOR_COPIES = 50
 """Pictures below which too few are left to say what a copy is (kaogan/metrics/memorization.py)."""
 BATCH = 16
 """At most: of few pictures, many small steps learn more than few large ones in the same time."""
+PATTERN_FROM = 20_000  # images, half of an adaptation: a base of larger pictures begins with its penalty after that
 FROZEN_LAYERS = 4  # of a StyleGAN discriminator, from the picture on
+AT_ONCE = 32  # 1,000 large pictures as float32 are more than many a memory
 SAME = 2.0  # levels between two pictures' blocks that compression alone makes
 GREY = 4.0  # levels: the mean spread between a picture's channels below which it has no colours
 
@@ -49,6 +51,7 @@ SETTINGS: dict[str, Any] = {
     "data.clear_eyes": False,
     "extras.fixed_pattern.ramp": 20_000,
     "extras.instance_noise.amount": 0.0,  # a base's own was for its first steps
+    "extras.blur_fade.sigma": 0.0,  # and so was this
     "extras.augment": {"name": "diffaugment", "policy": ["color", "translation", "cutout"]},
     "run.latent_filter": False,  # its judge looked at faces of other styles
     "run.stats_every": 500,
@@ -75,9 +78,14 @@ def adapted_recipe(
     tree, settings = _of_base(base, weights), dict(SETTINGS)
     if count < LEAST_FOR_COPIES:
         settings["eval.metrics"] = ["kid"]
-    trained = count - held_out_count(count, settings["data.held_out"])
-    settings["training.batch_size"] = min(BATCH, tree["training"].get("batch_size", BATCH), trained)
-    return recipes.resolve(tree, {**settings, "training.start_from": base, **(overrides or {})}, "adapt")
+    settings |= {"training.start_from": base, **(overrides or {})}
+    given = recipes.resolve(tree, settings, "adapt")
+    trained = max(1, count - held_out_count(count, given.data.held_out))
+    derived = {
+        "training.batch_size": min(BATCH, given.training.batch_size, trained),
+        "extras.fixed_pattern.start": min(given.extras.fixed_pattern.start, PATTERN_FROM),
+    }
+    return recipes.resolve(tree, {**derived, **settings}, "adapt")
 
 
 def _of_base(base: str, weights: BaseWeights) -> dict[str, Any]:
@@ -109,15 +117,14 @@ def check_pictures(pictures: PictureSet, base: str) -> list[str]:
             f"{where} has {count:,} pictures; adapt takes {LEAST} to {MOST:,}: train with --start-from {base}, or give "
             "a part of them"
         )
-    different = different_pictures(np.asarray(pictures.images[:]))
+    different = different_pictures(pictures.batches(AT_ONCE))
     if different < LEAST_DIFFERENT:
         raise UsageError(
             f"{where} has {count} pictures, but only {different} different one{'s' * (different > 1)}; "
             f"{LEAST_DIFFERENT} at least are needed"
         )
     if pictures.images.shape[-1] == 3:
-        spread = np.asarray(pictures.images, np.int16)
-        grey = int(np.count_nonzero((spread.max(-1) - spread.min(-1)).mean((1, 2)) < GREY))
+        grey = sum(int(np.count_nonzero(_spread(some) < GREY)) for some in pictures.batches(AT_ONCE))
         if grey > count // 2:
             raise UsageError(
                 f"{grey} of the {count} pictures of {where} are grey, and {base} draws in colours; give coloured ones, "
@@ -130,14 +137,25 @@ def check_pictures(pictures: PictureSet, base: str) -> list[str]:
     return []
 
 
-def different_pictures(images: np.ndarray) -> int:
+def different_pictures(batches: Iterable[np.ndarray]) -> int:
     """How many of uint8 (N, S, S, C) differ by more than SAME levels on the mean of their blocks of an 8th of S."""
-    count, side, _, channels = images.shape
-    block = max(1, side // 8)
-    whole = np.asarray(images[:, : block * (side // block), : block * (side // block)], np.float32)
-    small = whole.reshape(count, side // block, block, side // block, block, channels).mean((2, 4)).reshape(count, -1)
+    small = np.concatenate([_shrunk(images) for images in batches])
     kept = small[:1]
     for each in small[1:]:
         if np.abs(kept - each).mean(1).min() > SAME:
             kept = np.concatenate([kept, each[None]])
     return len(kept)
+
+
+def _shrunk(images: np.ndarray) -> np.ndarray:
+    """The means of the blocks, float32 (N, D)."""
+    count, side, _, channels = images.shape
+    block = max(1, side // 8)
+    cells = side // block
+    whole = images[:, : block * cells, : block * cells].astype(np.float32)
+    return whole.reshape(count, cells, block, cells, block, channels).mean((2, 4)).reshape(count, -1)
+
+
+def _spread(images: np.ndarray) -> np.ndarray:
+    """uint8 (N, S, S, 3) -> the mean difference of their channels (N,), levels."""
+    return (images.max(-1) - images.min(-1)).mean((1, 2))

@@ -14,10 +14,14 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.atomic_io import atomic
 from kaogan.core.errors import UsageError
 from kaogan.core.progress import Progress, no_progress
+from kaogan.core.weights_file import read_weights
 from kaogan.data import PictureSet, load_pictures
 from kaogan.evaluation.image_sources import read_lines, size_of
+from kaogan.generate.latent_filter import FILTER, discard_other
 from kaogan.generate.model import load
-from kaogan.generate.model_io import CARD, CONFIG, PREVIEW, WEIGHTS
+from kaogan.generate.model_io import CARD, CONFIG, PREVIEW, WEIGHTS, read_config
+from kaogan.training.latent_filter import fit_at_end
+from kaogan.training.run_dir import RunDir
 from kaogan.training.start_from import read_base
 
 
@@ -45,6 +49,20 @@ def prepare(
     return Adaptation(adapted_recipe(base, len(pictures), overrides, weights), pictures, notes)
 
 
+def _keep_best(recipe: Recipe, source: str, out: Path, progress: Progress) -> str:
+    """Put ``best/`` in the place of the last model, and a filter beside it if the recipe asks for one: in one line what
+    became of that, else empty."""
+    best, model = out / "best", out / "model"
+    with RunDir(out) as folder:
+        # The configuration last: it holds a digest of the weights, so where it is best's everything is.
+        if (model / CONFIG).read_bytes() != (best / CONFIG).read_bytes():
+            discard_other(model / FILTER, read_weights(best / WEIGHTS)[0])  # that of the last model
+            for name in (PREVIEW, CARD, WEIGHTS, CONFIG):
+                with atomic(model / name) as temporary:
+                    temporary.write_bytes((best / name).read_bytes())
+        return fit_at_end(recipe, folder, source, read_config(model / CONFIG)[0]["clock"], progress)
+
+
 def finish(adaptation: Adaptation, out: Path, progress: Progress = no_progress) -> Measured:
     """Make the best model of the finished training in ``out`` its model, measure it beside the base, write the page.
 
@@ -60,10 +78,9 @@ def finish(adaptation: Adaptation, out: Path, progress: Progress = no_progress) 
             else "nothing was measured on the way (--eval.every 0, or see log.txt): the last model was kept"
         )
     else:
-        for name in (WEIGHTS, CONFIG, CARD, PREVIEW):
-            with atomic(out / "model" / name) as temporary:
-                temporary.write_bytes((best / name).read_bytes())
-    base, model = load(recipe.training.start_from, recipe.run.device), load(out, recipe.run.device)
+        notes += filter(None, [_keep_best(recipe, adaptation.pictures.source, out, progress)])
+    place = Path(recipe.training.start_from).expanduser()
+    base, model = (load(each, recipe.run.device, filtered=False) for each in (place, out))
     found = measure(recipe, adaptation.pictures, base, model, progress)
     write_page(out / PAGE, found, notes, out)
     return found

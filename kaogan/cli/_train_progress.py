@@ -236,7 +236,7 @@ def tell_data(console: Console, pictures: PictureSet) -> None:
 
 
 def tell_avatars(console: Console, recipe: Recipe, data: Path | None) -> None:
-    """Of kao without pictures: its discriminator knows every fake beside the clean avatars (docs/results/kao-log.md)."""
+    """Of kao without pictures: its discriminator knows every fake beside clean avatars (docs/results/kao-log.md)."""
     if data is None and recipe.name == "kao":
         console.print(
             "  without --data kaogan draws avatars, of which kao learns few kinds of faces; kaogan train demo is made "

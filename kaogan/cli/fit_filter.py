@@ -53,7 +53,7 @@ def fit_filter(
         raise UsageError("name a model, as in: kaogan fit-filter runs/kao")
     if references is not None and data is None:
         raise UsageError("--references are pictures of a set; name it as well: --data SET")
-    if not Path(model).exists() and str(model) in model_names():
+    if str(model) in model_names() and not Path(model).exists():
         raise UsageError(f"{model} comes with kaogan and stays as it is; copy its folder, {find_model(Path(model))}")
     loaded = load(model, device, filtered=False)
     folder = loaded.path
@@ -70,7 +70,8 @@ def fit_filter(
                 data, image_size=loaded.image_size, channels=loaded.channels, progress=update,
                 avatars_mirrored=not looks_one_way(Path(model)),
             )  # fmt: skip
-            measure = DistanceToReal(real, references or 2_000, seed=seed, device=loaded.device, progress=update)
+            count = 2_000 if references is None else references
+            measure = DistanceToReal(real, count, seed=seed, device=loaded.device, progress=update)
         fitted = fit(loaded, measure, samples=samples, seed=seed, progress=update)
     found, what = fitted.report, "the eye judge" if fitted.by_eyes else "the distance to real pictures"
     console.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from rich.markup import escape
 from kaogan.cli._console import console, progress_bar, refuse_misspelt, split_words
 from kaogan.cli._explore import print_path
 from kaogan.cli._options import Device, FoundSpace, Fps, ModelArgument, Out, Resize, Seed, Size
-from kaogan.core.errors import UsageError, nearest
+from kaogan.core.errors import UsageError
 
 if TYPE_CHECKING:
     from kaogan.aux_models.tagger import Tagger
@@ -56,6 +57,8 @@ def project(
     if len(plain) < 2:
         refuse_misspelt(context, words)
         raise UsageError("name a model and a picture, as in: kaogan explore project runs/acgan face.png --hair blue")
+    if not math.isfinite(strength):
+        raise UsageError(f"the strength must be a number, not {strength}")
     loaded, tagger = load(plain[0], device), load_tagger()
     _check_attributes(context, loaded, tagger, words)
     faces = read_faces(loaded, [Path(place) for place in plain[1:]])
@@ -78,11 +81,11 @@ def project(
 
 
 def _check_attributes(context: typer.Context, model: Model, tagger: Tagger, words: dict[str, str]) -> None:
-    known = dict.fromkeys([*model.attributes.names, *tagger.values])
-    refuse_misspelt(context, words, known)
-    for name in words:
-        if name not in known:
-            raise UsageError(f"unknown attribute '{name}'{nearest(name, known)}")
+    from kaogan.generate.explore.attribute_edit import check_value
+
+    refuse_misspelt(context, words, [*model.attributes.names, *tagger.values])
+    for name, value in words.items():
+        check_value(model, tagger, name, value)
 
 
 def _print_tags(name: str, model: Model, tagger: Tagger, found: Projection, changed: LatentPoint | None) -> None:

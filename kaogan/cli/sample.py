@@ -84,6 +84,8 @@ def sample(
         )  # fmt: skip
         console.print(escape(str(path)), soft_wrap=True)
         return
+    if separate:
+        refuse_unused("is for a grid, not with --separate", rows=rows)
     count = 64 if count is None else count
     out = out or Path("samples" if separate else f"samples.{format}")
     with worker_pool(processes, device) as pool, progress_bar("sampling", count) as update:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from kaogan.cli._console import console, errors, progress_bar, refuse_unused
 from kaogan.cli._options import Device, Processes
 from kaogan.core.errors import UsageError
+from kaogan.core.paths import looking_at
 
 if TYPE_CHECKING:
     from kaogan.generate.upscale_files import UpscaleReport
@@ -113,9 +114,10 @@ def _print_report(report: UpscaleReport, out: Path) -> None:
 
 
 def _is_model(place: Path) -> bool:
-    return place.is_dir() and any(
-        (place / part).is_file() for part in ("config.json", "recipe.yaml", "model/config.json")
-    )
+    with looking_at(place):
+        return place.is_dir() and any(
+            (place / part).is_file() for part in ("config.json", "recipe.yaml", "model/config.json")
+        )
 
 
 def _from_stdin(upscaler: Any, scale: int, out: Path | None, format: str) -> None:
@@ -161,7 +163,7 @@ def _from_model(
     processes: str | None,
 ) -> None:
     from kaogan.cli._processes import worker_pool
-    from kaogan.core.picture_files import write_picture
+    from kaogan.core.picture_files import format_of, write_picture
     from kaogan.generate.grids import picture_path, write_samples
     from kaogan.generate.model import load
     from kaogan.generate.upscale_sheets import side_by_side
@@ -173,7 +175,7 @@ def _from_model(
         sheet = side_by_side(upscaler, loaded.sample(count, seed=seed), scale)
         console.print(escape(str(write_picture(sheet, picture_path(out or Path("upscaled"), "compare", format)))))
         return
-    single = out is not None and bool(out.suffix)
+    single = out is not None and format_of(out) is not None
     out = out or Path("upscaled")
     with worker_pool(processes, device) as pool, progress_bar("upscaling", count) as update:
         paths = write_samples(

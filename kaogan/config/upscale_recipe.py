@@ -8,23 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from kaogan.config import recipes
 from kaogan.config.recipe import (
+    Beta,
     Described,
     Fraction,
     Images,
     LearningRateSchedule,
     Licence,
-    NetworkOptim,
     Range,
     Section,
     Weight,
 )
 from kaogan.config.registries import UpscalerSettings
+from kaogan.core.notes import note
 
 
 class Crops(Section):
@@ -79,12 +80,32 @@ class Losses(Section):
         return value
 
 
+class DiscriminatorOptim(Section):
+    """What the discriminator does otherwise; null means: as in ``optim``."""
+
+    lr: Annotated[float, Field(gt=0)] | None = Field(None, description="learning rate; null: as in optim")
+    betas: tuple[Beta, Beta] | None = Field(None, description="adam's; null: as in optim")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_never_had_effect(cls, value: Any) -> Any:
+        """Recipes of earlier versions have these keys, which go on being read."""
+        if not isinstance(value, Mapping):
+            return value
+        for key in ("weight_decay", "frozen"):
+            if value.get(key):
+                note(f"optim.discriminator.{key} has no effect on upscalers and is left out")
+        return {key: each for key, each in value.items() if key not in ("weight_decay", "frozen")}
+
+
 class Optim(Section):
     lr: float = Field(5e-4, gt=0, description="learning rate")
-    betas: tuple[Fraction, Fraction] = Field((0.9, 0.99), description="adam's")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.99), description="adam's")
     clip: Weight = Field(0.0, description="longest gradient of the generator; 0: any")
     schedule: LearningRateSchedule = LearningRateSchedule()
-    discriminator: NetworkOptim = Field(NetworkOptim(), description="overrides for the discriminator's optimizer")
+    discriminator: DiscriminatorOptim = Field(
+        DiscriminatorOptim(), description="overrides for the discriminator's optimizer"
+    )
 
 
 class Training(Section):

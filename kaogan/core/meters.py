@@ -15,16 +15,17 @@ class Meters:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, Tensor | int] = {}
 
-    def add(self, name: str, value: Tensor) -> None:
-        value = value.detach().float()
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._counts[name] = self._counts.get(name, 0) + 1
+    def add(self, name: str, value: Tensor, count: Tensor | int = 1) -> None:
+        """``value`` is the mean of ``count`` things, and weighs as much; of none, nothing."""
+        total = value.detach().float() * count
+        self._sums[name] = self._sums[name] + total if name in self._sums else total
+        self._counts[name] = self._counts.get(name, 0) + count
 
     def means(self) -> dict[str, float]:
-        """The means since the last ``take``, by name."""
-        return {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        """The means since the last ``take``, by name; 0 of nothing."""
+        return {name: float(total) / (float(self._counts[name]) or 1.0) for name, total in self._sums.items()}
 
     def take(self) -> dict[str, float]:
         """The means, and begin anew."""

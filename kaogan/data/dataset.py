@@ -250,7 +250,7 @@ def _chosen(
     if not attributes:
         if merge:
             raise UsageError(f"cannot merge values of '{next(iter(merge))}': no attributes are asked for")
-        return np.empty((len(rows), 0), np.int64), Schema(), []
+        return np.empty((len(rows), 0), np.int64), Schema(), list(table.notes)
     every = rows == range(len(rows))
     columns = {name: cells if every else [cells[row] for row in rows] for name, cells in table.columns.items()}
     labels, schema, notes = choose_attributes(LabelTable(columns, table.where, table.notes), attributes, merge)

@@ -7,7 +7,7 @@ import io
 import re
 import threading
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,9 +29,10 @@ MAX_PIXELS = 100_000_000  # width x height; checked in the header, before anythi
 MAX_BYTES = 256 * 2**20  # of one picture file, unpacked
 
 # A picture beyond this is decoded alone: a set of them on many cores would fill the memory.
-_LARGE_PIXELS, _LARGE = 16_000_000, threading.Lock()
+_LARGE_PIXELS, _LARGE = 16_000_000, threading.RLock()  # a JPEG that is completed is read twice
 
 _SMALL_PIXELS = 2**20
+_STRIP = 2**18  # numbers that are floats at a time
 
 # The modes that colour profiles are applied to, and the modes in which they are.
 _CMS_MODES = {"RGB": "RGB", "RGBA": "RGB", "P": "RGB", "L": "L", "LA": "L", "CMYK": "CMYK"}
@@ -91,6 +92,7 @@ class Header:
     width: int  # as it lies in the file, before it is turned upright, px
     height: int
     plain: bool  # one upright RGB or grey picture of 8 bits: any reader shows what we see
+    completed: bool = False  # a JPEG without its end, which other readers refuse; then not plain
 
 
 def decode(source: bytes | str | Path, image_size: int, channels: int = 3) -> np.ndarray:
@@ -199,7 +201,8 @@ def _read(file: BinaryIO, channels: int, at_least: int | None) -> tuple[Image.Im
                 except OSError:
                     if opened.format != "JPEG" or (whole := with_end(file)) is None:
                         raise
-                    return _read(whole, channels, at_least)
+                    picture, header = _read(whole, channels, at_least)
+                    return picture, replace(header, plain=False, completed=True)
                 whole_range = _whole_range(file, opened) if deep else opened
                 picture = _upright(_to_mode(to_srgb(whole_range), channels), opened)
                 return picture, Header(opened.format or "", width, height, _is_plain(opened) and not deep)
@@ -244,13 +247,16 @@ def _whole_range(file: BinaryIO, picture: Image.Image) -> Image.Image:
     values: Any = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:
         raise BrokenPicture("uses few of its 16 bits a colour: convert it to 8 bits")
-    colours, alpha = values[..., 2::-1], values[..., 3:]
-    top = next((most for most in _USED if colours.max() <= most), 0)
-    if not top or not colours.max():
+    highest = int(values[..., :3].max())
+    top = next((most for most in _USED if highest <= most), 0)
+    if not top or not highest:
         return picture
     note(f"colour pictures of more bits than they use were scaled from 0 … {top:,} to 0 … 255")
-    scaled = np.rint(colours * (255 / top)).astype(np.uint8)
-    found = Image.fromarray(np.ascontiguousarray(np.concatenate([scaled, (alpha >> 8).astype(np.uint8)], -1)))
+    scaled = np.empty(values.shape, np.uint8)
+    for to, at in ((0, 2), (1, 1), (2, 0)):
+        scaled[..., to] = _scaled(values[..., at], 0, top)
+    scaled[..., 3:] = values[..., 3:] >> 8
+    found = Image.fromarray(scaled)
     found.info = picture.info
     return found
 
@@ -324,12 +330,13 @@ def _to_mode(picture: Image.Image, channels: int) -> Image.Image:
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
     """Grey of 16 bits, 32 bits or floats -> L: the whole range is scaled, where Pillow's own convert would clip."""
-    values = np.asarray(picture).astype(np.float64)
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    values = np.asarray(picture)
+    finite = np.isfinite(values)
+    if not finite.any():
         raise BrokenPicture("holds no numbers, only NaN or infinity")
-    low, high = float(finite.min()), float(finite.max())
-    if finite.size < values.size:
+    known = values if finite.all() else values[finite]
+    low, high = float(known.min()), float(known.max())
+    if known is not values:
         note("grey pictures hold numbers that are not finite: drawn as the darkest or brightest of the others")
         values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     # Floats are 0 to 1 or 0 to 255 by custom, integers 16 bits, of which cameras and scanners often use 8, 10 or 12 and
@@ -340,8 +347,18 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
         note(f"grey pictures of more bits than they use were scaled from 0 … {top:,.0f} to 0 … 255")
     elif (bottom, top) not in ((0.0, most) for most in customs):
         note("grey pictures of an unusual range were stretched from their darkest to their brightest value")
-    found = Image.fromarray(np.rint((values - bottom) * (255 / ((top - bottom) or 1))).astype(np.uint8))
+    found = Image.fromarray(_scaled(values, bottom, top))
     found.info = picture.info
+    return found
+
+
+def _scaled(values: np.ndarray, bottom: float, top: float) -> np.ndarray:
+    """Numbers (H, W) from ``bottom`` to ``top`` -> 0 to 255 as uint8, in strips: as floats they fill the memory."""
+    found = np.empty(values.shape, np.uint8)
+    rows = max(1, _STRIP // values.shape[1])
+    for at in range(0, len(values), rows):
+        strip = values[at : at + rows].astype(np.float64)
+        found[at : at + rows] = np.rint((strip - bottom) * (255 / ((top - bottom) or 1)))
     return found
 
 

@@ -22,6 +22,14 @@ _EXCEL = re.compile(r"\"?sep=.\"?\r?\n", re.IGNORECASE)  # a first line that tel
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 # Of text that is not UTF-8, in the order in which a tie is decided.
 _ENCODINGS = {"cp932": "Shift-JIS", "gb18030": "GBK", "big5": "Big5", "cp949": "Korean", "cp1252": "Windows-1252"}
+# What a wrong encoding makes of words: half-width katakana, private use, controls; and, where there are many of them,
+# signs, accented letters in a row, and letters of East Asia inside of a Latin word.
+_NEVER = re.compile("[\x80-\x9f\uff61-\uff9f\ue000-\uf8ff]")
+_SELDOM = re.compile(
+    "[\xa0-\xbf\xd7\xf7\u0192\u2010-\u2122]|[\xc0-\xff](?=[\xc0-\xff])"
+    "|(?<=[a-z])[\u2e80-\uffff]|[\u2e80-\uffff](?=[a-z])",
+    re.IGNORECASE,
+)
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 Row = tuple[str, list[str]]  # name of the picture, cells
@@ -66,14 +74,15 @@ def read_csv(data: bytes, where: str, names: PictureNames, count: int) -> LabelT
         for name in _headers(header):
             at = header.index(name)
             found = sum(names.find(row[at].strip()) is not None for row in rows)
-            readings.append((found, header, rows, separator, encoding, at))
-    found, header, rows, separator, encoding, at = max(readings, key=lambda reading: reading[0])
+            readings.append((found, not _is_strange(text), header, rows, separator, encoding, at))
+    found, _, header, rows, separator, encoding, at = max(readings, key=lambda reading: reading[:2])
     if not found and encoding in _ENCODINGS.values():
         raise _not_text(data, where)
     notes = []
     if separator != "," or encoding:
         how = [f"separated by {_SEPARATORS[separator]}"] if separator != "," else []
-        notes.append(f"{where} read as {' '.join([encoding or 'text', *how])}")
+        guessed = "; where words look wrong, save it as UTF-8" if encoding in _ENCODINGS.values() else ""
+        notes.append(f"{where} read as {' '.join([encoding or 'text', *how])}{guessed}")
     cells = ((row[at].strip(), row[:at] + row[at + 1 :]) for row in rows)
     return _aligned(cells, header[:at] + header[at + 1 :], where, names, count, notes)
 
@@ -178,6 +187,12 @@ def _texts(data: bytes, where: str) -> Iterator[tuple[str, str]]:
             continue
     if not some:
         raise _not_text(data, where)
+
+
+def _is_strange(text: str) -> bool:
+    """Whether it is of another encoding, by its letters beyond ASCII."""
+    letters = sum(not letter.isascii() for letter in text)
+    return 10 * len(_NEVER.findall(text)) > letters or 3 * len(_SELDOM.findall(text)) > letters
 
 
 def _not_text(data: bytes, where: str) -> KaoganError:

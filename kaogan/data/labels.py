@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -124,43 +124,68 @@ def choose_attributes(
     table: LabelTable, attributes: Sequence[str], merge: Mapping[str, Mapping[str, Sequence[str]]] | None
 ) -> tuple[np.ndarray, Schema, list[str]]:
     """Labels int64 (N, K), -1 unknown; their schema; notes. Raises UsageError for a name that is not there."""
-    notes = list(table.notes)
-    names: list[str] = []
-    for wanted in attributes:
-        if wanted == AUTO:
-            for name, cells in table.columns.items():
-                if reason := _not_a_label(name, cells, MAX_VALUES_AUTO):
-                    if not _is_confidence(name, table):
-                        notes.append(f"column {shown(name)} ignored: not a label ({reason})")
-                elif name not in names:
-                    names.append(name)
-            continue
-        if wanted not in table.columns:
-            hint = nearest(wanted, table.columns)
-            listed = f"; columns: {', '.join(table.columns)}" if table.columns and "choose" not in hint else ""
-            lacks = "" if table.columns else " (it has neither labels nor one sub-folder per class)"
-            raise UsageError(f"unknown attribute '{wanted}' in {table.where}{hint}{listed}{lacks}")
-        if reason := _not_a_label(wanted, table.columns[wanted], MAX_VALUES, named=True):
-            raise UsageError(f"column '{wanted}' of {table.where} is not a label ({reason}); choose another")
-        if wanted not in names:
-            names.append(wanted)
+    chosen, notes = choose_values(
+        {name: Counter(cells) for name, cells in table.columns.items()}, table.where, attributes
+    )
     for name in merge or {}:
-        if name not in names:
-            raise UsageError(f"cannot merge values of '{name}': not among the attributes{nearest(name, names)}")
+        if name not in chosen:
+            raise UsageError(f"cannot merge values of '{name}': not among the attributes{nearest(name, chosen)}")
     columns, values = [], []
-    for name in names:
-        numbers, known = _numbers(table.columns[name], _order(name, table.columns[name]))
+    for name, ordered in chosen.items():
+        numbers, known = _numbers(table.columns[name], ordered)
         if merge and name in merge:
             numbers, known = _merged(name, numbers, known, merge[name])
         columns.append(numbers)
         values.append(known)
     count = len(next(iter(table.columns.values()), ()))
     labels = np.stack(columns, 1) if columns else np.empty((count, 0), np.int64)
-    return labels, Schema.from_labels(names, values, labels), notes
+    return labels, Schema.from_labels(list(chosen), values, labels), [*table.notes, *notes]
 
 
-def _not_a_label(name: str, cells: Sequence[str], most: int, named: bool = False) -> str | None:
-    values = set(cells) - {""}
+def choose_values(
+    columns: Mapping[str, Mapping[str, int]], where: str, attributes: Sequence[str]
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """The chosen attributes with their values in order, and notes on columns that are none. ``columns`` holds how many
+    pictures have each value ("" unknown). Raises UsageError for a name that is not there or is no label."""
+    notes: list[str] = []
+    names: dict[str, None] = {}
+    for wanted in attributes:
+        if wanted == AUTO:
+            for name, counts in columns.items():
+                if reason := _not_a_label(name, counts, MAX_VALUES_AUTO):
+                    if not _is_confidence(name, columns):
+                        notes.append(f"column {shown(name)} ignored: not a label ({reason})")
+                else:
+                    names[name] = None
+            continue
+        if wanted not in columns:
+            hint = nearest(wanted, columns)
+            listed = f"; columns: {', '.join(columns)}" if columns and "choose" not in hint else ""
+            lacks = "" if columns else " (it has neither labels nor one sub-folder per class)"
+            raise UsageError(f"unknown attribute '{wanted}' in {where}{hint}{listed}{lacks}")
+        if reason := _not_a_label(wanted, columns[wanted], MAX_VALUES, named=True):
+            raise UsageError(f"column '{wanted}' of {where} is not a label ({reason}); choose another")
+        names[wanted] = None
+    return {name: _order(name, columns[name]) for name in names}, notes
+
+
+def columns_beside(columns: Sequence[str], key: str) -> tuple[list[str], list[str]]:
+    """The columns that a table can hold beside ``key``, its column of the pictures' names, and notes on the others: to
+    a reader, names that differ in case or width only are one."""
+    kept: list[str] = []
+    notes: list[str] = []
+    taken = {_folded(key): f"'{key}' names the pictures here"}
+    for name in columns:
+        if why := taken.get(_folded(name)):
+            notes.append(f"column '{shown(name)}' left out: {why}; rename it")
+        else:
+            taken[_folded(name)] = f"'{shown(name)}' is there already"
+            kept.append(name)
+    return kept, notes
+
+
+def _not_a_label(name: str, counts: Mapping[str, int], most: int, named: bool = False) -> str | None:
+    values = set(counts) - {""}
     if not values:
         return "empty"
     if _all_numbers(values) and not all(_is_integer(value) for value in values):
@@ -171,16 +196,16 @@ def _not_a_label(name: str, cells: Sequence[str], most: int, named: bool = False
         return None
     if len(values) < 2:
         return "one value only"
-    if len(values) > _FEW and len(values) == sum(map(bool, cells)):
+    if len(values) > _FEW and all(counts[value] == 1 for value in values):
         return "another value for every picture"
     if (name.lower() in MEASURES or name.lower().endswith(("_conf", "_score", "_id"))) and _all_numbers(values):
         return "a measure"
     return None
 
 
-def _is_confidence(name: str, table: LabelTable) -> bool:
+def _is_confidence(name: str, columns: Collection[str]) -> bool:
     """A column that ``kaogan prepare`` writes beside a tag."""
-    return name.removesuffix("_conf") in table.columns and name.endswith("_conf")
+    return name.removesuffix("_conf") in columns and name.endswith("_conf")
 
 
 def _all_numbers(values: set[str]) -> bool:
@@ -194,7 +219,7 @@ def _is_integer(value: str) -> bool:
     return value.lstrip("+-").isdecimal()
 
 
-def _order(name: str, cells: Sequence[str]) -> tuple[str, ...]:
+def _order(name: str, cells: Iterable[str]) -> tuple[str, ...]:
     values = set(cells) - {""}
     known = _KNOWN_ORDERS.get(name)
     if known and values <= set(known):

@@ -17,11 +17,12 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, to_float
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.rng import draw_latents, numpy_generator, seed_for, torch_generator
+from kaogan.core.weights_file import read_weights
 from kaogan.data import PictureSet
-from kaogan.generate.latent_filter import FILTER, LEVELS, LatentFilter, write_filter
+from kaogan.generate.latent_filter import FILTER, LEVELS, LatentFilter, digest_of, write_filter
 from kaogan.generate.model import Model
 from kaogan.generate.model_card import with_filter
-from kaogan.generate.model_io import CARD
+from kaogan.generate.model_io import CARD, WEIGHTS
 from kaogan.metrics.stats.neighbors import nearest, points_of
 from kaogan.networks.feature_networks import FeatureNetwork, FeatureNetworkSettings, build_feature_networks
 
@@ -79,13 +80,19 @@ def fit_filter(
 def save_filter(model: Model, fitted: LatentFilter, folder: Path, *, anyway: bool = False) -> None:
     """Put a filter into the ``folder`` of its model, and what it changes onto the card and the preview there.
 
-    Raises KaoganError, nothing written, when it foretells too little, unless ``anyway``.
+    Raises KaoganError, nothing written, when it foretells too little, unless ``anyway``, and when ``folder`` by now
+    holds other weights than ``model``.
     """
     agreement = fitted.report["correlation"]
     if agreement < LEAST_AGREEMENT and not anyway:
         raise KaoganError(
             f"the filter foretells too little (r = {agreement:.2f} on latents that it has not seen, "
             f"{LEAST_AGREEMENT} is needed), so nothing was written; give more --samples, or --force it"
+        )
+    if digest_of(read_weights(folder / WEIGHTS)[0]) != digest_of(model.generator.state_dict()):
+        raise KaoganError(
+            f"the model in {folder} was changed meanwhile, by its training perhaps, so nothing was written; fit the "
+            "filter again when that has ended"
         )
     card = folder / CARD
     try:

@@ -171,6 +171,7 @@ def attribute_map(
     down, across = model.attributes[rows], model.attributes[columns]
     fixed = merge_requests(attributes, named)
     _refuse(fixed, (rows, columns))
+    _check_sheet(model, len(down.values), len(across.values))
     pairs = list(product(down.values, across.values))
     conditions = _same(model, len(pairs), seed, fixed)
     _set(model.attributes, conditions, down, [row for row, _ in pairs])
@@ -193,6 +194,7 @@ def attribute_strip(
     fixed = merge_requests(attributes, named)
     _refuse(fixed, (name,))
     count = len(attribute.values)
+    _check_sheet(model, 1, count)
     conditions = _same(model, count, seed, fixed)
     _set(model.attributes, conditions, attribute, list(attribute.values))
     pictures = model.generate(model.latents(1, seed, truncation).expand(count, -1), conditions, truncation)
@@ -222,6 +224,12 @@ def picture_path(out: Path, stem: str, format: str) -> Path:
     if out.is_file():
         raise UsageError(f"{out} is a file, but not a picture's name; name a folder or a .png, .jpg or .webp")
     return out / f"{stem}.{check_format(format)}"
+
+
+def _check_sheet(model: Model, rows: int, columns: int) -> None:
+    """Raises UsageError for a sheet that is too large, before anything is drawn."""
+    step = model.image_size + GAP
+    check_size(rows * step + GAP, columns * step + GAP, "png")
 
 
 def _same(model: Model, count: int, seed: int, fixed: AttributeRequests) -> Tensor:

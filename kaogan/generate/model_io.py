@@ -14,12 +14,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from kaogan.aux_models.upscaler.load import is_upscaler
 from kaogan.config.recipe import Latent
 from kaogan.config.registries import UNKNOWN_FAMILY, GeneratorSettings
 from kaogan.config.renamed import rename_settings
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.loaded_plugins import missing_plugin
+from kaogan.core.paths import looking_at
 from kaogan.core.weights_file import (
     DIGEST,
     altered,
@@ -48,8 +50,15 @@ def find_model(path: Path) -> Path:
 
     Raises KaoganError that says what is missing.
     """
+    with looking_at(path):
+        return _find_model(path)
+
+
+def _find_model(path: Path) -> Path:
     if not path.exists() and str(path) in model_names():
         return MODELS / path
+    if is_upscaler(path):
+        raise UsageError(f"{path} is an upscaler; kaogan upscale PICTURE --model {path}")
     if path.is_file():
         if path.name in (CONFIG, WEIGHTS):
             raise UsageError(f"{path} is a part of a model; name its folder {path.parent}")
@@ -168,8 +177,9 @@ def parse_config(text: str, path: Path) -> tuple[dict[str, Any], Signature]:
 
 def single_config(path: Path) -> str | None:
     """The configuration inside of a file that is a whole model, or None."""
-    if path.suffix != ".safetensors" or not path.is_file():
-        return None
+    with looking_at(path):
+        if path.suffix != ".safetensors" or not path.is_file():
+            return None
     return read_metadata(path).get(SINGLE)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -16,6 +18,7 @@ from kaogan.aux_models.upscaler.model import TILE, Upscaler
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures
 from kaogan.core.notes import note
+from kaogan.core.paths import looking_at
 from kaogan.core.picture_files import FORMATS, LONGEST, Writer, format_of
 from kaogan.core.progress import Progress
 from kaogan.core.text import shown
@@ -26,6 +29,7 @@ from kaogan.generate.in_processes import UpscalerFile
 from kaogan.generate.upscale_sheets import comparison_sheet
 
 TOGETHER = 16  # pictures of one size that are enlarged at once
+UNWRITABLE = re.compile(r'[<>:"|?*\\\x00-\x1f]')  # in names of files on Windows
 LONGEST_NAME = 230  # bytes; file systems hold 255, and a name in the making is longer
 
 
@@ -79,15 +83,15 @@ def upscale_files(
             raise UsageError(f"{out} is one file, but there are {len(jobs)} pictures; name a folder with --out")
         if not single and out.is_file():
             raise UsageError(f"{out} is a file; name a folder with --out")
-        sources = {job.source.resolve() for job in jobs if job.source is not None}
-        taken: set[Path] = set()
+        sources = {_file(job.source) for job in jobs if job.source is not None}
+        taken: set[str] = set()
         unread = len(report.skipped)
         with Writer(threads=2, pending=8) as writer:
             for group, made in _enlarged(jobs, upscaler, scale, compare, tile, report, pool):
                 for job, (result, gain) in zip(group, made, strict=True):
                     report.gains += [gain] if gain else []
                     path = out if single else _place(out, job.target, result, format, taken)
-                    if path.resolve() in sources:
+                    if _file(path) in sources:
                         report.skipped.append(
                             (job.name, "the result would overwrite it; name another place with --out")
                         )
@@ -95,7 +99,7 @@ def upscale_files(
                     if problem := unwritable(path, result):
                         report.skipped.append((job.name, problem))
                         continue
-                    taken.add(path)
+                    taken.add(_name(path))
                     writer.put(result, path)
                     report.written.append(path)
                 if progress:
@@ -177,7 +181,7 @@ class _OpenInputs:
         self._stack.close()
 
     def _of(self, place: Path) -> Iterator[_Job]:
-        place = place.expanduser()
+        place = existing(place)
         if place.is_file() and (place.suffix.lower() in SUFFIXES or not place.suffix):
             yield _Job(str(place), partial(Path, place), PurePosixPath(place.name), place)
             return
@@ -188,6 +192,8 @@ class _OpenInputs:
         for index, entry in enumerate(source.listing.entries):
             parts = [part for part in PurePosixPath(entry.name).parts if part not in ("/", "..", ".")]
             inside = place / entry.name if place.is_dir() else None
+            if inside is None:  # an archive may hold any name, also C:/x.png, which leads elsewhere on Windows
+                parts = [UNWRITABLE.sub("_", part) for part in parts]
             yield _Job(f"{place}/{shown(entry.name)}", partial(source.read, index), PurePosixPath(*parts), inside)
 
 
@@ -242,24 +248,47 @@ def unwritable(path: Path, picture: np.ndarray) -> str | None:
     return None
 
 
-def _place(out: Path, target: PurePosixPath, picture: np.ndarray, format: str | None, taken: set[Path]) -> Path:
+def _place(out: Path, target: PurePosixPath, picture: np.ndarray, format: str | None, taken: set[str]) -> Path:
     ending = format or target.suffix.lower().removeprefix(".").replace("jpeg", "jpg")
     if ending not in FORMATS or (ending == "jpg" and picture.shape[2] == 4):
         ending = "png"
     path = out / target.with_suffix(f".{ending}")
-    if path in taken:  # a.gif and a.png both become a.png
+    if _name(path) in taken:  # a.gif and a.png both become a.png
         path = path.with_name(f"{target.name.replace('.', '-')}.{ending}")
     stem, number = path.stem, 2
-    while path in taken:  # pictures of one name from several folders
+    while _name(path) in taken:  # pictures of one name from several folders
         path, number = path.with_name(f"{stem}-{number}.{ending}"), number + 1
     return path
 
 
+def _name(path: Path) -> str:
+    """The same for names that some file systems take for one: of another case, or letters composed otherwise."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _file(path: Path) -> tuple[int, int] | Path:
+    """Which file it is, whatever the name that it is called by."""
+    try:
+        status = path.stat()
+    except OSError:  # not there
+        return path.resolve()
+    return (status.st_dev, status.st_ino) if status.st_ino else path.resolve()
+
+
 def check_inputs(inputs: Sequence[Path]) -> None:
-    """Raise UsageError for a place that is not there, before any weights are read."""
+    """Raise UsageError or KaoganError for a place that is not there or cannot be looked at, before any weights are
+    read."""
     for place in inputs:
-        if not place.expanduser().exists():
-            raise UsageError(f"no such picture, folder, zip or tar: {shown(str(place))}")
+        existing(place)
+
+
+def existing(place: Path) -> Path:
+    """``place`` with its ``~`` expanded. Raises UsageError where nothing is, KaoganError where that is not shown."""
+    with looking_at(place):
+        found = place.expanduser()
+        if found.exists():
+            return found
+    raise UsageError(f"no such picture, folder, zip or tar: {shown(str(place))}")
 
 
 def upscale_bytes(upscaler: Upscaler, data: bytes, scale: int) -> np.ndarray:

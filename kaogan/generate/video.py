@@ -73,20 +73,28 @@ def check_fps(fps: float, kind: str) -> None:
 def _write_animation(frames: Frames, path: Path, kind: str, fps: float, hold: float) -> None:
     if hold and not isinstance(frames, Sized):
         frames = list(frames)
-    each = 10 * round(100 / fps) if kind == "gif" else round(1000 / fps)
-    durations: int | list[int] = each
-    if hold and isinstance(frames, Sized):
-        durations = [each] * (len(frames) - 1) + [round(1000 * max(hold, 1 / fps))]
-    # Pillow takes the frames of a GIF one by one, but wants a list of those of a WebP.
-    pictures = map(_paletted, frames) if kind == "gif" else iter([to_image(frame) for frame in frames])
+    last = len(frames) - 1 if hold and isinstance(frames, Sized) else None
+    unit = 10 if kind == "gif" else 1  # ms: what a time is a whole number of
+
+    def images() -> Iterator[Image.Image]:
+        """Each with its time. Times are rounded as their sums, or a film would be too fast or too slow."""
+        for number, frame in enumerate(frames):
+            image = _paletted(frame) if kind == "gif" else to_image(frame)
+            begins, ends = (unit * round(n * 1000 / fps / unit) for n in (number, number + 1))
+            image.info["duration"] = round(1000 * max(hold, 1 / fps)) if number == last else ends - begins
+            yield image
+
+    # Pillow takes the frames of a GIF one by one with their times, but wants lists of both for a WebP.
+    pictures, options = images(), {}
+    if kind == "webp":
+        listed = list(pictures)
+        pictures, durations = iter(listed), [image.info["duration"] for image in listed]
+        options = {"quality": 90, "method": 4, "duration": durations}
     first = next(pictures)
     if kind == "webp" and max(first.size) > WEBP_SIDE:
         raise UsageError(f"a webp cannot hold {first.width} × {first.height} px; ask for less or for another kind")
-    options = {"quality": 90, "method": 4} if kind == "webp" else {}
     with atomic(path) as temporary:
-        first.save(
-            temporary, kind.upper(), save_all=True, append_images=pictures, duration=durations, loop=0, **options
-        )
+        first.save(temporary, kind.upper(), save_all=True, append_images=pictures, loop=0, **options)
 
 
 def _paletted(frame: np.ndarray) -> Image.Image:

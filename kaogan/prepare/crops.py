@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -24,7 +23,7 @@ class Crop:
     position: int  # of its file
     digest: str
     number: int  # of the face in its picture
-    alone: bool  # the only crop of its picture
+    alone: bool  # nothing else was found in its picture, not even a face that was left out
     suffix: str
     bytes: int
     width: int
@@ -44,16 +43,15 @@ def read_crops(manifest: Manifest, positions: Mapping[int, int]) -> list[Crop]:
     crops = []
     query = (
         "SELECT p.id, p.file, f.digest, p.number, p.suffix, p.bytes, p.width, p.height, p.area, p.x, p.y, p.w, p.h, "
-        "p.score, p.brightness FROM pieces p JOIN files f ON f.id = p.file WHERE p.step IS NULL"
+        "p.score, p.brightness, (SELECT COUNT(*) FROM pieces q WHERE q.file = p.file) "
+        "FROM pieces p JOIN files f ON f.id = p.file WHERE p.step IS NULL"
     )
-    for row, file, digest, number, suffix, size, width, height, area, *box, score, brightness in manifest.rows(query):
+    for row, file, digest, number, suffix, *about, found in manifest.rows(query):
+        size, width, height, area, *box, score, brightness = about
         name, face = sys.intern(suffix), None if box[0] is None else tuple(box)
-        about = (name, size, width, height, area, face, score, brightness)
-        crops.append(Crop(row, positions[file], digest, number, True, *about))
+        facts = (name, size, width, height, area, face, score, brightness)
+        crops.append(Crop(row, positions[file], digest, number, found == 1, *facts))
     crops.sort(key=lambda crop: (crop.position, crop.number))
-    for first, second in pairwise(crops):
-        if first.position == second.position:
-            first.alone = second.alone = False
     return crops
 
 

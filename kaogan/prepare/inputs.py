@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.paths import looking_at
 from kaogan.data.decoding import BrokenPicture
 from kaogan.data.formats import pictures_of
 from kaogan.data.sources import Entry, Source, open_source
@@ -135,8 +136,8 @@ def open_files(sources: Sequence[str | Path], out: Path, companions: Sequence[Pa
                 _leave_out_others(source)
                 opened.append(source)
                 continue
-            path = Path(given).expanduser()
-            resolved = path.resolve()
+            with looking_at(given):
+                resolved = Path(given).expanduser().resolve()
             if resolved in own:
                 raise UsageError(f"{given} is both a source and the output; choose another folder for the output")
             if own[0] in resolved.parents:

@@ -16,7 +16,9 @@ from filelock import FileLock, Timeout
 
 from kaogan.core.atomic_io import explain, sweep, write_text
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.paths import looking_at
 from kaogan.core.progress import Progress
+from kaogan.data.storage import is_address
 from kaogan.prepare.context import RunContext
 from kaogan.prepare.image_store import ImageStore
 from kaogan.prepare.inputs import InputFiles, changed, is_remote, open_files
@@ -65,8 +67,14 @@ def prepare(
     ``progress(done, total, what)`` is called often. The result does not depend on the number of workers.
     Raises UsageError for wrong paths, KaoganError for a full disk, a source that disappears, or when nothing is left.
     """
-    settings, out = settings or PrepareSettings(), Path(out).expanduser()
-    companion = out.with_name(f"{out.name}-blurred")
+    if is_address(out):
+        raise UsageError(f"{out} is an address; name a folder of this machine for the set, and copy it there")
+    settings = settings or PrepareSettings()
+    with looking_at(out):
+        out = Path(out).expanduser()
+        if out.name in ("", ".."):
+            out = out.resolve()  # its companion needs a name
+        companion = out.resolve().with_name(f"{out.name}-blurred")  # beside the set itself where OUT is a link
     with open_files(sources, out, [companion]) as files, _claimed(out) as work:
         labels = read_labels(files.sources, settings.tags.classes)
         manifest = Manifest(work / "journal.sqlite")

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from kaogan.prepare import duplicates
 from kaogan.prepare.crops import Crop
+from kaogan.prepare.processed_file import SURPLUS
 from kaogan.prepare.tables import Row
 from kaogan.prepare.tagging import Doubt
 
 COPIES = {duplicates.EXACT: "exact copy", duplicates.NEAR: "near copy", duplicates.MIRRORED: "mirrored copy"}
-STEPS = ("skipped", "unread", "broken", "tiny", "no face", "monochrome", "blurred", *COPIES.values())
+STEPS = ("skipped", "unread", "broken", "tiny", "no face", SURPLUS, "monochrome", "blurred", *COPIES.values())
 
 
 @dataclass(frozen=True)

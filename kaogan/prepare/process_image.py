@@ -20,12 +20,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from kaogan.core.errors import KaoganError
-from kaogan.data.decoding import MAX_BYTES, BrokenPicture, Header, fit, read_with_header
+from kaogan.core.errors import KaoganError, is_out_of_memory
+from kaogan.data.decoding import MAX_BYTES, BrokenPicture, Header, fit, may_pass, read_with_header
 from kaogan.prepare import faces as finding
 from kaogan.prepare.fingerprints import fingerprints_of, thumbnail
 from kaogan.prepare.image_store import store_image
-from kaogan.prepare.processed_file import UNREAD, EncodedCrop, File, ProcessedFile, Rejection
+from kaogan.prepare.processed_file import SURPLUS, UNREAD, EncodedCrop, File, ProcessedFile, Rejection
 from kaogan.prepare.quality import measure, rejection_reason, too_small_reason
 from kaogan.prepare.settings import Picture
 
@@ -88,7 +88,7 @@ def _process_all(settings: Picture, files: Iterable[File]) -> list[ProcessedFile
                 opened = _pieces(settings, opened)
         results.append(opened)  # type: ignore[arg-type]
     faces: Sequence[list[Face] | None] = [None] * len(waiting)
-    with suppress(MemoryError, ValueError, cv2.error):  # of one of them: each on its own tells of which
+    with suppress(MemoryError, ValueError, RuntimeError, cv2.error):  # of one of them: each on its own tells of which
         faces = finding.find_many(settings, [opened.picture for opened in waiting.values()])
     for (at, opened), found in zip(waiting.items(), faces, strict=True):
         results[at] = _pieces(settings, opened, found)
@@ -126,9 +126,12 @@ def _pieces(settings: Picture, opened: _Opened, faces: list[Face] | None = None)
         else:
             area = opened.width * opened.height
             found = [_whole(settings, opened.picture, opened.header, opened.data, area)]
-    except (MemoryError, ValueError, OSError, cv2.error) as error:
+    except (MemoryError, ValueError, OSError, RuntimeError, cv2.error) as error:
+        passing = may_pass(error) or is_out_of_memory(error) or getattr(error, "code", None) == cv2.Error.STS_NO_MEM
+        if isinstance(error, RuntimeError) and not passing:
+            raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        found = [Rejection("broken", f"cannot be worked on: {first[:120]}")]
+        found = [Rejection(UNREAD if passing else "broken", f"cannot be worked on: {first[:120]}")]
     return ProcessedFile(opened.digest, opened.width, opened.height, tuple(found))
 
 
@@ -199,7 +202,10 @@ def _faces(
     if not faces:
         reason = f"no face of {settings.smallest_side} px or more"
         return [Rejection("no face", reason, preview(picture))]
-    return [_face(settings, picture, face, format) for face in faces[: settings.faces]]
+    # Those beyond are named, or the labels of the picture would be taken for those of the only face left.
+    beyond = Rejection(SURPLUS, f"one of {len(faces)} faces, of which {settings.faces} are taken")
+    taken = [_face(settings, picture, face, format) for face in faces[: settings.faces]]
+    return taken + [beyond] * (len(faces) - len(taken))
 
 
 def _face(settings: Picture, picture: Image.Image, face: Face, format: str) -> EncodedCrop | Rejection:

@@ -8,6 +8,7 @@ from pathlib import Path
 from kaogan.data.sources.parts import Part
 
 UNREAD = "unread"  # the step of a file that could not be read this time: no fault of the picture
+SURPLUS = "surplus"  # the step of a face beyond those that are taken from one picture
 
 
 @dataclass(slots=True)

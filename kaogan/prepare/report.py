@@ -22,6 +22,7 @@ from kaogan.prepare import tables
 from kaogan.prepare.context import RunContext
 from kaogan.prepare.crops import Crop
 from kaogan.prepare.prepared_set import Dropped, PreparedSet
+from kaogan.prepare.processed_file import SURPLUS
 from kaogan.prepare.split import share_of
 
 REPORT = "report.html"
@@ -36,6 +37,7 @@ MEANINGS = {
     "broken": "broken, truncated or hostile files",
     "tiny": "smaller than the smallest useful side",
     "no face": "pictures in which no face was found",
+    SURPLUS: "further faces of a picture than were wanted",
     "monochrome": "nearly one colour",
     "blurred": "not sharp",
     "exact copy": "the same file again",
@@ -61,7 +63,7 @@ def page(run: RunContext, result: PreparedSet) -> str:
             parts=sorted({part: result.parts.count(part) for part in set(result.parts) - {""}}.items()),
             steps=_steps(result),
             sample=pictures.tiles(_sample(result.crops, KEPT_TILES)),
-            dropped=[_dropped(step, result, pictures) for step in MEANINGS if result.counts[step]],
+            dropped=[_dropped(step, result, pictures) for step in MEANINGS if result.counts.get(step)],
             attributes=[_attribute(name, result, pictures) for name in _drawn(result)],
             doubts=_doubts(result, pictures),
             doubtful=len(result.doubts),

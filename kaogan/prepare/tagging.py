@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -38,26 +38,27 @@ def tag(crops: list[Crop], read: Callable[[Crop], bytes], manifest: Manifest, pr
     if not todo:
         return
     from kaogan.aux_models.tagger import load_tagger
+    from kaogan.aux_models.tagger.preprocessing import shrink
 
-    tagger = load_tagger()
+    tagger, alone = load_tagger(), threading.Lock()
 
     def pixels(crop: Crop) -> np.ndarray | None:
+        """As the tagger will see it: a batch of whole pictures would fill the memory, as their floats would."""
         try:
-            return np.asarray(read_picture(read(crop)))
+            picture = np.asarray(read_picture(read(crop)))
         except (BrokenPicture, KaoganError):
             return None
+        with alone:
+            return shrink(picture[None])[0]
 
     for at in range(0, len(todo), _BATCH):
-        shapes: dict[tuple[int, ...], list[tuple[Crop, np.ndarray]]] = defaultdict(list)
-        for crop, picture in in_order(todo[at : at + _BATCH], pixels):
-            if picture is not None:
-                shapes[picture.shape].append((crop, picture))
+        found = in_order(todo[at : at + _BATCH], pixels)
+        group = [(crop, picture) for crop, picture in found if picture is not None]
+        prediction = tagger.predict(np.stack([picture for _, picture in group])) if group else None
         rows = []
-        for group in shapes.values():
-            prediction = tagger.predict(np.stack([picture for _, picture in group]))
-            for index, (crop, _) in enumerate(group):
-                tags = {name: _best(values, prediction, name, index) for name, values in tagger.values.items()}
-                rows.append((crop.digest, crop.number, json.dumps(tags)))
+        for index, (crop, _) in enumerate(group):
+            tags = {name: _best(values, prediction, name, index) for name, values in tagger.values.items()}
+            rows.append((crop.digest, crop.number, json.dumps(tags)))
         manifest.set_tags(rows)
         if progress:
             progress(min(at + _BATCH, len(todo)), len(todo), "tagging")

@@ -12,6 +12,9 @@ import numpy as np
 from kaogan.core.atomic_io import explain, write_text
 from kaogan.core.errors import KaoganError
 from kaogan.core.text import shown
+from kaogan.data.formats.huggingface import FILE_NAME
+from kaogan.data.label_files import FILE
+from kaogan.data.labels import columns_beside
 from kaogan.data.shards.index import MANIFEST
 from kaogan.data.shards.writer import Sample, remove_shards, write_shards
 from kaogan.prepare import duplicates, tables
@@ -19,6 +22,7 @@ from kaogan.prepare.blurred_set import write_blurred
 from kaogan.prepare.context import RunContext
 from kaogan.prepare.crops import Crop, find_copies_of
 from kaogan.prepare.prepared_set import COPIES, STEPS, Dropped, PreparedSet
+from kaogan.prepare.processed_file import SURPLUS
 from kaogan.prepare.split import assign
 from kaogan.prepare.tables import Row
 from kaogan.prepare.tagging import merged, read_tags, tag, wanted
@@ -87,6 +91,7 @@ def _choose(run: RunContext) -> PreparedSet:
     tags = read_tags(run.manifest) if settings.tags.enabled else {}
     cells = [merged(labels_of(crop), tags.get((crop.digest, crop.number), {}), settings.tags) for crop in chosen]
     rows = [row for row, _ in cells]
+    columns, left_out = _columns(run, rows)
     parts = [""] * len(keep)
     if settings.split:
         parts = assign([crop.key for crop in chosen], _with_faces(groups, crops)[keep], settings.split)
@@ -95,14 +100,24 @@ def _choose(run: RunContext) -> PreparedSet:
         [names[at] for at in keep],
         parts,
         rows,
-        tables.columns_of(rows),
+        columns,
         [*_dropped(run), *_dropped_copies(run, crops, kind, copy_of, names)],
         [(names[at], doubt) for at, (_, doubts) in zip(keep, cells, strict=True) for doubt in doubts],
-        notes=list(dict.fromkeys([*labels.notes, *_notes(run)])),
+        notes=list(dict.fromkeys([*labels.notes, *left_out, *_notes(run)])),
     )
     steps = Counter(each.step for each in prepared.dropped)
-    prepared.counts = {"files": len(run.files), **{step: steps[step] for step in STEPS}, "kept": len(keep)}
+    told = [step for step in STEPS if steps[step] or step != SURPLUS]  # which few sets have
+    prepared.counts = {"files": len(run.files), **{step: steps[step] for step in told}, "kept": len(keep)}
     return prepared
+
+
+def _columns(run: RunContext, rows: list[Row]) -> tuple[list[str], list[str]]:
+    """The columns that every table to be written can hold, and notes on the others."""
+    columns, notes = tables.columns_of(rows), []
+    for key in (FILE, FILE_NAME) if run.settings.labels == "huggingface" else (FILE,):
+        columns, left_out = columns_beside(columns, key)
+        notes += left_out
+    return columns, notes
 
 
 def _names(crops: list[Crop], keep: list[int]) -> dict[int, str]:
@@ -172,6 +187,9 @@ def _notes(run: RunContext) -> Iterator[str]:
         folders = {entry.name.rpartition("/")[0] for source in run.files.sources for entry in source.listing.entries}
         if len(folders) > 1:
             yield f"the {len(folders):,} sub-folders are not taken as labels; --classes takes them"
+    picture = run.settings.picture
+    if picture.crop == "faces" and picture.upright and not picture.square:
+        yield "faces as they were found were not turned: --upright turns square crops only"
     if run.unread:
         yield f"{len(run.unread):,} files could not be read this time; the same command tries them again"
 
@@ -192,7 +210,7 @@ def _write_tables(run: RunContext, prepared: PreparedSet) -> list[str]:
             tables.write_labels(place(f"{prefix}labels.csv"), names, rows, prepared.columns)
             if run.settings.labels == "huggingface":
                 inside = [f"images/{name}" for name in names]
-                tables.write_labels(place(f"{prefix}metadata.csv"), inside, rows, prepared.columns, "file_name")
+                tables.write_labels(place(f"{prefix}metadata.csv"), inside, rows, prepared.columns, FILE_NAME)
     tables.write_table(
         place("origins.csv"),
         ("file", "source", "name", "x", "y", "w", "h", "score"),

@@ -9,6 +9,7 @@ from kaogan.config.recipe import Recipe
 from kaogan.core.device import choose_device
 from kaogan.core.distributed import join
 from kaogan.data import PictureSet, load_pictures
+from kaogan.training.evaluator import check_evaluation
 from kaogan.training.instance_selection import with_typicality
 from kaogan.training.state import check_networks
 
@@ -24,6 +25,7 @@ def load_data(
     """
     device = choose_device(recipe.run.device)
     check_networks(recipe)
+    check_evaluation(recipe)
     settings = recipe.attributes
     with join().one_first():
         pictures = load_pictures(

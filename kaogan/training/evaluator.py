@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from kaogan.config.recipe import Recipe
-from kaogan.core.errors import KaoganError
+from kaogan.core.errors import KaoganError, UsageError, nearest
 from kaogan.core.images import to_uint8
 from kaogan.core.meters import crosses_multiple
 from kaogan.core.rng import draw_latents, numpy_generator, torch_generator
@@ -24,7 +24,7 @@ from kaogan.data import PictureSet
 from kaogan.metrics import curve_plots
 from kaogan.metrics.collect import Arrays, Collector, FeatureCollector, Measured, collect
 from kaogan.metrics.comparison import FeatureComparison, PictureComparison
-from kaogan.metrics.features import Extractor, load_extractor
+from kaogan.metrics.features import NAMES, Extractor, load_extractor
 from kaogan.metrics.fid import frechet_distance
 from kaogan.metrics.reference import Reference
 from kaogan.metrics.registry import DEFAULT_COUNT, Metric, cost, current_stats_line, training_metrics
@@ -36,6 +36,17 @@ BATCH = 64
 PROBE = 128  # pictures timed before the first evaluation
 REFERENCE_PICTURES = 50_000  # of a set in shards, whose features would else take hours before the first number
 MIN_PICTURES = 256  # pictures below which a Fréchet distance says nothing
+
+
+def check_evaluation(recipe: Recipe) -> None:
+    """Raise UsageError when what ``eval.*`` asks for cannot be measured: at once, before any data is read."""
+    settings = recipe.eval
+    if not settings.every:
+        return
+    metrics = training_metrics(settings.metrics)
+    name = settings.features.partition("=")[0]
+    if any(metric.needs == "features" for metric in metrics) and name not in NAMES:
+        raise UsageError(f"eval.features: unknown features '{name}'{nearest(name, NAMES)}")
 
 
 class Evaluator:

@@ -36,7 +36,8 @@ def build_optimizer(module: nn.Module, optim: Optim, own: NetworkOptim, lazy: fl
 
 
 def freeze(module: nn.Module, network: Network, own: NetworkOptim) -> None:
-    """Keep the weights that ``frozen`` names as they are. Raises UsageError for a name that no weight begins with."""
+    """Keep the weights that ``frozen`` names as they are. Raises UsageError for a name that no weight begins with, and
+    when no weight is left that learns."""
     parameters = dict(module.named_parameters())
     for beginning in own.frozen:
         chosen = [value for name, value in parameters.items() if f"{name}.".startswith(f"{beginning}.")]
@@ -46,6 +47,8 @@ def freeze(module: nn.Module, network: Network, own: NetworkOptim) -> None:
             raise UsageError(f"optim.{network}.frozen: no weight of the {network} begins with '{beginning}'{hint}")
         for value in chosen:
             value.requires_grad_(False)
+    if own.frozen and not any(value.requires_grad for value in parameters.values()):
+        raise UsageError(f"optim.{network}.frozen leaves no weight of the {network} that learns: name fewer")
 
 
 def set_learning_rate(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,18 @@ from kaogan.config.recipe import Recipe
 from kaogan.core import checkpoint
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.notes import note
+from kaogan.core.paths import looking_at
 from kaogan.core.schema import Schema
 from kaogan.core.weights_file import tensor_digest
 from kaogan.generate.model import load
+from kaogan.generate.model_io import WEIGHTS
+from kaogan.networks import build_discriminator, build_generator
 from kaogan.training.run_dir import RunDir
 from kaogan.training.state import TrainState, current_names
 
 NAMED = 8  # weights that a line of the log names
+
+Otherwise = Callable[[Tensor, Tensor, int | None], Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class BaseWeights:
     average: Mapping[str, Tensor]
     """The averaged generator."""
     generator: Mapping[str, Tensor]
-    """The generator as the optimiser left it; of a model folder the averaged one."""
+    """The generator as the optimiser left it; of a model folder, and of a run that kept its best model, the averaged
+    one."""
     discriminator: Mapping[str, Tensor] | None
     """Of a run that has a checkpoint."""
 
@@ -55,27 +62,38 @@ class BaseWeights:
 def read_base(path: str | os.PathLike[str]) -> BaseWeights:
     """The weights of a model folder, a run's folder (its newest good checkpoint) or a name of ``kaogan models``.
 
+    Of a run whose model is the best one and not the last, as ``kaogan adapt`` leaves it, the generator is the model's.
     Raises UsageError for what is no generator, KaoganError for one that is damaged.
     """
-    place = Path(path).expanduser()
+    with looking_at(path):
+        place = Path(path).expanduser()
     if is_upscaler(place):
         raise UsageError(f"{path} is an upscaler; name a generator: a run, a model folder or one of 'kaogan models'")
-    model = load(place, "cpu")
+    model = load(place, "cpu", filtered=False)
     average = model.generator.state_dict()
     name = place.resolve().name if place.exists() else str(path)
     found = _checkpoint(place / "checkpoints") if place != model.path else None
     if found is None:
         return BaseWeights(name, model.config, average, average, None)
-    generator = checkpoint.part(found, "generator/")
-    return BaseWeights(name, model.config, {**generator, **checkpoint.part(found, "ema/")}, generator,
-                       checkpoint.part(found, "discriminator/"))  # fmt: skip
+    tensors, numbers = found
+    discriminator = checkpoint.part(tensors, "discriminator/")
+    if numbers["clock"] != model.config.get("clock") and _keeps_best(place):
+        return BaseWeights(name, model.config, average, average, discriminator)
+    generator = checkpoint.part(tensors, "generator/")
+    return BaseWeights(name, model.config, {**generator, **checkpoint.part(tensors, "ema/")}, generator, discriminator)
 
 
-def _checkpoint(folder: Path) -> dict[str, Tensor] | None:
-    """The tensors of the newest checkpoint that can be read, if there is one."""
+def _keeps_best(run: Path) -> bool:
+    """Whether the model of a run is the best one that it measured."""
+    model, best = (run / folder / WEIGHTS for folder in ("model", "best"))
+    return best.is_file() and filecmp.cmp(model, best, shallow=False)
+
+
+def _checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The tensors and numbers of the newest checkpoint that can be read, if there is one."""
     for path in reversed(checkpoint.find(folder)):
         try:
-            return current_names(*checkpoint.load(path))[0]
+            return current_names(*checkpoint.load(path))
         except KaoganError:
             continue
     return None
@@ -121,17 +139,24 @@ def start_from(state: TrainState, base: BaseWeights, recipe: Recipe, schema: Sch
     """Give fresh networks and the average the weights of ``base``: exactly where names and shapes agree.
 
     A layer that takes the attributes beside the latents keeps what it has of the latents and of the attributes' values
-    that both know; it begins with zeros for the others. All other weights stay fresh. Returns lines for the log.
-    Raises UsageError when no weight of the generator agrees, or when attributes have another scale.
+    that both know; it begins with zeros for the others. An embedding of the attributes, or a classifier of them, has
+    the base's for the values that both know. All other weights stay fresh. Returns lines for the log. Raises UsageError
+    when no weight of the generator agrees, or when attributes have another scale.
     """
-    latent = recipe.latent.size
+    latent, old_size = recipe.latent.size, base.attributes.size
     columns = shared_columns(base.attributes, schema)
+    alike = columns == list(range(old_size))
+    axes = ({}, {}) if alike or not schema else value_axes(state, recipe, schema)
 
-    def of_generator(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
-        return fill(module, tensors, lambda new, old: with_condition(new, old, latent, base.attributes.size, columns))
+    def values_alone(new: Tensor, old: Tensor, axis: int | None) -> Tensor | None:
+        return None if axis is None else with_values(new, old, old_size, columns, axis)
 
-    fresh = of_generator(state.generator, base.generator)
-    of_generator(state.ema.module, base.average)
+    def with_code(new: Tensor, old: Tensor, axis: int | None) -> Tensor | None:
+        moved = values_alone(new, old, axis)
+        return with_condition(new, old, latent, old_size, columns, axis) if moved is None else moved
+
+    fresh = fill(state.generator, base.generator, with_code, axes[0])
+    fill(state.ema.module, base.average, with_code, axes[0])
     parameters = [name for name, _ in state.generator.named_parameters()]
     if not set(parameters) - set(fresh):
         theirs = f"{base.config['generator']['family']}, {base.config['image_size']} px"
@@ -150,20 +175,23 @@ def start_from(state: TrainState, base: BaseWeights, recipe: Recipe, schema: Sch
         lines.append(f"latents: {base.config['latent']} of the base, {recipe.latent.model_dump(mode='json')} now")
     if base.discriminator is None:
         return [*lines, "the discriminator begins anew: a model folder has none; a run with a checkpoint has"]
-    return [*lines, _told("discriminator", state.discriminator, fill(state.discriminator, base.discriminator))]
+    fresh = fill(state.discriminator, base.discriminator, values_alone, axes[1])
+    return [*lines, _told("discriminator", state.discriminator, fresh)]
 
 
 @torch.no_grad()
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], otherwise: Any = None) -> list[str]:
+def fill(
+    module: nn.Module, tensors: Mapping[str, Tensor], otherwise: Otherwise, axes: Mapping[str, int]
+) -> list[str]:  # fmt: skip
     """Copy ``tensors`` into the weights of the same names and shapes; returns the names of those that stay fresh.
 
-    ``otherwise(new, old)`` gives the value for a weight of another shape, or None.
+    ``otherwise(new, old, axis)`` gives the value for a weight of another shape and for one in ``axes``, or None.
     """
     left = []
     for name, value in module.state_dict().items():
-        old = tensors.get(name)
-        if old is not None and old.shape != value.shape:
-            old = otherwise(value, old) if otherwise else None
+        old, axis = tensors.get(name), axes.get(name)
+        if old is not None and (old.shape != value.shape or axis is not None):
+            old = otherwise(value, old, axis)
         if old is None:
             left.append(name)
         else:
@@ -178,17 +206,58 @@ def shared_columns(before: Schema, after: Schema) -> list[int | None]:
     return [old.index(each) if each in old else None for each in new]
 
 
+def value_axes(state: TrainState, recipe: Recipe, schema: Schema) -> tuple[dict[str, int], dict[str, int]]:
+    """The weights of the generator and of the discriminator that have places for the attributes' values, each with the
+    axis of these: the one that is longer in a network whose attributes all have a value more."""
+    size = {"image_size": recipe.image_size, "channels": recipe.channels}
+    more = [values + 1 for values in schema.sizes]
+    with torch.device("meta"):
+        generator = build_generator(
+            recipe.generator, latent_size=recipe.latent.size, attribute_size=sum(more), **size
+        )  # fmt: skip
+        discriminator = build_discriminator(recipe.discriminator, attribute_sizes=more, **size)
+    return _longer_axes(state.generator, generator), _longer_axes(state.discriminator, discriminator)
+
+
+def _longer_axes(module: nn.Module, longer: nn.Module) -> dict[str, int]:
+    shapes = {name: value.shape for name, value in longer.state_dict().items()}
+    return {
+        name: axis
+        for name, value in module.state_dict().items()
+        for axis, lengths in enumerate(zip(value.shape, shapes.get(name, ()), strict=False))
+        if lengths[0] != lengths[1]
+    }
+
+
+def with_values(
+    new: Tensor, old: Tensor, old_size: int, columns: Sequence[int | None], axis: int
+) -> Tensor | None:  # fmt: skip
+    """``new`` with what ``old`` has, along ``axis``, for the values that both know; None where the axis is not one of
+    values alone, or none is known. ``old_size`` and ``columns`` as in ``with_condition``."""
+    if new.ndim != old.ndim or (old.shape[axis], new.shape[axis]) != (old_size, len(columns)):
+        return None
+    before, after = old.movedim(axis, 0), new.clone().movedim(axis, 0)
+    known = [(place, column) for place, column in enumerate(columns) if column is not None]
+    if not known or before.shape[1:] != after.shape[1:]:
+        return None
+    for place, column in known:
+        after[place] = before[column]
+    return after.movedim(0, axis)
+
+
 def with_condition(
-    new: Tensor, old: Tensor, latent: int, old_size: int, columns: Sequence[int | None]
+    new: Tensor, old: Tensor, latent: int, old_size: int, columns: Sequence[int | None], axis: int | None = None
 ) -> Tensor | None:  # fmt: skip
     """``old`` with other inputs behind those of the latents, in the shape of ``new``; None where that is not what
-    differs. ``latent`` is Z, ``old_size`` the length of the old conditions, ``columns`` are ``shared_columns``."""
+    differs. ``latent`` is Z, ``old_size`` the length of the old conditions, ``columns`` are ``shared_columns``,
+    ``axis`` is that of the inputs where it is known without looking at what differs."""
     if new.ndim != old.ndim or new.ndim < 2:  # a bias takes no inputs
         return None
-    differing = [axis for axis in range(new.ndim) if new.shape[axis] != old.shape[axis]]
+    differing = {each for each in range(new.ndim) if new.shape[each] != old.shape[each]}
+    differing |= set() if axis is None else {axis}
     if len(differing) != 1:
         return None
-    axis = differing[0]
+    (axis,) = differing
     before, after = old.movedim(axis, 0), torch.zeros_like(new).movedim(axis, 0)
     direct = len(before) == latent + old_size and len(after) == latent + len(columns)
     # An embedded code: one of the two networks has none.

@@ -30,7 +30,7 @@ from kaogan.core.training_loop import (
 from kaogan.data import PictureSet
 from kaogan.generate.model_io import CONFIG, WEIGHTS
 from kaogan.training import plots
-from kaogan.training.evaluator import Evaluator
+from kaogan.training.evaluator import Evaluator, check_evaluation
 from kaogan.training.failure_detector import LINES, RunFacts, find_failure
 from kaogan.training.instance_selection import select_instances
 from kaogan.training.latent_filter import fit_at_end
@@ -69,6 +69,7 @@ def train(
     ``on_stop`` is called at once. ``minutes`` end a session as well; ``track`` names a tracker of
     experiments. Of several ``processes`` the first one writes. ``progress`` tells of what comes after the last step.
     """
+    check_evaluation(recipe)
     tracker = Tracker(track) if track and processes.first else None
     import_compiler_aside()  # saves seconds: PyTorch's compiler is imported in a thread
     if processes.count > 1 and ":" in recipe.run.device:
@@ -109,6 +110,9 @@ def train(
                 recipe, state, trainer, folder, logger, facts, held_out, None if held_out else shown, minutes
             )
             result = loop.run(resumed, on_progress, on_stop)
+        if failure := loop.evaluator.failure:
+            told = f"Nothing more was measured, as an evaluation failed: {failure}"
+            result = replace(result, warning=" ".join(filter(None, (result.warning, told))))
         logger.close(result.finished, result.seconds)
         if result.finished and not result.out_of_time:
             told = fit_at_end(recipe, folder, pictures.source, result.images_seen, progress, on_stop)
@@ -147,12 +151,14 @@ class GANSteps(TrainingLoop):
             self.state.ema.update(self.state.images_seen, self.batch_size * self.recipe.training.n_critic)
 
     def _out_of_memory(self) -> KaoganError:
-        batch, shards = self.batch_size, self.recipe.training.shards
+        training, batch, shards = self.recipe.training, self.batch_size, self.recipe.training.shards
         more = next((n for n in range(2 * shards, batch + 1) if batch % n == 0), None)
         remedy = "a smaller --image-size or narrower networks need less"
         if more:
             go_on = "--allow-changes and " if find(self.checkpoints) else ""
-            remedy = f"{go_on}--training.shards {more} takes {batch // more} at a time, with the same batch"
+            # Which keeps the maps of all shards until the generator's step.
+            apart = "--training.reuse_fakes false and " if training.reuse_fakes else ""
+            remedy = f"{go_on}{apart}--training.shards {more} takes {batch // more} at a time, with the same batch"
         return KaoganError(f"out of memory in {self.folder} with {batch // shards} pictures at a time; {remedy}")
 
     def advice(self, kept: bool) -> str:

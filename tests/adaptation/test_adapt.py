@@ -15,16 +15,17 @@ from PIL import Image
 import kaogan
 from kaogan import api
 from kaogan.adaptation import report
-from kaogan.adaptation.recipe import SETTINGS, adapted_recipe, different_pictures
+from kaogan.adaptation.recipe import SETTINGS, adapted_recipe, check_pictures, different_pictures
 from kaogan.adaptation.run import prepare
 from kaogan.config import recipes
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import no_progress
 from kaogan.core.training_loop import TrainResult
+from kaogan.generate import fit_filter
 from kaogan.generate.model import load
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.networks import DISCRIMINATORS
-from kaogan.training import evaluator, plots
+from kaogan.training import evaluator, latent_filter, plots
 from kaogan.training.start_from import BaseWeights
 from tests.small import small
 from tests.small import train as train_small
@@ -77,6 +78,19 @@ def test_the_recipe_for_kao() -> None:
     assert few.training.batch_size == 8 and few.eval.metrics == ("kid",) and few.optim.lr == 1e-3
 
 
+def test_the_batch_follows_from_the_pictures_that_are_trained_on() -> None:
+    for held_out in ({"data.held_out": 0.5}, {"data": {"held_out": 0.5}}):
+        assert adapted_recipe("kao", 20, held_out).training.batch_size == 10
+    assert adapted_recipe("kao", 20, {"data.held_out": 0.5, "batch_size": 4}).training.batch_size == 4
+
+
+def test_a_base_s_blur_was_for_its_first_steps(tmp_path: Path) -> None:
+    own = recipes.load("stylegan3-r-64")
+    (tmp_path / "recipe.yaml").write_text(recipes.dump(own))
+    base = BaseWeights("blurred", own.to_dict(), {}, {}, {})
+    assert own.extras.blur_fade.sigma and not adapted_recipe(str(tmp_path), 50, weights=base).extras.blur_fade.sigma
+
+
 def test_a_growing_base_is_seen_on_crops_too() -> None:
     config = recipes.load("kao-128").to_dict()
     model = {key: config[key] for key in ("generator", "latent", "image_size", "channels")}
@@ -85,6 +99,7 @@ def test_a_growing_base_is_seen_on_crops_too() -> None:
     assert recipe.generator.family == "growing" and recipe.image_size == 128
     assert adapted_recipe("kao", 50).data.instance_selection == 1
     assert not adapted_recipe("kao", 50).data.clear_eyes and not adapted_recipe("kao", 50).run.latent_filter
+    assert recipe.extras.fixed_pattern.start == 20_000, "which is 60,000 of 1,000,000 images in its own"
     assert recipe.discriminator.crop_networks and not adapted_recipe("kao", 50).discriminator.crop_networks
 
 
@@ -116,6 +131,28 @@ def test_nothing_but_copies_is_told(base: Path, tmp_path: Path, monkeypatch: pyt
     settings = TINY | {"eval.max_copies": 0.2, "training.images": 16}
     kaogan.adapt(base, write_pictures(tmp_path / "data", 60), tmp_path / "run", **settings)
     assert "every measurement found more than 20% copies" in (tmp_path / "run/adapt.html").read_text()
+
+
+def test_a_filter_is_that_of_the_model_which_is_kept(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one measured, while the last one had a filter, too; of a base that is named from home."""
+    kid = iter(range(100))
+    monkeypatch.setattr(
+        evaluator.Evaluator, "_estimates",
+        lambda *_: {"kid": Estimate(float(next(kid)), 0.0, 100.0), "copies": Estimate(0.0, 0.0, 0.0)},
+    )  # fmt: skip
+    for name, value in {"FROM": 1, "SAMPLES": 100, "LEAST_SAMPLES": 100}.items():
+        monkeypatch.setattr(latent_filter, name, value)
+    monkeypatch.setattr(fit_filter, "LEAST_AGREEMENT", -1.0)
+    monkeypatch.setenv("HOME", str(base.parent))
+    data, settings = write_pictures(tmp_path / "data", 60), TINY | {"run.latent_filter": True}
+    model = kaogan.adapt(f"~/{base.name}", data, tmp_path / "run", **settings)
+    assert model.config["clock"] == 16 and model.latent_filter is not None
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "run/model").iterdir()}
+    assert b"| latent filter |" in kept["README.md"]
+    kaogan.adapt(f"~/{base.name}", data, tmp_path / "run", **settings)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run/model").iterdir()} == kept
 
 
 def test_a_training_without_measurements_blames_no_copies(base: Path, tmp_path: Path) -> None:
@@ -189,7 +226,30 @@ def test_near_copies_are_one_picture() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     nearly = np.clip(picture.astype(int) + np.random.default_rng(1).integers(-2, 3, picture.shape), 0, 255)
     other = picture[:, ::-1]
-    assert different_pictures(np.stack([picture, nearly.astype(np.uint8), other])) == 2
+    assert different_pictures([np.stack([picture, nearly.astype(np.uint8)]), other[None]]) == 2
+
+
+class Few:
+    """Images of which only a few may be asked for at once."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images, self.shape = images, images.shape
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        assert len(self.images[rows]) <= 32
+        return self.images[rows]
+
+
+def test_pictures_are_looked_at_a_few_at_a_time(base: Path, tmp_path: Path) -> None:
+    pictures = prepare(base, write_pictures(tmp_path / "data", 50)).pictures
+    images = np.array(pictures.images)
+    images[:20] = images[:20, ..., :1]
+    assert check_pictures(replace(pictures, images=Few(images)), "kao") == [
+        "20 of 50 pictures are grey: some faces will be, too"
+    ]
 
 
 def test_nothing_that_judges_has_been_trained_against() -> None:

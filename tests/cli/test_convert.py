@@ -64,6 +64,28 @@ def test_mistakes(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["faces"]
 
 
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (("~no-such-user/x", "out"), "not a path: ~no-such-user/x"),
+        (("faces", "~no-such-user/x"), "not a path: ~no-such-user/x"),
+        (("faces", "s3://bucket/out"), "s3://bucket/out: sets are written to this machine alone"),
+    ],
+)
+def test_places_that_cannot_be(
+    faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    places: tuple[str, str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended, _, error = call(capsys, monkeypatch, "convert", *places, "--to", "flat")
+    assert ended == 2 and message in error and error.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["faces"]
+
+
 def test_help_names_every_format(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     _, said, _ = call(capsys, monkeypatch, "convert", "--help")

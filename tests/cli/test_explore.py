@@ -158,6 +158,8 @@ MISTAKES = [
     ("project z --hair blue", "name a model and a picture"),
     ("project z . ", "no pictures in ."),
     ("project z nothing.png --hare blue", "did you mean 'hair'"),
+    ("project codes nothing.png --hair bleu", "unknown hair 'bleu' (did you mean 'blue'?)"),
+    ("project z nothing.png --strength nan", "the strength must be a number, not nan"),
 ]
 
 

@@ -37,6 +37,8 @@ def test_what_cannot_be_fitted_is_told(run: Run, tmp_path: Path) -> None:
     folder = tiny_model(Schema()).save(tmp_path / "m")
     refused(run("fit-filter", folder, "--data", "nowhere"), 2, "nowhere")
     refused(run("fit-filter", folder, "--references", "200"), 2, "--data SET")
+    write_set(tmp_path / "faces", 24, 16)
+    refused(run("fit-filter", folder, "--data", "faces", "--references", "0"), 2, "and 0 are asked for")
     refused(run("fit-filter", "kao"), 2, "kao comes with kaogan and stays as it is")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "README.md").write_bytes(b"\xff")

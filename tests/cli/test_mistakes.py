@@ -157,3 +157,23 @@ def test_a_zip_that_climbs_out_writes_nothing(run: Run, tmp_path: Path, made: Pa
 def test_an_unreadable_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0)
     refused(run("train", "dcgan", *TINY, "--data", "locked"), 1, "no permission for locked")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fragment"),
+    [
+        (["sample", "n" * 300], 1, "name too long"),
+        (["fit-filter", "n" * 300], 1, "name too long"),
+        (["adapt", "~nobody-of-this-name/m", "--data", "."], 2, "not a path: ~nobody"),
+        (["upscale", "n" * 300], 1, "name too long"),
+        (["tagger", "tag", "n" * 300], 1, "name too long"),
+        (["explore", "project", "kao", "n" * 300], 1, "name too long"),
+        (["upscale", "~nobody-of-this-name/x.png"], 2, "not a path: ~nobody"),
+        (["upscale", ".", "--model", "~nobody-of-this-name/x"], 2, "not a path: ~nobody"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_paths_that_cannot_be_looked_up(run: Run, words: list[str], code: int, fragment: str) -> None:
+    said = run(*words)
+    refused(said, code)
+    assert fragment in said.err.lower()

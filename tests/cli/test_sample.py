@@ -37,6 +37,10 @@ def test_a_grid(run: Run, tmp_path: Path, made: Path) -> None:
     assert first == again != other != mean != first
 
 
+def test_single_files_have_no_rows(run: Run, made: Path) -> None:
+    refused(run("sample", made / "plain", "--separate", "--rows", "2"), 2, "--rows is for a grid")
+
+
 def test_single_files(run: Run, tmp_path: Path, made: Path) -> None:
     said = run("sample", made / "plain", "--separate", "--count", "3", "--format", "webp", "--out", "faces")
     assert said == Said(0, "3 pictures in faces\n", YOUNG)

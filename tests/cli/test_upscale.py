@@ -136,6 +136,27 @@ def test_a_name_too_long_to_write_and_one_that_leads_outside(tmp_path: Path) -> 
     assert not list(tmp_path.parent.glob("outside*")) and not list(tmp_path.glob("outside*"))
 
 
+def test_names_in_an_archive_that_other_systems_take_for_something_else(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    face().save(buffer, "PNG")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("././C:/x.png", "what?/b.png", "A.png", "a.png"):
+            archive.writestr(name, buffer.getvalue())
+    run(tmp_path / "set.zip", "--scale", 2, "--out", tmp_path / "out")
+    names = {path.relative_to(tmp_path / "out").as_posix().casefold() for path in (tmp_path / "out").rglob("*.png")}
+    assert names == {"c_/x.png", "what_/b.png", "a.png", "a-png.png"}, "four files, whatever the case means"
+
+
+def test_an_input_under_another_name_is_not_overwritten(tmp_path: Path) -> None:
+    """As a folder is that a file system without case knows as Faces and faces."""
+    face().save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").hardlink_to(tmp_path / "a.png")
+    result = run(tmp_path / "a.png", "--scale", 2, "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "would overwrite it" in result.output
+    assert (tmp_path / "out" / "a.png").samefile(tmp_path / "a.png")
+
+
 def test_inputs_are_never_overwritten(tmp_path: Path) -> None:
     face().save(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
@@ -199,6 +220,11 @@ def test_a_model_samples_first(tmp_path: Path) -> None:
     run(MODEL, "--scale", 2, "--count", 2, "--compare", "--out", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width >= 3 * 128
+
+
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path: Path) -> None:
+    run(MODEL, "--scale", 2, "--count", 1, "--out", tmp_path / "faces.v2")
+    assert [path.name for path in (tmp_path / "faces.v2").iterdir()] == ["00000.png"]
 
 
 def test_sample_chains(tmp_path: Path) -> None:

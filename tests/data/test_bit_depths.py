@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import cv2
@@ -112,6 +113,21 @@ def test_floats_that_are_not_finite(caplog: pytest.LogCaptureFixture) -> None:
     assert "not finite" in caplog.text
     with pytest.raises(BrokenPicture, match="only NaN or infinity"):
         decode(encoded(Image.fromarray(values * np.nan), "TIFF"), 2)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_many_bits_take_no_many_bytes(layers: int) -> None:
+    """The numbers, the result and a few floats: whole arrays of floats were 32 and 54 bytes a pixel."""
+    values = np.full((2000, 1000, layers), 3000, np.uint16)
+    data = deep_png(values)
+    read_picture(data)
+    tracemalloc.start()
+    try:
+        found = read_picture(data)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert close(np.asarray(found), round(3000 / 4095 * 255), 0) and most < 22 * values.size // layers
 
 
 def test_colour_with_sixteen_bits() -> None:

@@ -131,6 +131,14 @@ def test_a_jpeg_without_its_end_is_read_and_a_cut_one_is_not(options: dict[str, 
             read_picture(whole[:-cut])
 
 
+def test_a_large_jpeg_without_its_end_is_read_and_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the lock of large pictures twice, and no other reader would take it as it is."""
+    monkeypatch.setattr(module, "_LARGE_PIXELS", 0)
+    whole = encoded(noise((96, 80)), "JPEG")
+    _, header = read_with_header(whole[:-2])
+    assert header.completed and not header.plain and not read_with_header(whole)[1].completed
+
+
 @pytest.mark.parametrize(
     ("start", "what"),
     [

@@ -54,6 +54,26 @@ def test_tables_of_other_countries(make_set: Make, encoding: str, name: str) -> 
     assert len(set(words(loaded))) == 2 and any("read as" in note for note in loaded.notes)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "values"),
+    [
+        ("cp1252", ["r\xf8d", "sort"]),
+        ("cp1252", ["fran\xe7ais", "ch\xe2tain"]),
+        ("cp1252", ["marr\xf3n", "casta\xf1o"]),
+        ("gbk", ["黑色", "蓝色"]),
+        ("gbk", ["T恤", "红色"]),
+        ("big5", ["黑色", "粉紅"]),
+        ("cp932", ["黒髪", "金髪"]),
+        ("cp932", ["Tシャツ", "青い"]),
+    ],
+)
+def test_values_of_other_countries_under_plain_names(make_set: Make, encoding: str, values: list[str]) -> None:
+    text = "file,hair\n" + "".join(f"{name},{values[n % 2]}\n" for n, name in enumerate(NAMES))
+    loaded = load(make_set(with_csv(text.encode(encoding))), attributes=["auto"])
+    assert words(loaded) == values * 2
+    assert any("where words look wrong, save it as UTF-8" in note for note in loaded.notes)
+
+
 def test_a_quoted_cell_holds_the_separator(make_set: Make) -> None:
     text = 'file;tags\n0.png;"a; b"\n1.png;c\n2.png;"a; b"\n3.png;c\n'
     assert words(load(make_set(with_csv(text)), attributes=["tags"]), "tags") == ["a; b", "c", "a; b", "c"]

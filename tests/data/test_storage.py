@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import time
 from pathlib import Path
 
@@ -61,6 +63,29 @@ def test_a_set_behind_an_address_is_converted(tmp_path: Path) -> None:
     for source, out in ((tmp_path / "set", "near"), (Path("memory://bucket/set"), "far")):
         assert convert(source, tmp_path / out, "webdataset").written == 5
     assert (tmp_path / "near" / "shards.json").read_bytes() == (tmp_path / "far" / "shards.json").read_bytes()
+
+
+def test_a_tar_of_samples_behind_an_address_is_converted(tmp_path: Path) -> None:
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, data in {"0.png": FILES["images/0.png"], "0.json": b'{"hair": "red"}'}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    empty_memory().put(str(path), "/bucket/s.tar")
+    assert convert(Path("memory://bucket/s.tar"), tmp_path / "out", "kaogan").source_format == "webdataset"
+    assert (tmp_path / "out/labels.csv").read_text() == "file,hair\n0.png,red\n"
+
+
+def test_an_address_with_a_query_is_that_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server answers with the zip itself whatever name follows the query."""
+    memory = empty_memory()
+    memory.put(str(write_zip(tmp_path / "set.zip", FILES)), "/bucket/set.zip?download=true")
+    monkeypatch.setattr(Storage, "exists", lambda self, name="": True)
+    monkeypatch.setattr(
+        Storage, "read", lambda self, name="", start=None, end=None: (tmp_path / "set.zip").read_bytes()
+    )
+    assert len(load_pictures("memory://bucket/set.zip?download=true", image_size=8)) == 5
 
 
 def test_shards_are_read_in_parts_and_from_copies(remote: str) -> None:

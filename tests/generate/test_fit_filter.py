@@ -91,6 +91,19 @@ def test_any_model_can_have_one_and_a_useless_one_is_not_written(tmp_path):
     assert load(folder, "cpu").keep == 0.5
 
 
+def test_none_is_put_beside_weights_that_came_meanwhile(tmp_path):
+    model = tiny_model(Schema())
+    folder = model.save(tmp_path / "m")
+    fitted, later = fit_filter(model, samples=100), tiny_model(Schema())
+    with torch.no_grad():
+        later.generator.last[0].weight.mul_(0.5)
+    later.save(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(KaoganError, match="was changed meanwhile"):
+        save_filter(model, fitted, folder, anyway=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_too_few_pictures_are_refused(real):
     with pytest.raises(UsageError, match="100 real pictures or more"):
         DistanceToReal(real, 50)

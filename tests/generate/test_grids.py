@@ -221,6 +221,14 @@ def test_wrong_modes_are_explained(model, mode, attributes, words):
         mode_picture(model, mode, attributes=attributes)
 
 
+def test_a_sheet_too_large_is_refused_before_it_is_drawn(model, monkeypatch):
+    monkeypatch.setattr("kaogan.core.picture_files.MOST", 2_000)
+    monkeypatch.setattr(model, "conditions", None)
+    for draw in (attribute_map, lambda model: attribute_strip(model, "hair")):
+        with pytest.raises(UsageError, match="megapixels"):
+            draw(model)
+
+
 def test_models_without_attributes_say_so(model, plain):
     for draw in (
         lambda: attribute_map(plain),

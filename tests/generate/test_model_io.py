@@ -161,6 +161,15 @@ def test_places_that_are_no_model_are_explained(tmp_path):
             load(tmp_path / name)
 
 
+def test_an_upscaler_is_no_generator(tmp_path):
+    (tmp_path / "model").mkdir()
+    for name in ("recipe.yaml", "model/upscaler.safetensors"):
+        (tmp_path / name).touch()
+    for place in (tmp_path, "kao-sr"):
+        with pytest.raises(UsageError, match=r"is an upscaler; kaogan upscale PICTURE --model"):
+            load(place)
+
+
 class Bomb:
     def __reduce__(self):
         return (exec, ("import builtins; builtins.bomb_went_off = True",))

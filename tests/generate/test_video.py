@@ -60,6 +60,18 @@ def test_the_last_frame_can_be_held(tmp_path: Path, ending: str) -> None:
         assert film.info["duration"] == 1000
 
 
+@pytest.mark.parametrize(("ending", "fps"), [("gif", 24), ("gif", 40), ("gif", 45), ("webp", 24)])
+def test_a_film_is_as_long_as_its_frames_say(tmp_path: Path, ending: str, fps: float) -> None:
+    for frames in (frames_of(40), iter(frames_of(40))):
+        with Image.open(write_video(frames, tmp_path / f"film.{ending}", fps)) as film:
+            times = []
+            for number in range(film.n_frames):
+                film.seek(number)
+                film.load()
+                times.append(film.info["duration"])
+        assert sum(times) == pytest.approx(1000 * 40 / fps, abs=5)
+
+
 def test_sheets_and_folders(tmp_path: Path) -> None:
     frames = frames_of(20, side=8)
     with Image.open(write_video(frames, tmp_path / "sheet.png")) as sheet:

@@ -20,7 +20,7 @@ from kaogan.prepare import prepare, process_image
 from kaogan.prepare.settings import Tags, make_settings
 from kaogan.prepare.tagging import Doubt, merged
 from tests.prepare.compose import encoded
-from tests.prepare.conftest import read_table, whole
+from tests.prepare.conftest import read_table, run, whole
 
 Write = Callable[[Path, bytes], None]
 
@@ -69,6 +69,66 @@ def test_faces_are_cut_out_and_tagged(tmp_path: Path, write: Write) -> None:
     assert float(first["hair_conf"]) > 0 and float(second["hair_conf"]) > 0
     told = json.loads((tmp_path / "set" / "dataset.json").read_text(encoding="utf-8"))
     assert set(told["attributes"][0]) == {"name", "values", "priors"}
+
+
+@pytest.mark.parametrize("why", ["most", "tiny"])
+def test_a_label_is_not_given_to_one_of_two_faces(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Whether the other was not wanted or not good enough."""
+    sides = (100, 100) if why == "most" else (100, 9)
+    two = [Face(200 * at + 20, 40, side, side, 0.9) for at, side in enumerate(sides)]
+    monkeypatch.setattr(finding, "detector", lambda: None)
+    monkeypatch.setattr(finding, "find_many", lambda _, pictures: [two[: 2 if p.height > 280 else 1] for p in pictures])
+    write(tmp_path / "in" / "two.png", canvas([(known_face(100), 20, 40)]))
+    write(tmp_path / "in" / "one.png", canvas([(known_face(100), 20, 40)], height=250))
+    write(tmp_path / "in" / "labels.csv", b"file,hair,eyes\none.png,green,red\ntwo.png,red,red\n")
+    picture = {"size": 48, "faces": 1 if why == "most" else 20, "smallest": 30}
+    outcome = run(tmp_path / "in", tmp_path / "set", picture={"crop": "faces", **picture}, twins={"enabled": False})
+    names = {row["file"].removeprefix("images/"): row["name"] for row in read_table(tmp_path / "set" / "origins.csv")}
+    hair = {names[row["file"]]: row["hair"] for row in read_table(tmp_path / "set" / "labels.csv")}
+    assert hair == {"one.png": "green", "two.png": ""}
+    step = "surplus" if why == "most" else "tiny"
+    assert outcome.counts[step] == 1 and ("surplus" in outcome.counts) == (why == "most")
+    dropped = read_table(tmp_path / "set" / "dropped.csv")
+    assert [(row["name"], row["step"]) for row in dropped] == [("two.png", step)]
+    assert step in (tmp_path / "set" / "report.html").read_text("utf-8")
+
+
+def test_the_tagger_is_given_small_pictures(
+    tmp_path: Path, faces: list[tuple[str, bytes]], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of whole ones would fill the memory; what is said of them is the same."""
+    from kaogan.aux_models.tagger import Tagger, load_tagger
+
+    shapes, predict = [], Tagger.predict
+    monkeypatch.setattr(Tagger, "predict", lambda self, p: (shapes.append(p.shape), predict(self, p))[1])
+    for at, (_, data) in enumerate(faces[:3]):
+        picture = Image.open(io.BytesIO(data)).convert("RGB").resize((300 + 10 * at, 400))
+        write(tmp_path / "in" / f"{at}.png", encoded(picture, "PNG"))
+    run(
+        tmp_path / "in",
+        tmp_path / "set",
+        picture={"size": None, "sharpness": 0},
+        tags={"enabled": True, "confidence": 0},
+    )
+    assert shapes == [(3, 64, 64, 3)]
+    rows = read_table(tmp_path / "set" / "labels.csv")
+    for row in rows:
+        whole_one = np.asarray(Image.open(tmp_path / "set" / "images" / row["file"]))[None]
+        values, confidences = load_tagger().predict(whole_one).best("hair")
+        assert row["hair"] == load_tagger().values["hair"][int(values[0])]
+        assert abs(float(row["hair_conf"]) - float(confidences[0])) < 1e-3
+
+
+def test_faces_that_stay_tilted_are_told(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "detector", lambda: None)
+    monkeypatch.setattr(finding, "find_many", lambda _, pictures: [[Face(20, 40, 100, 100, 0.9)] for _ in pictures])
+    write(tmp_path / "in" / "a.png", canvas([(known_face(100), 20, 40)]))
+    for square in (True, False):
+        picture = {"crop": "faces", "size": 48, "upright": True, "square": square}
+        notes = run(tmp_path / "in", tmp_path / "set", picture=picture).notes
+        assert any("turns square crops only" in note for note in notes) == (not square)
 
 
 def test_avatars_are_tagged_right_and_wrong_labels_doubted(tmp_path: Path, write: Write) -> None:

@@ -45,11 +45,34 @@ def test_paths_that_cannot_be(heap: Path, tmp_path: Path) -> None:
         ([tmp_path / "none"], tmp_path / "set", "no such folder"),
         ([heap], tmp_path / "full", "already holds other files"),
         ([heap], tmp_path / "file", "is a file"),
+        (["~nobody-here/pictures"], tmp_path / "set", "not a path: ~nobody-here/pictures"),
+        ([heap], Path("~nobody-here/set"), "not a path: ~nobody-here/set"),
+        ([heap], Path("s3://bucket/set"), "is an address"),
     ]:
         with pytest.raises(UsageError, match=message) as caught:
             run(sources, out)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "set").exists() and (tmp_path / "full" / "mine.txt").exists()
+
+
+def test_the_output_may_be_the_folder_that_one_is_in(
+    heap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path / "new")
+    outcome = run(heap, Path(), blur={"enabled": True})
+    assert outcome.kept == 24 and whole(tmp_path / "new")
+    assert len(list((tmp_path / "new-blurred" / "images").iterdir())) == 24
+
+
+def test_a_companion_lies_beside_the_set_and_not_beside_a_link(heap: Path, tmp_path: Path) -> None:
+    (heap / "disk" / "real").mkdir(parents=True)
+    (heap / "set").symlink_to(heap / "disk" / "real", target_is_directory=True)
+    blur = {"enabled": True}
+    assert run(heap, heap / "set", blur=blur).kept == 24
+    assert len(list((heap / "disk" / "set-blurred" / "images").iterdir())) == 24
+    again = run(heap, heap / "set", blur=blur)
+    assert (again.kept, again.worked_on) == (24, 0)
 
 
 def test_nothing_left(tmp_path: Path, write: Write) -> None:

@@ -74,6 +74,14 @@ def test_untouched_pictures_keep_their_bytes(tmp_path: Path, faces: list[tuple[s
     assert sorted(contents(tmp_path / "set" / "images").values()) == sorted(data for _, data in faces[:6])
 
 
+def test_a_jpeg_without_its_end_is_not_passed_on(tmp_path: Path, faces: list[tuple[str, bytes]], write: Write) -> None:
+    """kaogan reads it all the same; other programs refuse it."""
+    write(tmp_path / "in" / "a.jpg", faces[0][1][:-2])
+    run(tmp_path / "in", tmp_path / "set", picture={"size": 40})
+    (path,) = (tmp_path / "set" / "images").iterdir()
+    assert path.suffix == ".jpg" and Image.open(path).convert("RGB").size == (40, 40)
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_result_does_not_depend_on_the_workers(heap: Path, tmp_path: Path, workers: int) -> None:
     run(heap, tmp_path / "1" / "set")

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
 from kaogan.core.errors import KaoganError
-from kaogan.prepare import image_store, pipeline
+from kaogan.prepare import image_store, pipeline, process_image
 from kaogan.prepare.image_store import ImageStore
+from kaogan.prepare.settings import make_settings
 from tests.prepare.compose import encoded
 from tests.prepare.conftest import contents, read_table, run, whole
 
@@ -48,6 +51,54 @@ def test_only_what_is_new_or_changed(
     assert run(heap, out, licence="CC0").worked_on == 0 and "CC0" in (out / "dataset.json").read_text()
     assert run(heap, out, picture={"size": 24}).worked_on == 24
     assert all(Image.open(path).size == (24, 24) for path in (out / "images").iterdir())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), OSError(errno.EIO, "hiccup"), "cv2"],
+)
+def test_want_of_memory_drops_no_picture_for_ever(
+    heap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | str
+) -> None:
+    if error == "cv2":
+        error = cv2.error("Insufficient memory")
+        error.code = cv2.Error.STS_NO_MEM
+    real, calls = process_image.measure, []
+
+    def measure(pixels: np.ndarray) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise error  # type: ignore[misc]
+        return real(pixels)
+
+    monkeypatch.setattr(process_image, "measure", measure)
+    first = run(heap, tmp_path / "set")
+    assert (first.counts["unread"], first.counts["broken"], first.kept) == (1, 0, 23)
+    again = run(heap, tmp_path / "set")
+    assert (again.counts["unread"], again.kept, again.worked_on) == (0, 24, 1)
+
+
+def test_want_of_memory_in_a_batch_of_faces_costs_one_picture(
+    tmp_path: Path, faces: list[tuple[str, bytes]], write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(_: Any, picture: Image.Image) -> list[Any]:
+        if picture.width == 60:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return []
+
+    def bug(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(process_image.finding, "find", find)
+    monkeypatch.setattr(process_image.finding, "find_many", lambda s, pictures: [find(s, p) for p in pictures])
+    wish = make_settings({"picture": {"size": 40, "smallest": 8}}).picture
+    files = [encoded(Image.new("RGB", (side, 50), "red"), "PNG") for side in (50, 60, 70)]
+    found = [process_image.process_file(wish, file) for file in files]
+    assert [each.found[0].step for each in found] == ["no face", "unread", "no face"]  # type: ignore[union-attr]
+    assert process_image._process_all(wish, files) == found
+    with pytest.raises(RuntimeError, match="a bug"):
+        monkeypatch.setattr(process_image, "_faces", bug)
+        process_image.process_file(wish, files[0])
 
 
 def test_a_copy_steps_in_for_what_is_gone(tmp_path: Path, faces: list[tuple[str, bytes]], write: Write) -> None:

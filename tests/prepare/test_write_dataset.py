@@ -121,6 +121,27 @@ def test_hugging_face(heap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(one["train"]) == 24 and set(one["train"].column_names) == {"image", "hair", "eyes"}
 
 
+@pytest.mark.parametrize("form", ["kaogan", "huggingface", "shards"])
+def test_columns_that_would_be_taken_for_the_names(
+    tmp_path: Path, faces: list[tuple[str, bytes]], write: Write, form: str
+) -> None:
+    for at in range(4):
+        write(tmp_path / "in" / f"{at}.png", faces[at][1])
+    rows = "".join(f"{at}.png,src{at},File {at},{'red' if at % 2 else 'blue'}\n" for at in range(4))
+    header = "filename" if form == "huggingface" else "file_name"
+    other = "file_name" if form == "huggingface" else "title"
+    write(tmp_path / "in" / "metadata.csv", f"{header},{other},FILE,hair\n{rows}".encode())
+    sections = {"shards": 4} if form == "shards" else {"labels": form}
+    outcome = run(tmp_path / "in", tmp_path / "set", **sections)
+    assert any("column 'FILE' left out: 'file' names the pictures here" in note for note in outcome.notes)
+    loaded = load_pictures(tmp_path / "set", image_size=32, attributes=["hair"], workers=0)
+    values = loaded.schema["hair"].values
+    assert sorted(values[number] for number in loaded.labels[:, 0]) == ["blue", "blue", "red", "red"]
+    if form == "huggingface":
+        assert list(read_table(tmp_path / "set" / "metadata.csv")[0]) == ["file_name", "hair"]
+        assert any("column 'file_name' left out" in note for note in outcome.notes)
+
+
 def test_a_training_takes_it_as_it_is(heap: Path, tmp_path: Path) -> None:
     from kaogan import api
     from tests.small import small

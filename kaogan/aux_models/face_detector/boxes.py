@@ -79,8 +79,8 @@ def crop(
     A window that reaches over the edge is first moved inwards by at most half the margin, then, if more than a tenth of
     its side would still lie outside, shrunk about its centre until a tenth does (never below the face itself); what is
     then outside repeats the nearest pixel. With ``square=False`` nothing is moved or invented: the window is cut off at
-    the edge. ``upright`` turns the picture so that the eyes are level, when they are known. Raises UsageError for a
-    margin below 0 or above 4 and for a face that lies outside the picture.
+    the edge. ``upright`` turns the picture of a square crop so that the eyes are level, when they are known. Raises
+    UsageError for a margin below 0 or above 4 and for a face that lies outside the picture.
     """
     if not 0 <= margin <= 4:
         raise UsageError(f"margin {margin:g}: a share of the face's side, from 0 to 4")

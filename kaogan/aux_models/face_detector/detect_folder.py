@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,10 @@ from kaogan.aux_models.face_detector.boxes import Face, crop
 from kaogan.aux_models.face_detector.detector import Detector
 from kaogan.core.atomic_io import atomic, explain, write_text
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.core.paths import looking_at
 from kaogan.core.progress import Progress
 from kaogan.data.decoding import BrokenPicture, read_picture
-from kaogan.data.sources import SUFFIXES, open_source
+from kaogan.data.sources import SUFFIXES, Source, open_source
 
 COLUMNS = (
     "file",
@@ -38,6 +40,9 @@ COLUMNS = (
 
 
 UNFINISHED = ".kaogan-faces"  # stands in a folder while it is filled
+
+_Picture = tuple[str, Path | Callable[[], bytes | Path], int]
+"""name, path or reader, number of pictures of its source"""
 
 
 @dataclass(frozen=True)
@@ -73,17 +78,46 @@ def find_faces(
     With ``out``, writes ``crops/000001-1.png`` (number of the picture, number of the face), ``boxes.csv`` (COLUMNS, in
     pixels) and with ``options.draw`` ``drawn/000001.jpg``. What was done until an interruption stays, with its rows;
     after a kill, which leaves no rows, the next search in the folder begins anew.
-    Raises UsageError for a path that is none of these and for an ``out`` that is not empty, KaoganError when no picture
-    could be read.
+    Raises UsageError for a path that is none of these, for options out of their range and for an ``out`` that is not
+    empty, KaoganError when no picture could be read.
     """
-    if out is not None:
-        _claim(out)
+    _check(detector, options)
     summary = Summary()
+    with ExitStack() as stack:
+        sources = [path if _is_picture(path) else stack.enter_context(open_source(path)) for path in paths]
+        if out is not None:
+            _claim(out)
+        _search(_pictures(paths, sources, summary), summary, detector, options, out, found, progress)
+    if not summary.pictures:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in summary.skipped[:3])
+        raise KaoganError(f"no picture could be read ({reasons or 'none there'})")
+    return summary
+
+
+def _check(detector: Detector, options: CropOptions) -> None:
+    """Raise UsageError for options that the first picture, or only the first face, would refuse."""
+    if options.upright and not options.square:
+        raise UsageError("--upright turns square crops only; leave out --no-square")
+    blank = np.zeros((8, 8, 3), np.uint8)
+    detector.find(blank, options.smallest, options.threshold)
+    crop(blank, Face(0, 0, 8, 8, 1.0), options.margin)
+
+
+def _search(
+    pictures: Iterable[_Picture],
+    summary: Summary,
+    detector: Detector,
+    options: CropOptions,
+    out: Path | None,
+    found: Callable[[str, list[Face]], None] | None,
+    progress: Progress | None,
+) -> None:
+    """Find, tell and write; what was done of it is in ``summary`` and in the table, however it ends."""
     rows = io.StringIO()
     table = csv.writer(rows, lineterminator="\n")
     table.writerow(COLUMNS)
     try:
-        for number, (name, data, total) in enumerate(_pictures(paths, summary), 1):
+        for number, (name, data, total) in enumerate(pictures, 1):
             try:
                 picture = np.asarray(read_picture(data() if callable(data) else data))
             except BrokenPicture as broken:
@@ -102,12 +136,9 @@ def find_faces(
                 progress(number, total, "finding faces")
     finally:
         if out is not None:
-            write_text(out / "boxes.csv", rows.getvalue())
+            if summary.pictures:  # else the folder stays free for the command with other pictures
+                write_text(out / "boxes.csv", rows.getvalue())
             (out / UNFINISHED).unlink(missing_ok=True)
-    if not summary.pictures:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in summary.skipped[:3])
-        raise KaoganError(f"no picture could be read ({reasons or 'none there'})")
-    return summary
 
 
 def drawn(picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
@@ -137,17 +168,20 @@ def _claim(out: Path) -> None:
         raise explain(error, out) from error
 
 
-def _pictures(paths: Sequence[Path], summary: Summary) -> Iterator[tuple[str, Path | Callable[[], bytes | Path], int]]:
-    """(name, path or reader, number of pictures of its source)."""
-    for path in paths:
-        if path.is_file() and path.suffix.lower() in SUFFIXES:
+def _is_picture(path: Path) -> bool:
+    with looking_at(path):
+        return path.is_file() and path.suffix.lower() in SUFFIXES
+
+
+def _pictures(paths: Sequence[Path], sources: Sequence[Path | Source], summary: Summary) -> Iterator[_Picture]:
+    for path, source in zip(paths, sources, strict=True):
+        if isinstance(source, Path):
             yield str(path), path, len(paths)
             continue
-        with open_source(path) as source:
-            summary.skipped += source.listing.skipped
-            for index, entry in enumerate(source.listing.entries):
-                name = entry.name if len(paths) == 1 else f"{path.name}/{entry.name}"
-                yield name, partial(source.read, index), len(source.listing.entries)
+        summary.skipped += source.listing.skipped
+        for index, entry in enumerate(source.listing.entries):
+            name = entry.name if len(paths) == 1 else f"{path.name}/{entry.name}"
+            yield name, partial(source.read, index), len(source.listing.entries)
 
 
 def _written(

@@ -15,6 +15,7 @@ from kaogan.aux_models.tagger.predict import BATCH, Tagger
 from kaogan.aux_models.tagger.preprocessing import shrink
 from kaogan.core.atomic_io import write_text
 from kaogan.core.errors import UsageError
+from kaogan.core.paths import looking_at
 from kaogan.core.text import shown
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import BrokenPicture, read_picture
@@ -35,7 +36,10 @@ class Tags:
 
 
 def tag_files(tagger: Tagger, sources: Sequence[Path]) -> Iterator[Tags]:
-    """Every picture of files, folders and zips, in order; memory stays flat. Raises UsageError for a missing path."""
+    """Every picture of files, folders and zips, in order; memory stays flat. Raises UsageError for a missing path.
+
+    Pictures of a folder or zip are named by their place in it; of several sources with its path before.
+    """
     waiting: list[tuple[str, np.ndarray | str]] = []
     for item in _pictures(sources):
         waiting.append(item)
@@ -80,10 +84,12 @@ def _pictures(sources: Sequence[Path]) -> Iterator[tuple[str, np.ndarray | str]]
     """(name, picture uint8 (64, 64, 3) or the reason why there is none)."""
     with ExitStack() as stack:
         for source in sources:
-            if source.is_file() and source.suffix.lower() in SUFFIXES:
+            with looking_at(source):
+                is_file, exists = source.is_file(), source.exists()
+            if is_file and source.suffix.lower() in SUFFIXES:
                 yield shown(str(source)), _read(source)
                 continue
-            if not source.exists():
+            if not exists:
                 raise UsageError(f"no such picture, folder or zip: {shown(str(source))}; check the path")
             opened = stack.enter_context(open_source(source))
             entries = opened.listing.entries
@@ -95,7 +101,8 @@ def _pictures(sources: Sequence[Path]) -> Iterator[tuple[str, np.ndarray | str]]
                     return broken.reason
 
             for index, picture in in_order(range(len(entries)), work):
-                yield shown(entries[index].name), picture
+                inside = entries[index].name
+                yield shown(inside if len(sources) == 1 else f"{source}/{inside}"), picture
 
 
 def _read(source: bytes | Path) -> np.ndarray | str:

@@ -17,6 +17,7 @@ from kaogan.aux_models.upscaler.srgan import read_upscaler
 from kaogan.config.registries import UpscalerSettings
 from kaogan.core.device import choose_device
 from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.paths import looking_at
 from kaogan.core.weights_file import check_digest, read_weights
 
 
@@ -27,11 +28,13 @@ def names() -> list[str]:
 
 
 def is_upscaler(path: str | os.PathLike[str]) -> bool:
-    """Whether ``path`` is the name of an upscaler, its file, or the folder of its training."""
+    """Whether ``path`` is the name of an upscaler, its file, or the folder of its training. Raises KaoganError for a
+    path that cannot be looked at."""
     place = Path(path)
-    if str(path) in names() and not place.exists():
-        return True
-    return place.name == FILE or any((place / part).is_file() for part in (FILE, f"model/{FILE}"))
+    with looking_at(path):
+        if str(path) in names() and not place.exists():
+            return True
+        return place.name == FILE or any((place / part).is_file() for part in (FILE, f"model/{FILE}"))
 
 
 def load_upscaler(model: str | os.PathLike[str] = "kao-sr", device: str = "auto", precision: str = "auto") -> Upscaler:
@@ -75,8 +78,9 @@ def _read(path: Path, device: torch.device, precision: str) -> Upscaler:
 def _find(model: str) -> Path:
     if model in names():
         return Path(str(resources.files("kaogan.aux_models.upscaler") / "weights" / f"{model}.safetensors"))
-    path = Path(model).expanduser()
-    for candidate in (path, path / FILE, path / "model" / FILE):
-        if candidate.is_file():
-            return candidate
+    with looking_at(model):
+        path = Path(model).expanduser()
+        for candidate in (path, path / FILE, path / "model" / FILE):
+            if candidate.is_file():
+                return candidate
     raise UsageError(f"no upscaler '{model}': neither a file nor one of kaogan's{nearest(model, names())}")

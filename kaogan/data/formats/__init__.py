@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kaogan.core.atomic_io import explain
 from kaogan.core.errors import UsageError
+from kaogan.core.paths import looking_at
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.staging import staged
 from kaogan.core.text import shown
@@ -16,7 +17,7 @@ from kaogan.data.formats.class_folders import folder_layout
 from kaogan.data.labels import LabelTable
 from kaogan.data.layout import Layout, check_side_files, entry_names, whole
 from kaogan.data.sources import Source, open_source
-from kaogan.data.storage import is_address
+from kaogan.data.storage import as_address, is_address
 
 __all__ = ["FORMATS", "ConversionResult", "Format", "Options", "convert", "detect", "layout_of", "pictures_of"]
 _FOLDERS = ("classes", "flat", "nested")  # formats of folders without any file of labels
@@ -52,7 +53,7 @@ def layout_of(source: Source, choice: Choice = "auto") -> tuple[Layout, str]:
 def pictures_of(source: Source) -> Layout:
     """``layout_of`` without any labels, whose files are not even opened."""
     for form in FORMATS.names():
-        if FORMATS[form].selects and (layout := FORMATS[form].layout(source)):
+        if layout := FORMATS[form].pictures(source):
             return layout
     return whole(source, LabelTable({}, str(source.path)), entry_names(source))
 
@@ -91,7 +92,10 @@ def convert(
     if not target.writable:
         able = ", ".join(name for name, form in FORMATS.items() if form.writable)
         raise UsageError(f"kaogan reads the format {to} but does not write it; --to takes {able}")
-    source, out = Path(source).expanduser(), Path(out).expanduser()
+    with looking_at(source):
+        source = Path(source).expanduser()
+    with looking_at(out):
+        out = Path(out).expanduser()
     _check(source, out, options)
     origin = FORMATS[source_format] if source_format else detect(source)
     with staged(out) as place, origin.read(source) as collection:
@@ -102,6 +106,10 @@ def convert(
 
 
 def _check(source: Path, out: Path, options: Options) -> None:
+    if is_address(out):
+        raise UsageError(
+            f"{shown(as_address(out))}: sets are written to this machine alone; give a folder or file of it"
+        )
     try:
         if not source.exists() and not is_address(source):
             raise UsageError(f"no such folder or file: {shown(str(source))}; check the path")

@@ -17,10 +17,12 @@ OTHERS = {"data_blur": "blurred pictures", "data_his": "pictures of the memory"}
 class Bamsgan(Format):
     name = "bamsgan"
     title = "BaMSGAN: data_original/class with its data_blur/class and data_his/class"
-    selects = True
     needs = f"folder {ORIGINAL}"
 
     def layout(self, source: Source) -> Layout | None:
+        return self.pictures(source)  # there are no labels
+
+    def pictures(self, source: Source) -> Layout | None:
         names = entry_names(source)
         parts = [name.split("/")[:-1] for name in names]
         indices = [index for index, folders in enumerate(parts) if ORIGINAL in folders]

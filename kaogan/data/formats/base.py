@@ -6,24 +6,26 @@ import io
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from kaogan.core.errors import KaoganError, UsageError, nearest
+from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.registry import Registry
 from kaogan.core.text import shown
 from kaogan.data.cache import in_order
 from kaogan.data.decoding import FORMATS as PICTURE_FORMATS
-from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, is_deep, is_srgb, may_pass, read_picture
+from kaogan.data.decoding import ORIENTATION, BrokenPicture, fit, is_deep, is_srgb, may_pass, read_with_header
 from kaogan.data.label_files import TwiceError, unique
-from kaogan.data.labels import AUTO, LabelTable, choose_attributes, cleaned
+from kaogan.data.labels import AUTO, choose_values, cleaned, columns_beside
 from kaogan.data.layout import Layout
 from kaogan.data.sources import Source, open_source
 
@@ -60,25 +62,17 @@ class Collection:
 
     count: int
     items: Callable[[], Iterator[Item]]
-    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # name -> its different values, sorted or not
+    columns: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # name -> value -> pictures that have it
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
-    def attributes(self, chosen: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
-        """The columns that are labels, with their values in order; ``chosen`` names them, else all that look like one.
+    def attributes(self, chosen: Sequence[str] | None = None) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+        """The columns that are labels, with their values in order, and notes on those that are none; ``chosen`` names
+        them, else all that look like one.
 
         Raises UsageError for a name that is not there or is no label.
         """
-        found: dict[str, tuple[str, ...]] = {}
-        for name in self.columns if chosen is None else chosen:
-            if name not in self.columns:
-                lacks = nearest(name, self.columns) or ": this set has none"
-                raise UsageError(f"unknown attribute '{name}'{lacks}")
-            table = LabelTable({name: list(self.columns[name])}, "this set")
-            wanted = [AUTO if chosen is None else name]
-            _, schema, _ = choose_attributes(table, wanted, None)
-            found |= {attribute.name: attribute.values for attribute in schema.attributes}
-        return found
+        return choose_values(self.columns, "this set", [AUTO] if chosen is None else chosen)
 
 
 @dataclass
@@ -99,11 +93,7 @@ class Encoded:
     labels: Labels
     data: bytes
     suffix: str  # that of the contents, with the dot
-    picture: Image.Image  # the pixels in RGB
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.picture.size
+    size: tuple[int, int]  # width, height, px
 
 
 @dataclass
@@ -121,15 +111,24 @@ class Job:
         self.notes += self.collection.notes
         self.skipped += self.collection.skipped
 
-    @property
+    @cached_property
     def attributes(self) -> dict[str, tuple[str, ...]]:
-        return self.collection.attributes(self.options.attributes)
+        """The labels to write, with their values; columns that are none go to ``notes``, once."""
+        found, notes = self.collection.attributes(self.options.attributes)
+        self.notes += notes
+        return found
 
-    def columns(self) -> list[str]:
-        """The columns to carry over as they are: those asked for, else all."""
-        if self.options.attributes is None:
-            return list(self.collection.columns)
-        return list(self.attributes)
+    def columns(self, key: str) -> list[str]:
+        """The columns to carry over as they are, beside the column ``key`` of names: those asked for, else all.
+
+        Raises UsageError when one that was asked for cannot stand there.
+        """
+        every = self.options.attributes is None
+        columns, notes = columns_beside(list(self.collection.columns if every else self.attributes), key)
+        if notes and not every:
+            raise UsageError(f"--attributes: {notes[0]}")
+        self.notes += notes
+        return columns
 
     def pictures(self, kinds: Sequence[str], plain: bool = False) -> Iterator[Encoded]:
         """Every picture that can be read, encoded as one of ``kinds`` (Pillow's names).
@@ -174,7 +173,6 @@ class Format:
 
     name: str
     title: str
-    selects = False  # some of the pictures are no data; ``layout`` then reads names alone
     needs = ""  # what a source of this format must hold, for the message when it does not
 
     def detect(self, path: Path) -> bool:
@@ -184,6 +182,10 @@ class Format:
     def layout(self, source: Source) -> Layout | None:
         """How this format reads an open source, None when it is not of this format. Raises KaoganError when it is, but
         its labels cannot be read."""
+        return None
+
+    def pictures(self, source: Source) -> Layout | None:
+        """The layout without labels, from names alone, of a format in which some pictures may be no data."""
         return None
 
     def read(self, path: Path) -> AbstractContextManager[Collection]:
@@ -235,8 +237,8 @@ def _encode(item: Item, kinds: Sequence[str], size: int | None, plain: bool) -> 
         picture, kind, data = Image.fromarray(source), "", b""
     else:
         data = source if isinstance(source, bytes) else _bytes(source)
-        picture = read_picture(data)
-        kind = _kind(data, plain)
+        picture, header = read_with_header(data)
+        kind = "" if header.completed else _kind(data, plain)
     if size is not None and picture.size != (size, size):
         picture, kind = fit(picture, size), ""
     if kind not in kinds:
@@ -249,7 +251,7 @@ def _encode(item: Item, kinds: Sequence[str], size: int | None, plain: bool) -> 
         data = buffer.getvalue()
     known = _SUFFIXES[kind]
     suffix = PurePosixPath(item.name).suffix.lower()
-    return Encoded(item.name, item.labels, data, suffix if suffix in known else known[0], picture)
+    return Encoded(item.name, item.labels, data, suffix if suffix in known else known[0], picture.size)
 
 
 def _bytes(path: Path) -> bytes:
@@ -292,7 +294,15 @@ def safe_name(name: str, suffix: str, taken: set[str], flat: bool = False) -> st
     parts = parts or ["picture"]
     if flat:
         parts = ["_".join(parts)[-_LONGEST:]]
-    base = "/".join(parts)
+    return _free("/".join(parts), suffix, taken)
+
+
+def safe_folder(name: str, taken: set[str]) -> str:
+    """Like ``safe_name``, for one folder: a "/" is forbidden too, and what follows a dot is part of the name."""
+    return _free(_safe_part(name), "", taken)
+
+
+def _free(base: str, suffix: str, taken: set[str]) -> str:
     number, result = 1, base + suffix
     while result.casefold() in taken:
         number += 1
@@ -308,7 +318,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 def _safe_part(part: str) -> str:
     part = unicodedata.normalize("NFC", shown(part))
     part = re.sub(r'[<>:"/\\|?*\uFFFD]', "_", part).strip(" ")
-    part = part.rstrip(".")[:_LONGEST] or "_"
+    part = part[:_LONGEST].rstrip(" .") or "_"
     return "_" + part if _RESERVED.match(part) or part.startswith(".") else part
 
 
@@ -324,7 +334,7 @@ def collect(source: Source, layout: Layout) -> Collection:
             labels = {name: cells[row] for name, cells in table.columns.items() if cells[row]}
             yield Item(layout.names[row], lambda index=index: source.read(index), labels)  # type: ignore[misc]
 
-    columns = {name: sorted(set(cells) - {""}) for name, cells in table.columns.items()}
+    columns = {name: Counter(filter(None, cells)) for name, cells in table.columns.items()}
     skipped = [(name, reason) for name, reason in source.listing.skipped if name not in layout.side]
     return Collection(len(layout.indices), items, columns, [*source.listing.notes, *table.notes], skipped)
 

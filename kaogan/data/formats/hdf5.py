@@ -8,6 +8,7 @@ the source's program does not look at.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -49,9 +50,7 @@ class Hdf5(Format):
                 raise damaged(path, error) from error
             if not parts:
                 raise KaoganError(f"{path} holds neither hair_eye_imgs nor year_imgs; it is another kind of HDF5 file")
-            columns: dict[str, list[str]] = {}
-            for part in parts:
-                columns |= {name: sorted(set(cells)) for name, cells in part.cells.items()}
+            columns = {name: Counter(cells) for part in parts for name, cells in part.cells.items()}
 
             def items() -> Iterator[Item]:
                 for part in parts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from kaogan.core.atomic_io import write_text
-from kaogan.core.errors import KaoganError
 from kaogan.core.text import shown
 from kaogan.data.formats.base import FORMATS, Format, Job, csv_text, safe_name, write_file
 from kaogan.data.label_files import PictureNames, read_csv, read_json_lines
@@ -31,9 +30,7 @@ class HuggingFace(Format):
         return whole(source, table, relative_to(names, ""), [*files, "README.md"])
 
     def write(self, job: Job, out: Path) -> None:
-        columns = job.columns()
-        if FILE_NAME in columns:
-            raise KaoganError(f"a column is named '{FILE_NAME}', which means the picture here; rename it")
+        columns = job.columns(FILE_NAME)
         rows, taken = [[FILE_NAME, *columns]], set[str]()
         for picture in job.pictures(KINDS):
             name = "images/" + safe_name(picture.name, picture.suffix, taken)

@@ -29,7 +29,7 @@ class KaoganSet(Format):
         return whole(source, labels_csv(source, top, names), relative_to(names, folder), SIDE)
 
     def write(self, job: Job, out: Path) -> None:
-        columns = job.columns()
+        columns = job.columns(FILE)
         rows, taken = [[FILE, *columns]], set[str]()
         for picture in job.pictures(PICTURE_FORMATS):
             name = safe_name(picture.name, picture.suffix, taken)

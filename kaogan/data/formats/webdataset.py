@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from kaogan.core.atomic_io import explain
@@ -21,10 +22,13 @@ from kaogan.data.formats.base import FORMATS, Collection, Format, Item, Job
 from kaogan.data.label_files import TwiceError, cell_of, unique
 from kaogan.data.labels import CLASS, LabelTable, count_of
 from kaogan.data.layout import Layout, entry_names
+from kaogan.data.shards.index import MANIFEST
 from kaogan.data.shards.writer import FILE, Sample, write_shards
-from kaogan.data.sources.base import MAX_FILES, SIDE_FILES, SUFFIXES, Source, natural
+from kaogan.data.sources.base import MAX_FILES, SIDE_FILES, SUFFIXES, Source, is_ignored, natural
+from kaogan.data.sources.tar import damage
 
 KINDS = ("PNG", "JPEG", "WEBP")
+LABEL_FIELDS = (".json", ".cls")
 TARS = "[!.]*.tar"  # macOS writes a ._shard.tar beside each shard
 LABEL_LIMIT = 2**20  # bytes of a .json or .cls
 MAX_VALUES = 100_000
@@ -37,70 +41,78 @@ class WebDataset(Format):
 
     def detect(self, path: Path) -> bool:
         try:
-            if path.is_dir():
-                return any(path.glob(TARS))
-            return path.suffix.lower() == ".tar" and tarfile.is_tarfile(path) and not _holds_side_files(path)
+            return _holds_shards(path) if path.is_dir() else _holds_samples(path)
         except OSError:
             return False
 
     def layout(self, source: Source) -> Layout | None:
         """One tar of samples as a source of pictures."""
-        fields: dict[str, Fields] = {}
-        for name in source.listing.side:
-            if not name.endswith((".json", ".cls")) or name.rpartition("/")[2] in SIDE_FILES:
-                continue
-            key, suffix = _key(name)
-            fields.setdefault(key, {})[suffix] = partial(source.read_side, name)
-        if not fields:
+        found = self.pictures(source)
+        if found is None:
             return None
-        every = entry_names(source)
-        chosen: dict[str, int] = {}  # of each sample its picture: cat.png and cat.mask.png are one
-        for at, name in enumerate(every):
-            key, suffix = _key(name)
-            if key not in chosen or (suffix in SUFFIXES and _key(every[chosen[key]])[1] not in SUFFIXES):
-                chosen[key] = at
-        names = [every[at] for at in chosen.values()]
+        fields = _fields(source)
         columns: dict[str, list[str]] = {}
-        for row, key in enumerate(chosen):
+        for row, name in enumerate(found.names):
+            key, _ = _key(name)
             for column, value in _labels(fields.get(key, {}), f"{source.path}/{shown(key)}").items():
-                columns.setdefault(column, [""] * len(names))[row] = value
-        notes = []
-        if others := len(every) - len(names):
-            notes.append(
-                f"{count_of(others, 'picture')} of {source.path} left out: more of the same samples, as masks are"
-            )
-        return Layout(LabelTable(columns, f"the samples of {source.path}", notes), list(chosen.values()), names)
+                columns.setdefault(column, [""] * len(found.names))[row] = value
+        table = LabelTable(columns, f"the samples of {source.path}", found.table.notes)
+        return Layout(table, found.indices, found.names)
+
+    def pictures(self, source: Source) -> Layout | None:
+        fields, names = _fields(source), entry_names(source)
+        samples: dict[str, dict[str, list[int]]] = {}  # key -> suffix -> its entries
+        for at, name in enumerate(names if fields else []):
+            key, suffix = _key(name)
+            samples.setdefault(key, {}).setdefault(suffix, []).append(at)
+        if not fields.keys() & samples.keys():
+            return None
+        chosen: list[int] = []
+        for key, entries in samples.items():
+            for suffix in _pictures(list(entries), key in fields):
+                chosen += entries[suffix][:1] if key in fields else entries[suffix]
+        chosen.sort()
+        notes = _left_out(len(names) - len(chosen), source.path)
+        return Layout(LabelTable({}, str(source.path), notes), chosen, [names[at] for at in chosen])
+
+    def read(self, path: Path) -> AbstractContextManager[Collection]:
+        # Only what lies on the disk as it is can be read in one go, whatever its size.
+        streamed = path.is_dir() or _holds_samples(path)
+        return self._read_shards(path) if streamed else self._read(path)
 
     @contextmanager
-    def read(self, path: Path) -> Iterator[Collection]:
+    def _read_shards(self, path: Path) -> Iterator[Collection]:
         shards = [path] if path.is_file() else sorted(path.glob(TARS), key=lambda shard: natural(shard.name))
         if not shards:
             raise KaoganError(f"{path} holds no .tar")
         skipped: list[tuple[str, str]] = []
-        values: dict[str, set[str]] = {}
-        count = 0
+        values: dict[str, Counter[str]] = {}
+        count = others = 0
         for shard in shards:  # a first pass over headers and labels; the pictures are not touched
-            for name, fields in _samples(shard, skipped):
-                labels = _labels(fields, f"{shard}/{shown(name)}")
+            for key, fields in _samples(shard, skipped):
+                pictures, every = _pictures_of(fields)
+                labels = _labels(fields, f"{shard}/{shown(key)}") if pictures else {}
                 for column, value in labels.items():
-                    known = values.setdefault(column, set())
-                    if len(known) < MAX_VALUES:
-                        known.add(value)
-                count += 1
+                    known = values.setdefault(column, Counter())
+                    if value in known or len(known) < MAX_VALUES:
+                        known[value] += len(pictures)
+                count += len(pictures)
+                others += every - len(pictures)
 
         def items() -> Iterator[Item]:
             for shard in shards:
-                for name, fields in _samples(shard, []):
-                    picture, suffix = _picture(fields)
-                    labels = _labels(fields, f"{shard}/{shown(name)}")
-                    yield Item(_own_name(fields, name + suffix), _given(picture()), labels)
+                for key, fields in _samples(shard, []):
+                    for suffix in _pictures_of(fields)[0]:
+                        labels = _labels(fields, f"{shard}/{shown(key)}")
+                        yield Item(_own_name(fields, key + suffix), _loaded(fields[suffix]), labels)
 
-        yield Collection(count, items, {name: sorted(known) for name, known in values.items()}, [], skipped)
+        yield Collection(count, items, values, _left_out(others, path), skipped)
 
     def write(self, job: Job, out: Path) -> None:
         if job.options.shard_size < 1:
             raise UsageError(f"--shard-size {job.options.shard_size}: at least 1")
-        columns, attributes = job.columns(), job.attributes
+        columns = job.columns(FILE)
+        attributes, _ = job.collection.attributes(job.options.attributes)  # for .cls alone: no column is lost
         classes: Mapping[str, int] = {}
         attribute = ""
         if len(attributes) == 1:
@@ -123,24 +135,16 @@ def _samples(shard: Path, skipped: list[tuple[str, str]]) -> Iterator[tuple[str,
     """The samples of one shard: members with the same name up to the first dot, which stand together."""
     try:
         with tarfile.open(shard, "r:") as archive:
-            name, fields, seen = "", Fields(), 0
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # or every member ever met stays in memory
-                seen += 1
-                if seen > MAX_FILES:
-                    raise KaoganError(f"{shard} holds more than {MAX_FILES:,} files; split it")
-                if not member.isreg() or member.issparse():
-                    if not member.isdir():
-                        skipped.append((shown(member.name), "not a regular file"))
-                    continue
-                key, suffix = _key(member.name)
-                if key != name:
-                    if _has_picture(fields):
-                        yield name, fields
-                    name, fields = key, {}
+            key, fields = "", Fields()
+            for member in _members(archive, shard, skipped):
+                name, suffix = _key(member.name)
+                if name != key:
+                    if fields:
+                        yield key, fields
+                    key, fields = name, {}
                 fields[suffix] = _reader(archive, member)
-            if _has_picture(fields):
-                yield name, fields
+            if fields:
+                yield key, fields
     except OSError as error:
         raise explain(error, shard) from error
     except KaoganError:
@@ -151,6 +155,22 @@ def _samples(shard: Path, skipped: list[tuple[str, str]]) -> Iterator[tuple[str,
         ) from error
 
 
+def _members(archive: tarfile.TarFile, shard: Path, skipped: list[tuple[str, str]]) -> Iterator[tarfile.TarInfo]:
+    seen = 0
+    while (member := archive.next()) is not None:
+        archive.members = []  # type: ignore[attr-defined]  # or every member ever met stays in memory
+        seen += 1
+        if seen > MAX_FILES:
+            raise KaoganError(f"{shard} holds more than {MAX_FILES:,} files; split it")
+        if member.isdir() or any(is_ignored(part) and part not in (".", "..") for part in member.name.split("/")):
+            continue
+        if member.isreg() and not member.issparse():
+            yield member
+        else:
+            skipped.append((shown(member.name), "not a regular file"))
+    skipped += [(f"{shard.name} from {place}", reason) for place, reason in damage(archive)]
+
+
 def _key(name: str) -> tuple[str, str]:
     """(key of the sample, suffix of the field): the name up to the first dot of its last part, and the rest."""
     folder, _, base = name.rpartition("/")
@@ -158,17 +178,28 @@ def _key(name: str) -> tuple[str, str]:
     return f"{folder}/{stem}" if folder else stem, "." + suffix.lower()
 
 
-def _holds_side_files(path: Path) -> bool:
-    """Whether a tar is a set of another format, with labels.csv or the like in it; False for a damaged one."""
+def _holds_shards(folder: Path) -> bool:
+    """Whether a folder is one of shards: with their index, or with tars and nothing that is a set by itself."""
+    if (folder / MANIFEST).is_file():
+        return True
+    names = [each.name for each in folder.iterdir() if not is_ignored(each.name)]
+    return any(name.endswith(".tar") for name in names) and not any(
+        name in SIDE_FILES or PurePath(name).suffix.lower() in SUFFIXES or (folder / name).is_dir() for name in names
+    )
+
+
+def _holds_samples(path: Path) -> bool:
+    """Whether a file is a tar, not compressed, of samples that stand together, and no set of another format with
+    labels.csv or the like in it; False for a damaged one."""
+    found = False
     try:
-        with tarfile.open(path, "r:") as archive:
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]
-                if member.name.rpartition("/")[2] in SIDE_FILES:
-                    return True
-    except Exception:
+        for key, fields in _samples(path, []) if path.is_file() else ():
+            if any((key + suffix).rpartition("/")[2] in SIDE_FILES for suffix in fields):
+                return False
+            found = found or (_is_labelled(fields) and any(map(_is_picture, fields)))
+    except KaoganError:
         return False
-    return False
+    return found
 
 
 def _reader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], bytes]:
@@ -184,24 +215,50 @@ def _reader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], b
     return read
 
 
-def _has_picture(fields: Fields) -> bool:
-    return any(suffix in SUFFIXES for suffix in fields)
+def _fields(source: Source) -> dict[str, Fields]:
+    """The labels of the samples of a source by their keys; none where another format keeps its labels there."""
+    fields: dict[str, Fields] = {}
+    for name in source.listing.side:
+        if name.rpartition("/")[2] in SIDE_FILES:
+            return {}
+        key, suffix = _key(name)
+        fields.setdefault(key, {})[suffix] = partial(source.read_side, name)
+    return fields
 
 
-def _picture(fields: Fields) -> tuple[Callable[[], bytes | BrokenPicture], str]:
-    """A function that reads the picture at once, or says why it cannot; and the picture's suffix."""
-    suffix = next(suffix for suffix in fields if suffix in SUFFIXES)
-
-    def read() -> bytes | BrokenPicture:
-        try:
-            return fields[suffix]()
-        except BrokenPicture as broken:
-            return broken
-
-    return read, suffix
+def _is_labelled(fields: Fields) -> bool:
+    return any(suffix.endswith(LABEL_FIELDS) for suffix in fields)
 
 
-def _given(data: bytes | BrokenPicture) -> Callable[[], bytes]:
+def _is_picture(suffix: str) -> bool:
+    return "." + suffix.rpartition(".")[2] in SUFFIXES
+
+
+def _pictures(suffixes: Sequence[str], labelled: bool) -> list[str]:
+    """Which pictures of a sample are pictures of the set: not a mask, cat.mask.png beside cat.png, and one alone of a
+    sample with labels. Where there are none, dots may be of the name: frame.0001.png and frame.0002.png."""
+    found = [suffix for suffix in suffixes if suffix in SUFFIXES] or list(suffixes)
+    return found[:1] if labelled else found
+
+
+def _pictures_of(fields: Fields) -> tuple[list[str], int]:
+    """``_pictures`` of a sample, and how many pictures there are in all."""
+    found = [suffix for suffix in fields if _is_picture(suffix)]
+    return _pictures(found, _is_labelled(fields)), len(found)
+
+
+def _left_out(count: int, path: Path) -> list[str]:
+    return [f"{count_of(count, 'picture')} of {path} left out: more of the same samples, as masks are"] if count else []
+
+
+def _loaded(read: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Reads at once, before the tar is at its next sample; what is wrong is told when the picture is asked for."""
+    data: bytes | BrokenPicture
+    try:
+        data = read()
+    except BrokenPicture as broken:
+        data = broken
+
     def load() -> bytes:
         if isinstance(data, BrokenPicture):
             raise data

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -67,7 +67,9 @@ class ShardCopies:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=0):  # several processes of one machine share the copies
             if not path.exists():
-                temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+                temporary = path.with_name(f".{path.name}.partial")
+                for left in path.parent.glob(f".{escape(path.name)}.*partial"):  # by one that ended meanwhile
+                    left.unlink(missing_ok=True)
                 try:
                     self.storage.copy_to(shard.name, temporary)
                     if temporary.stat().st_size != shard.size:

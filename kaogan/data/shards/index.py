@@ -31,7 +31,8 @@ class TextColumn(Sequence[str]):
     """Text values that are decoded when they are asked for."""
 
     def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
-        if (ends[1:] < ends[:-1]).any():  # each value would be as long as all of them
+        _check_integers(ends, len(ends), 0, data.size)
+        if data.dtype != np.uint8 or data.ndim != 1 or (ends[1:] < ends[:-1]).any():  # each as long as all of them
             raise ValueError("ends of texts")
         self._data, self._ends = data, ends
 
@@ -176,15 +177,35 @@ def read_index(manifest: bytes, index: bytes, where: str) -> ShardIndex:
 
 
 def _from_arrays(arrays: Mapping[str, Any], shards: tuple[Shard, ...], columns: list[str], digest: str) -> ShardIndex:
-    offset, size = arrays["offset"], arrays["size"]
-    if sum(shard.count for shard in shards) != len(offset) or (len(size) and min(size.min(), offset.min()) < 0):
+    offset, size, checksum = arrays["offset"], arrays["size"], arrays["checksum"]
+    lengths, counts = (np.array([getattr(s, name) for s in shards], np.int64) for name in ("size", "count"))
+    count = len(offset)
+    if counts.sum() != count or (counts > count).any():
         raise ValueError("shards and pictures")
+    room = np.repeat(lengths, counts)
+    longest = int(room.max(initial=0))
+    for values, most in ((offset, longest), (size, longest), (checksum, 2**32 - 1)):
+        _check_integers(values, count, 0, most)
+    if (size.astype(np.int64) > room - offset.astype(np.int64)).any():
+        raise ValueError("pictures beyond the end of a shard")
     labels = {}
     for number, name in enumerate(columns):
         values = [*TextColumn(arrays[f"label{number}.values.data"], arrays[f"label{number}.values.ends"]), ""]
-        labels[name] = np.array(values, object)[arrays[f"label{number}.codes"]].tolist()  # -1 is the last, ""
+        codes = arrays[f"label{number}.codes"]
+        _check_integers(codes, count, -1, len(values) - 2)
+        labels[name] = np.array(values, object)[codes].tolist()  # -1 is the last, ""
     names = TextColumn(arrays["name.data"], arrays["name.ends"])
-    return ShardIndex(shards, digest, offset, size, arrays["checksum"], names, labels)
+    if len(names) != count:
+        raise ValueError("names and pictures")
+    return ShardIndex(shards, digest, offset, size, checksum, names, labels)
+
+
+def _check_integers(values: np.ndarray, count: int, least: int, most: int) -> None:
+    """Raise ValueError for anything but ``count`` integers from ``least`` to ``most``."""
+    if values.dtype.kind not in "iu" or values.shape != (count,):
+        raise ValueError("integers")
+    if count and not least <= int(values.min()) <= int(values.max()) <= most:
+        raise ValueError("integers out of range")
 
 
 def _plain_name(name: Any) -> str:

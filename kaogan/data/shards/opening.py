@@ -20,6 +20,8 @@ def open_shards(source: Path | str) -> ShardIndex | None:
     Raises KaoganError when the set is damaged or cannot be reached.
     """
     if is_address(source):
+        if "?" in as_address(source):  # the query of one file: a server answers with that file, whatever name follows
+            return None
         storage = Storage(_folder(as_address(source)))
         if not storage.exists(MANIFEST):
             return None

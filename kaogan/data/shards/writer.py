@@ -24,8 +24,10 @@ Sample = tuple[str, str, bytes, Mapping[str, str], int | None]
 def write_shards(out: Path, samples: Iterable[Sample], columns: Sequence[str], shard_size: int) -> list[str]:
     """Write ``samples`` to the existing folder ``out``; the names of the files, which replace those of an earlier set.
 
+    A column called "file" is left out: in a sample this is the picture's own name.
     The set counts from the moment when its manifest is there, which is last. Raises KaoganError for a full disk.
     """
+    columns = [column for column in columns if column != FILE]
     index = IndexBuilder(columns)
     shard: tarfile.TarFile | None = None
     try:

@@ -20,6 +20,7 @@ from kaogan.data.sources.archive import Archive, Member
 
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _BLOCK = 1 << 20
+DAMAGED = "cannot be unpacked: the tar is damaged there"
 MAX_HEADER = 1 << 20  # bytes of one extended header: a name is never that long
 
 
@@ -65,10 +66,7 @@ class Tar(Archive):
             for info in archive:
                 yield self._member(info, size)
                 archive.members.clear()  # it would keep every header; ours is a list of pictures only
-            end = archive.offset
-        self._file.seek(end)
-        if self._file.read(512).strip(b"\0"):  # tarfile takes a damaged header for the end
-            self.listing.skipped.append((f"byte {end:,} onwards", "cannot be unpacked: the tar is damaged there"))
+            self.listing.skipped += damage(archive)
 
     def _member(self, info: tarfile.TarInfo, size: int) -> Member:
         # A tar holds no checksum of its contents: whatever changes the archive changes every stamp.
@@ -81,6 +79,14 @@ class Tar(Archive):
     def _read(self, place: int, size: int, limit: int) -> bytes:
         self._file.seek(place)
         return self._file.read(min(size, limit + 1))
+
+
+def damage(archive: tarfile.TarFile) -> list[tuple[str, str]]:
+    """(place, reason) of what was not read of a tar that seems to be at its end: so tarfile takes a damaged header."""
+    end, file = archive.offset, archive.fileobj
+    assert file is not None
+    file.seek(end)
+    return [(f"byte {end:,} onwards", DAMAGED)] if file.read(512).strip(b"\0") else []
 
 
 class _Guarded:

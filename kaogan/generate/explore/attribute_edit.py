@@ -12,7 +12,7 @@ from kaogan.aux_models.tagger import Tagger, load_tagger
 from kaogan.core.errors import UsageError, nearest
 from kaogan.core.progress import Progress, no_progress
 from kaogan.generate.explore.latent_point import LatentPoint, check_count, latent_distribution, with_attributes
-from kaogan.generate.explore.optim_variables import LatentVariables
+from kaogan.generate.explore.optim_variables import LatentVariables, exactly
 from kaogan.generate.explore.tagger_features import extract
 from kaogan.generate.model import Model
 
@@ -21,6 +21,7 @@ DISTANCE_WEIGHT = 0.02  # of the squared distance from the original latent
 LEARNING_RATE = 0.1
 
 
+@exactly
 def edit(
     model: Model, point: LatentPoint, wanted: Mapping[str, str], *, keep: Sequence[str] | None = None, steps: int = 40,
     tagger: Tagger | None = None, progress: Progress = no_progress,
@@ -38,7 +39,7 @@ def edit(
     check_count(steps, "steps", 0, 10_000)
     tagged = {name: value for name, value in wanted.items() if name in tagger.values}
     for name, value in wanted.items():
-        _check(model, tagger, name, value)
+        check_value(model, tagger, name, value)
     keep = [name for name in tagger.values if name not in wanted] if keep is None else list(keep)
     for name in keep:
         if name not in tagger.values:
@@ -82,7 +83,7 @@ def _has(model: Model, name: str, value: str) -> bool:
     return name in model.attributes.names and value in model.attributes[name].values
 
 
-def _check(model: Model, tagger: Tagger, name: str, value: str) -> None:
+def check_value(model: Model, tagger: Tagger, name: str, value: str) -> None:
     """Raise UsageError for an attribute or value that neither the model nor the tagger has."""
     known = dict.fromkeys([*model.attributes.names, *tagger.values])
     if name not in known:

@@ -25,7 +25,7 @@ from kaogan.generate.explore.directions_io import (
     DirectionSet,
     write_directions,
 )
-from kaogan.generate.explore.latent_point import LatentPoint, style_generator
+from kaogan.generate.explore.latent_point import LatentPoint, style_generator, with_latent
 from kaogan.generate.model import Model
 
 
@@ -100,7 +100,7 @@ class BoundVectors(BoundDirections):
         z = point.z + step
         if found.keep_length and float(z.norm()):
             z = z * (point.z.norm() / z.norm())
-        return replace(point, z=z, w=None)
+        return with_latent(self.model, point, z)
 
 
 def load_directions(path: str | os.PathLike[str]) -> Directions | TaggerDirections:

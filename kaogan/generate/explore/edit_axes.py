@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kaogan.core.errors import UsageError
 from kaogan.generate.explore.directions_io import BoundDirections
-from kaogan.generate.explore.latent_point import LatentPoint, with_attributes, with_condition
+from kaogan.generate.explore.latent_point import LatentPoint, with_attributes, with_condition, with_latent
 from kaogan.generate.model import Model
 
 EditAxis = Callable[[LatentPoint, float], LatentPoint]
@@ -28,7 +28,7 @@ def component(model: Model, index: int, absolute: bool = False) -> EditAxis:
     def move(point: LatentPoint, strength: float) -> LatentPoint:
         z = point.z.clone()
         z[index] = strength if absolute else z[index] + strength
-        return replace(point, z=z, w=None)  # a w computed from the old z would hide the new one
+        return with_latent(model, point, z)
 
     return move
 

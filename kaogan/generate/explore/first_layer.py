@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from kaogan.core.errors import KaoganError
 from kaogan.generate.explore.latent_point import LatentPoint, points, stack_conditions, style_generator
+from kaogan.generate.explore.optim_variables import exactly
 from kaogan.generate.model import Model
 
 _LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
+@exactly
 def first_map(model: Model) -> Tensor:
     """The matrix (F, Z) of the layers that take z, one below the other. For models without styles."""
     size = model.latent_size
@@ -33,6 +35,7 @@ def first_map(model: Model) -> Tensor:
     return torch.cat(maps)
 
 
+@exactly
 def first_features(model: Model, points: Sequence[LatentPoint]) -> Tensor:
     """Input (N, F) of the first layer that does not take z, after normalization and activation. For models without
     styles."""

@@ -146,11 +146,22 @@ def with_attributes(
 
 def with_condition(model: Model, point: LatentPoint, condition: Tensor) -> LatentPoint:
     """The same point with the condition (A,); for ``w`` see ``with_attributes``."""
+    return _replaced(model, point, LatentPoint(point.z, condition))
+
+
+def with_latent(model: Model, point: LatentPoint, z: Tensor) -> LatentPoint:
+    """The same point with the latent (Z,). If ``w`` is set, the difference that ``z`` makes to the styles is added."""
+    return _replaced(model, point, LatentPoint(z, point.condition))
+
+
+def _replaced(model: Model, point: LatentPoint, new: LatentPoint) -> LatentPoint:
+    """``new`` with what the ``w`` of ``point`` holds beyond its z and condition: an edit, or a search in w."""
     if point.w is None:
-        return replace(point, condition=condition)
-    before, after = with_styles(model, [replace(point, w=None), LatentPoint(point.z, condition)])
+        return new
+    # One by one: in a batch their places round differently, and a change of nothing would not be nothing.
+    before, after = (with_styles(model, [each])[0] for each in (replace(point, w=None), new))
     assert before.w is not None and after.w is not None
-    return replace(point, condition=condition, w=point.w + (after.w - before.w))
+    return replace(new, w=point.w + (after.w - before.w))
 
 
 def style_generator(model: Model) -> StyleGenerator:

@@ -15,7 +15,7 @@ from kaogan.core.progress import Progress, no_progress
 from kaogan.core.rng import torch_generator
 from kaogan.generate.explore.face_measures import FaceMeasures
 from kaogan.generate.explore.latent_point import LatentPoint, check_count, latent_distribution, points, with_styles
-from kaogan.generate.explore.optim_variables import LatentVariables
+from kaogan.generate.explore.optim_variables import LatentVariables, exactly
 from kaogan.generate.explore.tagger_features import TaggerFeatures, extract
 from kaogan.generate.model import Model, check_truncation
 
@@ -118,6 +118,7 @@ def truncated(model: Model, point: LatentPoint, truncation: float) -> LatentPoin
     return replace(styled, w=model.generator.mapping.w_avg.cpu().lerp(styled.w, truncation))
 
 
+@exactly
 def find_motions(
     model: Model, point: LatentPoint, *, motions: Mapping[str, tuple[Pose, ...]] = MOTIONS,
     measures: Measures | None = None, steps: int = STEPS, progress: Progress = no_progress,
@@ -211,9 +212,12 @@ class _Search:
         drawn = torch.stack([face.z if face.w is None else face.w for face in faces])
         self.spread = float(drawn.std(0).mean())
         size = self.model.batch_size
-        seen = [self._see(faces[start : start + size]) for start in range(0, SAMPLES, size)]
-        self.deviations = {name: float(torch.cat([each[1][name] for each in seen]).std()) + 1e-4 for name in seen[0][1]}
-        self.face_distance = mean_distance(torch.cat([each[2].features for each in seen]))
+        # Without the images, which of large faces would fill the memory.
+        measured, seen = zip(*(self._see(faces[at : at + size])[1:] for at in range(0, SAMPLES, size)), strict=True)
+        self.deviations = {
+            name: float(torch.cat([each[name] for each in measured]).std()) + 1e-4 for name in measured[0]
+        }
+        self.face_distance = mean_distance(torch.cat([each.features for each in seen]))
 
     def _see(self, faces: Sequence[LatentPoint]) -> tuple[Tensor, dict[str, Tensor], TaggerFeatures]:
         return self._look(LatentVariables(self.model, faces, fixed=True).images().cpu())

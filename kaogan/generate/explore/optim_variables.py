@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+from kaogan.core.device import exact
 from kaogan.generate.explore.latent_point import LatentPoint, latent_distribution, stack_conditions, style_generator
 from kaogan.generate.model import Model
 
 MIN_SHARE = 0.02  # of a condition value: a smaller softmax share would have a vanishing gradient
+
+P = ParamSpec("P")
+Found = TypeVar("Found")
+
+
+def exactly(search: Callable[Concatenate[Model, P], Found]) -> Callable[Concatenate[Model, P], Found]:
+    """A search under ``exact``, also for its slopes, which do not come out of ``Model.run``."""
+
+    @wraps(search)
+    def searched(model: Model, *words: P.args, **named: P.kwargs) -> Found:
+        with exact(model.device):
+            return search(model, *words, **named)
+
+    return searched
 
 
 class LatentVariables:

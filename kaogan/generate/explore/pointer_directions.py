@@ -23,7 +23,7 @@ from kaogan.generate.explore.motions import (
     identity_loss,
     within,
 )
-from kaogan.generate.explore.optim_variables import LatentVariables
+from kaogan.generate.explore.optim_variables import LatentVariables, exactly
 from kaogan.generate.explore.tagger_features import extract
 from kaogan.generate.model import Model
 
@@ -35,6 +35,7 @@ REACH = 0.6  # standard deviations of the poses' first measure, on an average fa
 LONGEST = 0.25  # of the length of a latent
 
 
+@exactly
 def pointer_directions(
     model: Model, *, measures: Measures | None = None, steps: int = STEPS, progress: Progress = no_progress
 ) -> Tensor:

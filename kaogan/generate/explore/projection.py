@@ -15,13 +15,14 @@ from torch import Tensor
 from kaogan.aux_models.tagger import Tagger, load_tagger
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import Pictures, to_float
+from kaogan.core.paths import looking_at
 from kaogan.core.progress import Progress, no_progress
 from kaogan.core.text import shown
 from kaogan.data.decoding import BrokenPicture, fit, read_picture
 from kaogan.data.sources import open_source
 from kaogan.generate.attribute_requests import AttributeRequest
 from kaogan.generate.explore.latent_point import LatentPoint, check_count, points, render, with_styles
-from kaogan.generate.explore.optim_variables import LatentVariables
+from kaogan.generate.explore.optim_variables import LatentVariables, exactly
 from kaogan.generate.explore.tagger_features import TaggerFeatures, extract
 from kaogan.generate.model import Model
 
@@ -45,6 +46,7 @@ class Projection:
     target: np.ndarray
 
 
+@exactly
 def project(
     model: Model, picture: np.ndarray, steps: int = 150, *, starts: int = 4, seed: int = 0, space: str | None = None,
     frames: int = 25, candidates: int = CANDIDATES, tagger: Tagger | None = None, progress: Progress = no_progress,
@@ -100,7 +102,9 @@ def read_faces(model: Model, places: Sequence[Path]) -> dict[str, np.ndarray]:
         check_count(len(faces), "pictures to project", maximum=MAX_FACES)
 
     for place in places:
-        if not place.is_dir() and place.suffix.lower() not in ARCHIVES:
+        with looking_at(place):
+            is_folder = place.is_dir()
+        if not is_folder and place.suffix.lower() not in ARCHIVES:
             read(str(place), place)
             continue
         with open_source(place) as source:

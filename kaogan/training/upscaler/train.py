@@ -17,6 +17,7 @@ from kaogan.aux_models.upscaler.resampling import shrink
 from kaogan.config import upscale_recipe
 from kaogan.config.upscale_recipe import RESUMABLE_KEYS, UpscaleRecipe
 from kaogan.core.atomic_io import atomic, write_text
+from kaogan.core.checkpoint import find
 from kaogan.core.device import choose_device, describe
 from kaogan.core.ema import EMA
 from kaogan.core.errors import UsageError
@@ -59,7 +60,7 @@ def train(
     """
     device = choose_device(recipe.run.device)
     precision = upscaler_precision(recipe.run.precision, device)
-    state = build_state(recipe, device)
+    state = build_state(recipe, device, resumes=bool(find(out / "checkpoints")))
     with RunDir(out) as folder:
         resumed = folder.open_session(
             state, recipe, data_record(pictures), upscale_recipe.read, RESUMABLE_KEYS, allow_changes
@@ -128,14 +129,15 @@ class UpscalerLoop(TrainingLoop):
         return (self.run_dir.model / FILE).is_file()
 
 
-def build_state(recipe: UpscaleRecipe, device: torch.device) -> UpscalerState:
-    """Fresh weights, drawn from the recipe's seed, or those of ``start_from``."""
+def build_state(recipe: UpscaleRecipe, device: torch.device, *, resumes: bool = False) -> UpscalerState:
+    """Fresh weights, drawn from the recipe's seed, or those of ``start_from``, which a run that ``resumes`` no longer
+    needs. Raises UsageError when those are of another network."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(recipe.run.seed, "init/upscaler"))
         generator = build(recipe.generator)
         torch.manual_seed(seed_for(recipe.run.seed, "init/judge"))  # the name decides the weights
         discriminator = build_discriminator(recipe)
-    if recipe.start_from:
+    if recipe.start_from and not resumes:
         source = load_upscaler(recipe.start_from).network.state_dict()
         try:
             generator.load_state_dict(source)

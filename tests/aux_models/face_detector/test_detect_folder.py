@@ -89,6 +89,27 @@ def test_refusals(detector: Detector, heap: Path, tmp_path: Path) -> None:
         find_faces([heap / "broken.jpg"], detector, CropOptions())
 
 
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (["absent"], CropOptions(), "no such"),
+        (["sub", "absent"], CropOptions(), "no such"),
+        (["broken.jpg"], CropOptions(), "no picture could be read"),
+        (["none.png", "sub"], CropOptions(margin=9), "margin 9"),
+        (["sub"], CropOptions(smallest=4), "at least 8"),
+        (["sub"], CropOptions(threshold=7), "between 0 and 1"),
+        (["sub"], CropOptions(upright=True, square=False), "square crops only"),
+    ],
+)
+def test_a_mistake_leaves_the_folder_free(
+    detector: Detector, heap: Path, tmp_path: Path, names: list[str], options: CropOptions, message: str
+) -> None:
+    with pytest.raises(KaoganError, match=message):
+        find_faces([heap / name for name in names], detector, options, tmp_path / "out")
+    assert find_faces([heap / "sub"], detector, CropOptions(), tmp_path / "out").faces == 2
+    assert len(rows(tmp_path / "out")) == 2
+
+
 def test_drawings_mark_the_box_and_leave_the_picture_alone() -> None:
     picture = np.full((100, 100, 3), 255, np.uint8)
     marked = drawn(picture, [Face(20, 30, 50, 50, 0.9, ((35.0, 50.0), (55.0, 50.0)))])

@@ -43,6 +43,14 @@ def test_folder_zip_and_file_are_tagged_alike_and_in_order(tagger, folder, tmp_p
     assert alone.face == pytest.approx(rows[5].face, abs=1e-4)
 
 
+def test_pictures_of_several_sources_can_be_told_apart(tagger, folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "0.png").write_bytes((folder / "0.png").read_bytes())
+    names = [row.file for row in tag_files(tagger, [folder, other])]
+    assert names[0] == f"{folder}/0.png" and names[-1] == f"{other}/0.png" and len(set(names)) == 8
+
+
 def test_the_table_holds_what_the_tagger_says(tagger, folder, tmp_path):
     assert write_table(tmp_path / "tags.csv", tagger.values, tag_files(tagger, [folder])) == 6
     rows = list(csv.DictReader((tmp_path / "tags.csv").open()))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -34,6 +36,16 @@ def encoded(array: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def tar(path: Path, members: Mapping[str, bytes | tarfile.TarInfo], mode: Literal["w", "w:gz"] = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in members.items():
+            member = data if isinstance(data, tarfile.TarInfo) else tarfile.TarInfo(name)
+            if isinstance(data, bytes):
+                member.size = len(data)
+            archive.addfile(member, io.BytesIO(data) if isinstance(data, bytes) else None)
+    return path
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from PIL import Image
 
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.schema import EYES, HAIR
+from kaogan.data import load_pictures
 from kaogan.data.decoding import read_picture
 from kaogan.data.formats import FORMATS, convert, detect
-from tests.data.formats.conftest import ROWS, Run, contents, encoded, pixels, pixels_of
+from tests.data.formats.conftest import ROWS, Run, contents, encoded, pixels, pixels_of, tar
 from tests.data.formats.legacy import write_bamsgan
 
 IN_ORDER = ["a.png", "b.jpg", "d9.png", "d10.png", "sub/a.png", "sub/c.png", "sub/Ää 顔.png"]
@@ -252,6 +253,62 @@ def test_webdataset_of_others(tmp_path: Path, run: Run) -> None:
     out, result = run(tmp_path / "train.tar", "kaogan")
     assert result.source_format == "webdataset" and result.written == 3
     assert [labels for _, labels in contents(out)] == [{"class": "0"}, {"class": "1"}, {"class": "0"}]
+
+
+@pytest.mark.parametrize("labels", ["metadata.csv", "labels.csv"])
+def test_a_stray_json_makes_no_samples(tmp_path: Path, run: Run, labels: str) -> None:
+    """Hugging Face writes a dataset_infos.json; the dots may be of names."""
+    header = "file_name" if labels == "metadata.csv" else "file"
+    table = f"{header},hair\n" + "".join(f"f.{n}.png,{('red', 'blue')[n % 2]}\n" for n in range(4))
+    pictures = {f"f.{n}.png": encoded(pixels(n)) for n in range(4)}
+    files = {"dataset_infos.json": b"{}", labels: table.encode(), **pictures}
+    path = tar(tmp_path / "a.tar", files)
+    assert [found["hair"] for _, found in contents(path)] == ["red", "blue"] * 2
+    assert [found["hair"] for _, found in contents(run(path, "kaogan")[0])] == ["red", "blue"] * 2
+    for name, loose in (
+        ("b", {"info.json": b"{}"}),
+        ("c", {"x.json": b'{"hair": "red"}', "x.png": encoded(pixels(9))}),
+    ):
+        path = tar(tmp_path / f"{name}.tar", loose | pictures)
+        count = 4 + (name == "c")
+        assert len(load_pictures(path, image_size=16)) == len(load_pictures(path, image_size=16, attributes=["auto"]))
+        assert run(path, "kaogan")[1].written == len(load_pictures(path, image_size=16)) == count
+
+
+@pytest.mark.parametrize("form", ["shards", "tar", "tar.gz", "apart"])
+def test_masks_of_samples_are_no_pictures(tmp_path: Path, run: Run, form: str) -> None:
+    """With labels asked for or not, trained on, or converted from whatever place."""
+    files: dict[str, bytes | tarfile.TarInfo] = {}
+    for number in range(3):
+        files |= {f"{number}{end}": encoded(pixels(number)) for end in (".mask.png", ".png")}
+        files[f"{number}.json"] = json.dumps({"hair": "red"}).encode()
+    files |= {"3.mask.png": encoded(pixels(3)), "3.png": encoded(pixels(3)), "._3.png": b"of macOS"}
+    if form == "apart":  # samples of which the parts do not stand together
+        files = dict(sorted(files.items(), key=lambda file: file[0].endswith("png")))
+    (tmp_path / "s").mkdir()
+    path = tar(tmp_path / ("s/s.tar.gz" if form == "tar.gz" else "s/s.tar"), files, "w:gz" if form == "tar.gz" else "w")
+    for attributes in (None, ["hair"]):
+        loaded = load_pictures(path, image_size=16, attributes=attributes)
+        assert loaded.names == ("0.png", "1.png", "2.png", "3.png") and "4 pictures of" in str(loaded.notes)
+    out, result = run(path.parent if form == "shards" else path, "kaogan")
+    assert result.source_format == "webdataset" and result.written == 4 and "4 pictures of" in str(result.notes)
+    assert (out / "labels.csv").read_text() == "file,hair\n0.png,red\n1.png,red\n2.png,red\n3.png,\n"
+
+
+def test_a_folder_with_a_tar_in_it_is_not_always_one_of_shards(faces: Path, tmp_path: Path) -> None:
+    sample = {"0.png": encoded(pixels(0)), "0.json": b"{}"}
+    for name in ("labelled", "flat", "classes", "shards"):
+        (tmp_path / name / "red").mkdir(parents=True) if name == "classes" else (tmp_path / name).mkdir()
+        tar(tmp_path / name / "old.tar", sample)
+    (tmp_path / "labelled/labels.csv").write_text("file\na.png\n")
+    for place in ("labelled/a.png", "flat/a.png", "classes/red/a.png"):
+        (tmp_path / place).write_bytes(sample["0.png"])
+    (tmp_path / "shards/old_stats.json").write_text("{}")  # as img2dataset writes
+    assert FORMATS["webdataset"].detect(tmp_path / "shards")
+    assert not any(FORMATS["webdataset"].detect(tmp_path / name) for name in ("labelled", "flat", "classes"))
+    tar(faces / "old.tar", sample)
+    result = convert(faces, tmp_path / "out", "kaogan")
+    assert result.written == len(ROWS) and result.skipped == [("old.tar", "not a picture file (.tar)")]
 
 
 def test_huggingface_is_read_by_datasets(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import pickle
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import kaogan.data.formats.kaogan_set as kaogan_set
 from kaogan.core.errors import KaoganError, UsageError
@@ -25,27 +25,20 @@ from kaogan.core.staging import staged
 from kaogan.data.formats import FORMATS, convert
 from kaogan.data.formats.base import Job, safe_name
 from tests.core.test_safe_pickle import evil
-from tests.data.formats.conftest import ROWS, Run, contents, encoded, pixels
-
-
-def tar(path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Path:
-    with tarfile.open(path, "w") as archive:
-        for name, data in members.items():
-            member = data if isinstance(data, tarfile.TarInfo) else tarfile.TarInfo(name)
-            if isinstance(data, bytes):
-                member.size = len(data)
-            archive.addfile(member, io.BytesIO(data) if isinstance(data, bytes) else None)
-    return path
+from tests.data.formats.conftest import ROWS, Run, contents, encoded, pixels, pixels_of, tar
 
 
 def test_names_that_climb(tmp_path: Path, run: Run) -> None:
-    """Of a tar, they are only names, and the files land inside; of a zip, they are refused as everywhere."""
+    """Of samples, they are only names, and the files land inside; elsewhere they are refused."""
     picture = encoded(pixels(0))
-    names = ["../../up.png", "/etc/root.png", "a/../../b.png", "C:\\x.png", "..png", "con.png"]
-    source = tar(tmp_path / "bad.tar", dict.fromkeys(names, picture))
+    names = ["../../up", "/etc/root", "a/../../b", "C:\\x", ".", "con"]
+    source = tar(
+        tmp_path / "bad.tar",
+        {n + suffix: data for n in names for suffix, data in ((".png", picture), (".json", b"{}"))},
+    )
     out, result = run(source, "kaogan")
     written = list(tmp_path.rglob("*.png"))
-    assert len(written) == result.written == len(names) - 1  # "..png" has no suffix
+    assert len(written) == result.written == len(names) - 1  # "..png" is hidden
     assert all(p.resolve().is_relative_to((out / "images").resolve()) for p in written)
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("../up.png", picture)
@@ -71,7 +64,7 @@ def test_tars_with_more_than_files(tmp_path: Path, run: Run) -> None:
     link.type, link.linkname, device.type = tarfile.SYMTYPE, "/etc/passwd", tarfile.CHRTYPE
     source = tar(tmp_path / "x.tar", {"link": link, "device": device, "good.png": encoded(pixels(0))})
     _, result = run(source, "kaogan")
-    assert result.written == 1 and [n for n, _ in result.skipped] == ["link.png", "device.png"]
+    assert result.written == 1 and [n for n, _ in result.skipped] == ["device.png", "link.png"]
 
 
 @pytest.mark.parametrize("cut", [100, 600, 3000])
@@ -80,6 +73,20 @@ def test_broken_tars(tmp_path: Path, run: Run, cut: int) -> None:
     source.write_bytes(source.read_bytes()[:cut])
     with pytest.raises(KaoganError):
         run(source, "kaogan", "webdataset")
+
+
+def test_a_damaged_header_in_a_shard_is_told(faces: Path, tmp_path: Path, run: Run) -> None:
+    shards, _ = run(faces, "webdataset")
+    shard = shards / "shard-000000.tar"
+    data = bytearray(shard.read_bytes())
+    at = data.index(b"00000004.png")
+    data[at] ^= 1
+    shard.write_bytes(data)
+    _, result = run(shards, "flat")
+    assert result.written == 4
+    assert result.skipped == [
+        (f"{shard.name} from byte {at:,} onwards", "cannot be unpacked: the tar is damaged there")
+    ]
 
 
 def test_pictures_that_are_none(faces: Path, run: Run) -> None:
@@ -96,6 +103,15 @@ def test_pictures_that_are_none(faces: Path, run: Run) -> None:
         _, result = run(faces, name)
         assert result.written == len(ROWS) and [n for n, _ in result.skipped] == ["bomb.png", "cut.png", "empty.png"]
         assert dict(result.skipped)["empty.png"] == "zero bytes"
+
+
+def test_a_jpeg_without_its_end_is_not_passed_on(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.jpg").write_bytes(encoded(pixels(0), "JPEG")[:-2])
+    for name in ("flat", "kaogan"):
+        (picture,) = run(tmp_path / "set", name)[0].rglob("a.*")
+        with Image.open(picture) as opened:
+            assert (np.asarray(opened) == pixels_of(tmp_path / "set/a.jpg")).all()
 
 
 def test_nothing_readable(tmp_path: Path, run: Run) -> None:
@@ -358,6 +374,8 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         nonlocal furthest
         furthest = max(furthest, asked - done)
 
+    waiting = next(Job(Collection(1, lambda: iter([Item("a.png", load)])), Options()).pictures(["PNG"]))
+    assert waiting.size == (8, 8) and not any(isinstance(part, Image.Image) for part in vars(waiting).values())
     FORMATS["stylegan"].write(Job(Collection(500, items), Options(), progress), tmp_path / "x.zip")
     assert asked == 500 and furthest < 200
 

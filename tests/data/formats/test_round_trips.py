@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kaogan.core.errors import UsageError
+from kaogan.core.schema import HAIR
 from kaogan.data.formats import FORMATS, detect
-from tests.data.formats.conftest import ROWS, Run, contents, pixels_of
+from tests.data.formats.conftest import ROWS, Run, contents, encoded, pixels, pixels_of, tar
 from tests.data.formats.legacy import WRITERS
 
 # what comes back of hair, eyes and year
@@ -77,6 +80,63 @@ def test_classes(faces: Path, run: Run) -> None:
     assert sorted(map(str, (p.relative_to(again) for p in again.rglob("*.*")))) == sorted(
         map(str, (p.relative_to(there) for p in there.rglob("*.*")))
     )
+
+
+def labelled(folder: Path, header: str, *cells: str) -> Path:
+    """A set in kaogan's form with one picture for each row of cells."""
+    (folder / "images").mkdir(parents=True)
+    for seed in range(len(cells)):
+        (folder / f"images/{seed}.png").write_bytes(encoded(pixels(seed)))
+    rows = [f"{seed}.png,{row}" for seed, row in enumerate(cells)]
+    (folder / "metadata.csv").write_text("\n".join([f"file_name,{header}", *rows]))
+    return folder
+
+
+def test_an_attribute_of_many_values_is_kept(tmp_path: Path, run: Run) -> None:
+    """Twelve colours of hair are no names of pictures; those are, and a line says so."""
+    folder = labelled(tmp_path / "set", "hair,nick", *(f"{hair},nick {n}" for n, hair in enumerate(HAIR * 2)))
+    there, result = run(folder, "classes")
+    assert sorted(path.name for path in there.iterdir()) == sorted(HAIR)
+    assert result.notes == ["column nick ignored: not a label (another value for every picture)"]
+    shards, result = run(folder, "webdataset")  # .cls is that of the hair; the .json has the names
+    with tarfile.open(shards / "shard-000000.tar") as archive:
+        assert archive.getnames()[:3] == ["00000000.png", "00000000.json", "00000000.cls"] and not result.notes
+    again, _ = run(shards, "classes")
+    assert sorted(path.name for path in again.iterdir()) == sorted(HAIR)
+    flat, result = run(folder, "flat")
+    assert "labels left out, this format has none: hair" in result.notes and len(list(flat.iterdir())) == 24
+
+
+def test_classes_whose_folders_would_meet(tmp_path: Path, run: Run) -> None:
+    values = ["blue", "blue/green", "red?", "red*", "", "v1.5", "v1.6", "x" * 90 + "a", "x" * 90 + "b"]
+    there, result = run(labelled(tmp_path / "set", "hair", *values * 2), "classes")
+    folders = {path.name: len(list(path.iterdir())) for path in there.iterdir()}
+    assert folders == dict.fromkeys(
+        ["blue", "blue_green", "red_", "red_-2", "unknown", "v1.5", "v1.6", "x" * 80, "x" * 80 + "-2"], 2
+    )
+    assert "hair 'blue/green': in the folder blue_green" in result.notes and len(result.notes) == 6
+    assert len({labels["class"] for _, labels in contents(there) if labels}) == len(values) - 1
+
+
+@pytest.mark.parametrize("name", ["kaogan", "huggingface", "webdataset"])
+def test_a_column_named_as_that_of_the_names(tmp_path: Path, run: Run, name: str) -> None:
+    column = "file_name" if name == "huggingface" else "File"
+    folder = labelled(tmp_path / "set", "hair", "red", "blue")
+    (folder / "metadata.csv").unlink()
+    for number, hair in enumerate(("red", "blue")):
+        text = json.dumps({column: f"old{number}", "hair": hair, "Hair": "x"})
+        (folder / f"images/{number}.json").write_text(text)
+    source = tar(tmp_path / "s.tar", {path.name: path.read_bytes() for path in sorted((folder / "images").iterdir())})
+    there, result = run(source, name)
+    what = "file_name" if name == "huggingface" else "file"
+    assert result.notes == [
+        f"column '{column}' left out: '{what}' names the pictures here; rename it",
+        "column 'Hair' left out: 'hair' is there already; rename it",
+    ]
+    back, _ = run(there, "kaogan")
+    assert (back / "labels.csv").read_text() == "file,hair\n0.png,red\n1.png,blue\n"
+    with pytest.raises(UsageError, match=f"--attributes: column '{column}' left out"):
+        run(source, name, attributes=["hair", column])
 
 
 @pytest.mark.parametrize("name", ["kaogan", "huggingface", "webdataset"])

@@ -16,9 +16,12 @@ import pytest
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.data import PictureSet, load_pictures
 from kaogan.data.formats import Options, convert
+from kaogan.data.shards.copies import ShardCopies
 from kaogan.data.shards.images import ShardedImages
 from kaogan.data.shards.index import CHECKSUM, INDEX, MANIFEST, TextColumn, _checksum
+from kaogan.data.shards.opening import open_shards
 from kaogan.data.shards.writer import write_shards
+from kaogan.data.storage import Storage
 from tests.data.shards.conftest import COUNT, HAIR, SHARD_SIZE, pixels, samples
 
 
@@ -91,6 +94,14 @@ def test_the_same_samples_give_the_same_bytes_and_other_ones_another_fingerprint
     write_shards(again, samples(11), ["hair", "eyes"], SHARD_SIZE)
     assert load(again).fingerprint != print_of
     assert sorted(path.name for path in again.glob("*.tar")) == [f"shard-{n:06d}.tar" for n in range(3)]
+
+
+def test_a_column_called_file_leaves_the_names_alone(tmp_path: Path) -> None:
+    named = [(name, suffix, data, {"file": "other.png", "hair": "pink"}, None) for name, suffix, data, *_ in samples(2)]
+    write_shards(tmp_path, named, ["file", "hair"], 5)
+    with tarfile.open(tmp_path / "shard-000000.tar") as archive:
+        found = json.loads(archive.extractfile("00000000.json").read())  # type: ignore[union-attr]
+    assert found == {"file": named[0][0], "hair": "pink"}
 
 
 def test_the_places_in_the_index_are_those_of_the_members(shards: Path) -> None:
@@ -170,6 +181,44 @@ def test_a_hostile_index_is_refused_before_it_fills_the_memory(shards: Path) -> 
     np.savez(buffer, **arrays)
     write_index(shards, buffer.getvalue())
     assert len(load(shards)) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("size", np.full(COUNT, 2**45)),
+        ("size", np.full(COUNT - 1, 9)),
+        ("size", np.full(COUNT, 9.0)),
+        ("offset", np.full(COUNT, 2**63 + 5, np.uint64)),
+        ("offset", np.full(COUNT, -1)),
+        ("checksum", np.full(3, 1)),
+        ("checksum", np.full(COUNT, 2**40)),
+        ("label0.codes", np.zeros(3, np.int8)),
+        ("label0.codes", np.full(COUNT, -2)),
+        ("label0.codes", np.zeros((COUNT, 1), np.int8)),
+        ("name.ends", np.array([1, 2])),
+        ("name.ends", np.full(COUNT, 2**40)),
+        ("name.ends", np.zeros((COUNT, 2), np.int8)),
+    ],
+)
+def test_an_index_that_contradicts_itself_is_refused(shards: Path, name: str, values: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(np.load(shards / INDEX)) | {name: values})
+    write_index(shards, buffer.getvalue())
+    with pytest.raises(KaoganError, match=r"index\.npz is damaged; copy or write the set again"):
+        load(shards)
+
+
+def test_a_new_copy_takes_away_what_an_interrupted_one_left(shards: Path, remote: str, tmp_path: Path) -> None:
+    index, folder = open_shards(shards), tmp_path / "copies"
+    assert index is not None
+    folder.mkdir()
+    for left in (".shard-000000.tar.17.partial", ".shard-000000.tar.partial", ".shard-000001.tar.17.partial"):
+        (folder / left).write_bytes(b"half")
+    copies = ShardCopies(Storage(remote), folder)
+    assert copies._fetch(index.shards[0])
+    assert {path.name for path in folder.glob("*.tar")} == {"shard-000000.tar"}
+    assert [path.name for path in folder.glob(".*partial")] == [".shard-000001.tar.17.partial"]
 
 
 def write_index(shards: Path, data: bytes) -> None:

@@ -17,6 +17,7 @@ from kaogan.core.errors import KaoganError, UsageError
 from kaogan.generate.explore import (
     Directions,
     LatentPoint,
+    component,
     edit_axis,
     find_directions,
     load_directions,
@@ -44,6 +45,16 @@ def test_every_family_has_directions(any_model: Model) -> None:
         assert bound.move(base, f"{method}-2", 0) is base
         pictures = render(any_model, [base, *(bound.move(base, f"{method}-1", s) for s in (-3, 3))])
         assert (pictures[0] == any_model.sample(1)[0]).all() and (pictures[1] != pictures[2]).any()
+
+
+def test_moves_in_z_and_in_w_add_up(style: Model) -> None:
+    in_w, base = find_directions(style, "sefa", 1).bind(style), point(style)
+    in_z = Directions("z", ("d",), torch.eye(6)[:1], torch.ones(1), "by hand").bind(style)
+    moved = in_w.move(base, "sefa-1", 2)
+    for move in (component(style, 0), lambda point, strength: in_z.move(point, "d", strength)):
+        assert torch.equal(move(moved, 0).w, moved.w), "strength 0 changes nothing"
+        both, other = move(moved, 1), in_w.move(move(base, 1), "sefa-1", 2)
+        assert torch.equal(both.z, other.z) and torch.allclose(both.w, other.w, atol=1e-5)
 
 
 def test_sefa_is_the_spectrum_of_the_first_weight() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +10,10 @@ import torch
 from torch import nn
 
 from kaogan.core.errors import UsageError
+from kaogan.generate.explore import LatentPoint, point, render
 from kaogan.generate.explore import motions as search
-from kaogan.generate.explore import point, render
 from kaogan.generate.explore.motions import Motions, Pose, find_motions, mean_distance, truncated
+from kaogan.generate.explore.tagger_features import TaggerFeatures
 from kaogan.generate.model import Model
 from tests.generate.explore.conftest import FAMILIES
 
@@ -70,6 +72,23 @@ def test_the_turn_is_the_component_that_moves_the_blob(blob: Model, found: Motio
 def test_what_a_model_does_not_know_is_left_out(found: Motions) -> None:
     assert "blink" not in found.offsets and found.shares["blink"] == pytest.approx(0, abs=1e-3)
     assert torch.equal(found.move(blink=1.0).z, found.move().z)
+
+
+def test_only_one_batch_of_pictures_is_kept(blob: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[weakref.ref] = []
+
+    def see(self: search._Search, faces: list[LatentPoint]) -> tuple:
+        assert not any(images() is not None for images in drawn)
+        images = blob.generator(torch.stack([face.z for face in faces]))
+        drawn.append(weakref.ref(images))
+        return images, {"x": images.mean((1, 2, 3))}, TaggerFeatures([], torch.eye(len(faces)), {})
+
+    monkeypatch.setattr(search._Search, "_see", see)
+    monkeypatch.setattr(blob, "batch_size", 8)
+    part = search._Search.__new__(search._Search)
+    part.model = blob
+    part._measure_faces(with_w=False)
+    assert len(drawn) == 4 and part.face_distance == pytest.approx(1 - (8 * 4 * 4 - 32) / (32 * 31))
 
 
 def test_the_same_search_gives_the_same_motions(blob: Model) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,17 @@ from kaogan.aux_models.tagger import load_tagger
 from kaogan.core.errors import UsageError
 from kaogan.core.images import to_float
 from kaogan.core.schema import Schema
-from kaogan.generate.explore import LatentPoint, attribute_edit, edit, point, project, render, with_styles
+from kaogan.generate.explore import (
+    LatentPoint,
+    attribute_edit,
+    edit,
+    optim_variables,
+    point,
+    project,
+    render,
+    with_styles,
+)
+from kaogan.generate.explore.first_layer import first_map
 from kaogan.generate.explore.optim_variables import LatentVariables
 from kaogan.generate.explore.projection import PIXEL_WEIGHT, to_model_image
 from kaogan.generate.explore.tagger_features import TaggerFeatures, describe_tags, extract
@@ -114,6 +127,23 @@ def test_a_code_is_set_and_other_attributes_are_left(coded: Model, style: Model)
         assert changed.condition[:12].argmax() == 1 and torch.equal(changed.condition[12:], base.condition[12:])
     full = with_styles(style, [point(style, 0, 0, hair="orange")])[0]
     assert edit(style, full, {"hair": "white"}, steps=1).w is not None
+
+
+def test_searches_are_exact_on_the_model_s_device(plain: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their slopes do not come out of Model.run, which sees to it otherwise."""
+    entered: list[torch.device] = []
+
+    @contextmanager
+    def seen(device: torch.device) -> Iterator[None]:
+        entered.append(device)
+        yield
+
+    monkeypatch.setattr(optim_variables, "exact", seen)
+    edit(plain, point(plain), {"hair": "blue"}, steps=0)
+    first_map(plain)
+    with pytest.raises(UsageError):
+        project(plain, plain.sample(1)[0], 0)
+    assert entered == [plain.device] * 3
 
 
 def test_an_edit_shows_its_pictures_to_the_tagger_where_that_is(coded: Model, monkeypatch: pytest.MonkeyPatch) -> None:
