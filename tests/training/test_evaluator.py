@@ -17,6 +17,7 @@ from kaogan.core.training_loop import TrainResult
 from kaogan.metrics.features import FeaturesOnly
 from kaogan.metrics.stats.estimate import Estimate
 from kaogan.training import evaluator, plots
+from kaogan.training.data import load_data
 from kaogan.training.evaluator import MIN_PICTURES, Evaluator, affordable
 from kaogan.training.train import train as run_training
 from tests.training.conftest import make_pictures
@@ -128,6 +129,9 @@ def test_failures_are_told_once_and_do_not_stop_the_training(tmp_path: Path, mon
     log = (tmp_path / "absent/log.txt").read_text()
     assert log.count("evaluation failed and is off") == 1 and "the weights are not here" in log
     assert not measured(tmp_path / "absent")
+    assert train(tmp_path / "told").warning == (
+        "Nothing more was measured, as an evaluation failed: the weights are not here"
+    )
 
     class Broken(Quarters):
         def __call__(self, pictures: Pictures) -> np.ndarray:
@@ -229,6 +233,27 @@ def test_a_metric_that_no_training_can_measure_is_refused_before_it_begins(tmp_p
     with pytest.raises(UsageError, match="diversity is not measured while training; choose of fid, kid"):
         train(tmp_path / "run", **{"eval.metrics": ["diversity"]})
     assert not (tmp_path / "run/model").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"eval.metrics": ["diversity"]}, "diversity is not measured while training"),
+        ({"eval.features": "eficientnet"}, r"unknown features 'eficientnet' \(did you mean 'efficientnet'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_read_or_written(
+    tmp_path: Path, wrong: dict[str, Any], words: str
+) -> None:
+    train(tmp_path / "run", **{"training.images": 16})
+    files = [tmp_path / "run" / name for name in ("recipe.yaml", "data.json", "stats.jsonl", "log.txt")]
+    before = [path.read_bytes() for path in files]
+    with pytest.raises(UsageError, match=words):
+        train(tmp_path / "run", **wrong)
+    assert [path.read_bytes() for path in files] == before
+    with pytest.raises(UsageError, match=words):
+        load_data(recipe(**{"eval.every": 16} | wrong), tmp_path / "no such folder")
+    train(tmp_path / "run", **wrong | {"eval.every": 0})
 
 
 def test_held_out_pictures_are_measured_against_and_copies_counted_among_the_others(tmp_path: Path) -> None:

@@ -28,3 +28,5 @@ def test_out_of_memory_names_shards_that_need_less(tmp_path: Path, monkeypatch: 
     for shards, text in ((1, half), (8, "a smaller --image-size")):
         with pytest.raises(KaoganError, match=f"out of memory in .*{text}"):
             train(tmp_path / str(shards), **{"training.shards": shards})
+    with pytest.raises(KaoganError, match=r"; --training\.reuse_fakes false and --training\.shards 2 takes"):
+        train(tmp_path / "reused", **{"training.reuse_fakes": True})

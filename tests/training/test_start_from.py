@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from kaogan.config import recipes
+from kaogan.config.recipe import Recipe
 from kaogan.core import checkpoint
 from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.schema import Attribute, Schema
@@ -20,8 +21,9 @@ from kaogan.data import PictureSet
 from kaogan.generate.model import load
 from kaogan.networks import build_generator
 from kaogan.networks.dcgan import DCGANGeneratorSettings
-from kaogan.training.start_from import fill, read_base, shared_columns, start_from, with_condition
+from kaogan.training.start_from import BaseWeights, fill, read_base, shared_columns, start_from, with_condition
 from kaogan.training.state import TrainState, build_train_state
+from tests.small import small
 from tests.training.conftest import make_pictures
 from tests.training.runs import contents, newest, recipe, train
 from tests.training.tiny import tiny
@@ -54,6 +56,24 @@ def test_a_run_gives_both_networks_and_the_average(base: Path) -> None:
         assert torch.equal(value, tensors[f"ema/{key}"]), key
     assert not torch.equal(tensors["ema/body.0.weight"], tensors["generator/body.0.weight"])
     assert sum("tensors are the base's" in line for line in lines) == 2
+
+
+def test_a_run_that_kept_its_best_model_gives_that_one(base: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(base, tmp_path / "adapted")
+    best, last = load(base, "cpu"), read_base(base)
+    with torch.no_grad():
+        best.generator.body[0].weight.mul_(0.5)
+    best.config["clock"] = 8
+    best.save(run / "model")
+    assert torch.equal(read_base(run).average["body.0.weight"], last.average["body.0.weight"]), "an older one only"
+    best.save(run / "best")
+    found = read_base(run)
+    assert found.record()["clock"] == 8
+    for network in (found.generator, found.average):
+        assert torch.equal(network["body.0.weight"], best.generator.body[0].weight)
+    assert found.discriminator is not None and all(
+        torch.equal(found.discriminator[name], value) for name, value in (last.discriminator or {}).items()
+    )
 
 
 def test_a_model_folder_gives_the_generator_and_says_so(base: Path) -> None:
@@ -103,14 +123,10 @@ def test_conditional_from_unconditional_draws_the_same_at_first(base: Path) -> N
 @pytest.mark.parametrize("family", ["stylegan2", "r3gan"])
 def test_embedded_codes_too(family: str) -> None:
     """A mapping network or an embedding takes the code behind the latents."""
-    from tests.small import small
-
     name = {"stylegan2": "stylegan2-64", "r3gan": "r3gan-64"}[family]
     plain, conditional = small(name, **{"attributes.names": []}), small(name, **{"attributes.names": ["hair"]})
     states = [build_train_state(r, s, torch.device("cpu"), "fp32") for r, s in ((plain, Schema()), (conditional, HAIR))]
     generator = states[0].generator.state_dict()
-    from kaogan.training.start_from import BaseWeights
-
     config = {"generator": {"family": family}, "attributes": [], "latent": plain.latent.model_dump(), "image_size": 16}
     lines = start_from(states[1], BaseWeights("b", config, generator, generator, None), conditional, HAIR)
     told = next(line for line in lines if line.startswith("generator"))
@@ -128,6 +144,48 @@ def test_values_that_both_know_are_kept() -> None:
     assert with_condition(torch.ones(6, 3), old, 2, 3, columns) is None
 
 
+def hair(*values: str) -> Schema:
+    return Schema((Attribute("hair", values, (1 / len(values),) * len(values)),))
+
+
+@pytest.mark.parametrize(
+    ("family", "first", "axis", "head", "head_axis"),
+    [
+        ("dcgan", "body.0.weight", 0, "attributes.1.weight", 0),
+        ("keras_wgan", "linear.weight", 1, "heads.attributes.weight", 0),
+        ("r3gan-64", "embed.weight", 1, "embed.weight", 1),
+        ("stylegan2-64", "mapping.embed.weight", 1, "mapping.embed.weight", 1),
+    ],
+)
+def test_values_are_told_apart_also_where_all_shapes_agree(
+    family: str, first: str, axis: int, head: str, head_axis: int
+) -> None:
+    """A code of the same length: what belongs to a value goes along with it, and no other value gets it."""
+    before, after, device = hair("black", "blue"), hair("blue", "red"), torch.device("cpu")
+
+    def recipe_of(seed: int) -> Recipe:
+        settings = {"attributes.names": ["hair"], "run.seed": seed}
+        return small(family, **settings) if "-" in family else tiny(family, family, **settings)
+
+    then, state = (build_train_state(recipe_of(k), schema, device, "fp32") for k, schema in ((1, before), (2, after)))
+    new = build_train_state(recipe_of(2), after, device, "fp32").networks()
+    old = [network.state_dict() for network in then.networks()]
+    config = {"generator": {"family": family}, "attributes": before.to_json(), "latent": {}, "image_size": 16}
+    start_from(state, BaseWeights("b", config, old[0], old[0], old[1]), recipe_of(2), after)
+    for network, base, drawn, name, along in (
+        (state.generator, old[0], new[0], first, axis),
+        (state.ema.module, old[0], new[0], first, axis),
+        (state.discriminator, old[1], new[1], head, head_axis),
+    ):
+        begins = torch.zeros_like if name in ("body.0.weight", "linear.weight") else torch.clone
+        now, was, fresh = (each[name].movedim(along, 0) for each in (network.state_dict(), base, drawn.state_dict()))
+        assert torch.equal(now[:-2], was[:-2]), "the latents'"
+        assert torch.equal(now[-2], was[-1]), "blue"
+        assert torch.equal(now[-1], begins(fresh[-1])), "red"
+        bias = name.replace("weight", "bias")  # of a classifier: one of each value
+        assert all(torch.equal(v, base[k]) for k, v in network.state_dict().items() if k not in (name, bias))
+
+
 @pytest.mark.parametrize(("before", "after"), [(8, 12), (8, 4), (4, 8)])
 def test_a_layer_as_wide_as_the_latents_is_not_taken_for_them(before: int, after: int) -> None:
     assert with_condition(torch.ones(after, 8), torch.ones(before, 8), 8, 0, []) is None
@@ -140,7 +198,7 @@ def test_a_layer_as_wide_as_the_latents_is_not_taken_for_them(before: int, after
         for size in (before, after)
     ]
     columns: list[int | None] = []
-    left = fill(networks[1], networks[0].state_dict(), lambda new, old: with_condition(new, old, 8, 0, columns))
+    left = fill(networks[1], networks[0].state_dict(), lambda new, old, _: with_condition(new, old, 8, 0, columns), {})
     assert {name for name in left if "style" not in name and "scale_shift.weight" not in name} == set()
     assert "style.0.weight" in left and "style.0.bias" in left and "body.1.scale_shift.weight" in left
     assert networks[1].style[0].weight.any(1).all()
@@ -205,6 +263,15 @@ def test_frozen_layers_stay_and_the_others_move(tmp_path: Path, network: str) ->
     assert moved == {name for name in names if not name.startswith(f"{layer}.")}
     with pytest.raises(UsageError, match=rf"optim\.{network}\.frozen: no weight"):
         build_train_state(tiny(**{f"optim.{network}.frozen": ["bod"]}), Schema(), torch.device("cpu"), "fp32")
+
+
+@pytest.mark.parametrize(
+    ("network", "all_of_it"), [("generator", ["body", "last"]), ("discriminator", ["trunk", "score"])]
+)
+def test_a_network_that_is_frozen_as_a_whole_is_refused(network: str, all_of_it: list[str]) -> None:
+    fresh(**{f"optim.{network}.frozen": all_of_it[:1]})
+    with pytest.raises(UsageError, match=rf"^optim\.{network}\.frozen leaves no weight of the {network} that learns"):
+        fresh(**{f"optim.{network}.frozen": all_of_it})
 
 
 def test_names_of_the_command_line() -> None:

@@ -17,8 +17,9 @@ from kaogan.aux_models.upscaler import load_upscaler
 from kaogan.aux_models.upscaler.resampling import blurred, shrink
 from kaogan.config import upscale_recipe as recipes
 from kaogan.config.upscale_recipe import Crops, UpscaleRecipe
-from kaogan.core.errors import UsageError
+from kaogan.core.errors import KaoganError, UsageError
 from kaogan.core.images import to_float
+from kaogan.core.notes import note
 from kaogan.data import PictureSet, load_pictures
 from kaogan.training.upscaler.crops import CropSampler, split
 from kaogan.training.upscaler.degradation import degrade, jpeg_compressed
@@ -69,6 +70,32 @@ def test_misspelt_and_unfit_settings() -> None:
         recipes.load("srgan", {"generator.scales": [4]})
     with pytest.raises(UsageError, match=r"srgan: crops\.scales draws nothing: give a scale a weight"):
         recipes.load("srgan", {"crops.scales.8": 0})
+
+
+def test_what_never_had_effect_on_the_discriminator_is_noted_and_still_read(caplog: pytest.LogCaptureFixture) -> None:
+    note.cache_clear()
+    old = {"optim.discriminator": {"lr": 1e-4, "betas": None, "weight_decay": None, "frozen": []}}
+    assert small(**old).optim.discriminator.model_dump() == {"lr": 1e-4, "betas": None} and not caplog.messages
+    for key, value in (("weight_decay", 0.5), ("frozen", ["nonsense"])):
+        assert small(**{f"optim.discriminator.{key}": value}) == small()
+        assert f"optim.discriminator.{key} has no effect on upscalers" in caplog.messages[-1]
+    assert len(caplog.messages) == 2
+
+
+def test_a_beta_of_1_is_refused() -> None:
+    for key in ("optim.betas", "optim.discriminator.betas"):
+        with pytest.raises(UsageError, match=rf"'{key}\.1': input should be less than 1"):
+            small(**{key: [0.9, 1.0]})
+
+
+def test_a_run_goes_on_without_its_base(faces: PictureSet, tmp_path: Path) -> None:
+    train(small(**{"training.images": 4}), faces, tmp_path / "base")
+    begun = {"start_from": str(tmp_path / "base"), "training.images": 4}
+    train(small(**begun), faces, tmp_path / "run")
+    (tmp_path / "base").rename(tmp_path / "gone")
+    assert train(small(**begun | {"training.images": 8}), faces, tmp_path / "run").images_seen == 8
+    with pytest.raises((UsageError, KaoganError)):
+        train(small(**begun), faces, tmp_path / "other")
 
 
 def test_the_weight_of_one_scale_leaves_the_others() -> None:
