@@ -17,11 +17,12 @@ class Meters:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, Tensor | int] = {}
 
-    def add(self, name: str, value: Tensor, count: Tensor | int = 1) -> None:
-        """``value`` is the mean of ``count`` things, and weighs as much; of none, nothing."""
-        total = value.detach().float() * count
+    def add(self, name: str, value: Tensor, count: Tensor | None = None) -> None:
+        """``value``, a mean of ``count`` things, weighs as much as they are; without a count it weighs 1."""
+        value = value.detach().float()
+        total = value if count is None else value * count
         self._sums[name] = self._sums[name] + total if name in self._sums else total
-        self._counts[name] = self._counts.get(name, 0) + count
+        self._counts[name] = self._counts.get(name, 0) + (1 if count is None else count)
 
     def means(self) -> dict[str, float]:
         """The means since the last ``take``, by name; 0 of nothing."""

@@ -15,7 +15,8 @@ def attribute_loss(logits: Tensor, labels: Tensor, slices: Sequence[slice], kind
     ``logits`` (N, A), ``labels`` (N, K) with -1 for unknown. ``softmax`` is cross-entropy over the attribute's values;
     ``sigmoid`` is binary cross-entropy for each value, averaged over the values.
     """
-    losses, known, counts, targets = [], *_known(labels), labels.clamp(min=0)
+    losses, known, targets = [], (labels >= 0).float(), labels.clamp(min=0)
+    counts = count_known(labels).clamp(min=1)
     for column, part in enumerate(slices):
         target, own = targets[:, column], logits[:, part].float()
         if kind == "softmax":
@@ -28,14 +29,14 @@ def attribute_loss(logits: Tensor, labels: Tensor, slices: Sequence[slice], kind
 
 
 def attribute_accuracy(logits: Tensor, labels: Tensor, slices: Sequence[slice]) -> Tensor:
-    """The share of known labels (N, K) that have the largest logit, averaged over the attributes; a scalar."""
-    known, counts = _known(labels)
+    """The share of known labels (N, K) that have the largest logit, averaged over the attributes of which any is known;
+    a scalar, 0 when there is none."""
     guesses = torch.stack([logits[:, part].argmax(1) for part in slices], 1)
-    shares = ((guesses == labels) * known).sum(0) / counts
-    return shares.mean()
+    counts = count_known(labels)
+    shares = ((guesses == labels) & (labels >= 0)).sum(0) / counts.clamp(min=1)
+    return shares.sum() / (counts > 0).sum().clamp(min=1)
 
 
-def _known(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """1 for each known label and 0 for the others (N, K), and how many are known of each attribute, at least 1 (K,)."""
-    known = (labels >= 0).float()
-    return known, known.sum(0).clamp(min=1)
+def count_known(labels: Tensor) -> Tensor:
+    """How many of the labels (N, K) are known of each attribute, (K,)."""
+    return (labels >= 0).sum(0)

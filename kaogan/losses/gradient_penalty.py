@@ -34,10 +34,12 @@ def zero_centred(scores: Scores, images: Tensor) -> Tensor:
 
 
 class LabelledImages(NamedTuple):
-    """Images (N, C, H, W) and the labels (N, K) that the discriminator scores them with."""
+    """Images (N, C, H, W), the labels (N, K) that the discriminator scores them with, and those that it learns to tell,
+    (N, K), -1 for unknown, where they are others."""
 
     images: Tensor
     labels: Tensor
+    told: Tensor | None = None
 
 
 def due_gradient_penalties(

@@ -99,6 +99,7 @@ class ProjectedDiscriminator(Discriminator):
         resolution_stages("projected", image_size)
         self.unfreeze_at = s.unfreeze_at
         self.has_frozen_maps = s.unfreeze_at is None
+        self._thawing: list[nn.Parameter] | None = None
         self.networks: list[str] = []
         for place, (entry, network) in enumerate(zip(s.feature_networks, feature_networks, strict=True)):
             name = f"{entry.name}_{place}" if entry.name in self.networks else entry.name
@@ -158,11 +159,14 @@ class ProjectedDiscriminator(Discriminator):
         return [self.get_submodule(name) for name in self.networks]  # type: ignore[misc]
 
     def lr_multiplier(self, images_seen: int) -> float:
-        """The share of the learning rate after so many images; from ``unfreeze_at`` on the tagger's weights learn."""
+        """The share of the learning rate after so many images; from ``unfreeze_at`` on the tagger's weights learn, but
+        for those that had been frozen when this was first asked."""
         learning = self.unfreeze_at is not None and images_seen >= self.unfreeze_at
-        for network in self.feature_networks:
-            if network.learns:
-                network.requires_grad_(learning)
+        if self._thawing is None:
+            weights = [w for network in self.feature_networks if network.learns for w in network.parameters()]
+            self._thawing = [weight for weight in weights if weight.requires_grad]
+        for weight in self._thawing:
+            weight.requires_grad_(learning)
         return LEARNING if learning else 1.0
 
     @classmethod

@@ -124,7 +124,9 @@ class R3GANGenerator(_Frame, Generator):
 class R3GANDiscriminator(_Frame, Discriminator):
     """images (N, C, S, S), attributes (N, A) -> DiscriminatorOutput.
 
-    With the attribute head ``projection`` there are no logits; absent attributes mean that no attribute is known.
+    With the attribute head ``projection`` there are no logits; absent attributes mean that no attribute is known. An
+    attribute that is not known, all zeros, counts as the mean of its values: the score is a product with the embedding,
+    which has no bias, so that zeros would be scored 0 whatever the picture.
     """
 
     Settings = R3GANDiscriminatorSettings
@@ -134,6 +136,7 @@ class R3GANDiscriminator(_Frame, Discriminator):
     ):
         super().__init__(settings, image_size, upwards=False)
         s, width, size = settings, self.widths[0], sum(attribute_sizes)
+        self.attribute_sizes = list(attribute_sizes)
         self.from_image = conv(channels, self.widths[-1], 1, 1.0)
         self.basis = conv(width, width, 4, 1.0, groups=width)
         self.projected = bool(size) and s.attribute_head == "projection"
@@ -153,8 +156,14 @@ class R3GANDiscriminator(_Frame, Discriminator):
         if self.projected:
             if attributes is None:
                 attributes = scores.new_zeros(len(scores), self.embed.in_features)
-            scores = (scores.to(self.score.weight.dtype) * self.embed(attributes.to(self.embed.weight.dtype))).sum(1)
+            code = self._with_means(attributes.to(self.embed.weight.dtype))
+            scores = (scores.to(self.score.weight.dtype) * self.embed(code)).sum(1)
         return discriminator_output(scores, None if self.attributes is None else self.attributes(features))
+
+    def _with_means(self, code: Tensor) -> Tensor:
+        """A code (N, A) -> the same with all values of an attribute that is not known at the same share."""
+        parts = code.split(self.attribute_sizes, 1)
+        return torch.cat([torch.where(part.any(1, keepdim=True), part, 1 / part.shape[1]) for part in parts], 1)
 
 
 class R3GANBlock(nn.Module):

@@ -27,6 +27,7 @@ from kaogan.losses import (
     path_length_penalty,
     path_lengths,
 )
+from kaogan.losses.attribute import count_known
 from kaogan.losses.extras import StepContext
 from kaogan.networks.base import DiscriminatorOutput
 from kaogan.networks.spectral_norm import normalised_once
@@ -89,20 +90,23 @@ class GANLoss:
         with self.autocast, torch.set_grad_enabled(keep_graph):
             fakes = self.generate("discriminator", len(real.images))
         real = self._with_pseudo_reals(real, fakes)
-        return LabelledImages(self.on_images(real.images, "real"), real.labels), fakes
+        return real._replace(images=self.on_images(real.images, "real")), fakes
 
     def _with_pseudo_reals(self, real: LabelledImages, fakes: Fakes) -> LabelledImages:
-        """The reals, some of which give way to fakes with their labels, as extras want it."""
+        """The reals, some of which give way to fakes with their labels, as extras want it. Such a label is what a fake
+        was asked for, which teaches classification only where that of fakes does, too."""
         for extra in self.extras.values():
             chosen = extra.pseudo_reals(len(real.images), self.context())
             if chosen is None:
                 continue
-            chosen = to_device(chosen, self.device)
+            chosen = to_device(chosen, self.device)[:, None]
             # Moved by one place: no fake meets itself where an objective compares reals and fakes in pairs.
             images, labels = fakes.images.detach().roll(1, 0), fakes.labels.roll(1, 0)
+            known = to_device(real.labels if real.told is None else real.told, self.device)
             real = LabelledImages(
-                torch.where(chosen[:, None, None, None], images.to(real.images.dtype), real.images),
-                torch.where(chosen[:, None], labels, to_device(real.labels, self.device)),
+                torch.where(chosen[..., None, None], images.to(real.images.dtype), real.images),
+                torch.where(chosen, labels, to_device(real.labels, self.device)),
+                torch.where(chosen, labels if self.recipe.attributes.on_fakes else -1, known),
             )
         return real
 
@@ -153,11 +157,12 @@ class GANLoss:
         ]
         if real_output.logits is None or fake_output.logits is None:
             return total(terms)
-        labels = to_device(real.labels, self.device)
+        labels = to_device(real.labels if real.told is None else real.told, self.device)
         attributes = self._attribute_loss("attributes_d", real_output.logits, labels)
         if self.recipe.attributes.on_fakes:
             attributes = attributes + self._attribute_loss("attributes_fake", fake_output.logits, fake.labels)
-        meters.add("accuracy", attribute_accuracy(real_output.logits, labels, self.schema.slices))
+        accuracy = attribute_accuracy(real_output.logits, labels, self.schema.slices)
+        meters.add("accuracy", accuracy, (count_known(labels) > 0).sum())
         return total([*terms, self.recipe.attributes.discriminator_weight * attributes])
 
     def _extra_fakes_loss(self, real_scores: Tensor) -> Tensor | float:
@@ -341,8 +346,8 @@ class GANLoss:
 
     def _attribute_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         losses = attribute_loss(logits, labels, self.schema.slices, self.recipe.attributes.loss)
-        for attribute, loss in zip(self.schema.names, losses, strict=True):
-            self.meters.add(f"{name}/{attribute}", loss)
+        for attribute, loss, known in zip(self.schema.names, losses, count_known(labels), strict=True):
+            self.meters.add(f"{name}/{attribute}", loss, known)
         return torch.stack(losses).mean()
 
     def context(self) -> StepContext:

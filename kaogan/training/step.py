@@ -58,7 +58,8 @@ class GANTrainer:
             self._optimize("discriminator", of_shards)
         self.shards.merge()
         if self.recipe.penalties.clip:
-            clip_weights(self.state.discriminator.parameters(), self.recipe.penalties.clip)
+            learning = [weight for weight in self.state.discriminator.parameters() if weight.requires_grad]
+            clip_weights(learning, self.recipe.penalties.clip)
         fakes = [generated for _, generated in shown]
         self._after_discriminator_step(fakes)
         return fakes

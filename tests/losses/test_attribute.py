@@ -53,3 +53,6 @@ def test_accuracy_counts_only_what_is_known() -> None:
     logits = torch.tensor([[5.0, 0, 0, 1, 0], [0, 5, 0, 0, 1], [0, 0, 5, 1, 0]])
     labels = torch.tensor([[0, 0], [0, -1], [2, 1]])
     assert attribute_accuracy(logits, labels, SLICES).item() == pytest.approx((2 / 3 + 1 / 2) / 2)
+    labels[:, 1] = -1  # an attribute of which nothing is known is no attribute that is told wrong
+    assert attribute_accuracy(logits, labels, SLICES).item() == pytest.approx(2 / 3)
+    assert attribute_accuracy(logits, torch.full((3, 2), -1), SLICES).item() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from kaogan.core.errors import KaoganError, UsageError
+from kaogan.metrics import reference_statistics
 from kaogan.metrics.fid import Gaussian, against_gaussian, frechet_distance, with_interval
 from kaogan.metrics.reference_statistics import read_statistics, write_statistics
 
@@ -72,3 +74,27 @@ def test_damage_and_absence(features: tuple[np.ndarray, np.ndarray], tmp_path: P
     (tmp_path / "half.npz").write_bytes(buffer.getvalue()[:100])
     with pytest.raises(KaoganError, match="no statistics"):
         read_statistics(tmp_path / "half.npz")
+
+
+def test_arrays_that_would_fill_the_memory_are_not_unpacked(
+    features: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "real.npz"
+    np.savez_compressed(path, mu=np.zeros(500), sigma=np.zeros((500, 500)))
+    assert path.stat().st_size < 10_000
+    assert read_statistics(path).mean.shape == (500,)
+    monkeypatch.setattr(reference_statistics, "MAX_BYTES", 10_000)
+    with pytest.raises(KaoganError, match="larger than"):
+        read_statistics(path)
+
+
+def test_damage_within_a_compressed_array_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "real.npz"
+    np.savez_compressed(path, mu=np.arange(50.0), sigma=np.eye(50))
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("mu.npy").header_offset + 30 + len("mu.npy")
+    data = bytearray(path.read_bytes())
+    data[start + 20 : start + 60] = bytes([255] * 40)
+    path.write_bytes(data)
+    with pytest.raises(KaoganError, match="no statistics"):
+        read_statistics(path)

@@ -98,3 +98,26 @@ def test_impossible_filters() -> None:
     for taps in ([1], [1, -1], [1] * 8):
         with pytest.raises(UsageError, match=r"generator\.resample_filter"):
             recipes.load("r3gan-64", {"generator.resample_filter": taps})
+
+
+def test_a_picture_without_labels_is_seen() -> None:
+    """What is unknown counts as the mean of its values: the score is the mean of theirs."""
+    torch.manual_seed(0)
+    settings: Any = R3GANDiscriminatorSettings(**SMALL)
+    network = build_discriminator(settings, attribute_sizes=(3, 2), image_size=16, channels=3)
+    images = torch.rand(4, 3, 16, 16) * 2 - 1
+    scores = network(images, None).scores
+    assert len(set(scores.tolist())) == 4
+    slope = torch.autograd.grad(scores.sum(), network.get_parameter("from_image.weight"))[0]
+    assert slope.abs().max() > 0
+
+    hair, eyes = torch.eye(3), torch.eye(2)
+
+    def scored(hair: torch.Tensor, eyes: torch.Tensor) -> torch.Tensor:
+        return network(images, torch.cat([hair, eyes]).expand(4, 5)).scores
+
+    with torch.no_grad():
+        every = [scored(one, other) for one in hair for other in eyes]
+        torch.testing.assert_close(scores.detach(), torch.stack(every).mean(0))
+        blond = scored(hair[0], torch.zeros(2))
+        torch.testing.assert_close(blond, (every[0] + every[1]) / 2)

@@ -5,7 +5,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from kaogan.config.registries import DiscriminatorSettings, GeneratorSettings
 from kaogan.core.errors import UsageError
-from kaogan.networks import DISCRIMINATORS, GENERATORS
+from kaogan.networks import DISCRIMINATORS, GENERATORS, build_discriminator
+from kaogan.networks.stylegan.discriminator import StyleGAN2DiscriminatorSettings
 from tests.networks.cases import DISCRIMINATOR_CASES, GENERATOR_CASES, discriminator, generator, noise
 
 
@@ -79,3 +80,20 @@ def test_settings(union, cases, registry):
 def test_impossible_settings(settings, complaint):
     with pytest.raises(ValidationError, match=complaint):
         TypeAdapter(GeneratorSettings).validate_python(settings)
+
+
+def test_channels_of_the_standard_deviation_must_divide_those_at_4_px():
+    build_discriminator(
+        StyleGAN2DiscriminatorSettings(channel_base=128, channel_max=8, mbstd_num_channels=4),
+        attribute_sizes=(),
+        image_size=16,
+        channels=3,
+    )
+    for count in (3, 16):
+        with pytest.raises(UsageError, match=f"mbstd_num_channels is {count}, .* 8 channels"):
+            build_discriminator(
+                StyleGAN2DiscriminatorSettings(channel_base=128, channel_max=8, mbstd_num_channels=count),
+                attribute_sizes=(),
+                image_size=16,
+                channels=3,
+            )

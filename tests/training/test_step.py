@@ -119,6 +119,14 @@ def test_clipped_weights_stay_within(bench: Callable[..., Bench]) -> None:
     assert float(trained.weights("generator").abs().max()) > 0.01, "the generator is not clipped"
 
 
+def test_frozen_weights_are_not_clipped(bench: Callable[..., Bench]) -> None:
+    trained = bench(tiny(**{"penalties.clip": 0.01, "optim.discriminator.frozen": ["trunk.0"]}))
+    frozen = dict(trained.state.discriminator.named_parameters())["trunk.0.weight"]
+    before = frozen.clone()
+    trained.step()
+    assert torch.equal(frozen, before) and float(before.abs().max()) > 0.01
+
+
 # Labels
 
 
@@ -177,6 +185,21 @@ def test_unknown_labels_teach_nothing(bench: Callable[..., Bench]) -> None:
     pictures.labels[:] = -1
     stats = bench(tiny(attributes=ATTRIBUTES), pictures).step()
     assert stats["attributes_d/hair"] == 0 and stats["accuracy"] == 0 and stats["attributes_g/hair"] > 0
+
+
+def test_batches_without_a_known_label_do_not_dilute_the_meters(bench: Callable[..., Bench]) -> None:
+    """The means are over known labels, so that a classifier at chance is seen to be at chance."""
+    pictures = make_pictures(labelled=True)
+    trained = bench(tiny(**{"attributes": ATTRIBUTES, "optim.lr": 1e-12}), pictures)
+    names = [picture for clock in (0, 8) for picture in trained.sampler._order.rows(clock, 8)]
+    pictures.labels[:] = -1
+    pictures.labels[names[0], 0] = 1
+    meters = ("attributes_d/hair", "accuracy")
+    first, second = ({name: stats[name] for name in meters} for stats in (trained.step(), trained.step()))
+    assert first["attributes_d/hair"] > 0 and set(second.values()) == {0.0}
+    trained = bench(tiny(**{"attributes": ATTRIBUTES, "optim.lr": 1e-12}), pictures)
+    both = trained.step(2)
+    assert {name: both[name] for name in meters} == pytest.approx(first)
 
 
 # Who learns when
@@ -366,3 +389,16 @@ def test_the_tagger_thaws_at_its_time(bench: Callable[..., Bench]) -> None:
     assert not torch.equal(tagger(), begun)
     assert trained.state.discriminator_optim.param_groups[0]["lr"] == 0.0025
     assert trained.state.generator_optim.param_groups[0]["lr"] == 0.01
+
+
+def test_what_is_frozen_by_name_does_not_thaw(bench: Callable[..., Bench]) -> None:
+    judge = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.unfreeze_at": 8}
+    trained = bench(tiny(**judge, **{"optim.lr": 0.01, "optim.discriminator.frozen": ["tagger.body.0"]}))
+    before = {name: weight.clone() for name, weight in trained.state.discriminator.named_parameters()}
+    trained.step(3)
+    moved = {
+        name: not torch.equal(weight, before[name]) for name, weight in trained.state.discriminator.named_parameters()
+    }
+    frozen = {name for name in moved if name.startswith("tagger.body.0.")}
+    assert frozen and not any(moved[name] for name in frozen)
+    assert all(moved[name] for name in moved if name.startswith("tagger.body.1."))

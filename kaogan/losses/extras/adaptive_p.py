@@ -68,8 +68,10 @@ class AdaptiveP(Extra):
 
     def state_dict(self) -> dict[str, Any]:
         signs, seen = float(self.statistics["signs"]), int(self.statistics["seen"])
-        return {"p": self.adaptive.p, "signs": signs, "seen": seen}
+        return {"p": self.adaptive.p, "start": self.settings.p, "signs": signs, "seen": seen}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state.get("start", self.settings.p) != self.settings.p:
+            return  # who has set another p wants that one; earlier checkpoints do not say where theirs began
         self.adaptive.p = state.get("p", self.adaptive.p)
         self._forget_signs(state.get("signs", 0.0), state.get("seen", 0))

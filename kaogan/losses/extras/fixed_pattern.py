@@ -8,10 +8,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from kaogan.config.recipe import Images, Section, Weight
 from kaogan.core.device import constant
+from kaogan.core.errors import UsageError
 from kaogan.losses.extras import EXTRAS
 from kaogan.losses.extras.base import Extra, StepContext
 
@@ -46,6 +47,14 @@ class FixedPattern(Extra):
     @property
     def active(self) -> bool:
         return self.settings.weight > 0
+
+    def check(self, generator: nn.Module) -> None:
+        size, octaves = self.recipe.image_size, self.settings.octaves
+        if not size >> (octaves - 1):
+            raise UsageError(
+                f"extras.fixed_pattern.octaves is {octaves}, but pictures of {size} px can be halved "
+                f"{size.bit_length() - 1} times only: set it to {size.bit_length()} or less"
+            )
 
     def generator_loss(self, real: Tensor, fake: Tensor, context: StepContext) -> Tensor | None:
         share = min(1.0, max(0.0, (context.images_seen - self.settings.start) / self.settings.ramp))

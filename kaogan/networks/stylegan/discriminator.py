@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kaogan.config.network_settings import NetworkSettings
+from kaogan.core.errors import UsageError
 from kaogan.networks.base import Discriminator, DiscriminatorOutput, discriminator_output, resolution_stages
 from kaogan.networks.layers import full_precision
 from kaogan.networks.registry import register_discriminator
@@ -41,7 +42,8 @@ class StyleGAN2DiscriminatorSettings(NetworkSettings):
 
 @register_discriminator("stylegan2", tiny={"channel_base": 128, "channel_max": 8})
 class StyleGAN2Discriminator(Discriminator):
-    """images (N, C, S, S), attributes (N, A) -> its output. Raises UsageError for an S that is not 8, 16, ... 1024.
+    """images (N, C, S, S), attributes (N, A) -> its output. Raises UsageError for an S that is not 8, 16, ... 1024, and
+    for an ``mbstd_num_channels`` that does not divide the channels at 4 px.
 
     With the attribute head ``projection`` there are no logits; absent attributes mean that no attribute is known.
     """
@@ -65,6 +67,11 @@ class StyleGAN2Discriminator(Discriminator):
             frozen += block.layers
             self.add_module(f"b{r}", block)
         last = channels_at(4, s.channel_base, s.channel_max)
+        if s.mbstd_num_channels and last % s.mbstd_num_channels:
+            raise UsageError(
+                f"discriminator.mbstd_num_channels is {s.mbstd_num_channels}, which does not divide the "
+                f"{last} channels at 4 px"
+            )
         width = (s.cmap_dim or last) if self.c_dim else 0
         self.b4 = Epilogue(s, last, width or 1, channels)
         if self.c_dim:

@@ -118,3 +118,42 @@ def test_off_by_default_and_nonsense_is_refused() -> None:
     for wrong in ({"p": 1.5}, {"target": -0.1}, {"every": 0}, {"images": 0}):
         with pytest.raises(UsageError, match=rf"extras\.apa\.{next(iter(wrong))}"):
             recipes.load("dcgan", {f"extras.apa.{key}": value for key, value in wrong.items()})
+
+
+def test_a_new_p_is_taken_and_an_old_one_goes_on(bench: Build) -> None:
+    """Where only the target has gone, p stays at what it has become."""
+    first = bench(tiny(**{"extras.apa": {"p": 0.5, "target": 1.0, "every": 1, "images": 80}}))
+    first.step(2)
+    moved = first.state.extras["apa"].adaptive.p  # type: ignore[attr-defined]
+    state = first.state.state_dict()[1]["extras"]["apa"]
+    assert moved != 0.5
+    for settings, expected in (({"p": 0.5}, moved), ({"p": 0.25}, 0.25), ({"p": 0.25, "target": 1.0}, 0.25)):
+        extra = build(**settings)
+        extra.load_state_dict(state)
+        assert extra.adaptive.p == expected
+    del state["start"]  # as in checkpoints of earlier releases
+    extra.load_state_dict(state)
+    assert extra.adaptive.p == moved
+
+
+def test_an_extra_that_was_off_begins_with_its_p() -> None:
+    extra = build(p=0.5)
+    extra.load_state_dict(build().state_dict())
+    assert extra.adaptive.p == 0.5
+
+
+def test_a_classifier_does_not_learn_what_fakes_were_asked_for(bench: Build) -> None:
+    """Unless ``on_fakes`` wants that: labels of pseudo-reals are unknown to it, and to its accuracy."""
+    for on_fakes in (False, True):
+        trained = bench(tiny(**{"extras.apa.p": 0.5, "attributes": {**ATTRIBUTES, "on_fakes": on_fakes}}))
+        batch, loss = trained.sampler.at(0), trained.trainer.loss
+        real, _ = loss.show(batch, keep_graph=False)
+        chosen = loss.extras["apa"].pseudo_reals(8, loss.context())
+        assert chosen is not None and real.told is not None
+        for row in range(8):
+            expected = (
+                batch.labels[row] if not chosen[row] else real.labels[row] if on_fakes else torch.tensor([-1, -1])
+            )
+            assert torch.equal(real.told[row], expected)
+    stats = bench(tiny(**{"extras.apa.p": 1.0, "attributes": ATTRIBUTES})).step()
+    assert stats["attributes_d/hair"] == stats["accuracy"] == 0

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from kaogan.config import recipes
+from kaogan.core.errors import UsageError
 from kaogan.losses.extras import EXTRAS, StepContext
 from kaogan.losses.extras.fixed_pattern import FixedPattern, high_pass
+from kaogan.training.state import check_networks
 
 
 def build(**settings: float) -> FixedPattern:
@@ -97,3 +99,16 @@ def test_a_coarser_octave_is_the_penalty_of_pictures_half_as_large() -> None:
     again = build(weight=1, octaves=2)
     again.load_state_dict(both.state_dict())
     torch.testing.assert_close(again.statistics["means_1"], coarse.means, rtol=0, atol=1e-6)
+
+
+def test_more_octaves_than_the_picture_has_are_refused() -> None:
+    for octaves, fits in ((5, True), (6, False)):
+        recipe = recipes.load("dcgan", {"image_size": 16, "extras.fixed_pattern": {"weight": 1, "octaves": octaves}})
+        if fits:
+            check_networks(recipe)
+            images = torch.rand(2, 3, 16, 16)
+            extra = build(weight=1, octaves=octaves)
+            extra.generator_loss(images, images, context(extra, 0))
+        else:
+            with pytest.raises(UsageError, match=r"octaves is 6.*16 px.*5 or less"):
+                check_networks(recipe)
