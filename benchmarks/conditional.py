@@ -17,6 +17,7 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
+from kaogan.core.device import choose_precision
 from kaogan.core.images import Pictures
 from kaogan.core.rng import numpy_generator
 from kaogan.data import load_pictures
@@ -58,13 +59,14 @@ def train_judge(pictures: PictureSet, rows: np.ndarray, epochs: int) -> Judge:
     steps = epochs * (len(rows) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     random = numpy_generator(0, "benchmarks/conditional")
+    bf16 = choose_precision("auto", torch.device("cpu")) == "bf16"
     for step in range(steps):
         if step % (len(rows) // BATCH) == 0:
             order = random.permutation(rows)
         some = np.sort(order[step % (len(rows) // BATCH) * BATCH :][:BATCH])
         across, down = random.integers(-3, 4, 2)
         x = torch.roll(as_input(pictures.images[some]), (int(down), int(across)), (2, 3))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             logits = judge(x).float()
         wanted = torch.from_numpy(pictures.labels[some])
         parts = pictures.schema.slices
