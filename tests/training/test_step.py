@@ -394,11 +394,10 @@ def test_the_tagger_thaws_at_its_time(bench: Callable[..., Bench]) -> None:
 def test_what_is_frozen_by_name_does_not_thaw(bench: Callable[..., Bench]) -> None:
     judge = {"discriminator.family": "projected", "discriminator.width": 4, "discriminator.unfreeze_at": 8}
     trained = bench(tiny(**judge, **{"optim.lr": 0.01, "optim.discriminator.frozen": ["tagger.body.0"]}))
-    before = {name: weight.clone() for name, weight in trained.state.discriminator.named_parameters()}
+    weights = dict(trained.state.discriminator.named_parameters())
+    before = {name: weight.clone() for name, weight in weights.items()}
     trained.step(3)
-    moved = {
-        name: not torch.equal(weight, before[name]) for name, weight in trained.state.discriminator.named_parameters()
-    }
-    frozen = {name for name in moved if name.startswith("tagger.body.0.")}
+    moved = {name: not torch.equal(weight, before[name]) for name, weight in weights.items()}
+    frozen = [name for name in moved if name.startswith("tagger.body.0.")]
     assert frozen and not any(moved[name] for name in frozen)
     assert all(moved[name] for name in moved if name.startswith("tagger.body.1."))
